@@ -1,0 +1,70 @@
+# Two commands do everything on a fresh Debian 12 machine:
+#   make demo   sets up, then runs the pipeline from STAC query to super-resolved product and report
+#   make test   sets up, then tests
+# Each target says what it does and does nothing when it is already done.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PACKAGES := otb-bin libotb-apps libotb-dev otb-qgis python3-gdal gdal-bin python3-venv python3-dev \
+            pybind11-dev g++ make
+SYSTEM_PYTHON := /usr/bin/python3
+PYTHON := .venv/bin/python
+PYTHON_KERAS2 := .venv-keras2/bin/python
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help setup test test-keras2 demo bench lint clean
+
+help:
+	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
+	@echo "make test         set up, then run all tests"
+	@echo "make test-keras2  set up, then run the tests of models and training under TensorFlow 2.14 / Keras 2"
+	@echo "make setup        Debian packages, environments .venv and .venv-keras2, the OTB binding"
+	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
+	@echo "make lint         check the style of the code"
+	@echo "make clean        remove what the build and the demo made (environments stay)"
+
+setup: .setup/native .setup/venv .setup/venv-keras2
+
+.setup/debian: Makefile
+	@mkdir -p .setup
+	@if dpkg -s $(PACKAGES) >/dev/null 2>&1; then echo "Debian packages: present"; else \
+	  echo "Debian packages: installing $(PACKAGES)"; \
+	  $(SUDO) apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	fi
+	@touch $@
+
+# The environments see Debian's osgeo, and native/ (otbApplication, otbtf) through a .pth file.
+.setup/venv .setup/venv-keras2: .setup/venv%: requirements%.txt requirements-common.txt .setup/debian
+	@echo "Environment .venv$*: installing $<"
+	@[ -x .venv$*/bin/python ] || $(SYSTEM_PYTHON) -m venv --system-site-packages .venv$*
+	@.venv$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@.venv$*/bin/python -c "import pathlib, sysconfig; \
+	  pathlib.Path(sysconfig.get_path('purelib'), 'native.pth').write_text('$(CURDIR)/native\n')"
+	@touch $@
+
+.setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
+	@echo "OTB binding and applications: building native/"
+	@$(MAKE) --no-print-directory -C native
+	@touch $@
+
+test: setup
+	$(PYTHON) -m pytest -q
+
+test-keras2: setup
+	$(PYTHON_KERAS2) -m pytest -q tests/models tests/train tests/native
+
+demo: setup
+	$(PYTHON) demo.py --output demo
+
+bench: setup
+	$(PYTHON) -m benchmarks
+
+lint: .setup/venv
+	$(PYTHON) -m ruff check .
+
+clean:
+	$(MAKE) --no-print-directory -C native clean
+	rm -rf demo .setup/native

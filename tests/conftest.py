@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures shared by all tests: a georeferenced raster writer and the folder of real images."""
+
+import os
+from pathlib import Path
+
+import otbApplication  # noqa: F401  (before tensorflow: its copy of sqlite would hide GDAL's)
+import numpy as np
+import pytest
+from osgeo import gdal, osr
+
+gdal.UseExceptions()
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return a function `folder(name)` giving a folder of real images, or skipping the test.
+
+    The folder is `$SR_TEST_DATA`, else `shared/data` beside the checkout.
+    """
+    root = Path(os.environ.get("SR_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+    def folder(name):
+        if not (root / name).is_dir():
+            pytest.skip(f"real images of '{name}' are not on this machine (SR_TEST_DATA names their folder)")
+        return root / name
+
+    return folder
+
+
+@pytest.fixture
+def write_raster(tmp_path):
+    """Return a function writing an array (rows, columns[, bands]) as a GeoTIFF with true georeference."""
+
+    def write(name, array, gsd=10.0, origin=(300000.0, 5000040.0), epsg=32631, bands=None, nodata=None):
+        array = np.asarray(array)
+        cube = array[..., np.newaxis] if array.ndim == 2 else array
+        rows, columns, count = cube.shape
+        path = tmp_path / name
+        code = {"uint8": gdal.GDT_Byte, "uint16": gdal.GDT_UInt16, "int16": gdal.GDT_Int16,
+                "float32": gdal.GDT_Float32}[cube.dtype.name]
+        dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, count, code)
+        dataset.SetGeoTransform((origin[0], gsd, 0.0, origin[1], 0.0, -gsd))
+        crs = osr.SpatialReference()
+        crs.ImportFromEPSG(epsg)
+        dataset.SetProjection(crs.ExportToWkt())
+        for number in range(count):
+            band = dataset.GetRasterBand(number + 1)
+            band.WriteArray(cube[..., number])
+            if bands:
+                band.SetDescription(bands[number])
+            if nodata is not None:
+                band.SetNoDataValue(nodata)
+        dataset = None
+        return path
+
+    return write
