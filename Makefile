@@ -37,13 +37,19 @@ setup: .setup/native .setup/venv .setup/venv-keras2
 	@touch $@
 
 # The environments see Debian's osgeo, and native/ (otbApplication, otbtf) through a .pth file.
-.setup/venv .setup/venv-keras2: .setup/venv%: requirements%.txt requirements-common.txt .setup/debian
-	@echo "Environment .venv$*: installing $<"
-	@[ -x .venv$*/bin/python ] || $(SYSTEM_PYTHON) -m venv --system-site-packages .venv$*
-	@.venv$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@.venv$*/bin/python -c "import pathlib, sysconfig; \
-	  pathlib.Path(sysconfig.get_path('purelib'), 'native.pth').write_text('$(CURDIR)/native\n')"
-	@touch $@
+define make_environment
+@echo "Environment $(1): installing $<"
+@[ -x $(1)/bin/python ] || $(SYSTEM_PYTHON) -m venv --system-site-packages $(1)
+@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+@echo '$(CURDIR)/native' > "$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/native.pth"
+@touch $@
+endef
+
+.setup/venv: requirements/keras3.txt requirements/runtime.txt requirements/test.txt .setup/debian
+	$(call make_environment,.venv)
+
+.setup/venv-keras2: requirements/keras2.txt requirements/runtime.txt requirements/test.txt .setup/debian
+	$(call make_environment,.venv-keras2)
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
 	@echo "OTB binding and applications: building native/"
