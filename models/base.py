@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the project's models have in common: stated sources, named outputs, exact crops, and their export.
+
+A model derives from `otbtf.ModelBase` by way of `SuperResolutionModel`, states its sources and its output as data, and
+gives its network. Its SavedModel has the same outputs under Keras 2 (OTBTF 4.x, names of layers) and Keras 3 (OTBTF
+5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 16-bit products, and `sr_crop<c>`, `sr_dn_crop<c>`, without
+the c pixels on each side that depend on where the tile ends.
+
+    from models import base, spot7
+    model = spot7.SRModel(tf_dataset.element_spec, **spot7.SIZES["small"])
+    base.export(model, "model")
+"""
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import otbtf
+import tensorflow as tf
+from tensorflow import keras
+
+from models.description import FILE_NAME, ModelDescription, Source, read_description
+from models.layers import Crop, DigitalNumbers
+
+__all__ = ["ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
+
+KERAS_3 = hasattr(keras, "ops")
+REFLECTANCE = 1e-4
+"""Reflectance of one digital number."""
+WEIGHTS_NAME = "weights.h5"
+
+Tensors = dict[str, tf.Tensor]
+
+
+def layer_name(key: str) -> str:
+    """Name the layer that makes an output, so that the SavedModel calls the output `key`.
+
+    Keras 2 exports the layer's own name. Keras 3 exports the key, for which OTBTF 5 adds a layer of that name.
+    """
+    return f"{key}_layer" if KERAS_3 else key
+
+
+class SuperResolutionModel(otbtf.ModelBase):
+    """Base class of the project's models.
+
+    A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and `receptive_field_radius`.
+
+    Args:
+        dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
+        inference_cropping: crops, in output pixels; by default the one that leaves no seam between tiles.
+    """
+
+    system: str
+    sources: tuple[Source, ...]
+    gsd: float
+    bands: tuple[str, ...]
+    arguments: dict
+
+    def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
+        self.crop = self.seamless_crop()
+        super().__init__(
+            dataset_element_spec=dataset_element_spec,
+            input_keys=[source.name for source in self.sources],
+            inference_cropping=inference_cropping or [self.crop],
+        )
+
+    @property
+    def scale(self) -> int:
+        """Number of output pixels along one pixel of the first source."""
+        return round(self.sources[0].gsd / self.gsd)
+
+    @property
+    def receptive_field_radius(self) -> int:
+        """Number of rows along an image's side whose output depends on what lies beyond it, in output pixels."""
+        raise NotImplementedError(f"{type(self).__name__} does not define receptive_field_radius")
+
+    def network(self, normalized_inputs: Tensors) -> tf.Tensor:
+        """Compute the super-resolved image, reflectance, from the normalised inputs."""
+        raise NotImplementedError(f"{type(self).__name__} does not define network")
+
+    def seamless_crop(self) -> int:
+        """Return the least crop, in output pixels, that leaves no seam and suits whole pixels of all sources."""
+        step = 2 * self.scale
+        return -(-self.receptive_field_radius // step) * step
+
+    def normalize_inputs(self, inputs: Tensors) -> Tensors:
+        """Turn digital numbers into reflectance."""
+        return {
+            key: keras.layers.Rescaling(REFLECTANCE, name=f"{key}_reflectance")(tensor)
+            for key, tensor in inputs.items()
+        }
+
+    def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
+        """Return the output that is trained, `sr`: reflectance, float32."""
+        image = self.network(normalized_inputs)
+        return {"sr": keras.layers.Activation("linear", dtype="float32", name=layer_name("sr"))(image)}
+
+    def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
+        """Return the outputs that are served: digital numbers, and cropped copies."""
+        digital_numbers = DigitalNumbers(1 / REFLECTANCE, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
+        extra_outputs = {"sr_dn": digital_numbers}
+        for key, tensor in {**outputs, **extra_outputs}.items():
+            for crop in self.inference_cropping:
+                name = f"{key}_crop{crop}"
+                extra_outputs[name] = Crop(crop, dtype="float32", name=layer_name(name))(tensor)
+        return extra_outputs
+
+    def training_model(self) -> keras.Model:
+        """Return a Keras model of the same weights whose one output is `sr`, at full precision."""
+        return keras.Model(self.model.input, {"sr": self.model.get_layer(layer_name("sr")).output}, name="training")
+
+    def description(self, weights: str = "") -> dict:
+        """Return the content of the `model.json` of this model, given the SHA-256 of its weights."""
+        crop = self.inference_cropping[0]
+        description = ModelDescription(
+            system=self.system,
+            arguments=self.arguments,
+            sources=self.sources,
+            gsd=self.gsd,
+            bands=self.bands,
+            crop=crop,
+            outputs={"float": f"sr_crop{crop}", "integer": f"sr_dn_crop{crop}"},
+            software={"tensorflow": tf.__version__, "keras": importlib.metadata.version("keras"), "otbtf": otbtf.__version__},
+            weights=weights,
+        )
+        return description.to_json()
+
+
+def _variables(model: keras.Model) -> dict:
+    """Return the weights of a model by names that do not depend on Keras' version: `layer/weight`."""
+    return {
+        f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}": weight
+        for layer in model.layers
+        for weight in layer.weights
+    }
+
+
+def save_weights(model: keras.Model, path: str | Path) -> None:
+    """Write the weights of a Keras model as HDF5, one dataset per weight, readable under any version of Keras.
+
+    The file is written under a temporary name, then renamed.
+
+    Args:
+        model: a model whose layers are not themselves models.
+        path: the file.
+    """
+    partial = f"{path}.partial"
+    with h5py.File(partial, "w") as file:
+        for name, variable in _variables(model).items():
+            file[name] = variable.numpy()
+    os.replace(partial, path)
+
+
+def load_weights(model: keras.Model, path: str | Path) -> None:
+    """Read weights written by `save_weights`. All of them must be there, of the right shapes, and no other.
+
+    Args:
+        model: a model with the same layers.
+        path: the file, or the folder of an exported model.
+
+    Raises:
+        ValueError: the file is not one of weights, or these are not this model's.
+    """
+    path = Path(path) / WEIGHTS_NAME if Path(path).is_dir() else Path(path)
+    arrays = {}
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
+    except OSError as error:
+        raise ValueError(f"weights: an HDF5 file that can be read is wanted ({error}). Received: {path}") from None
+    variables = _variables(model)
+    wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+    received = {name: array.shape for name, array in arrays.items()}
+    for name in sorted(wanted.keys() | received.keys()):
+        if wanted.get(name) != received.get(name):
+            raise ValueError(
+                f"weights: {name} of shape {wanted.get(name)} is wanted. Received: {received.get(name)} in {path}"
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _save(model: otbtf.ModelBase, folder: Path) -> None:
+    """Write the SavedModel as the OTBTF of this Keras generation does."""
+    if KERAS_3:
+        model.model.export(str(folder), verbose=False)
+    else:
+        model.model.save(str(folder), save_format="tf", include_optimizer=False)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Rename a folder, in place of the one that may already have the name."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = False) -> ModelDescription:
+    """Write a model as a folder: the SavedModel, `model.json` and `weights.h5`.
+
+    The folder is written under a temporary name, then renamed: a folder of that name is complete.
+
+    Args:
+        model: the model.
+        folder: the folder.
+        overwrite: replace the folder when it exists.
+
+    Returns:
+        What `model.json` says.
+
+    Raises:
+        FileExistsError: the folder exists, and is not to be replaced.
+    """
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise FileExistsError(f"folder: one that does not exist is wanted, or overwrite. Received: {folder}")
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    _save(model, partial)
+    save_weights(model.model, partial / WEIGHTS_NAME)
+    digest = hashlib.sha256((partial / WEIGHTS_NAME).read_bytes()).hexdigest()
+    content = json.dumps(model.description(digest), indent=2) + "\n"
+    (partial / FILE_NAME).write_text(content, encoding="utf-8")
+    replace_folder(partial, folder)
+    return read_description(folder)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an exported model is, as data: read from `model.json`, beside the SavedModel, without TensorFlow.
+
+    python -c "from models.description import read_description; print(read_description('path/to/model'))"
+"""
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "model.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One input image of a model."""
+
+    name: str
+    """Key of the input, in the datasets and in the SavedModel's signature."""
+    bands: tuple[str, ...]
+    """Names of the bands, in order, as the sensor names them."""
+    gsd: float
+    """Ground sampling distance, in metres."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """An exported model, as whoever serves it needs to know it."""
+
+    system: str
+    """Name of the model's file in `models/`."""
+    arguments: dict[str, Any]
+    """Arguments of the model's class."""
+    sources: tuple[Source, ...]
+    """Input images."""
+    gsd: float
+    """Ground sampling distance of the output, in metres."""
+    bands: tuple[str, ...]
+    """Names of the output's bands, in order."""
+    crop: int
+    """Crop of the cropped outputs, in output pixels: no pixel that is left depends on where a tile ends."""
+    outputs: dict[str, str]
+    """Names of the cropped outputs: `float` (reflectance) and `integer` (digital numbers, rounded)."""
+    software: dict[str, str]
+    """Versions of what made the SavedModel."""
+    weights: str = ""
+    """SHA-256 of the weights' file."""
+
+    @property
+    def scale(self) -> float:
+        """Number of output pixels along one pixel of the first source."""
+        return self.sources[0].gsd / self.gsd
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `model.json`."""
+        content = {
+            "system": self.system,
+            "arguments": self.arguments,
+            "sources": [dataclasses.asdict(source) for source in self.sources],
+            "output": {"bands": self.bands, "gsd": self.gsd},
+            "crop": self.crop,
+            "outputs": self.outputs,
+            "software": self.software,
+            "weights": self.weights,
+        }
+        return json.loads(json.dumps(content))
+
+
+def read_description(model_dir: str | Path) -> ModelDescription:
+    """Read what the model of a folder is.
+
+    Args:
+        model_dir: folder of an exported model.
+
+    Returns:
+        The description.
+
+    Raises:
+        ValueError: the folder does not hold an exported model of this project.
+    """
+    path = Path(model_dir) / FILE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return ModelDescription(
+            system=content["system"],
+            arguments=content["arguments"],
+            sources=tuple(Source(s["name"], tuple(s["bands"]), float(s["gsd"])) for s in content["sources"]),
+            gsd=float(content["output"]["gsd"]),
+            bands=tuple(content["output"]["bands"]),
+            crop=int(content["crop"]),
+            outputs=dict(content["outputs"]),
+            software=dict(content["software"]),
+            weights=content.get("weights", ""),
+        )
+    except FileNotFoundError:
+        raise ValueError(
+            f"model_dir: a folder with {FILE_NAME}, as a training exports it, is wanted. Received: {model_dir}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"model_dir: {path} is not a model's description ({type(error).__name__}: {error}). Received: {model_dir}"
+        ) from error

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that super-resolution networks share. They run under Keras 2 and Keras 3, and in an exported graph."""
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+
+class Crop(keras.layers.Layer):
+    """Removes `crop` pixels on each side; nothing is left of an image that is too small.
+
+    Args:
+        crop: number of pixels, at least 1.
+    """
+
+    def __init__(self, crop: int, **kwargs):
+        super().__init__(**kwargs)
+        self.crop = crop
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Crop (batch, height, width, bands)."""
+        return inputs[:, self.crop : -self.crop, self.crop : -self.crop, :]
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "crop": self.crop}
+
+
+class DigitalNumbers(keras.layers.Layer):
+    """Turns reflectance into what a 16-bit product holds: times `scale`, rounded, within 0 to 65535.
+
+    OTB truncates when it writes integers, so the rounding is done here.
+
+    Args:
+        scale: digital number of reflectance 1.
+    """
+
+    def __init__(self, scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convert reflectance to digital numbers, in the type of the input."""
+        return tf.round(tf.clip_by_value(inputs * self.scale, 0, 65535))
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+class BicubicUpsampling(keras.layers.Layer):
+    """Bicubic interpolation (Keys, a = -0.5, pixel centres half a pixel in), as OTB's `bco` and GDAL's `cubic`.
+
+    Args:
+        scale: ratio of the sizes.
+    """
+
+    def __init__(self, scale: int, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Upsample (batch, height, width, bands) to (batch, scale * height, scale * width, bands), float32."""
+        return bicubic(inputs, self.scale)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Give the shape of the output."""
+        height, width = (None if size is None else size * self.scale for size in input_shape[1:3])
+        return (input_shape[0], height, width, input_shape[3])
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+def bicubic(images: tf.Tensor, scale: int) -> tf.Tensor:
+    """Upsample (batch, height, width, bands) by bicubic interpolation: the baseline of all comparisons."""
+    size = tf.shape(images)[1:3] * scale
+    upsampled = tf.image.resize(tf.cast(images, tf.float32), size, method="bicubic")
+    return tf.ensure_shape(upsampled, [images.shape[0], None, None, images.shape[-1]])
+
+
+class BilinearInitializer(keras.initializers.Initializer):
+    """Makes a stride-2 transposed convolution start as bilinear interpolation of each channel.
+
+    With an even kernel of 4 the weights per axis are (1, 3, 3, 1) / 4, with 2 they are (1, 1): a network that starts
+    so has no checkerboard to unlearn.
+
+    Args:
+        noise: standard deviation of what is added so that channels differ, as a share of the Glorot deviation.
+        seed: seed of the noise.
+    """
+
+    def __init__(self, noise: float = 0.1, seed: int | None = None):
+        self.noise = noise
+        self.seed = seed
+
+    def __call__(self, shape: tuple, dtype=None, **kwargs) -> tf.Tensor:
+        """Return the weights, (kernel, kernel, output channels, input channels).
+
+        Raises:
+            ValueError: the kernel is not of even size.
+        """
+        size = shape[0]
+        if size % 2:
+            raise ValueError(f"shape: an even kernel is wanted. Received: {shape}")
+        ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5)
+        ramp /= ramp.sum() / 2  # two input pixels' worth of weight: each output pixel's weights then add up to one
+        weights = np.outer(ramp, ramp)[:, :, None, None] * np.eye(shape[2], shape[3])
+        deviation = self.noise * np.sqrt(2 / (size * size / 4 * (shape[2] + shape[3])))
+        weights = weights + np.random.default_rng(self.seed).normal(0, deviation, shape)
+        return tf.constant(weights, dtype=dtype or "float32")
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {"noise": self.noise, "seed": self.seed}

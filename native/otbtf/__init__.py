@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documented Python API of OTBTF, for machines that do not have the otbtf image.
+
+The module stands in for the package `otbtf` of the images `mdl4eo/otbtf`: same names, signatures and conventions. It
+behaves as OTBTF 4.3.1 under Keras 2 and as OTBTF 5.0 under Keras 3. It is written from the documentation and the
+behaviour of that package, see https://otbtf.readthedocs.io.
+
+    python -c "import otbtf; print(otbtf.__version__)"
+"""
+from otbtf import layers, ops
+from otbtf.dataset import (
+    Buffer,
+    Dataset,
+    DatasetFromPatchesImages,
+    IteratorBase,
+    PatchesImagesReader,
+    PatchesReaderBase,
+    RandomIterator,
+)
+from otbtf.model import KERAS_3, ModelBase
+from otbtf.tfrecords import TFRecords
+from otbtf.utils import gdal_open, read_as_np_arr
+
+__version__ = "5.0.0+native" if KERAS_3 else "4.3.1+native"
+
+__all__ = [
+    "Buffer",
+    "Dataset",
+    "DatasetFromPatchesImages",
+    "IteratorBase",
+    "ModelBase",
+    "PatchesImagesReader",
+    "PatchesReaderBase",
+    "RandomIterator",
+    "TFRecords",
+    "gdal_open",
+    "layers",
+    "ops",
+    "read_as_np_arr",
+]

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets made of patches images: square patches stacked vertically in one raster per source.
+
+A reader gives the sample of a given index, an iterator says which index comes next, and a dataset reads samples in a
+thread of its own: one buffer is filled while the other is consumed.
+
+    from otbtf import DatasetFromPatchesImages
+    dataset = DatasetFromPatchesImages({"lr": ["train_lr.tif"], "hr": ["train_hr.tif"]})
+    tf_dataset = dataset.get_tf_dataset(batch_size=8, targets_keys=["hr"])
+"""
+import abc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from otbtf.tfrecords import TFRecords, as_inputs_and_targets
+from otbtf.utils import gdal_open, read_as_np_arr
+
+Sample = dict[str, np.ndarray]
+
+
+class Buffer:
+    """A list of samples of bounded length.
+
+    Args:
+        max_length: the length at which the buffer is complete.
+    """
+
+    def __init__(self, max_length: int):
+        self.max_length = max_length
+        self.container: list[Sample] = []
+
+    def size(self) -> int:
+        """Count the samples in the buffer."""
+        return len(self.container)
+
+    def add(self, new_element: Sample) -> None:
+        """Append one sample.
+
+        Raises:
+            ValueError: the buffer is complete.
+        """
+        if self.is_complete():
+            raise ValueError(f"The buffer is complete. Received: one more than {self.max_length} samples")
+        self.container.append(new_element)
+
+    def is_complete(self) -> bool:
+        """Say whether the buffer has reached its length."""
+        return self.size() >= self.max_length
+
+
+class PatchesReaderBase(abc.ABC):
+    """What a dataset asks of a reader of patches."""
+
+    @abc.abstractmethod
+    def get_sample(self, index: int) -> Sample:
+        """Return the sample of this index: source key -> array (height, width, bands)."""
+
+    @abc.abstractmethod
+    def get_stats(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return, per source key, the arrays `min`, `max`, `mean` and `std`, with one value per band."""
+
+    @abc.abstractmethod
+    def get_size(self) -> int:
+        """Count the samples."""
+
+
+class PatchesImagesReader(PatchesReaderBase):
+    """Reads patches images: the patches of index i of all sources make sample i.
+
+    Args:
+        filenames_dict: source key -> patches images. All sources have as many images, and as many patches.
+        use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
+        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of shape (1,).
+
+    Raises:
+        ValueError: the sources do not match, or an image holds no square patch.
+    """
+
+    def __init__(
+        self,
+        filenames_dict: dict[str, list[str]],
+        use_streaming: bool = False,
+        scalar_dict: dict[str, list] | None = None,
+    ):
+        if not filenames_dict:
+            raise ValueError("filenames_dict: at least one source is wanted. Received: none")
+        self.use_streaming = use_streaming
+        self.scalar_dict = scalar_dict or {}
+        self.gdal_ds = {key: [gdal_open(name) for name in names] for key, names in filenames_dict.items()}
+        self._lock = threading.Lock()  # a GDAL dataset is not to be read from two threads at once
+        self._check_number_of_files()
+        counts = {key: [ds.RasterYSize // ds.RasterXSize for ds in sets] for key, sets in self.gdal_ds.items()}
+        totals = {key: sum(values) for key, values in counts.items()}
+        if len(set(totals.values())) != 1 or 0 in totals.values():
+            raise ValueError(f"filenames_dict: as many patches are wanted in all sources. Received: {totals}")
+        for key, sets in self.gdal_ds.items():
+            bands = {ds.RasterCount for ds in sets}
+            if len(bands) != 1:
+                raise ValueError(f"filenames_dict: one number of bands is wanted in {key}. Received: {sorted(bands)}")
+        self.size = next(iter(totals.values()))
+        self._ends = {key: np.cumsum(values) for key, values in counts.items()}
+        self._patches = None
+        if not use_streaming:
+            self._patches = {key: [read_as_np_arr(ds) for ds in sets] for key, sets in self.gdal_ds.items()}
+
+    def _check_number_of_files(self) -> None:
+        lists = {**self.gdal_ds, **self.scalar_dict}
+        numbers = {key: len(values) for key, values in lists.items()}
+        if len(set(numbers.values())) != 1 or 0 in numbers.values():
+            raise ValueError(f"filenames_dict: as many files are wanted for all keys. Received: {numbers}")
+
+    def _locate(self, key: str, index: int) -> tuple[int, int]:
+        """Find the image of a patch, and the patch's rank in it."""
+        ends = self._ends[key]
+        image = int(np.searchsorted(ends, index, side="right"))
+        return image, index - (int(ends[image - 1]) if image else 0)
+
+    def _read(self, key: str, index: int) -> np.ndarray:
+        image, rank = self._locate(key, index)
+        if self._patches is not None:
+            return self._patches[key][image][rank]
+        dataset = self.gdal_ds[key][image]
+        size = dataset.RasterXSize
+        with self._lock:
+            array = dataset.ReadAsArray(0, rank * size, size, size)
+        if array is None:
+            raise OSError(f"{dataset.GetDescription()}: patch {rank} cannot be read")
+        return array[..., np.newaxis] if array.ndim == 2 else np.ascontiguousarray(np.moveaxis(array, 0, -1))
+
+    def get_sample(self, index: int) -> Sample:
+        """Return the sample of this index: source key -> array (height, width, bands).
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(f"index: a value from 0 to {self.size - 1} is wanted. Received: {index}")
+        sample = {key: self._read(key, index) for key in self.gdal_ds}
+        if self.scalar_dict:
+            image, _ = self._locate(next(iter(self.gdal_ds)), index)
+            sample.update({key: np.atleast_1d(np.asarray(values[image])) for key, values in self.scalar_dict.items()})
+        return sample
+
+    def get_stats(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return, per source key, the arrays `min`, `max`, `mean` and `std`, with one value per band."""
+        stats = {}
+        for key in self.gdal_ds:
+            low, high, total, squares, count = np.inf, -np.inf, 0.0, 0.0, 0
+            for index in range(self.size):
+                pixels = self._read(key, index).astype(np.float64)
+                low = np.minimum(low, pixels.min(axis=(0, 1)))
+                high = np.maximum(high, pixels.max(axis=(0, 1)))
+                total = total + pixels.sum(axis=(0, 1))
+                squares = squares + np.square(pixels).sum(axis=(0, 1))
+                count += pixels.shape[0] * pixels.shape[1]
+            mean = total / count
+            std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+            stats[key] = {"min": low, "max": high, "mean": mean, "std": std}
+        return stats
+
+    def get_size(self) -> int:
+        """Count the samples."""
+        return self.size
+
+
+class IteratorBase(abc.ABC):
+    """An endless stream of indices of samples.
+
+    Args:
+        patches_reader: the reader whose samples the indices are.
+    """
+
+    @abc.abstractmethod
+    def __init__(self, patches_reader: PatchesReaderBase):
+        """Prepare the stream."""
+
+    def __iter__(self) -> "IteratorBase":
+        """Return itself."""
+        return self
+
+    @abc.abstractmethod
+    def __next__(self) -> int:
+        """Return the next index."""
+
+
+class RandomIterator(IteratorBase):
+    """All indices in random order, then all of them again in another order.
+
+    The orders follow numpy's global generator as it is when the iterator is made (`numpy.random.seed`); what other
+    threads draw from it later changes nothing.
+
+    Args:
+        patches_reader: the reader whose samples the indices are.
+    """
+
+    def __init__(self, patches_reader: PatchesReaderBase):
+        self.indices = np.arange(patches_reader.get_size())
+        np.random.shuffle(self.indices)
+        self._generator = np.random.RandomState()
+        self._generator.set_state(np.random.get_state())
+        self._position = 0
+
+    def __next__(self) -> int:
+        """Return the next index."""
+        if self._position == len(self.indices):
+            self._generator.shuffle(self.indices)
+            self._position = 0
+        self._position += 1
+        return int(self.indices[self._position - 1])
+
+
+class _Miner(threading.Thread):
+    """Fills one buffer, then ends. What it raises is kept for the consumer."""
+
+    def __init__(self, reader: PatchesReaderBase, iterator: IteratorBase, length: int):
+        super().__init__(name="otbtf-miner", daemon=True)
+        self.buffer = Buffer(length)
+        self.error: BaseException | None = None
+        self._reader, self._iterator = reader, iterator
+
+    def run(self) -> None:
+        """Read samples until the buffer is complete."""
+        try:
+            while not self.buffer.is_complete():
+                self.buffer.add(self._reader.get_sample(next(self._iterator)))
+        except BaseException as error:  # noqa: BLE001 (raised again in the consumer's thread)
+            self.error = error
+
+    def take(self) -> Buffer:
+        """Wait for the buffer.
+
+        Raises:
+            BaseException: what the reader or the iterator raised.
+        """
+        self.join()
+        if self.error is not None:
+            raise self.error
+        return self.buffer
+
+
+class Dataset:
+    """Samples of a reader, in the order of an iterator, read ahead in a thread.
+
+    Args:
+        patches_reader: gives the samples.
+        buffer_length: number of samples of a buffer; two are held in memory.
+        iterator_cls: gives the order.
+        max_nb_of_samples: number of samples of an epoch, at most; all by default.
+    """
+
+    def __init__(
+        self,
+        patches_reader: PatchesReaderBase,
+        buffer_length: int = 128,
+        iterator_cls: type[IteratorBase] = RandomIterator,
+        max_nb_of_samples: int | None = None,
+    ):
+        self.patches_reader = patches_reader
+        self.size = min(patches_reader.get_size(), max_nb_of_samples or patches_reader.get_size())
+        self.iterator = iterator_cls(patches_reader)
+        self.buffer_length = buffer_length
+        sample = patches_reader.get_sample(0)
+        self.output_types = {key: tf.dtypes.as_dtype(array.dtype) for key, array in sample.items()}
+        self.output_shapes = {key: tf.TensorShape(array.shape) for key, array in sample.items()}
+        self.total_wait_in_seconds = 0.0
+        self._lock = threading.Lock()
+        self._samples: list[Sample] = []
+        self._miner: _Miner | None = None
+
+    def get_stats(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return, per source key, the statistics of each band."""
+        return self.patches_reader.get_stats()
+
+    def get_total_wait_in_seconds(self) -> float:
+        """Return the time that consumers have spent waiting for samples, in seconds."""
+        return self.total_wait_in_seconds
+
+    def read_one_sample(self) -> Sample:
+        """Return the next sample.
+
+        Raises:
+            BaseException: what reading it raised.
+        """
+        with self._lock:
+            if not self._samples:
+                self._swap()
+            return self._samples.pop()
+
+    def _swap(self) -> None:
+        """Take the buffer that was being filled, and have the next one filled."""
+        start = time.perf_counter()
+        miner, self._miner = self._miner or self._start_miner(), None
+        self._samples = miner.take().container[::-1]
+        self._miner = self._start_miner()
+        self.total_wait_in_seconds += time.perf_counter() - start
+
+    def _start_miner(self) -> _Miner:
+        miner = _Miner(self.patches_reader, self.iterator, self.buffer_length)
+        miner.start()
+        return miner
+
+    def _generator(self) -> Iterator[Sample]:
+        """Yield the samples of one epoch."""
+        for _ in range(self.size):
+            yield self.read_one_sample()
+
+    def get_tf_dataset(
+        self,
+        batch_size: int,
+        drop_remainder: bool = True,
+        preprocessing_fn: Callable | None = None,
+        targets_keys: list[str] | None = None,
+    ) -> tf.data.Dataset:
+        """Make a TensorFlow dataset; one pass over it is one epoch.
+
+        Args:
+            batch_size: number of samples of a batch.
+            drop_remainder: whether an incomplete last batch is dropped.
+            preprocessing_fn: applied to each sample, a dict of tensors; returns a dict of tensors.
+            targets_keys: keys of the targets. With them, the dataset yields (inputs, targets).
+
+        Returns:
+            Batches: a dict, or two.
+        """
+        if 2 * batch_size >= self.buffer_length:
+            logging.warning("buffer_length (%s) is small for batches of %s samples.", self.buffer_length, batch_size)
+        dataset = tf.data.Dataset.from_generator(
+            self._generator,
+            output_signature={
+                key: tf.TensorSpec(self.output_shapes[key], self.output_types[key]) for key in self.output_types
+            },
+        ).repeat(1)
+        if preprocessing_fn is not None:
+            dataset = dataset.map(preprocessing_fn)
+        if targets_keys:
+            dataset = dataset.map(lambda sample: as_inputs_and_targets(sample, targets_keys))
+        return dataset.batch(batch_size, drop_remainder=drop_remainder)
+
+    def to_tfrecords(self, output_dir: str, n_samples_per_shard: int = 100, drop_remainder: bool = True) -> None:
+        """Write one epoch as TFRecords.
+
+        Args:
+            output_dir: folder, made when it does not exist.
+            n_samples_per_shard: number of samples of a file.
+            drop_remainder: whether the samples that do not fill a file are dropped.
+        """
+        TFRecords(output_dir).ds2tfrecord(self, n_samples_per_shard, drop_remainder)
+
+
+class DatasetFromPatchesImages(Dataset):
+    """Samples of patches images.
+
+    Args:
+        filenames_dict: source key -> patches images.
+        use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
+        buffer_length: number of samples of a buffer; two are held in memory.
+        iterator_cls: gives the order.
+    """
+
+    def __init__(
+        self,
+        filenames_dict: dict[str, list[str]],
+        use_streaming: bool = False,
+        buffer_length: int = 128,
+        iterator_cls: type[IteratorBase] = RandomIterator,
+    ):
+        reader = PatchesImagesReader(filenames_dict=filenames_dict, use_streaming=use_streaming)
+        super().__init__(patches_reader=reader, buffer_length=buffer_length, iterator_cls=iterator_cls)

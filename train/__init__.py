@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training programs, one per system, run as `python -m train.<system>`."""
