@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OTB's log lines and progress on sys.stdout, so that Python programs and notebooks can redirect them."""
+
+import sys
+
+from otbApplication import _engine
+
+
+class PythonLogOutputCallback:
+    """Where log lines go: subclass it, and hand an instance to PythonLogOutput.SetCallback."""
+
+    def Call(self, content: str) -> None:
+        """Write a piece of log."""
+        sys.stdout.write(content)
+
+    def Flush(self) -> None:
+        """Flush what was written."""
+        sys.stdout.flush()
+
+    def Isatty(self) -> bool:
+        """Tell whether progress may be drawn in place."""
+        return sys.stdout.isatty()
+
+
+LIBRARY_LOG_OUTPUT = _engine.PythonLogOutput.New()
+LIBRARY_PROGRESS = _engine.ProgressReporterManager.New()
+
+
+def setup_logger(app) -> None:
+    """Send the log and progress of an application to sys.stdout."""
+    app.GetLogger().AddLogOutput(LIBRARY_LOG_OUTPUT)
+    app.AddObserver(_engine.AddProcessToWatchEvent(), LIBRARY_PROGRESS.GetAddProcessCommand())
+
+
+def create_application(name: str):
+    """Create an application that logs to sys.stdout; None when there is no application of that name."""
+    app = _engine.Registry.CreateApplicationWithoutLogger(name)
+    if app is not None:
+        app.SetupLogger()
+    return app
+
+
+def extend(application, registry) -> None:
+    """Give the classes their logging methods; redirect OTB's own logger unless OTB's program runs Python."""
+    application.SetupLogger = setup_logger
+    registry.CreateApplication = staticmethod(create_application)
+    callback = PythonLogOutputCallback()
+    LIBRARY_LOG_OUTPUT.SetCallback(callback)
+    LIBRARY_PROGRESS.SetLogOutputCallback(callback)
+    if not getattr(sys, "otb_embedded", False):
+        logger = _engine.Logger.Instance()
+        logger.ResetOutputs()
+        logger.AddLogOutput(LIBRARY_LOG_OUTPUT)
