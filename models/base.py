@@ -35,6 +35,11 @@ WEIGHTS_NAME = "weights.h5"
 Tensors = dict[str, tf.Tensor]
 
 
+def keras_version() -> str:
+    """Return the version of Keras, which Keras 2's module inside TensorFlow does not tell."""
+    return importlib.metadata.version("keras")
+
+
 def layer_name(key: str) -> str:
     """Name the layer that makes an output, so that the SavedModel calls the output `key`.
 
@@ -109,8 +114,12 @@ class SuperResolutionModel(otbtf.ModelBase):
         return extra_outputs
 
     def training_model(self) -> keras.Model:
-        """Return a Keras model of the same weights whose one output is `sr`, at full precision."""
-        return keras.Model(self.model.input, {"sr": self.model.get_layer(layer_name("sr")).output}, name="training")
+        """Return a Keras model of the same weights whose one output is the image `sr`, at full precision.
+
+        It does not compute the outputs that are only served, and is trained with plain losses and metrics: those given
+        by output, as dicts, are treated differently by each version of Keras.
+        """
+        return keras.Model(self.model.input, self.model.get_layer(layer_name("sr")).output, name="training")
 
     def description(self, weights: str = "") -> dict:
         """Return the content of the `model.json` of this model, given the SHA-256 of its weights."""
@@ -123,7 +132,7 @@ class SuperResolutionModel(otbtf.ModelBase):
             bands=self.bands,
             crop=crop,
             outputs={"float": f"sr_crop{crop}", "integer": f"sr_dn_crop{crop}"},
-            software={"tensorflow": tf.__version__, "keras": importlib.metadata.version("keras"), "otbtf": otbtf.__version__},
+            software={"tensorflow": tf.__version__, "keras": keras_version(), "otbtf": otbtf.__version__},
             weights=weights,
         )
         return description.to_json()

@@ -87,7 +87,7 @@ class BilinearInitializer(keras.initializers.Initializer):
 
     Args:
         noise: standard deviation of what is added so that channels differ, as a share of the Glorot deviation.
-        seed: seed of the noise.
+        seed: seed of the noise; by default drawn from numpy's global generator.
     """
 
     def __init__(self, noise: float = 0.1, seed: int | None = None):
@@ -107,7 +107,8 @@ class BilinearInitializer(keras.initializers.Initializer):
         ramp /= ramp.sum() / 2  # two input pixels' worth of weight: each output pixel's weights then add up to one
         weights = np.outer(ramp, ramp)[:, :, None, None] * np.eye(shape[2], shape[3])
         deviation = self.noise * np.sqrt(2 / (size * size / 4 * (shape[2] + shape[3])))
-        weights = weights + np.random.default_rng(self.seed).normal(0, deviation, shape)
+        seed = np.random.randint(2**31) if self.seed is None else self.seed
+        weights = weights + np.random.default_rng(seed).normal(0, deviation, shape)
         return tf.constant(weights, dtype=dtype or "float32")
 
     def get_config(self) -> dict:

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens at the end of each epoch: the state is backed up, the best weights are kept, images are summarised.
+
+A training that is killed goes on from the last complete epoch: weights, the optimizer's variables and the history are
+in one file, which is renamed into place when it is whole. Keras' own BackupAndRestore keeps neither the history nor
+the counters of early stopping, and writes its two files in place.
+"""
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import SuperResolutionModel, load_weights, save_weights
+from models.layers import bicubic
+
+BEST_NAME = "best.h5"
+STATE_NAME = "state.h5"
+DISPLAY_PERCENTILES = (2, 98)
+
+
+def read_identity(folder: Path) -> dict | None:
+    """Return what the training whose state is in the folder was made of, or None when there is no state."""
+    if not (folder / STATE_NAME).exists():
+        return None
+    with h5py.File(folder / STATE_NAME, "r") as file:
+        return json.loads(file.attrs["identity"])
+
+
+class Backup(keras.callbacks.Callback):
+    """Keeps the state and the best weights, and stops when the validation loss no longer falls.
+
+    Args:
+        folder: where they are kept.
+        identity: what the training is made of, kept with the state.
+        patience: number of epochs without a lower validation loss after which the training stops.
+        writes: whether this process writes (the chief worker).
+    """
+
+    def __init__(self, folder: Path, identity: dict, patience: int, writes: bool = True):
+        super().__init__()
+        self.folder = folder
+        self.identity = identity
+        self.patience = patience
+        self.writes = writes
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def best_epoch(self) -> int:
+        """Index of the epoch with the lowest validation loss."""
+        return int(np.nanargmin([epoch["val_loss"] for epoch in self.history]))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether early stopping has ended the training."""
+        return bool(self.history) and len(self.history) - 1 - self.best_epoch >= self.patience
+
+    def restore(self, model: keras.Model) -> int:
+        """Put a compiled model into the state that the folder holds.
+
+        Returns:
+            The number of epochs that are done; 0 when the folder holds no state.
+        """
+        path = self.folder / STATE_NAME
+        if not path.exists():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        with h5py.File(path, "r") as file:
+            for group, variables in _state(model).items():
+                for index, variable in enumerate(variables):
+                    variable.assign(file[f"{group}/{index}"][()])
+            self.history = json.loads(file.attrs["history"])
+        return len(self.history)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keep the state, and the weights if they are the best so far.
+
+        Raises:
+            FloatingPointError: the loss is not a number.
+        """
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if not np.isfinite(values["loss"]):
+            raise FloatingPointError(f"the loss of epoch {epoch + 1} is {values['loss']}: lower --learning-rate")
+        self.history.append(values)
+        if self.writes:
+            if self.best_epoch == epoch:
+                save_weights(self.model, self.folder / BEST_NAME)
+            self._write_state()
+        if self.is_over:
+            self.model.stop_training = True
+
+    def _write_state(self) -> None:
+        partial = self.folder / f"{STATE_NAME}.partial"
+        with h5py.File(partial, "w") as file:
+            for group, variables in _state(self.model).items():
+                for index, variable in enumerate(variables):
+                    file[f"{group}/{index}"] = variable.numpy()
+            file.attrs["history"] = json.dumps(self.history)
+            file.attrs["identity"] = json.dumps(self.identity)
+        os.replace(partial, self.folder / STATE_NAME)
+
+    def load_best(self, model: keras.Model) -> None:
+        """Give a model the best weights."""
+        load_weights(model, self.folder / BEST_NAME)
+
+
+def _state(model: keras.Model) -> dict[str, list]:
+    """Return all variables of a compiled model and of its optimizer, in a fixed order."""
+    return {"model": list(model.weights), "optimizer": list(model.optimizer.variables)}
+
+
+class ImageSummaries(keras.callbacks.Callback):
+    """Writes LR, bicubic, SR and HR of a few validation samples for TensorBoard, after each epoch.
+
+    Args:
+        log_dir: TensorBoard's folder.
+        sample: batch of (inputs, {"sr": target}).
+        model: the model, whose first source has red, green and blue as its first bands.
+    """
+
+    def __init__(self, log_dir: str, sample: tuple[dict, dict], model: SuperResolutionModel):
+        super().__init__()
+        self.inputs, targets = sample
+        self.writer = tf.summary.create_file_writer(str(Path(log_dir) / "images"))
+        source = model.sources[0].name
+        normalized = model.normalize_inputs({source: self.inputs[source]})[source]
+        truth = targets["sr"][..., :3]
+        low, high = np.percentile(truth, DISPLAY_PERCENTILES, axis=(0, 1, 2))
+        self._display = lambda image: np.clip((np.asarray(image)[..., :3] - low) / np.maximum(high - low, 1e-6), 0, 1)
+        self._fixed = {"1 LR": normalized, "2 bicubic": bicubic(normalized, model.scale), "4 HR": truth}
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the images."""
+        images = {**self._fixed, "3 SR": self.model(self.inputs, training=False)}
+        with self.writer.as_default(step=epoch):
+            for name, image in sorted(images.items()):
+                tf.summary.image(name, self._display(image), max_outputs=len(image))
+        self.writer.flush()

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the training programs share: their command line, and the course of a training.
+
+A training reads patches, fits the model, exports the best weights as a SavedModel, scores that SavedModel over the test
+set beside bicubic interpolation, and records in `run.json` what it was made of. Until all of this is done, it lives in
+the checkpoint folder: a model folder that exists is complete, and the same command goes on with a training that was
+interrupted.
+"""
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LOSSES = {"l1": "mae", "l2": "mse"}
+NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init")
+"""Arguments that may change between the beginning of a training and its resumption."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) -> None:
+    """Add the arguments that all training programs have.
+
+    Args:
+        parser: the parser.
+        sizes: names of the model's sizes.
+        size: the default one.
+    """
+    add = parser.add_argument
+    add("--patches", required=True, metavar="DIR",
+        help="folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records")
+    add("--model-dir", required=True, metavar="DIR", help="folder to be made: SavedModel, weights and scores")
+    add("--overwrite", action="store_true", help="replace --model-dir when it exists")
+    add("--size", choices=sizes, default=size, help="size of the network (default: %(default)s)")
+    add("--loss", choices=list(LOSSES), default="l1", help="mean absolute (l1) or squared (l2) error (default: l1)")
+    add("--epochs", type=int, default=100, metavar="N", help="epochs, at most (default: %(default)s)")
+    add("--steps-per-epoch", type=int, metavar="N", help="batches per epoch (default: all training patches once)")
+    add("--batch-size", type=int, default=8, metavar="N", help="patches per batch (default: %(default)s)")
+    add("--learning-rate", type=float, default=1e-3, metavar="RATE",
+        help="Adam's step, after a rise; it falls to zero along a cosine (default: %(default)s)")
+    add("--patience", type=int, default=20, metavar="N",
+        help="stop after N epochs without a lower validation loss (default: %(default)s)")
+    add("--no-augmentation", dest="augmentation", action="store_false", help="no flips and rotations")
+    add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and augmentation (default: 0)")
+    add("--init", metavar="WEIGHTS", help="start from these weights: weights.h5, or the folder of a trained model")
+    add("--mixed-precision", action="store_true", help="compute in 16 bits: float16 on a GPU, bfloat16 otherwise")
+    add("--strategy", choices=["none", "mirrored", "multiworker"], default="none",
+        help="one device, all GPUs of the machine, or several machines by TF_CONFIG (default: %(default)s)")
+    add("--log-dir", metavar="DIR", help="write losses and images for TensorBoard there")
+    add("--checkpoint-dir", metavar="DIR",
+        help="where the training is kept until it is complete (default: MODEL_DIR.checkpoint)")
+    add("--debug", action="store_true", help="show the traceback of an error")
+
+
+def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program with status 2 when an argument is out of its range."""
+    for name in ("epochs", "steps_per_epoch", "batch_size", "patience", "learning_rate"):
+        value = getattr(arguments, name)
+        if value is not None and not value > 0:
+            parser.error(f"argument --{name.replace('_', '-')}: more than 0 is wanted. Received: {value}")
+    if not Path(arguments.patches).is_dir():
+        parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
+    if arguments.init and not Path(arguments.init).exists():
+        parser.error(f"argument --init: a file or folder that exists is wanted. Received: {arguments.init}")
+    if Path(arguments.model_dir).exists() and not arguments.overwrite:
+        parser.error(
+            "argument --model-dir: a folder that does not exist is wanted, or --overwrite. "
+            f"Received: {arguments.model_dir}"
+        )
+
+
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
+    """Run a program's command: an error is one line and status 1.
+
+    Args:
+        parser: the program's parser.
+        arguments: the parsed arguments.
+        command: called with the arguments.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        command(arguments)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; the same command goes on from the last epoch", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if arguments.debug:
+            raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        print(f"{parser.prog}: error: {lines[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...]) -> dict:
+    """Train, export and score a model.
+
+    Args:
+        arguments: those of `add_arguments`.
+        build: makes the model from a dataset's element specification.
+        keys: names of the sources in the patches; the last one is the target.
+
+    Returns:
+        The scores, as `train.report.evaluate` gives them.
+
+    Raises:
+        ValueError: the patches, the weights or the checkpoint are not what the training needs.
+    """
+    from tensorflow import keras
+
+    from models.base import export, load_weights, replace_folder
+    from train.data import find_patches
+    from train.fit import fit, is_chief, make_strategy
+    from train.report import table, write_report
+
+    start = time.perf_counter()
+    model_dir = Path(arguments.model_dir)
+    checkpoint_dir = Path(arguments.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
+    patches = find_patches(arguments.patches, keys)
+    identity = {
+        "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
+        "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
+    }
+    for name, subset in patches.items():
+        print(f"{name}: {subset.size} patches", flush=True)
+    strategy = make_strategy(arguments.strategy)
+    history = fit(arguments, build, patches, strategy, checkpoint_dir, identity)
+    if not is_chief(strategy):
+        return {}
+    keras.backend.clear_session()
+    model = build(patches["train"].dataset(arguments.batch_size).element_spec)
+    load_weights(model.model, checkpoint_dir / "best.h5")
+    exported = checkpoint_dir / "model"
+    description = export(model, exported, overwrite=True)
+    report = write_report(exported, description, patches["test"], arguments.batch_size, history)
+    _write_run(exported, arguments, identity, history, time.perf_counter() - start)
+    model_dir.parent.mkdir(parents=True, exist_ok=True)
+    replace_folder(exported, model_dir)
+    shutil.rmtree(checkpoint_dir)
+    print(table(report))
+    print(f"{model_dir}: the model, its scores and run.json")
+    return report
+
+
+def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, history: list, seconds: float) -> None:
+    """Write what a result is made of."""
+    import json
+    import platform
+
+    import numpy as np
+    import otbtf
+    import tensorflow as tf
+
+    from models.base import keras_version
+
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras_version(),
+        "otbtf": otbtf.__version__,
+    }
+    content = {
+        "arguments": vars(arguments),
+        "patches": identity["patches"],
+        "versions": versions,
+        "commit": _commit(),
+        "seconds": round(seconds, 1),
+        "best_epoch": 1 + min(range(len(history)), key=lambda index: history[index]["val_loss"]),
+        "history": history,
+    }
+    (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _commit() -> str | None:
+    """Return the commit of the program, where it is run from a git repository."""
+    folder = Path(__file__).resolve().parent
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training samples: patches images `{train,valid,test}_{source}.tif`, or one folder of TFRecords per set.
+
+Inputs stay digital numbers: their normalisation is a part of the exported graph. Targets become reflectance. Flips and
+rotations are common to all sources.
+"""
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import otbtf
+import tensorflow as tf
+
+from models.base import REFLECTANCE
+
+SETS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """The patches of one set."""
+
+    name: str
+    """`train`, `valid` or `test`."""
+    files: tuple[Path, ...]
+    """Patches images, one per source in the order of `keys`, or record files."""
+    keys: tuple[str, ...]
+    """Names of the sources; the last one is the target."""
+    size: int
+    """Number of samples."""
+
+    @property
+    def are_records(self) -> bool:
+        """Whether the files are TFRecords."""
+        return self.files[0].suffix == ".records"
+
+    def identity(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, by its name."""
+        return {f"{path.parent.name}/{path.name}": _sha256(path) for path in self.files}
+
+    def dataset(self, batch_size: int, output_key: str = "sr", augmentation: bool = False) -> tf.data.Dataset:
+        """Make a dataset of (inputs, {output_key: target}), one pass being one epoch, in random order.
+
+        Args:
+            batch_size: number of samples of a batch; the last batch may be smaller.
+            output_key: key of the model's output that the target is for.
+            augmentation: flip and rotate at random.
+
+        Returns:
+            Batches (batch, height, width, bands), float32: digital numbers, and reflectance for the target.
+        """
+
+        def prepare(sample: dict) -> dict:
+            images = [tf.cast(sample[key], tf.float32) for key in self.keys]
+            if augmentation:
+                images = flip_and_rotate(images)
+            prepared = dict(zip(self.keys[:-1], images[:-1]))
+            prepared[output_key] = images[-1] * REFLECTANCE
+            return prepared
+
+        batches = tf.data.experimental.assert_cardinality(math.ceil(self.size / batch_size))
+        return self._reader(prepare, batch_size, output_key).apply(batches).prefetch(tf.data.AUTOTUNE)
+
+    def _reader(self, prepare: Callable, batch_size: int, output_key: str) -> tf.data.Dataset:
+        if self.are_records:
+            dataset = otbtf.TFRecords(str(self.files[0].parent)).read(
+                batch_size,
+                target_keys=[output_key],
+                drop_remainder=False,
+                shuffle_buffer_size=min(self.size, 1024),
+                preprocessing_fn=prepare,
+                num_parallel_calls=None,
+            )
+        else:
+            source = {key: [str(path)] for key, path in zip(self.keys, self.files)}
+            dataset = otbtf.DatasetFromPatchesImages(source, buffer_length=max(128, 2 * batch_size + 1))
+            dataset = dataset.get_tf_dataset(
+                batch_size, drop_remainder=False, preprocessing_fn=prepare, targets_keys=[output_key]
+            )
+            options = tf.data.Options()
+            options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+            dataset = dataset.with_options(options)
+        return dataset
+
+
+def flip_and_rotate(images: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Apply the same one of the eight symmetries of the square, drawn at random, to all images.
+
+    Args:
+        images: square images (size, size, bands), of any sizes.
+
+    Returns:
+        The images, of the same shapes.
+    """
+    quarter_turns = tf.random.uniform((), 0, 4, tf.int32)
+    mirrored = tf.random.uniform((), 0, 2, tf.int32) == 1
+    results = []
+    for image in images:
+        turned = tf.image.rot90(image, quarter_turns)
+        turned = tf.cond(mirrored, lambda turned=turned: tf.reverse(turned, [1]), lambda turned=turned: turned)
+        results.append(tf.ensure_shape(turned, image.shape))
+    return results
+
+
+def find_patches(folder: str | Path, keys: tuple[str, ...]) -> dict[str, Patches]:
+    """Find the three sets in a folder.
+
+    Args:
+        folder: holds `{train,valid,test}_{key}.tif`, or `{train,valid,test}/*.records` (there, or in `tfrecords/`).
+        keys: names of the sources; the last one is the target.
+
+    Returns:
+        Set -> patches.
+
+    Raises:
+        ValueError: a set is not there, or is empty, or its sources do not match.
+    """
+    return {name: _find_set(Path(folder), name, keys) for name in SETS}
+
+
+def _find_set(folder: Path, name: str, keys: tuple[str, ...]) -> Patches:
+    images = tuple(folder / f"{name}_{key}.tif" for key in keys)
+    if all(path.exists() for path in images):
+        rasters = [otbtf.gdal_open(str(path)) for path in images]
+        counts = {key: raster.RasterYSize // raster.RasterXSize for key, raster in zip(keys, rasters)}
+        if len(set(counts.values())) != 1 or 0 in counts.values():
+            raise ValueError(f"patches: as many square patches are wanted in all sources. Received: {counts} in {name}")
+        return Patches(name, images, keys, counts[keys[0]])
+    for records in (folder / name, folder / "tfrecords" / name):
+        files = tuple(sorted(records.glob("*.records")))
+        if files:
+            return Patches(name, files, keys, sum(1 for _ in tf.data.TFRecordDataset([str(path) for path in files])))
+    wanted = " and ".join(path.name for path in images)
+    raise ValueError(f"patches: a folder with {wanted}, or {name}/*.records, is wanted. Received: {folder}")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

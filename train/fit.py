@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fitting of a model: distribution, precision, optimizer, callbacks, and resumption."""
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import SuperResolutionModel, load_weights
+from train.callbacks import Backup, ImageSummaries, read_identity
+from train.common import LOSSES
+from train.data import Patches
+
+SUMMARISED_PATCHES = 4
+WARM_UP = 0.05
+"""Share of the steps during which the learning rate rises."""
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Make the distribution strategy of `--strategy`."""
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Say whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_type in (None, "", "chief") or (
+        resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def precision_policy(mixed: bool) -> str:
+    """Name the Keras policy to compute with: 16-bit floats have a type for GPUs and one for CPUs."""
+    if not mixed:
+        return "float32"
+    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+
+def check_identity(folder: Path, identity: dict) -> None:
+    """Refuse to go on with a training that was made of something else.
+
+    Raises:
+        ValueError: the folder holds the state of another training.
+    """
+    begun = read_identity(folder)
+    if begun is None or begun == identity:
+        return
+    for part in ("arguments", "patches"):
+        for name in sorted({*begun[part], *identity[part]}):
+            old, new = begun[part].get(name), identity[part].get(name)
+            if old != new:
+                raise ValueError(
+                    f"checkpoint-dir: a training begun with {name} = {old} cannot go on with another one; remove "
+                    f"{folder} to begin again. Received: {new}"
+                )
+
+
+def fit(
+    arguments: argparse.Namespace,
+    build: Callable[[tuple], SuperResolutionModel],
+    patches: dict[str, Patches],
+    strategy: tf.distribute.Strategy,
+    checkpoint_dir: Path,
+    identity: dict,
+) -> list[dict[str, float]]:
+    """Fit a model, going on from the last complete epoch when there is one.
+
+    Args:
+        arguments: those of `train.common.add_arguments`.
+        build: makes the model from a dataset's element specification.
+        patches: the sets `train` and `valid`.
+        strategy: the distribution strategy.
+        checkpoint_dir: the best weights are left there, as `best.h5`.
+        identity: what the training is made of.
+
+    Returns:
+        The losses and metrics of each epoch.
+    """
+    check_identity(checkpoint_dir, identity)
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(arguments.seed)
+    training = patches["train"].dataset(arguments.batch_size, augmentation=arguments.augmentation)
+    validation = patches["valid"].dataset(arguments.batch_size)
+    steps = arguments.steps_per_epoch or math.ceil(patches["train"].size / arguments.batch_size)
+    keras.mixed_precision.set_global_policy(precision_policy(arguments.mixed_precision))
+    try:
+        with strategy.scope():
+            model = build(training.element_spec)
+            if arguments.init:
+                load_weights(model.model, arguments.init)
+            trained = model.training_model()
+            trained.compile(
+                optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
+                loss=LOSSES[arguments.loss],
+                metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
+            )
+            backup = Backup(checkpoint_dir, identity, arguments.patience, is_chief(strategy))
+            done = backup.restore(trained)
+        if done:
+            print(f"going on after epoch {done} of {arguments.epochs}", flush=True)
+        if done < arguments.epochs and not backup.is_over:
+            trained.fit(
+                training.map(_without_key).repeat(),
+                epochs=arguments.epochs,
+                initial_epoch=done,
+                steps_per_epoch=steps,
+                validation_data=validation.map(_without_key),
+                callbacks=[backup, *_tensorboard(arguments, model, validation, is_chief(strategy))],
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    return backup.history
+
+
+def _schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Make the learning rate rise linearly, then fall to zero along a cosine."""
+    rising = max(1, round(WARM_UP * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - rising), warmup_target=learning_rate, warmup_steps=rising
+    )
+
+
+def _without_key(inputs: dict, targets: dict) -> tuple[dict, tf.Tensor]:
+    """Give the target as the training model gives its output."""
+    return inputs, targets["sr"]
+
+
+def _tensorboard(
+    arguments: argparse.Namespace, model: SuperResolutionModel, validation: tf.data.Dataset, writes: bool
+) -> list[keras.callbacks.Callback]:
+    """Make the callbacks that write for TensorBoard, where they are asked for."""
+    if not arguments.log_dir or not writes:
+        return []
+    sample = next(iter(validation.unbatch().batch(SUMMARISED_PATCHES)))
+    return [
+        keras.callbacks.TensorBoard(arguments.log_dir, write_graph=False),
+        ImageSummaries(arguments.log_dir, sample, model),
+    ]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train `SRModel`, from Sentinel-2 resampled to 6 m to pansharpened Spot-7 at 1.5 m.
+
+The patches are those of `sr_dataset.py`: `{train,valid,test}_{lr,hr}.tif`. The network and its losses are those of
+OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learning rate open. Adam's step falls along a cosine
+(Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    python -m train.spot7 --patches patches --model-dir model --size small --epochs 30
+"""
+import argparse
+import sys
+
+from train.common import add_arguments, check_arguments, run, train
+
+SIZES = ("base", "small")
+KEYS = ("lr", "hr")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.spot7",
+        description="Train the network that turns Sentinel-2 at 6 m into Spot-7's 1.5 m; export and score it.",
+    )
+    add_arguments(parser, list(SIZES), "base")
+    add = parser.add_argument
+    add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
+    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
+    add("--activation", default="relu", metavar="NAME", help="a Keras activation (default: %(default)s)")
+    add("--final-activation", metavar="NAME", help="activation of the output (default: that of --activation)")
+    add("--no-global-skip", dest="global_skip", action="store_false",
+        help="compute the image itself, as the tutorial does, rather than what bicubic interpolation lacks")
+    return parser
+
+
+def train_spot7(arguments: argparse.Namespace) -> dict:
+    """Train the model, and return its scores."""
+    from models.spot7 import SIZES as ARGUMENTS
+    from models.spot7 import SRModel
+
+    def build(element_spec: tuple) -> SRModel:
+        size = dict(ARGUMENTS[arguments.size])
+        if arguments.depth is not None:
+            size["depth"] = arguments.depth
+        if arguments.blocks is not None:
+            size["num_blocks"] = arguments.blocks
+        return SRModel(
+            element_spec,
+            activation=arguments.activation,
+            final_activation=arguments.final_activation,
+            global_skip=arguments.global_skip,
+            **size,
+        )
+
+    return train(arguments, build, KEYS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    check_arguments(parser, arguments)
+    return run(parser, arguments, train_spot7)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
