@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a signature of a SavedModel on arrays, with OTBTF's rules for names, types and user placeholders.
+
+Models written by Keras 2 (``model.save``), Keras 3 (``model.export``), ``tf.Module`` and TensorFlow 1 are the same
+here: inputs and outputs are the keys of the signature ``serving_default``, else of the first signature. TensorFlow is
+imported when a model is loaded, not before.
+"""
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_TYPES = ("float32", "float64", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+def load(model_dir: str, tags: Sequence[str]) -> SavedModelSession:
+    """Return the session of a SavedModel; the last ones stay loaded until their folder changes.
+
+    Args:
+        model_dir: SavedModel folder.
+        tags: Tag set of the graph, ``serve`` when empty.
+
+    Raises:
+        RuntimeError: When the folder is no SavedModel, or has no graph with these tags.
+    """
+    folder = os.path.realpath(model_dir)
+    files = ("saved_model.pb", "saved_model.pbtxt", "variables/variables.index")
+    stamps = []
+    for name in files:
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            status = os.stat(path)
+            stamps.append((name, status.st_mtime_ns, status.st_size))
+    return _load(folder, tuple(tags) or ("serve",), tuple(stamps))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSession:
+    import tensorflow as tf
+
+    if not stamps:
+        raise RuntimeError(f"model.dir: a folder with a SavedModel is wanted. Received: {folder}")
+    try:
+        model = tf.saved_model.load(folder, tags=list(tags))
+    except Exception as error:
+        raise RuntimeError(f"Could not load the SavedModel {folder} with tags {list(tags)}: {error}") from error
+    signatures = dict(model.signatures)
+    if not signatures:
+        raise RuntimeError(f"model.dir: a SavedModel with a signature is wanted. Received: none in {folder}")
+    return SavedModelSession(model, signatures.get("serving_default", next(iter(signatures.values()))))
+
+
+class SavedModelSession:
+    """One signature of a loaded SavedModel.
+
+    Args:
+        model: What ``tf.saved_model.load`` returned; kept alive with the signature.
+        signature: The signature's function.
+    """
+
+    def __init__(self, model: tf.Module, signature: tf.types.experimental.ConcreteFunction):
+        self._model = model
+        self._signature = signature
+        self._inputs = dict(signature.structured_input_signature[1])
+        self._outputs = dict(signature.structured_outputs)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, in alphabetical order."""
+        return sorted(self._inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in alphabetical order."""
+        return sorted(self._outputs)
+
+    def input_name(self, name: str) -> str:
+        """Return the signature's key of an input, of which only the part before ``:`` is compared."""
+        return _find(name, self._inputs)
+
+    def output_name(self, name: str) -> str:
+        """Return the signature's key of an output, of which only the part before ``:`` is compared."""
+        return _find(name, self._outputs)
+
+    def bands(self, output: str) -> int:
+        """Return the number of bands of an output, from its static shape.
+
+        Raises:
+            RuntimeError: When the shape does not say it.
+        """
+        shape = self._outputs[output].shape
+        rank = len(shape) if shape.rank is not None else 0
+        if rank in (1, 3):
+            return 1
+        if rank not in (0, 2, 4):
+            raise RuntimeError(f"dim_size={rank} currently not supported (output {output})")
+        if rank == 0 or shape[-1] is None:
+            raise RuntimeError(
+                f"Cannot determine the size of the last dimension of one output tensor (output {output})"
+            )
+        return int(shape[-1])
+
+    def run(
+        self, inputs: dict[str, np.ndarray], constants: dict[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
+        """Run the network once.
+
+        Args:
+            inputs: float32 arrays by input name, cast here to the type of the input.
+            constants: Arrays by input name, fed as they are.
+            outputs: Names of the outputs wanted.
+
+        Returns:
+            The outputs as float32 arrays, of the shapes that the network gave.
+
+        Raises:
+            RuntimeError: When TensorFlow refuses, or for types that OTBTF does not know.
+        """
+        import tensorflow as tf
+
+        known = {**{name: self._cast(name, array) for name, array in inputs.items()}, **constants}
+        feeds = {name: tf.constant(array) for name, array in known.items()}
+        try:
+            results = self._signature(**feeds)
+        except Exception as error:
+            raise RuntimeError(f"Can't run the session: {_first_line(error)}") from error
+        for name in outputs:
+            _check_type(results[name].dtype)
+        return [results[name].numpy().astype(np.float32, copy=False) for name in outputs]
+
+    def _cast(self, name: str, array: np.ndarray) -> np.ndarray:
+        dtype = self._inputs[name].dtype
+        _check_type(dtype)
+        if dtype.is_integer:
+            return array.astype(np.int64).astype(dtype.as_numpy_dtype)
+        return array.astype(dtype.as_numpy_dtype, copy=False)
+
+
+def parse_placeholder(text: str) -> tuple[str, np.ndarray]:
+    """Read a user placeholder, ``name=value``: int32 if only digits, float32 with a point, or a boolean.
+
+    Args:
+        text: For example ``drop=false``, ``rate=0.5`` or ``scale=(1.5, 4)``.
+
+    Returns:
+        The name and an array of rank 1.
+
+    Raises:
+        ValueError: When the text is none of these.
+    """
+    name, separator, value = (part.strip() for part in text.partition("="))
+    values = [item.strip() for item in value.strip("()").split(",")]
+    if name and separator and all(re.fullmatch(r"[+-]?\d+", item) for item in values):
+        return name, np.array(values, np.int32)
+    if name and separator and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", item) for item in values):
+        return name, np.array(values, np.float32)
+    if name and separator and all(item.lower() in ("true", "false") for item in values):
+        return name, np.array([item.lower() == "true" for item in values])
+    raise ValueError(f"model.userplaceholders: name=value is wanted, with numbers or true or false. Received: {text}")
+
+
+def _find(name: str, names: dict) -> str:
+    for key in names:
+        if key.split(":")[0] == name.split(":")[0]:
+            return key
+    raise RuntimeError(f'Tensor name "{name}" not found. Names in the model: {", ".join(sorted(names))}')
+
+
+def _check_type(dtype: tf.DType) -> None:
+    if dtype.name not in _TYPES:
+        raise RuntimeError(f"TF DataType {dtype.as_datatype_enum} not currently implemented !")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the pixels of a served image come from: the grid arithmetic of TensorflowModelServe.
+
+A network is described by the receptive field of each source (pixels of that source it must see), the expression
+field (pixels of the output it writes at once) and the spacing of the output relative to the first source. From these
+follow the size and the place of the output, and the window of every source that one run of the network needs.
+
+Everything is counted along one axis, in pixels of the first source, from the upper-left corner of the first source,
+so that no result depends on the magnitude of map coordinates.
+
+The arithmetic is OTBTF's, the half pixel included by which it misplaces outputs whose spacing differs from the first
+source's: the stated upper-left corner lies ``0.5 * (1 - scale)`` pixels of the first source right of and below the
+ground that the pixels show. Products are put right where they are made (``chain/serve.py``), for OTBTF and for this
+application alike.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+TOLERANCE = 1e-6
+"""Pixels by which a position may miss an exact pixel corner or centre and still count as on it."""
+
+
+@dataclass(frozen=True)
+class SourceAxis:
+    """One source along one axis."""
+
+    size: int
+    """Number of pixels."""
+    field: int
+    """Receptive field, in pixels of this source."""
+    corner: float = 0.0
+    """Upper (or left) edge of the source, in pixels of the first source from the edge of the first source."""
+    spacing: float = 1.0
+    """Pixel size, in pixels of the first source."""
+
+
+@dataclass(frozen=True)
+class OutputAxis:
+    """The served image along one axis."""
+
+    size: int
+    """Number of pixels, a multiple of the expression field."""
+    corner: float
+    """Stated edge of the first pixel, in pixels of the first source from the edge of the first source."""
+    scale: float
+    """Pixel size, in pixels of the first source (output.spcscale)."""
+    field: int
+    """Expression field, in pixels of the output."""
+
+
+def round_half_up(value: float) -> int:
+    """Round to the nearest integer, halves upwards, as ITK turns a continuous index into a pixel."""
+    return math.floor(value + 0.5 + TOLERANCE)
+
+
+def output_axis(sources: list[SourceAxis], field: int, scale: float, fully_convolutional: bool) -> OutputAxis:
+    """Place the output where the whole receptive field lies inside every source.
+
+    Args:
+        sources: The sources along this axis, the first one being the reference.
+        field: Expression field, in output pixels.
+        scale: Output spacing, in pixels of the first source.
+        fully_convolutional: Whether the start is moved onto the pixel grid of the coarsest source.
+
+    Raises:
+        ValueError: When not even one expression field fits.
+    """
+    start = max(source.corner + (source.field // 2) * source.spacing for source in sources)
+    stop = min(
+        source.corner + (source.field // 2 + source.size - source.field + 1) * source.spacing for source in sources
+    )
+    if fully_convolutional:
+        coarsest = max(sources, key=lambda source: source.spacing)
+        pixels = math.ceil((start - coarsest.corner) / coarsest.spacing - TOLERANCE)
+        start = coarsest.corner + pixels * coarsest.spacing
+    size = math.floor((stop - start) / scale + TOLERANCE) + field - 1 if stop > start else 0
+    size -= size % field
+    if size < field:
+        raise ValueError(
+            "Output grid size is larger than output image size: no whole expression field fits. Wanted: sources that "
+            f"hold the receptive field. Received: sizes {[source.size for source in sources]}, receptive fields "
+            f"{[source.field for source in sources]}, expression field {field}"
+        )
+    return OutputAxis(size, start - scale * (field // 2) + 0.5 * (1.0 - scale), scale, field)
+
+
+def align(start: int, stop: int, step: int) -> tuple[int, int]:
+    """Enlarge the pixels ``[start, stop)`` to whole multiples of ``step``."""
+    return start - start % step, stop + (-stop) % step
+
+
+def padding(source: SourceAxis, output: OutputAxis) -> tuple[int, int]:
+    """Pixels of the source needed before and after those which an expression field covers.
+
+    Raises:
+        ValueError: When the receptive field is smaller than what the expression field covers.
+    """
+    total = source.field - int(1 + (output.field - 1) * output.scale / source.spacing + TOLERANCE)
+    if total < 0:
+        raise ValueError("receptive field smaller than the expression field")
+    return total - total // 2, total // 2
+
+
+def convolution_window(source: SourceAxis, output: OutputAxis, start: int, stop: int) -> tuple[int, int]:
+    """Source pixels ``[first, last)`` that a run for the aligned output pixels ``[start, stop)`` reads.
+
+    The window is cropped to the source, and may then be empty.
+    """
+    before, after = padding(source, output)
+    first = round_half_up((output.corner + output.scale * start - source.corner) / source.spacing)
+    last = round_half_up((output.corner + output.scale * stop - source.corner) / source.spacing - 1.0)
+    return max(first - before, 0), min(last + 1 + after, source.size)
+
+
+def patch_start(source: SourceAxis, output: OutputAxis, position: int) -> int:
+    """First source pixel of the patch that belongs to one output pixel (patch mode); it may lie outside."""
+    centre = output.corner + output.scale * (position + 0.5)
+    return math.floor((centre - source.corner) / source.spacing + TOLERANCE) - source.field // 2
+
+
+def patch_window(source: SourceAxis, output: OutputAxis, start: int, stop: int) -> tuple[int, int]:
+    """Source pixels ``[first, last)`` that the patches of the output pixels ``[start, stop)`` cover, uncropped."""
+    return (
+        patch_start(source, output, start),
+        patch_start(source, output, stop - 1) + source.field,
+    )
+
+
+def tile_length(length: int, field: int) -> int:
+    """Side of a tile made a multiple of the expression field, rounded up.
+
+    Args:
+        length: Side that was asked for, in output pixels.
+        field: Expression field, in output pixels.
+    """
+    return length if length % field == 0 else (1 + length // field) * field
+
+
+def tiles(start: int, stop: int, length: int) -> list[tuple[int, int]]:
+    """Cut ``[start, stop)`` at the multiples of ``length``, counted from 0 whatever ``start`` is."""
+    edges = [start, *range(start - start % length + length, stop, length), stop]
+    return list(zip(edges[:-1], edges[1:], strict=True))
