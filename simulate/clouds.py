@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clouds over Sentinel-2's images, their shadows, and the scene classification that follows.
 
-Clouds are thresholded fractal noise, so that the cover is the one asked for; their shadows are the same clouds,
-moved away from the sun by the height of their base. Scene classes are Sen2Cor's, from the clouds and from spectral
-thresholds on the clear ground.
+Clouds are thresholded fractal noise, so that the cover is the one asked for; their shadows are the same
+clouds, moved away from the sun by the height of their base. Scene classes are Sen2Cor's, from the clouds and
+from spectral thresholds on the clear ground.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,16 @@ BASE = 900.0
 """Height of the clouds' base above the ground, in metres."""
 
 NO_DATA, DARK, SHADOW, VEGETATION, BARE, WATER, CLOUD_MEDIUM, CLOUD_HIGH, CIRRUS = (
-    0, 2, 3, 4, 5, 6, 8, 9, 10)
+    0,
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    9,
+    10,
+)
 """Sen2Cor's scene classes that occur here."""
 
 
@@ -31,7 +40,9 @@ class Clouds(NamedTuple):
     """float32, share of the direct sunlight that the clouds take from the ground, 0-1."""
 
 
-def clouds(shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Generator, gsd: float = 20.0) -> Clouds:
+def clouds(
+    shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Generator, gsd: float = 20.0
+) -> Clouds:
     """Makes clouds of a given cover.
 
     Args:
@@ -44,7 +55,9 @@ def clouds(shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Genera
     if cover <= 0.0:
         return Clouds(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     away = BASE / np.tan(np.radians(sun.elevation)) / gsd
-    rows, columns = (round(away * part) for part in (np.cos(np.radians(sun.azimuth)), -np.sin(np.radians(sun.azimuth))))
+    rows, columns = (
+        round(away * part) for part in (np.cos(np.radians(sun.azimuth)), -np.sin(np.radians(sun.azimuth)))
+    )
     margin = max(abs(rows), abs(columns))
     field = fractal_noise((shape[0] + 2 * margin, shape[1] + 2 * margin), 600.0 / gsd, 1.0, rng, 0.55)
     inside = field[margin : margin + shape[0], margin : margin + shape[1]]

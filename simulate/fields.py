@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Farmland: blocks of parallel parcels, each with its crop, rows, wheel tracks and patches.
 
-Blocks are Voronoi cells of about 450 m on gently warped coordinates. Each is cut into strips of one direction,
-strips are cut across here and there. A parcel's crop sets how much soil shows through, how it streaks along the
-working direction, and whether it carries tramlines (the sprayer's wheel tracks every 24 m).
+Blocks are Voronoi cells of about 450 m on gently warped coordinates. Each is cut into strips of one
+direction, strips are cut across here and there. A parcel's crop sets how much soil shows through, how it
+streaks along the working direction, and whether it carries tramlines (the sprayer's wheel tracks every 24 m).
 """
 
 from typing import NamedTuple
@@ -66,12 +66,18 @@ class Parcels(NamedTuple):
     """float32, coordinate across the working direction, in metres."""
 
 
-def _warped(x: np.ndarray, y: np.ndarray, amplitude: float, spacing: float, rng) -> tuple[np.ndarray, np.ndarray]:
+def _warped(
+    x: np.ndarray, y: np.ndarray, amplitude: float, spacing: float, rng
+) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates displaced smoothly by about `amplitude` metres over `spacing` metres."""
-    return tuple(axis + np.float32(amplitude) * smooth_noise(axis.shape, spacing / GSD, rng) for axis in (x, y))
+    return tuple(
+        axis + np.float32(amplitude) * smooth_noise(axis.shape, spacing / GSD, rng) for axis in (x, y)
+    )
 
 
-def _strips(coordinate: np.ndarray, width: np.ndarray, jitter: np.ndarray, key) -> tuple[np.ndarray, np.ndarray]:
+def _strips(
+    coordinate: np.ndarray, width: np.ndarray, jitter: np.ndarray, key
+) -> tuple[np.ndarray, np.ndarray]:
     """Cuts a coordinate into strips of irregular width.
 
     Args:
@@ -87,8 +93,11 @@ def _strips(coordinate: np.ndarray, width: np.ndarray, jitter: np.ndarray, key) 
     low, high = ((step + i + jitter[hashed(key, step + i)]) * width for i in (0, 1))
     below = coordinate < low
     previous = (step - 1 + jitter[hashed(key, step - 1)]) * width
-    inside = np.where(below, np.minimum(coordinate - previous, low - coordinate),
-                      np.minimum(coordinate - low, high - coordinate))
+    inside = np.where(
+        below,
+        np.minimum(coordinate - previous, low - coordinate),
+        np.minimum(coordinate - low, high - coordinate),
+    )
     return step - below, inside
 
 
@@ -103,7 +112,9 @@ def parcels(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Parcels:
     x, y = _warped(x, y, 22.0, 500.0, rng)
     blocks = cells(x, y, 430.0, rng)
     direction = rng.uniform(0.0, np.pi, 65536).astype(np.float32)
-    width = rng.choice([45.0, 70.0, 110.0, 170.0, 260.0], 65536, p=[0.2, 0.27, 0.25, 0.18, 0.1]).astype(np.float32)
+    width = rng.choice([45.0, 70.0, 110.0, 170.0, 260.0], 65536, p=[0.2, 0.27, 0.25, 0.18, 0.1]).astype(
+        np.float32
+    )
     length = rng.choice([140.0, 260.0, 420.0, 2000.0], 65536, p=[0.2, 0.3, 0.25, 0.25]).astype(np.float32)
     jitter = rng.uniform(0.0, 0.5, 65536).astype(np.float32)
     block = hashed(blocks.nearest)

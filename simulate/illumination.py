@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sunlight on the landscape: slopes and cast shadows, from the heights.
 
-Flat ground in full sun receives 1. Slopes receive the sun by the cosine of its incidence; a pixel is in shadow
-where the ray towards the sun passes below something higher.
+Flat ground in full sun receives 1. Slopes receive the sun by the cosine of its incidence; a pixel is in
+shadow where the ray towards the sun passes below something higher.
 """
 
 from typing import NamedTuple
@@ -57,7 +57,9 @@ def _shadow(height: np.ndarray, east: float, north: float, tangent: float) -> np
         rows, columns = round(-north * step), round(east * step)
         rise = np.float32(step * GSD * tangent)
         taller = _shifted(height, rows, columns)
-        np.maximum(shadow, np.clip((taller - rise - height) / np.float32(GSD * tangent), 0.0, 1.0), out=shadow)
+        np.maximum(
+            shadow, np.clip((taller - rise - height) / np.float32(GSD * tangent), 0.0, 1.0), out=shadow
+        )
     return shadow
 
 
@@ -65,7 +67,13 @@ def _shifted(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """The array read `rows` below and `columns` to the right, zero beyond its edges."""
     moved = np.zeros_like(array)
     height, width = array.shape
-    source = slice(max(rows, 0), min(height + rows, height)), slice(max(columns, 0), min(width + columns, width))
-    target = slice(max(-rows, 0), min(height - rows, height)), slice(max(-columns, 0), min(width - columns, width))
+    source = (
+        slice(max(rows, 0), min(height + rows, height)),
+        slice(max(columns, 0), min(width + columns, width)),
+    )
+    target = (
+        slice(max(-rows, 0), min(height - rows, height)),
+        slice(max(-columns, 0), min(width - columns, width)),
+    )
     moved[target] = array[source]
     return moved

@@ -11,7 +11,8 @@ ogr.UseExceptions()
 
 COLLECTION, ACCOUNT, CONTAINER = "sentinel-2-l2a", "sentinel2l2a01", "sentinel2-l2"
 BLOB_HOST = f"{ACCOUNT}.blob.core.windows.net"
-"""Host of the images. Planetary Computer's SDK signs no other; a local server answers for it as an HTTP proxy."""
+"""Host of the images. Planetary Computer's SDK signs no other; a local server answers for it as an HTTP
+proxy."""
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -104,8 +105,8 @@ def make_item(
 def adopt(item: dict, folder: Path) -> dict:
     """A real item as Planetary Computer would have it, its assets being a folder's images.
 
-    Assets are named after the files (`B04.tif` becomes `B04`), whatever they were called by the catalogue that the
-    item comes from; shapes and transforms are the files'.
+    Assets are named after the files (`B04.tif` becomes `B04`), whatever they were called by the catalogue
+    that the item comes from; shapes and transforms are the files'.
 
     Args:
         item: any STAC item, as a dictionary.
@@ -117,5 +118,7 @@ def adopt(item: dict, folder: Path) -> dict:
     files = sorted(folder.glob("*.tif"))
     if not files:
         raise ValueError(f"folder: wanted GeoTIFF images. Received: {folder}")
-    assets = {path.stem: image_asset(path, blob_href(f"{item['id']}/{path.name}"), path.stem) for path in files}
+    assets = {
+        path.stem: image_asset(path, blob_href(f"{item['id']}/{path.name}"), path.stem) for path in files
+    }
     return {**item, "collection": COLLECTION, "assets": assets, "links": []}

@@ -2,8 +2,8 @@
 """A seeded landscape at 1.5 m: farmland, woods, a river, roads and villages, under the sun.
 
 The landscape is a few maps of material, cover, brightness and height (`layers`), drawn by subject (`fields`,
-`vegetation`, `water`, `settlements`, `buildings`) and lit once (`illumination`). Reflectances are computed band by
-band when a sensor asks for them, so that a large landscape costs one band of memory at a time.
+`vegetation`, `water`, `settlements`, `buildings`) and lit once (`illumination`). Reflectances are computed
+band by band when a sensor asks for them, so that a large landscape costs one band of memory at a time.
 
     python -m simulate.landscape --size 1024 --seed 1 --output landscape.png
 """
@@ -94,7 +94,9 @@ def generate(shape: tuple[int, int], seed: int, sun: Sun | None = None) -> Lands
 def main(argv: list[str] | None = None) -> int:
     """Writes a landscape as a true-colour picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=1024, help="side in pixels of 1.5 m (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=1024, help="side in pixels of 1.5 m (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed (default: %(default)s)")
     parser.add_argument("--output", required=True, help="PNG file to write")
     arguments = parser.parse_args(argv)

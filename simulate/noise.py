@@ -2,8 +2,8 @@
 """Random fields and irregular tessellations, fast on large grids.
 
 Smooth noise is white noise on a coarse lattice carried to the pixels by cubic B-splines: two matrix products,
-so that a 4096 x 4096 field takes a fraction of a second. Cells are those of a Voronoi diagram whose seeds are a
-jittered grid, so that only the nine seeds around a pixel matter.
+so that a 4096 x 4096 field takes a fraction of a second. Cells are those of a Voronoi diagram whose seeds are
+a jittered grid, so that only the nine seeds around a pixel matter.
 """
 
 from typing import NamedTuple

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spot-7 and Sentinel-2 as instruments: bands, sharpness, sampling, noise, digital numbers.
 
-A band samples the landscape through a separable Gaussian point spread function, known by its modulation transfer
-function (MTF) at the band's own Nyquist frequency, exactly at the centres of the band's pixels, whatever the phase
-between its grid and the landscape's. Noise follows the signal-to-noise ratio at a reference reflectance: a constant
-part and a part that grows with the signal.
+A band samples the landscape through a separable Gaussian point spread function, known by its modulation
+transfer function (MTF) at the band's own Nyquist frequency, exactly at the centres of the band's pixels,
+whatever the phase between its grid and the landscape's. Noise follows the signal-to-noise ratio at a
+reference reflectance: a constant part and a part that grows with the signal.
 
-Wavelengths, ground sampling distances and signal-to-noise ratios are those of the Sentinel-2 mission requirements
-and of the Spot-6/7 user guide, rounded; the MTF are typical of the in-flight measurements that the missions
-publish (0.15-0.3 at Nyquist for Sentinel-2's 10 and 20 m bands).
+Wavelengths, ground sampling distances and signal-to-noise ratios are those of the Sentinel-2 mission
+requirements and of the Spot-6/7 user guide, rounded; the MTF are typical of the in-flight measurements that
+the missions publish (0.15-0.3 at Nyquist for Sentinel-2's 10 and 20 m bands).
 """
 
 from dataclasses import dataclass
@@ -96,9 +96,8 @@ class Grid:
         """
         rows, columns = self.rows * self.gsd / gsd, self.columns * self.gsd / gsd
         if rows != int(rows) or columns != int(columns):
-            raise ValueError(
-                f"gsd: wanted a divisor of {self.rows * self.gsd} x {self.columns * self.gsd} m. Received: {gsd}"
-            )
+            ground = f"{self.rows * self.gsd:g} x {self.columns * self.gsd:g} m"
+            raise ValueError(f"gsd: wanted a divisor of {ground}. Received: {gsd}")
         return Grid(self.left, self.top, int(rows), int(columns), gsd)
 
 
@@ -107,7 +106,9 @@ def psf_deviation(mtf: float, gsd: float) -> float:
     return gsd * float(np.sqrt(-2.0 * np.log(mtf))) / np.pi
 
 
-def psf_weights(deviation: float, size: int, gsd: float, start: float, count: int, step: float) -> sparse.csr_matrix:
+def psf_weights(
+    deviation: float, size: int, gsd: float, start: float, count: int, step: float
+) -> sparse.csr_matrix:
     """Weights of one axis of the landscape in each pixel of an image.
 
     Args:
@@ -136,8 +137,8 @@ def psf_weights(deviation: float, size: int, gsd: float, start: float, count: in
 def discrete_deviation(mtf: float, step: float, gsd: float) -> float:
     """Standard deviation whose *sampled* kernel transfers exactly `mtf` at 1 / (2 step).
 
-    It is `psf_deviation` for pixels much larger than the landscape's. For pixels as small as the landscape's own, the
-    sampled Gaussian transfers more than the continuous one, which is made up for here.
+    It is `psf_deviation` for pixels much larger than the landscape's. For pixels as small as the landscape's
+    own, the sampled Gaussian transfers more than the continuous one, which is made up for here.
 
     Args:
         mtf: modulation transfer at the image's Nyquist frequency.
@@ -174,7 +175,8 @@ def observe(image: np.ndarray, band: Band, grid: Grid, gsd: float, mtf: float | 
 
 
 def add_noise(reflectance: np.ndarray, band: Band, rng: np.random.Generator) -> np.ndarray:
-    """Adds the band's noise: at `band.reference`, a third of its variance is constant and the rest is photons'.
+    """Adds the band's noise: at `band.reference`, a third of its variance is constant and the rest is
+    photons'.
 
     Args:
         reflectance: float32 array.
@@ -200,7 +202,9 @@ def digital_numbers(reflectance: np.ndarray, offset: int = 0, quantification: fl
     return np.clip(np.rint(reflectance * quantification) + offset, 1, 65535).astype(np.uint16)
 
 
-def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spot7(
+    landscape: Landscape, grid: Grid, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Takes a Spot-7 image.
 
     Args:
@@ -209,8 +213,10 @@ def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[n
         rng: source of randomness.
 
     Returns:
-        Multispectral (4, rows / 4, columns / 4) and panchromatic (rows, columns) reflectances with noise, and the
-        truth: the multispectral bands as the panchromatic optics would see them, without noise, (4, rows, columns).
+        Multispectral (4, rows / 4, columns / 4) and panchromatic (rows, columns) reflectances with noise, and
+        the
+        truth: the multispectral bands as the panchromatic optics would see them, without noise, (4, rows,
+        columns).
     """
     coarse = grid.resampled(SPOT7["R"].gsd)
     multispectral = np.empty((len(SPOT7), coarse.rows, coarse.columns), np.float32)
@@ -224,10 +230,13 @@ def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[n
 
 
 def truth(landscape: Landscape, grid: Grid) -> np.ndarray:
-    """Spot-7's multispectral bands as its panchromatic optics would see them, without noise, (4, rows, columns)."""
+    """Spot-7's multispectral bands as its panchromatic optics would see them, without noise, (4, rows,
+    columns)."""
     return np.stack(
-        [observe(landscape.reflectance(band.interval), band, grid, landscape.gsd, SPOT7_PAN.mtf)
-         for band in SPOT7.values()]
+        [
+            observe(landscape.reflectance(band.interval), band, grid, landscape.gsd, SPOT7_PAN.mtf)
+            for band in SPOT7.values()
+        ]
     )
 
 

@@ -51,8 +51,8 @@ def _road(start: Village, end: Village, rng: np.random.Generator) -> np.ndarray:
     aside = np.array([-course[1], course[0]]) / length
     way = np.linspace(0.0, 1.0, max(int(length / 25.0), 2))[:, None]
     bends = sum(
-        rng.normal(0.0, amplitude) * length * np.sin(np.pi * way * turns) for turns, amplitude in
-        ((1, 0.06), (2, 0.035), (3, 0.02), (5, 0.008))
+        rng.normal(0.0, amplitude) * length * np.sin(np.pi * way * turns)
+        for turns, amplitude in ((1, 0.06), (2, 0.035), (3, 0.02), (5, 0.008))
     )
     return begin + way * course + bends * aside
 
@@ -108,7 +108,9 @@ def settle(layers: Layers, x: np.ndarray, y: np.ndarray, water: np.ndarray, rng:
     _trees(layers, roads, streets, taken, rng)
 
 
-def _gardens(layers: Layers, x: np.ndarray, y: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
+def _gardens(
+    layers: Layers, x: np.ndarray, y: np.ndarray, where: np.ndarray, rng: np.random.Generator
+) -> None:
     """Cuts the village's ground into plots: lawns, kitchen gardens, yards."""
     plots = cells(x, y, 24.0, rng)
     plot = hashed(plots.nearest)
@@ -116,8 +118,11 @@ def _gardens(layers: Layers, x: np.ndarray, y: np.ndarray, where: np.ndarray, rn
     grain = rng.standard_normal(layers.shape, dtype=np.float32)
     rough = smooth_noise(layers.shape, 4.0, rng)
     for low, high, material, soil in (
-        (0.0, 0.55, "grass", "dry_grass"), (0.55, 0.72, "dry_grass", "soil_light"), (0.72, 0.84, "crop_green", "soil_brown"),
-        (0.84, 0.95, "gravel", "grass"), (0.95, 1.0, "concrete", "gravel"),
+        (0.0, 0.55, "grass", "dry_grass"),
+        (0.55, 0.72, "dry_grass", "soil_light"),
+        (0.72, 0.84, "crop_green", "soil_brown"),
+        (0.84, 0.95, "gravel", "grass"),
+        (0.95, 1.0, "concrete", "gravel"),
     ):
         chosen = where & (kind[plot] >= low) & (kind[plot] < high)
         layers.paint(chosen, material, (0.85 + 0.3 * tone[plot] + 0.06 * grain)[chosen])
@@ -146,8 +151,12 @@ def _pave(layers: Layers, roads: np.ndarray, streets: np.ndarray, water: np.ndar
 def _trees(layers: Layers, roads: np.ndarray, streets: np.ndarray, taken: np.ndarray, rng) -> None:
     """Stands trees in gardens, along some roads, and alone in the fields."""
     alley = smooth_noise(layers.shape, 300.0, rng)
-    density = np.where(streets < 42.0, 0.0042, 0.000035) + np.where((np.abs(roads - 7.0) < 1.2) & (alley > 0.5), 0.03, 0)
+    density = np.where(streets < 42.0, 0.0042, 0.000035) + np.where(
+        (np.abs(roads - 7.0) < 1.2) & (alley > 0.5), 0.03, 0
+    )
     rows, columns = np.nonzero((rng.random(layers.shape, dtype=np.float32) < density) & ~taken)
     for row, column in zip(rows, columns, strict=True):
         radius = rng.uniform(1.8, 4.6)
-        vegetation.tree(layers, (column + 0.5) * GSD, (row + 0.5) * GSD, radius, 2.4 * radius, rng, rng.random() < 0.15)
+        vegetation.tree(
+            layers, (column + 0.5) * GSD, (row + 0.5) * GSD, radius, 2.4 * radius, rng, rng.random() < 0.15
+        )

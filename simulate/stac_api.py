@@ -156,7 +156,10 @@ class Catalogue:
                 return self._page(search, "/search", method)
             case ["collections"]:
                 collections = [self._collection(name) for name in self._names()]
-                return {"collections": collections, "links": [self._link("root", ""), self._link("self", path)]}
+                return {
+                    "collections": collections,
+                    "links": [self._link("root", ""), self._link("self", path)],
+                }
             case ["collections", name, *rest] if name in self._names():
                 return self._in_collection(name, rest, search)
         raise NotFoundError(path)
@@ -248,8 +251,11 @@ class Catalogue:
             links.append(self._next(search, path, method, f"next:{start + limit}"))
         features = [self._linked(item) for item in found[start : start + limit]]
         return {
-            "type": "FeatureCollection", "features": features, "links": links,
-            "numberMatched": len(found), "numberReturned": len(features),
+            "type": "FeatureCollection",
+            "features": features,
+            "links": links,
+            "numberMatched": len(found),
+            "numberReturned": len(features),
         }
 
     def _next(self, search: dict, path: str, method: str, token: str) -> dict:

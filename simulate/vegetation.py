@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trees: woods with a canopy of crowns, hedges, orchards, single trees.
 
-A crown is half an ellipsoid; a canopy is the upper envelope of crowns whose tops are a jittered grid. Light and
-shadow come later from the heights (`illumination`).
+A crown is half an ellipsoid; a canopy is the upper envelope of crowns whose tops are a jittered grid. Light
+and shadow come later from the heights (`illumination`).
 """
 
 import numpy as np
@@ -13,7 +13,9 @@ from simulate.noise import cells, hashed, smooth_noise
 from simulate.spectra import CODE
 
 
-def canopy(layers: Layers, where: np.ndarray, crown: float, height: float, conifers: np.ndarray | float, rng) -> None:
+def canopy(
+    layers: Layers, where: np.ndarray, crown: float, height: float, conifers: np.ndarray | float, rng
+) -> None:
     """Covers a mask with the canopy of a wood.
 
     Args:
@@ -90,7 +92,9 @@ def banks(layers: Layers, distance: np.ndarray, rng: np.random.Generator) -> Non
     layers.paint(shore, "grass", 0.9)
 
 
-def tree(layers: Layers, x: float, y: float, radius: float, height: float, rng, conifer: bool = False) -> None:
+def tree(
+    layers: Layers, x: float, y: float, radius: float, height: float, rng, conifer: bool = False
+) -> None:
     """Stands one tree at (x, y), in metres, over whatever is lower than its crown."""
     place = window(layers.shape, x, y, radius)
     if place is None:
