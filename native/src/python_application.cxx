@@ -43,7 +43,7 @@ void PythonApplication::DoExecute()
 std::vector<SourceImage> PythonApplication::GetParameterImages(const std::string& key)
 {
   std::vector<SourceImage> images;
-  if (!this->IsParameterEnabled(key, true) || !this->HasValue(key))
+  if (!this->IsParameterEnabled(key) || !this->HasValue(key))
     return images;
   if (this->GetParameterType(key) == otb::Wrapper::ParameterType_InputImageList)
   {
@@ -105,6 +105,31 @@ void PythonApplication::SetOutputImageFromArray(const std::string& key, py::arra
   if (py::isinstance<py::array_t<int>>(array))
     return SetOutputArray<Int32VectorImageType>(key, array, origin, spacing, projection);
   throw py::type_error("SetOutputImageFromArray: an array of float32, float64, uint8, uint16, int16 or int32 expected. Received: " + std::string(py::str(array.dtype())));
+}
+
+void PythonApplication::SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x, const std::vector<double>& y,
+                                                      const std::vector<int>& ids, const std::string& projection)
+{
+  using VectorData = otb::Wrapper::VectorDataType;
+  if (x.size() != ids.size() || y.size() != ids.size())
+    throw py::value_error("SetOutputVectorDataFromPoints: as many x, y and ids expected. Received: " + std::to_string(x.size()) + ", " +
+                          std::to_string(y.size()) + " and " + std::to_string(ids.size()));
+  auto vectorData = VectorData::New();
+  vectorData->SetProjectionRef(projection);
+  auto* const tree     = vectorData->GetDataTree();
+  auto        document = VectorData::DataNodeType::New();
+  document->SetNodeType(otb::DOCUMENT);
+  tree->Add(document, tree->GetRoot()->Get());
+  for (std::size_t i = 0; i < ids.size(); ++i)
+  {
+    auto point = VectorData::DataNodeType::New();
+    const double coordinates[] = {x[i], y[i]};
+    point->SetPoint(coordinates);
+    point->SetFieldAsInt("id", ids[i]);
+    tree->Add(point, document);
+  }
+  Superclass::SetParameterOutputVectorData(key, vectorData);
+  m_Sources[key] = vectorData.GetPointer();
 }
 
 PythonApplicationFactory::Pointer PythonApplicationFactory::New(const std::string& name)

@@ -50,6 +50,9 @@ public:
   void SetOutputImageFromFilter(const std::string& key, const std::vector<SourceImage>& inputs, py::object body);
   void SetOutputImageFromArray(const std::string& key, py::array array, const std::array<double, 2>& origin, const std::array<double, 2>& spacing,
                                const std::string& projection);
+  // Points, each with the integer field "id".
+  void SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x, const std::vector<double>& y, const std::vector<int>& ids,
+                                     const std::string& projection);
 
 protected:
   explicit PythonApplication(const std::string& name) : m_BodyName(name) {}

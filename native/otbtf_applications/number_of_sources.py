@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many sources an application is made with: the environment variable ``OTB_TF_NSOURCES``.
+
+python -c "from otbtf_applications.number_of_sources import number_of_sources as n; print(n())"
+"""
+
+import os
+
+VARIABLE = "OTB_TF_NSOURCES"
+
+
+def number_of_sources() -> int:
+    """Return the number of sources, 1 if the variable is not set.
+
+    Raises:
+        RuntimeError: If the variable holds no positive integer.
+    """
+    text = os.environ.get(VARIABLE, "").strip() or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise RuntimeError(f"{VARIABLE}: must be a positive integer. Received: {text}")
+    return int(text)
