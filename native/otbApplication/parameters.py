@@ -26,10 +26,9 @@ _LISTS = {
     _engine.ParameterType_InputFilenameList,
     _engine.ParameterType_StringList,
     _engine.ParameterType_ListView,
-    _engine.ParameterType_Field,
-    _engine.ParameterType_Band,
 }
 _INTEGERS = {_engine.ParameterType_Int, _engine.ParameterType_Radius}
+_NAMES = {_engine.ParameterType_Field, _engine.ParameterType_Band}
 
 
 class ApplicationProxy:
@@ -87,16 +86,16 @@ def set_value(app, key: str, value):
     kind = app.GetParameterType(key)
     if kind in _TEXTS or kind == _engine.ParameterType_RAM:
         return app.SetParameterString(key, str(value) if kind == _engine.ParameterType_RAM else value)
-    if kind in _LISTS:
+    if kind in _NAMES and isinstance(value, str):
+        return app.SetParameterString(key, value)
+    if kind in _LISTS or kind in _NAMES:
         return app.SetParameterStringList(key, value)
-    if kind in _INTEGERS:
+    if kind in _INTEGERS or kind == _engine.ParameterType_Bool:
         return app.SetParameterInt(key, value)
     if kind == _engine.ParameterType_Float:
         return app.SetParameterFloat(key, value)
     if kind == _engine.ParameterType_Double:
         return app.SetParameterDouble(key, value)
-    if kind == _engine.ParameterType_Bool:
-        return app.SetParameterString(key, str(value))
     if kind == _engine.ParameterType_Choice:
         return ApplicationProxy(app, key, value)
     return ApplicationProxy(app, key)
@@ -107,7 +106,7 @@ def get_value(app, key: str):
     kind = app.GetParameterType(key)
     if kind in _TEXTS:
         return app.GetParameterString(key)
-    if kind in _LISTS:
+    if kind in _LISTS or kind in _NAMES:
         return app.GetParameterStringList(key)
     if kind in _INTEGERS or kind == _engine.ParameterType_RAM:
         return app.GetParameterInt(key)
