@@ -175,8 +175,9 @@ def observe(image: np.ndarray, band: Band, grid: Grid, gsd: float, mtf: float | 
 
 
 def add_noise(reflectance: np.ndarray, band: Band, rng: np.random.Generator) -> np.ndarray:
-    """Adds the band's noise: at `band.reference`, a third of its variance is constant and the rest is
-    photons'.
+    """Adds the band's noise.
+
+    At `band.reference`, a third of its variance is constant and the rest follows the number of photons.
 
     Args:
         reflectance: float32 array.
@@ -202,9 +203,7 @@ def digital_numbers(reflectance: np.ndarray, offset: int = 0, quantification: fl
     return np.clip(np.rint(reflectance * quantification) + offset, 1, 65535).astype(np.uint16)
 
 
-def spot7(
-    landscape: Landscape, grid: Grid, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Takes a Spot-7 image.
 
     Args:
@@ -213,31 +212,32 @@ def spot7(
         rng: source of randomness.
 
     Returns:
-        Multispectral (4, rows / 4, columns / 4) and panchromatic (rows, columns) reflectances with noise, and
-        the
-        truth: the multispectral bands as the panchromatic optics would see them, without noise, (4, rows,
-        columns).
+        Multispectral (4, rows / 4, columns / 4) and panchromatic (rows, columns) reflectances, float32.
     """
     coarse = grid.resampled(SPOT7["R"].gsd)
-    multispectral = np.empty((len(SPOT7), coarse.rows, coarse.columns), np.float32)
-    ideal = np.empty((len(SPOT7), grid.rows, grid.columns), np.float32)
+    images = []
+    for band, sampling in (*((band, coarse) for band in SPOT7.values()), (SPOT7_PAN, grid)):
+        seen = observe(landscape.reflectance(band.interval), band, sampling, landscape.gsd)
+        images.append(add_noise(seen, band, rng))
+    return np.stack(images[:-1]), images[-1]
+
+
+def truth(landscape: Landscape, grids: list[Grid]) -> list[np.ndarray]:
+    """Spot-7's multispectral bands as its panchromatic optics would see them, without noise.
+
+    Args:
+        landscape: the ground.
+        grids: the areas wanted, at 1.5 m.
+
+    Returns:
+        Reflectance of each area, (4, rows, columns), float32.
+    """
+    areas = [np.empty((len(SPOT7), grid.rows, grid.columns), np.float32) for grid in grids]
     for number, band in enumerate(SPOT7.values()):
         ground = landscape.reflectance(band.interval)
-        multispectral[number] = add_noise(observe(ground, band, coarse, landscape.gsd), band, rng)
-        ideal[number] = observe(ground, band, grid, landscape.gsd, SPOT7_PAN.mtf)
-    pan = observe(landscape.reflectance(SPOT7_PAN.interval), SPOT7_PAN, grid, landscape.gsd)
-    return multispectral, add_noise(pan, SPOT7_PAN, rng), ideal
-
-
-def truth(landscape: Landscape, grid: Grid) -> np.ndarray:
-    """Spot-7's multispectral bands as its panchromatic optics would see them, without noise, (4, rows,
-    columns)."""
-    return np.stack(
-        [
-            observe(landscape.reflectance(band.interval), band, grid, landscape.gsd, SPOT7_PAN.mtf)
-            for band in SPOT7.values()
-        ]
-    )
+        for area, grid in zip(areas, grids, strict=True):
+            area[number] = observe(ground, band, grid, landscape.gsd, SPOT7_PAN.mtf)
+    return areas
 
 
 def sentinel2(landscape: Landscape, grid: Grid) -> dict[str, np.ndarray]:
