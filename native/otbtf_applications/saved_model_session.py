@@ -5,6 +5,7 @@ Models written by Keras 2 (``model.save``), Keras 3 (``model.export``), ``tf.Mod
 here: inputs and outputs are the keys of the signature ``serving_default``, else of the first signature. TensorFlow is
 imported when a model is loaded, not before.
 """
+
 from __future__ import annotations
 
 import functools

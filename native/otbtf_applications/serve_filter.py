@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The streaming filter of TensorflowModelServe: from a requested output region to session runs and back."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -219,8 +220,10 @@ class ServeFilter:
         reference = self.sources[0].images[0]
         source = self.sources[number]
         columns, rows = (
-            [geometry.patch_start(source.axis(axis, reference), self.axes[axis], position) - corner[axis]
-             for position in range(*part[axis])]
+            [
+                geometry.patch_start(source.axis(axis, reference), self.axes[axis], position) - corner[axis]
+                for position in range(*part[axis])
+            ]
             for axis in (0, 1)
         )
         width, height = source.fields

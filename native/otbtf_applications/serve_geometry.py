@@ -13,6 +13,7 @@ source's: the stated upper-left corner lies ``0.5 * (1 - scale)`` pixels of the 
 ground that the pixels show. Products are put right where they are made (``chain/serve.py``), for OTBTF and for this
 application alike.
 """
+
 from __future__ import annotations
 
 import math

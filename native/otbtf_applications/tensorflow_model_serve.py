@@ -10,16 +10,14 @@ expression fields. Names, defaults, geometry and messages are those of OTBTF's a
         -model.fullyconv on -output.names sr_crop16 -output.efieldx 128 -output.efieldy 128 \
         -output.spcscale 0.25 -optim.tilesizex 128 -optim.tilesizey 128 -out sr.tif
 """
-from __future__ import annotations
 
-import os
+from __future__ import annotations
 
 import otbApplication as otb
 
 from otbtf_applications import saved_model_session
+from otbtf_applications.number_of_sources import number_of_sources
 from otbtf_applications.serve_filter import ServeFilter, Source
-
-SOURCES_VARIABLE = "OTB_TF_NSOURCES"
 
 
 class TensorflowModelServe:
@@ -39,7 +37,7 @@ class TensorflowModelServe:
         app.SetDocSeeAlso("PatchesSelection, PatchesExtraction")
         app.SetDocAuthors("The authors of this project")
         app.AddDocTag("Learning")
-        self.number_of_sources = _number_of_sources()
+        self.number_of_sources = number_of_sources()
         for number in range(1, self.number_of_sources + 1):
             self._declare_source(app, f"source{number}", number)
         self._declare_model(app)
@@ -55,29 +53,47 @@ class TensorflowModelServe:
 
     def _declare_source(self, app: otb.PythonApplication, key: str, number: int) -> None:
         app.AddParameter(otb.ParameterType_Group, key, f"Parameters for source #{number}")
-        app.AddParameter(otb.ParameterType_InputImageList, f"{key}.il", f"Input image (or list to stack) for source #{number}")
+        app.AddParameter(
+            otb.ParameterType_InputImageList, f"{key}.il", f"Input image (or list to stack) for source #{number}"
+        )
         _integer(app, f"{key}.rfieldx", f"Input receptive field (width) for source #{number}, in its pixels", 1)
         _integer(app, f"{key}.rfieldy", f"Input receptive field (height) for source #{number}, in its pixels", 1)
-        _optional(app, otb.ParameterType_String, f"{key}.placeholder", f"Name of the input placeholder for source #{number}")
+        _optional(
+            app, otb.ParameterType_String, f"{key}.placeholder", f"Name of the input placeholder for source #{number}"
+        )
         _optional(app, otb.ParameterType_Float, f"{key}.nodata", f"No-data value for source #{number}")
 
     def _declare_model(self, app: otb.PythonApplication) -> None:
         app.AddParameter(otb.ParameterType_Group, "model", "Model parameters")
         app.AddParameter(otb.ParameterType_Directory, "model.dir", "TensorFlow SavedModel directory")
-        _optional(app, otb.ParameterType_StringList, "model.userplaceholders", "Additional single-valued placeholders, name=value")
+        _optional(
+            app,
+            otb.ParameterType_StringList,
+            "model.userplaceholders",
+            "Additional single-valued placeholders, name=value",
+        )
         app.AddParameter(otb.ParameterType_Bool, "model.fullyconv", "Fully convolutional")
-        _optional(app, otb.ParameterType_StringList, "model.tagsets", "Which tags (i.e. v1.MetaGraphDefs) to load from the SavedModel")
+        _optional(
+            app,
+            otb.ParameterType_StringList,
+            "model.tagsets",
+            "Which tags (i.e. v1.MetaGraphDefs) to load from the SavedModel",
+        )
 
     def _declare_output(self, app: otb.PythonApplication) -> None:
         app.AddParameter(otb.ParameterType_Group, "output", "Output tensors parameters")
-        app.AddParameter(otb.ParameterType_Float, "output.spcscale", "The output spacing scale, related to the first source")
+        app.AddParameter(
+            otb.ParameterType_Float, "output.spcscale", "The output spacing scale, related to the first source"
+        )
         app.SetDefaultParameterFloat("output.spcscale", 1.0)
         _optional(app, otb.ParameterType_StringList, "output.names", "Names of the output tensors")
         app.AddParameter(otb.ParameterType_Float, "output.bv", "Value of the output where a source is no-data")
         app.SetDefaultParameterFloat("output.bv", 0.0)
         _integer(app, "output.efieldx", "The output expression field (width), in output pixels", 1)
         _integer(app, "output.efieldy", "The output expression field (height), in output pixels", 1)
-        app.AddParameter(otb.ParameterType_Group, "optim", "This group of parameters allows optimization of processing time")
+        app.AddParameter(
+            otb.ParameterType_Group, "optim", "This group of parameters allows optimization of processing time"
+        )
         app.AddParameter(otb.ParameterType_Bool, "optim.disabletiling", "Disable tiling")
         _integer(app, "optim.tilesizex", "Tile width used to stream the filter output, in output pixels", 16)
         _integer(app, "optim.tilesizey", "Tile height used to stream the filter output, in output pixels", 16)
@@ -159,13 +175,6 @@ class TensorflowModelServe:
             if len(session.output_names) > 1:
                 app.LogWarning(f"No output name was given, among {session.output_names}: it is {names[0]}")
         return {name: session.bands(name) for name in names}
-
-
-def _number_of_sources() -> int:
-    text = os.environ.get(SOURCES_VARIABLE, "1")
-    if not text.isdigit() or int(text) < 1:
-        raise RuntimeError(f"{SOURCES_VARIABLE}: a number of sources is wanted, at least 1. Received: {text}")
-    return int(text)
 
 
 def _integer(app: otb.PythonApplication, key: str, name: str, default: int) -> None:

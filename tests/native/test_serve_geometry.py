@@ -4,7 +4,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from otbtf_applications import serve_geometry as geometry
 
 
@@ -53,12 +52,15 @@ def test_first_tile_of_a_downsampling_network_is_cropped_and_the_others_are_shif
     assert geometry.convolution_window(large, output, 16, 24)[0] == 61
 
 
-@pytest.mark.parametrize("second, corners", [
-    (dict(size=64), (0, 0)),
-    (dict(size=50), (0, 0)),
-    (dict(size=64, corner=1.0), (1, 0)),
-    (dict(size=64, corner=-1.0), (1, 1)),
-])
+@pytest.mark.parametrize(
+    "second, corners",
+    [
+        (dict(size=64), (0, 0)),
+        (dict(size=50), (0, 0)),
+        (dict(size=64, corner=1.0), (1, 0)),
+        (dict(size=64, corner=-1.0), (1, 1)),
+    ],
+)
 def test_a_coarser_second_source_stays_aligned(second, corners):
     sources = [axis(120, 16), axis(field=8, spacing=2.0, **second)]
     output = geometry.output_axis(sources, 16, 1.0, True)
@@ -86,7 +88,9 @@ def test_patches_of_two_sources():
     assert [geometry.patch_start(sources[1], output, position) for position in (0, 1, 2)] == [0, 0, 1]
 
 
-@pytest.mark.parametrize("asked, field, length", [(20, 16, 32), (16, 32, 32), (16, 50, 50), (16, 100, 100), (64, 16, 64)])
+@pytest.mark.parametrize(
+    "asked, field, length", [(20, 16, 32), (16, 32, 32), (16, 50, 50), (16, 100, 100), (64, 16, 64)]
+)
 def test_tile_length_is_whole_expression_fields(asked, field, length):
     assert geometry.tile_length(asked, field) == length
 

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorflowModelServe through pyotb: pixels against TensorFlow called directly, places and messages against OTBTF."""
+
+import numpy as np
+import otbApplication
+import pyotb
+import pytest
+import tensorflow as tf
+from osgeo import gdal
+
+GSD, X, Y = 10.0, 300000.0, 5000040.0
+
+
+class Network(tf.Module):
+    """A SavedModel of one signature, made of a Python function."""
+
+    def __init__(self, function, **inputs):
+        super().__init__()
+        specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
+        names = list(inputs)
+        self.serve = tf.function(lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs)
+
+    def save(self, folder, signature="serving_default"):
+        tf.saved_model.save(self, str(folder), signatures={signature: self.serve})
+        return str(folder)
+
+
+IMAGE = ([None, None, None, 2], tf.float32)
+
+
+def nearest(factor, crop):
+    """Return a network that repeats pixels, and drops `crop` output pixels on each side."""
+
+    def function(lr):
+        image = tf.repeat(tf.repeat(lr, factor, axis=1), factor, axis=2)
+        return {"sr": image[:, crop : tf.shape(image)[1] - crop, crop : tf.shape(image)[2] - crop]}
+
+    return Network(function, lr=IMAGE)
+
+
+@pytest.fixture
+def image(write_raster):
+    pixels = np.random.default_rng(0).integers(1, 10000, (100, 120, 2)).astype(np.uint16)
+    return str(write_raster("image.tif", pixels)), pixels.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+
+    def blur(lr):
+        return {"sum": tf.nn.depthwise_conv2d(lr, tf.ones((5, 5, 2, 1)), (1, 1, 1, 1), "VALID")}
+
+    def patch(lr):
+        return {"mean": tf.reduce_mean(lr, axis=(1, 2)), "first": lr[:, 0, 0, 0], "plane": lr[:, 0, 0, 1:]}
+
+    return {
+        "same": Network(lambda lr: {"b": lr * 2.0, "a": lr[..., :1]}, lr=IMAGE).save(root / "same"),
+        "blur": Network(blur, lr=IMAGE).save(root / "blur", signature="zz"),
+        "patch": Network(patch, lr=IMAGE).save(root / "patch"),
+        "two": Network(
+            lambda fine, coarse: {"sum": fine[..., :1] + tf.repeat(tf.repeat(coarse, 2, 1), 2, 2)[..., 1:]},
+            fine=IMAGE,
+            coarse=IMAGE,
+        ).save(root / "two"),
+        "gain": Network(
+            lambda lr, gain, flag: {"out": tf.where(flag, lr * gain, lr)},
+            lr=IMAGE,
+            gain=([None], tf.float32),
+            flag=([None], tf.bool),
+        ).save(root / "gain"),
+    }
+
+
+def serve(path, model, receptive=1, expression=1, tile=16, convolutional=True, **parameters):
+    names = parameters.pop("names", None)
+    arguments = {
+        "source1.il": [path],
+        "source1.rfieldx": receptive,
+        "source1.rfieldy": receptive,
+        "model.dir": model,
+        "model.fullyconv": convolutional,
+        "output.efieldx": expression,
+        "output.efieldy": expression,
+        "optim.tilesizex": tile,
+        "optim.tilesizey": tile,
+        **({"output.names": names} if names else {}),
+    }
+    arguments.update({key.replace("__", "."): value for key, value in parameters.items()})
+    return pyotb.TensorflowModelServe(arguments)
+
+
+def corner(app):
+    """Return the upper-left corner of the output, in pixels of the input."""
+    (x, y), (dx, dy) = app.app.GetImageOrigin("out"), app.app.GetImageSpacing("out")
+    return (x - dx / 2 - X) / GSD, (Y - y + dy / 2) / GSD
+
+
+@pytest.mark.parametrize(
+    "factor, crop, expression, tile",
+    [
+        (1, 0, 16, 16),
+        (2, 8, 16, 32),
+        (3, 6, 12, 24),
+        (4, 8, 8, 64),
+        (4, 8, 4, 20),
+        (4, 16, 12, 60),
+        (4, 8, 20, 16),
+    ],
+)
+def test_nearest_neighbour_network_gives_the_pixels_of_the_input(tmp_path, image, factor, crop, expression, tile):
+    path, pixels = image
+    model = nearest(factor, crop).save(tmp_path / "model")
+    receptive = (expression + 2 * crop) // factor
+    app = serve(path, model, receptive, expression, tile, output__spcscale=1 / factor)
+    expected = np.repeat(np.repeat(pixels, factor, 0), factor, 1)[crop:, crop:]
+    result = app.to_numpy()
+    height, width = ((n - receptive + 1) * factor + expression - 1 for n in pixels.shape[:2])
+    assert result.shape == (height - height % expression, width - width % expression, 2)
+    np.testing.assert_array_equal(result, expected[: result.shape[0], : result.shape[1]])
+    shift = receptive // 2 - (expression // 2) / factor + 0.5 * (1 - 1 / factor)
+    np.testing.assert_allclose(corner(app), (shift, shift), atol=1e-5)
+
+
+def test_stated_origin_of_a_times_4_product(tmp_path, image):
+    model = nearest(4, 8).save(tmp_path / "model")
+    app = serve(image[0], model, 20, 64, 64, output__spcscale=0.25)
+    app.write(str(tmp_path / "sr.tif"), pixel_type="uint16")
+    product = gdal.Open(str(tmp_path / "sr.tif"))
+    assert product.GetGeoTransform() == (X + 23.75, 2.5, 0, Y - 23.75, 0, -2.5)
+    assert "32631" in product.GetProjection()
+
+
+def test_tiles_regions_and_streaming_do_not_change_a_valid_convolution(tmp_path, image, models):
+    path, pixels = image
+    expected = sum(pixels[i : i + 96, j : j + 116] for i in range(5) for j in range(5))
+    for tile in (16, 48, 200):
+        np.testing.assert_array_equal(serve(path, models["blur"], 5, 1, tile).to_numpy(), expected)
+    whole = serve(path, models["blur"], 5, 1, optim__disabletiling=True)
+    np.testing.assert_array_equal(whole.to_numpy(), expected)
+    whole.write(
+        str(tmp_path / "tiled.tif"), ext_fname="streaming:type=tiled&streaming:sizemode=height&streaming:sizevalue=32"
+    )
+    np.testing.assert_array_equal(np.moveaxis(gdal.Open(str(tmp_path / "tiled.tif")).ReadAsArray(), 0, -1), expected)
+    box = pyotb.ExtractROI({"in": whole, "startx": 33, "starty": 7, "sizex": 40, "sizey": 50})
+    np.testing.assert_array_equal(box.to_numpy(), expected[7:57, 33:73])
+
+
+def test_only_the_needed_part_of_the_input_is_read(image, models, monkeypatch):
+    sizes = []
+    from otbtf_applications.saved_model_session import SavedModelSession
+
+    run = SavedModelSession.run
+    monkeypatch.setattr(
+        SavedModelSession, "run", lambda self, feeds, *rest: sizes.append(feeds["lr"].shape) or run(self, feeds, *rest)
+    )
+    app = serve(image[0], models["blur"], 5, 1, tile=16)
+    pyotb.ExtractROI({"in": app, "startx": 20, "starty": 20, "sizex": 10, "sizey": 20}).to_numpy()
+    assert sizes == [(1, 16, 14, 2), (1, 12, 14, 2)]
+
+
+def test_chain_in_memory_upstream_and_downstream(image, models):
+    path, pixels = image
+    half = pyotb.ExtractROI({"in": path, "startx": 60, "starty": 10, "sizex": 60, "sizey": 80})
+    app = serve(half, models["same"], 16, 16, names=["b"])
+    assert corner(app) == (60, 10)
+    doubled = app * 2
+    np.testing.assert_array_equal(doubled.to_numpy(), pixels[10:90, 60:108] * 4)
+
+
+@pytest.mark.parametrize(
+    "names, expected", [(["b"], (0, 1)), (["b", "a"], (0, 1, 2)), (["a", "b"], (2, 0, 1)), ([], (2,))]
+)
+def test_outputs_are_stacked_in_the_given_order(image, models, names, expected):
+    path, pixels = image
+    stack = np.concatenate([pixels * 2, pixels[..., :1]], axis=2)
+    result = serve(path, models["same"], 4, 4, tile=32, names=names).to_numpy()
+    np.testing.assert_array_equal(result, stack[: result.shape[0], : result.shape[1], list(expected)])
+
+
+@pytest.mark.parametrize("receptive", [1, 2, 7, 8])
+def test_patch_mode(image, models, receptive):
+    path, pixels = image
+    app = serve(path, models["patch"], receptive, convolutional=False, names=["mean", "first", "plane"])
+    assert corner(app) == (receptive // 2, receptive // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (receptive, receptive), (0, 1))
+    expected = np.concatenate([windows.mean((-1, -2)), windows[..., 0, 0]], axis=2)
+    np.testing.assert_allclose(app.to_numpy(), expected, rtol=1e-5)
+
+
+def test_patch_mode_every_fourth_pixel(image, models):
+    path, pixels = image
+    result = serve(path, models["patch"], 4, convolutional=False, names=["first"], output__spcscale=4).to_numpy()
+    np.testing.assert_array_equal(result[..., 0], pixels[:93:4, :113:4, 0][:24, :29])
+
+
+@pytest.mark.parametrize("expression, scale", [(2, 1.0), (1, 0.5)])
+def test_patch_mode_leaves_the_image_with_expression_fields_or_finer_pixels(image, models, expression, scale):
+    app = serve(image[0], models["patch"], 4, expression, convolutional=False, names=["first"], output__spcscale=scale)
+    with pytest.raises(RuntimeError, match="is outside of buffered region"):
+        app.to_numpy()
+
+
+def test_two_sources_of_two_spacings(write_raster, models):
+    fine = np.random.default_rng(1).integers(0, 9999, (96, 112, 2)).astype(np.uint16)
+    coarse = np.random.default_rng(2).integers(0, 9999, (48, 56, 2)).astype(np.uint16)
+    app = pyotb.TensorflowModelServe(
+        {
+            "source1.il": [str(write_raster("fine.tif", fine))],
+            "source1.placeholder": "fine",
+            "source2.il": [str(write_raster("coarse.tif", coarse, gsd=20.0))],
+            "source2.placeholder": "coarse",
+            "source1.rfieldx": 16,
+            "source1.rfieldy": 16,
+            "source2.rfieldx": 8,
+            "source2.rfieldy": 8,
+            "model.dir": models["two"],
+            "model.fullyconv": True,
+            "output.efieldx": 16,
+            "output.efieldy": 16,
+            "optim.tilesizex": 32,
+            "optim.tilesizey": 32,
+        }
+    )
+    expected = fine[..., :1].astype(np.float32) + np.repeat(np.repeat(coarse, 2, 0), 2, 1)[..., 1:]
+    np.testing.assert_array_equal(app.to_numpy(), expected)
+    assert corner(app) == (0, 0)
+
+
+def test_images_of_a_source_are_stacked_and_must_have_one_size(image, write_raster, models):
+    path, pixels = image
+    bands = [str(write_raster(f"band{k}.tif", pixels[..., k].astype(np.uint16))) for k in (1, 0)]
+    app = serve(bands[0], models["same"], source1__il=bands, names=["b"])
+    np.testing.assert_array_equal(app.to_numpy(), pixels[..., ::-1] * 2)
+    small = str(write_raster("small.tif", pixels[:50, :, 0].astype(np.uint16)))
+    with pytest.raises(RuntimeError, match="Input image size number 1 mismatch"):
+        serve(bands[0], models["same"], source1__il=[bands[0], small])
+
+
+def test_user_placeholders(image, models):
+    path, pixels = image
+    values = {"model__userplaceholders": ["gain=3.0", "flag=True"]}
+    np.testing.assert_array_equal(serve(path, models["gain"], **values).to_numpy(), pixels * 3)
+    with pytest.raises(RuntimeError, match="float.*int32|int32.*float"):
+        serve(path, models["gain"], model__userplaceholders=["gain=3", "flag=false"]).to_numpy()
+    with pytest.raises(RuntimeError, match="session"):
+        serve(path, models["gain"], model__userplaceholders=["gain=3."], source1__placeholder="lr").to_numpy()
+    with pytest.raises(RuntimeError, match="name=value is wanted.*Received: gain"):
+        serve(path, models["gain"], model__userplaceholders=["gain"])
+
+
+def test_only_runs_wholly_without_data_are_blank(write_raster, models):
+    pixels = np.full((100, 120, 2), 7, np.uint16)
+    pixels[32:72, 32:80] = 0
+    app = serve(
+        str(write_raster("hole.tif", pixels)), models["same"], 16, 16, names=["b"], source1__nodata=0.0, output__bv=-1.0
+    )
+    result = app.to_numpy()[..., 0]
+    assert np.count_nonzero(result == -1) == 1536
+    assert np.count_nonzero(result == 0) == 384
+
+
+@pytest.mark.parametrize(
+    "dtype, expected",
+    [
+        (tf.float64, 8506),
+        (tf.uint8, 58),
+        (tf.int16, 8506),
+        (tf.uint16, 8506),
+        (tf.int32, 8506),
+        (tf.uint32, 8506),
+        (tf.int64, 8506),
+        (tf.uint64, 8506),
+    ],
+)
+def test_types_of_placeholders(tmp_path, write_raster, dtype, expected):
+    model = Network(lambda x: {"out": tf.cast(x, tf.float64)}, x=([None, None, None, 1], dtype)).save(tmp_path / "m")
+    path = str(write_raster("image.tif", np.full((20, 20), 8506, np.uint16)))
+    assert np.all(serve(path, model).to_numpy() == expected)
+
+
+@pytest.mark.parametrize("dtype, number", [(tf.int8, 6), (tf.bfloat16, 14), (tf.float16, 19)])
+def test_types_that_are_refused(tmp_path, write_raster, dtype, number):
+    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
+    fed = Network(lambda x: {"out": tf.cast(x, tf.float32)}, x=([None, None, None, 1], dtype)).save(tmp_path / "m")
+    with pytest.raises(RuntimeError, match=f"TF DataType {number} not currently implemented !"):
+        serve(path, fed).to_numpy()
+
+
+def test_output_types_that_are_refused(tmp_path, write_raster):
+    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
+    made = Network(lambda x: {"out": x > 0}, x=([None, None, None, 1], tf.float32)).save(tmp_path / "m")
+    with pytest.raises(RuntimeError, match="TF DataType 10 not currently implemented !"):
+        serve(path, made).to_numpy()
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (lambda x: x[..., tf.newaxis], "dim_size=5 currently not supported"),
+        (
+            lambda x: tf.ensure_shape(x, [None] * 4)[..., : tf.shape(x)[1]],
+            "Cannot determine the size of the last dimension",
+        ),
+    ],
+)
+def test_output_shapes_that_are_refused(tmp_path, write_raster, function, message):
+    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
+    model = Network(lambda x: {"out": function(x)}, x=([None] * 4, tf.float32)).save(tmp_path / "m")
+    with pytest.raises(RuntimeError, match=message):
+        serve(path, model)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"names": ["nope"]}, 'Tensor name "nope" not found'),
+        ({"source1__placeholder": "nope"}, 'Tensor name "nope" not found'),
+        ({"model__tagsets": ["gpu"]}, "gpu"),
+        ({"model__dir": "/nonexistent"}, "nonexistent"),
+        ({"receptive": 8, "expression": 16}, "input requested region of source #0 is not consistent \\(dim 0\\)"),
+        ({"receptive": 15, "expression": 15, "output__spcscale": 0.5}, "Number of elements in the tensor is"),
+        ({"receptive": 500}, "Received: sizes \\[120\\]"),
+    ],
+)
+def test_errors_say_what_was_wrong(image, models, parameters, message):
+    with pytest.raises(RuntimeError, match=message):
+        serve(image[0], **{"model": models["same"], **parameters}).to_numpy()
+
+
+def test_parameters_types_defaults_and_minimum():
+    app = otbApplication.Registry.CreateApplication("TensorflowModelServe")
+    assert "ram" not in app.GetParametersKeys()
+    assert [app.IsMandatory(key) for key in ("source1.il", "source1.placeholder", "model.dir", "output.names")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    defaults = {"source1.rfieldx": 1, "output.efieldy": 1, "optim.tilesizex": 16, "model.fullyconv": 0}
+    assert {key: app.GetParameterInt(key) for key in defaults} == defaults
+    assert app.GetParameterFloat("output.spcscale") == 1 and app.GetParameterFloat("output.bv") == 0
+    assert not app.HasValue("source1.nodata")
+    app.SetParameterInt("source1.rfieldx", 0)
+    assert app.GetParameterInt("source1.rfieldx") == 1
+    for value in ("on", "off"):
+        app.SetParameterString("model.fullyconv", value)
+        assert app.GetParameterInt("model.fullyconv") == (value == "on")
+
+
+def test_number_of_sources_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("OTB_TF_NSOURCES", "3")
+    keys = otbApplication.Registry.CreateApplication("TensorflowModelServe").GetParametersKeys()
+    assert "source3.rfieldx" in keys and "source4.il" not in keys
+
+
+def test_model_is_loaded_again_when_its_folder_changes(tmp_path, image):
+    path, pixels = image
+    for factor in (2.0, 5.0):
+        folder = Network(lambda lr: {"out": lr * factor}, lr=IMAGE).save(tmp_path / "model")
+        np.testing.assert_array_equal(serve(path, folder).to_numpy(), pixels * factor)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_keras_model_exported_as_in_its_generation_equals_a_direct_call(tmp_path, image, fixed):
+    path, pixels = image
+    inputs = tf.keras.Input((16, 16, 2) if fixed else (None, None, 2), name="lr")
+    layer = tf.keras.layers.Conv2D(3, 3, padding="same", activation="relu", name="out")(inputs)
+    model = tf.keras.Model(inputs, {"out": layer})
+    if hasattr(model, "export"):
+        model.export(str(tmp_path / "model"))
+    else:
+        model.save(str(tmp_path / "model"))
+    result = serve(path, str(tmp_path / "model"), 16, 16, 16).to_numpy()
+    tiles = pixels[:96, :112].reshape(6, 16, 7, 16, 2).swapaxes(1, 2).reshape(42, 16, 16, 2)
+    expected = np.asarray(model(tiles)["out"]).reshape(6, 7, 16, 16, 3).swapaxes(1, 2).reshape(96, 112, 3)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-2)
