@@ -4,8 +4,8 @@
 import os
 from pathlib import Path
 
-import otbApplication  # noqa: F401  (before tensorflow: its copy of sqlite would hide GDAL's)
 import numpy as np
+import otbApplication  # noqa: F401 (before tensorflow, whose copy of sqlite lacks rtree)
 import pytest
 from osgeo import gdal, osr
 
@@ -39,8 +39,12 @@ def write_raster(tmp_path):
         cube = array[..., np.newaxis] if array.ndim == 2 else array
         rows, columns, count = cube.shape
         path = tmp_path / name
-        code = {"uint8": gdal.GDT_Byte, "uint16": gdal.GDT_UInt16, "int16": gdal.GDT_Int16,
-                "float32": gdal.GDT_Float32}[cube.dtype.name]
+        code = {
+            "uint8": gdal.GDT_Byte,
+            "uint16": gdal.GDT_UInt16,
+            "int16": gdal.GDT_Int16,
+            "float32": gdal.GDT_Float32,
+        }[cube.dtype.name]
         dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, count, code)
         dataset.SetGeoTransform((origin[0], gsd, 0.0, origin[1], 0.0, -gsd))
         crs = osr.SpatialReference()

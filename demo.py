@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job from STAC query to super-resolved product, on simulated scenes whose truth is known.
+
+Simulates a landscape seen by Spot-7 and Sentinel-2, serves the Sentinel-2 images as the Planetary Computer
+does, makes patches with `sr_dataset.py`, trains the small network, super-resolves an area that the training has
+not seen, and compares the product with the truth, beside bicubic interpolation. Each step is a command of this
+project, printed as it is run.
+
+    python demo.py --output demo
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BANDS = ("B04", "B03", "B02", "B08")
+METRICS = ("l1", "psnr", "ssim", "sam", "ergas")
+SCALE = 4
+
+
+def run(step: str, command: list[str], seconds: dict[str, float], environment: dict[str, str] | None = None) -> None:
+    """Print and run one command; record its wall time under the step's name.
+
+    Raises:
+        subprocess.CalledProcessError: the command failed.
+    """
+    print(f"\n[{step}] {shlex.join(['python', *command])}", flush=True)
+    start = time.monotonic()
+    subprocess.run([sys.executable, *command], check=True, env={**os.environ, **(environment or {})})
+    seconds[step] = round(time.monotonic() - start, 1)
+
+
+def read(path: Path):
+    """Return a raster as an array (rows, columns, bands), float32, and its GDAL dataset."""
+    import numpy as np
+    from osgeo import gdal
+
+    dataset = gdal.Open(str(path))
+    return np.moveaxis(dataset.ReadAsArray().astype(np.float32), 0, -1), dataset
+
+
+def bicubic(image: Path, truth):
+    """Resample the Sentinel-2 image to the grid of the truth by GDAL's cubic convolution.
+
+    Args:
+        image: digital numbers with baseline 04.00's offset of 1000.
+        truth: GDAL dataset that gives the grid.
+
+    Returns:
+        Array (rows, columns, bands), digital numbers without offset.
+    """
+    import numpy as np
+    from osgeo import gdal
+
+    x, dx, _, y, _, dy = truth.GetGeoTransform()
+    bounds = (x, y + dy * truth.RasterYSize, x + dx * truth.RasterXSize, y)
+    warped = gdal.Warp(
+        "",
+        str(image),
+        format="MEM",
+        outputBounds=bounds,
+        xRes=dx,
+        yRes=-dy,
+        resampleAlg="cubic",
+        outputType=gdal.GDT_Float32,
+    )
+    return np.moveaxis(warped.ReadAsArray(), 0, -1) - 1000.0
+
+
+def figure(path: Path, images: dict, report: dict) -> None:
+    """Draw the same places as bicubic, super-resolved and true, in natural colours, with the scores.
+
+    Args:
+        path: the PNG.
+        images: title -> array (rows, columns, bands) of digital numbers, red, green, blue first.
+        report: as written to `report.json`.
+    """
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    truth = images["truth"]
+    low, high = np.percentile(truth[..., :3], (1, 99))
+    rows, columns = truth.shape[:2]
+    side = min(rows, columns) // 3
+    corners = [(0, 0), ((rows - side) // 2, (columns - side) // 2), (rows - side, columns - side)]
+    canvas, axes = plt.subplots(
+        len(corners) + 1, len(images), figsize=(4 * len(images), 4 * (len(corners) + 1)), constrained_layout=True
+    )
+    for column, (title, image) in enumerate(images.items()):
+        shown = np.clip((image[..., :3] - low) / (high - low), 0, 1)
+        scores = report.get({"bicubic": "bicubic", "super-resolved": "sr"}.get(title), {})
+        caption = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        axes[0, column].set_title(f"{title}\n{caption}", fontsize=9)
+        axes[0, column].imshow(shown)
+        for row, (top, left) in enumerate(corners, start=1):
+            axes[row, column].imshow(shown[top : top + side, left : left + side], interpolation="nearest")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    canvas.savefig(path, dpi=80)
+    plt.close(canvas)
+
+
+def report(output: Path, product: Path, held_out: Path, seconds: dict[str, float]) -> dict:
+    """Compare the product and bicubic interpolation with the truth; write `report.json` and `report.png`.
+
+    Raises:
+        ValueError: the product does not lie on the truth's grid.
+    """
+    from train.metrics import score
+
+    truth, grid = read(held_out / "truth.tif")
+    sr, served = read(product)
+    if served.GetGeoTransform() != grid.GetGeoTransform() or sr.shape != truth.shape:
+        raise ValueError(
+            f"the product is not on the truth's grid. Received: {served.GetGeoTransform()} "
+            f"{sr.shape}, wanted: {grid.GetGeoTransform()} {truth.shape}"
+        )
+    interpolated = bicubic(held_out / "sentinel2.tif", grid)
+    result = {}
+    for name, image in (("sr", sr), ("bicubic", interpolated)):
+        scores = score(truth / 1e4, image / 1e4, SCALE, BANDS)
+        result[name] = {metric: scores[metric] for metric in METRICS}
+    result["seconds"] = {**seconds, "total": round(sum(seconds.values()), 1)}
+    (output / "report.json").write_text(json.dumps(result, indent=2) + "\n")
+    figure(output / "report.png", {"bicubic": interpolated, "super-resolved": sr, "truth": truth}, result)
+    return result
+
+
+def main(argv=None) -> int:
+    """Run the demonstration; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo"), help="folder for all results (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=40, help="training epochs at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of landscape, split and training (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+
+    from simulate.planetary_computer import LocalPlanetaryComputer
+
+    output, seconds = arguments.output, {}
+    scenes, patches, model = output / "scenes", output / "patches", output / "model"
+    seed = ["--seed", str(arguments.seed)]
+    run("simulate", ["-m", "simulate.scenes", "--output", str(scenes), *seed], seconds)
+    with LocalPlanetaryComputer(scenes) as server:
+        run(
+            "dataset",
+            [
+                "sr_dataset.py",
+                "--xs",
+                str(scenes / "spot7/xs.tif"),
+                "--pan",
+                str(scenes / "spot7/pan.tif"),
+                "--stac-url",
+                server.stac_url,
+                "--output",
+                str(patches),
+                "--overwrite",
+                *seed,
+            ],
+            seconds,
+            server.environment(),
+        )
+    run(
+        "training",
+        [
+            "-m",
+            "train.spot7",
+            "--patches",
+            str(patches),
+            "--model-dir",
+            str(model),
+            "--size",
+            "small",
+            "--epochs",
+            str(arguments.epochs),
+            "--overwrite",
+            *seed,
+        ],
+        seconds,
+    )
+    run(
+        "inference",
+        [
+            "-m",
+            "inference.spot7",
+            "--input",
+            str(scenes / "held_out/sentinel2.tif"),
+            "--output",
+            str(output / "sr.tif"),
+            "--model-dir",
+            str(model),
+            "--offset",
+            "-1000",
+            "--overwrite",
+        ],
+        seconds,
+    )
+    result = report(output, output / "sr.tif", scenes / "held_out", seconds)
+    print(f"\n{'':10}" + "".join(f"{name:>12}" for name in result["sr"]))
+    for name in ("bicubic", "sr"):
+        print(f"{name:10}" + "".join(f"{value:12.5g}" for value in result[name].values()))
+    print(
+        f"\nproduct {output / 'sr.tif'}, report {output / 'report.json'} and {output / 'report.png'}, "
+        f"{result['seconds']['total']:.0f} s"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
