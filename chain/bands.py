@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentinel-2's bands, how files and catalogues name them, and the offset of their digital numbers.
+
+Since processing baseline 04.00, DN = 10 000 x reflectance + 1000 (ESA, "Sentinel-2 Products Specification
+Document" 14.9, BOA_ADD_OFFSET and RADIO_ADD_OFFSET).
+"""
+
+import re
+
+BANDS = {
+    "B01": 60.0,
+    "B02": 10.0,
+    "B03": 10.0,
+    "B04": 10.0,
+    "B05": 20.0,
+    "B06": 20.0,
+    "B07": 20.0,
+    "B08": 10.0,
+    "B8A": 20.0,
+    "B09": 60.0,
+    "B10": 60.0,
+    "B11": 20.0,
+    "B12": 20.0,
+}
+"""Ground sampling distance of each band, in metres, in the order of ESA's band numbers."""
+COMMON_NAMES = {
+    "coastal": "B01",
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "nir": "B08",
+    "nir08": "B8A",
+    "nir09": "B09",
+    "cirrus": "B10",
+    "swir16": "B11",
+    "swir22": "B12",
+}
+"""Band of each asset name of Earth Search."""
+NODATA = 0
+OFFSET = -1000
+OFFSET_BASELINE = (4, 0)
+OFFSET_HELP = "pass --offset -1000 (DN = 10000 x reflectance + 1000, baseline 04.00 on) or --offset 0"
+BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?[1-9]|1[0-2]|8A)(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)
+BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
+
+
+def band_in_name(name: str) -> tuple[str, float] | None:
+    """Return the band that a file name or a description states, with its resolution in metres, or None.
+
+    `T31UDQ_20220714T105629_B8A_20m` is ("B8A", 20.0); `B4, central wavelength 665 nm` is ("B04", 10.0).
+    """
+    match = BAND_IN_NAME.search(name)
+    if not match:
+        return None
+    band = f"B{match[1].upper().zfill(2)}"
+    return band, float(match[2] or BANDS[band])
+
+
+def baseline_in_name(name: str) -> str | None:
+    """Return the processing baseline in the name of a product of ESA: `04.00` for `…_N0400_…`."""
+    match = BASELINE_IN_NAME.search(name)
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+def level_in_name(name: str) -> str:
+    """Return the processing level that a name states, or `unknown`."""
+    match = re.search(r"L1B|L1C|L2A", name.upper())
+    return match[0] if match else "unknown"
+
+
+def offset_of_baseline(baseline: str) -> int:
+    """Return the offset of products of a processing baseline, given as `04.00`."""
+    return OFFSET if tuple(int(number) for number in re.findall(r"\d+", baseline)) >= OFFSET_BASELINE else 0
+
+
+def wanted(found, bands, source: str) -> list[str]:
+    """Return the bands to open, in order: those asked, or all of those found.
+
+    Raises:
+        ValueError: one of those asked is not among those found, or none is found.
+    """
+    found = list(found)
+    missing = [band for band in bands or () if band not in found]
+    if missing or not found:
+        raise ValueError(
+            f"{source}: bands {' '.join(missing or BANDS)} are wanted. Received: {' '.join(found) or 'none'}"
+        )
+    return list(bands or sorted(found, key=list(BANDS).index))

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening Sentinel-2: whatever the container, the same bands, the same harmonised digital numbers.
+
+`open_product` takes a SAFE folder or zip, a STAC item (Planetary Computer, Earth Search), a raster with
+several bands, or one file per band, and says which file holds which band, and by which offset its digital
+numbers (DN) have to be harmonised. The offset is read from the metadata, never guessed from the date, because
+archives are reprocessed and some catalogues have removed it already. An input which does not say it is an
+error.
+
+    product = open_product("S2B_MSIL2A_20220714T105629_N0400_R094_T31UDQ_20220714T182657.SAFE")
+    image = product.image(("B04", "B03", "B02", "B08"))     # pyotb, in memory: DN = 10 000 x reflectance
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from osgeo import gdal
+
+from chain import items, network, stac
+from chain.bands import (
+    BANDS,
+    COMMON_NAMES,
+    NODATA,
+    OFFSET_HELP,
+    band_in_name,
+    baseline_in_name,
+    level_in_name,
+    offset_of_baseline,
+    wanted,
+)
+from chain.safe import read_safe
+
+_serial = itertools.count()
+
+
+@dataclass
+class Product:
+    """A Sentinel-2 image whose bands GDAL and OTB can open by name."""
+
+    bands: dict[str, str]
+    """For each band, a name for GDAL and OTB; remote ones are VRTs in GDAL's memory (`/vsimem`)."""
+    offset: int
+    """Added to valid digital numbers to obtain 10 000 x reflectance."""
+    level: str
+    """`L1C`, `L2A`, or `unknown`."""
+    identity: dict
+    """Where the pixels come from: what a run records."""
+    nodata: int = NODATA
+    """Digital number which means that there is no data."""
+    hrefs: dict[str, str] = field(default_factory=dict)
+    """For each remote band, its URL without signature."""
+    signed: dict[str, str] = field(default_factory=dict)
+    """For each remote band, its URL as last signed."""
+
+    def refresh(self, force: bool = False) -> bool:
+        """Sign the remote bands again if their signatures are about to expire.
+
+        Args:
+            force: drop the present tokens, and what GDAL remembers of failures, in any case.
+
+        Returns:
+            Whether names changed: images made before hold signatures which expire.
+
+        Raises:
+            StacError: there is no token, or a band cannot be opened.
+        """
+        if not self.hrefs:
+            return False
+        if force:
+            stac.forget_tokens()
+            network.forget_failures()
+        signed = {band: stac.sign(href) for band, href in self.hrefs.items()}
+        if signed == self.signed and not force:
+            return False
+        previous = [self.bands[band] for band in self.signed]
+        self.bands.update({band: _remote_vrt(band, href) for band, href in signed.items()})
+        self.signed = signed
+        for name in previous:
+            gdal.Unlink(name)
+        return True
+
+    def image(self, bands: Sequence[str]):
+        """Return a `pyotb` image of harmonised digital numbers, in memory, on the bands' own grid.
+
+        Valid pixels are `max(DN + offset, 1)`, so that a dark one does not become nodata; nodata stays 0.
+
+        Args:
+            bands: names, in the wanted order; all of one ground sampling distance.
+
+        Raises:
+            ValueError: a band is missing, or the bands are not on one grid.
+        """
+        import pyotb
+
+        names = [self.bands[band] for band in wanted(self.bands, bands, "bands")]
+        grids = {_grid(name) for name in names}
+        if len(grids) != 1:
+            raise ValueError(f"bands {', '.join(bands)}: one grid is wanted. Received: {sorted(grids)}")
+        if self.offset != 0:
+            harmonise = f"im1b1 == {self.nodata} ? {self.nodata} : max(im1b1 + ({self.offset}), 1)"
+            names = [pyotb.BandMath(il=[name], exp=harmonise) for name in names]
+        return pyotb.ConcatenateImages(il=names)
+
+    def close(self) -> None:
+        """Release what the product holds in GDAL's memory."""
+        for name in self.bands.values():
+            if name.startswith("/vsimem/"):
+                gdal.Unlink(name)
+
+
+def open_product(source, bands: Sequence[str] | None = None, offset: int | None = None) -> Product:
+    """Open a Sentinel-2 image.
+
+    Args:
+        source: a SAFE folder, its zip or its MTD_MSI*.xml; a raster with several bands; a list of rasters,
+            one for each band, named after it (`…_B04_10m.jp2`); a STAC item (`pystac.Item`, mapping, JSON
+            file or URL).
+        bands: bands wanted (all by default); of a raster which does not describe its bands, their names in
+            order.
+        offset: offset of the digital numbers, 0 or -1000, which overrides the metadata.
+
+    Raises:
+        ValueError: the source is of no known kind, a band is missing, or the offset cannot be known.
+        StacError: an item's images cannot be reached.
+    """
+    network.configure()
+    for band in bands or ():
+        if band not in BANDS:
+            raise ValueError(f"--bands: names among {', '.join(BANDS)} are wanted. Received: {band}")
+    if isinstance(source, Mapping) or hasattr(source, "assets"):
+        return _open_item(source, bands, offset)
+    if isinstance(source, str | Path):
+        return _open_path(str(source), bands, offset)
+    names = [str(name) for name in source]
+    return _open_path(names[0], bands, offset) if len(names) == 1 else _open_files(names, bands, offset)
+
+
+def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
+    """Open a path or URL by what it is."""
+    if path.split("?")[0].endswith((".json", ".geojson")) or "/collections/" in path:
+        return _open_item(path, bands, offset)
+    if path.startswith(("http://", "https://", "/vsi", "s3://", "gs://")):
+        return _open_raster(path, bands, offset)
+    if not Path(path).exists():
+        raise ValueError(f"{path}: a file or folder is wanted. Received: one which does not exist")
+    if Path(path).name.startswith("MTD_MSI"):
+        path = str(Path(path).parent)
+    if Path(path).is_dir() or path.lower().endswith(".zip"):
+        return _open_safe(path, bands, offset)
+    return _open_raster(path, bands, offset)
+
+
+def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
+    """Open a SAFE product, folder or zip."""
+    safe = read_safe(path)
+    files = {band: safe.files[band] for band in wanted(safe.files, bands, path)}
+    identity = {"kind": "SAFE", "path": path, "id": safe.identifier, "baseline": safe.baseline}
+    return Product(files, safe.offset(files) if offset is None else offset, safe.level, identity)
+
+
+def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Product:
+    """Open a STAC item; its URLs are signed now."""
+    item = items.read_item(source)
+    assets = items.band_assets(item)
+    names = {band: assets[band]["href"] for band in wanted(assets, bands, item["id"])}
+    offset = items.offset(item, list(names)) if offset is None else offset
+    remote = {band: href for band, href in names.items() if "://" in href}
+    product = Product(names, offset, items.level(item), items.identity(item), hrefs=remote)
+    product.refresh()
+    return product
+
+
+def _remote_vrt(band: str, href: str) -> str:
+    """Wrap a URL in a VRT in GDAL's memory, because OTB 8.1 cuts names at the `?` of a signature."""
+    name = f"/vsimem/sentinel2_{next(_serial)}_{band}.vrt"
+    try:
+        gdal.Translate(name, gdal.Open(stac.gdal_name(href)), format="VRT")
+    except RuntimeError as error:
+        raise stac.StacError(f"{band}: {href.split('?')[0]} cannot be opened: {stac.reason(error)}") from error
+    return name
+
+
+def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
+    """Open a raster with several bands, known by their descriptions, or named by `bands` in order."""
+    try:
+        dataset = gdal.Open(stac.gdal_name(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
+    numbers = _band_numbers(dataset, path, bands)
+    names = wanted(numbers, bands, path)
+    if offset is None:
+        offset = _raster_offset(dataset, [numbers[band] for band in names], path)
+    identity = {"kind": "raster", "path": path, "id": Path(path).name}
+    product = Product({}, offset, level_in_name(Path(path).name), identity)
+    for band in names:
+        product.bands[band] = f"/vsimem/sentinel2_{next(_serial)}_{band}.vrt"
+        gdal.Translate(product.bands[band], dataset, format="VRT", bandList=[numbers[band]])
+    return product
+
+
+def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None) -> dict[str, int]:
+    """Return the number of each band of a raster, from descriptions, the file's name, or the names given."""
+    numbers = {}
+    for number in range(1, dataset.RasterCount + 1):
+        description = dataset.GetRasterBand(number).GetDescription().strip()
+        stated = band_in_name(description)
+        band = stated[0] if stated else COMMON_NAMES.get(description.lower())
+        if band:
+            numbers[band] = number
+    stated = band_in_name(Path(path).stem)
+    if not numbers and dataset.RasterCount == 1 and stated:
+        return {stated[0]: 1}
+    if not numbers and (bands is None or len(bands) != dataset.RasterCount):
+        raise ValueError(
+            f"{path}: its {dataset.RasterCount} bands are not described: --bands has to name them in order. "
+            f"Received: {' '.join(bands or ()) or 'nothing'}"
+        )
+    return numbers or {band: number for number, band in enumerate(bands, 1)}
+
+
+def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int:
+    """Return the offset which a raster states by its bands' scale and offset, its metadata or its path."""
+    bands = [dataset.GetRasterBand(number) for number in numbers]
+    stated = {
+        round(band.GetOffset() / band.GetScale()) if band.GetScale() and band.GetOffset() is not None else None
+        for band in bands
+    }
+    if len(stated) == 1 and None not in stated:
+        return stated.pop()
+    metadata = dataset.GetMetadata()
+    for key in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
+        if key in metadata:
+            return round(float(metadata[key]))
+    baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
+    if baseline is None or len(stated) > 1:
+        raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
+    return offset_of_baseline(baseline)
+
+
+def _open_files(paths: Sequence[str], bands: Sequence[str] | None, offset: int | None) -> Product:
+    """Open one raster per band; the name of each file says its band."""
+    products = [_open_path(path, None, offset) for path in paths]
+    merged: dict[str, str] = {}
+    for path, product in zip(paths, products):
+        twice = set(product.bands) & set(merged)
+        if twice:
+            raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
+        merged.update(product.bands)
+    offsets = {product.offset for product in products}
+    if len(offsets) != 1:
+        raise ValueError(f"{', '.join(paths)}: one offset is wanted. Received: {sorted(offsets)}")
+    identity = {"kind": "files", "paths": list(paths), "id": Path(paths[0]).name}
+    names = {band: merged[band] for band in wanted(merged, bands, paths[0])}
+    return Product(names, offsets.pop(), products[0].level, identity)
+
+
+def _grid(name: str) -> tuple:
+    """Return what makes the grid of a raster: geotransform, columns and rows."""
+    dataset = gdal.Open(name)
+    return dataset.GetGeoTransform(), dataset.RasterXSize, dataset.RasterYSize
