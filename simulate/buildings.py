@@ -92,15 +92,11 @@ def houses(layers: Layers, taken: np.ndarray, streets: list[np.ndarray], rng: np
             angle = float(np.arctan2(*(ahead - at)[::-1]))
             for side in (-1.0, 1.0):
                 if rng.random() < 0.84:
-                    _plot(
-                        layers, taken, at, angle, side, rng, str(rng.choice(ROOFS, p=chances / chances.sum()))
-                    )
+                    _plot(layers, taken, at, angle, side, rng, str(rng.choice(ROOFS, p=chances / chances.sum())))
             position += rng.uniform(13.0, 23.0)
 
 
-def _plot(
-    layers: Layers, taken: np.ndarray, at: np.ndarray, angle: float, side: float, rng, roof: str
-) -> None:
+def _plot(layers: Layers, taken: np.ndarray, at: np.ndarray, angle: float, side: float, rng, roof: str) -> None:
     """Builds on one plot beside a street: a house, and maybe an annex, a pool."""
     aside = side * np.array([-np.sin(angle), np.cos(angle)])
     turned = angle + (np.pi / 2.0 if rng.random() < 0.25 else 0.0) + rng.normal(0.0, 0.05)
@@ -109,11 +105,7 @@ def _plot(
     if not _house(layers, taken, x, y, turned, length, depth, roof, rng):
         return
     if rng.random() < 0.35:
-        x, y = (
-            at
-            + aside * rng.uniform(20.0, 26.0)
-            + rng.uniform(-6.0, 6.0) * np.array([np.cos(angle), np.sin(angle)])
-        )
+        x, y = at + aside * rng.uniform(20.0, 26.0) + rng.uniform(-6.0, 6.0) * np.array([np.cos(angle), np.sin(angle)])
         _house(layers, taken, x, y, turned, rng.uniform(4.0, 8.0), rng.uniform(3.5, 6.0), roof, rng)
     if rng.random() < 0.10:
         x, y = at + aside * rng.uniform(24.0, 30.0)
@@ -121,15 +113,13 @@ def _plot(
         if pool is not None:
             place, along, across, terrace = pool
             _paint(layers, place, terrace, "concrete", 1.1, 0.0, 0.0)
-            _paint(
-                layers, place, terrace & (np.abs(along) < 3.6) & (np.abs(across) < 1.9), "pool", 1.0, 0.0, 0.0
-            )
+            _paint(layers, place, terrace & (np.abs(along) < 3.6) & (np.abs(across) < 1.9), "pool", 1.0, 0.0, 0.0)
             taken[place] |= terrace
 
 
 def works(layers: Layers, taken: np.ndarray, x: float, y: float, radius: float, angle: float, rng) -> None:
-    """Builds sheds with flat roofs and car parks at the rim of a village of more than 150 m."""
-    if radius < 150.0:
+    """Builds sheds with flat roofs and car parks at the rim of some villages of more than 150 m."""
+    if radius < 150.0 or rng.random() < 0.35:
         return
     bearing = rng.uniform(0.0, 2.0 * np.pi)
     centre = np.array([x, y]) + (radius + 70.0) * np.array([np.cos(bearing), np.sin(bearing)])
@@ -162,9 +152,7 @@ def works(layers: Layers, taken: np.ndarray, x: float, y: float, radius: float, 
             _cars(layers, place, u, v, inside & ~roof, rng)
 
 
-def _cars(
-    layers: Layers, place, u: np.ndarray, v: np.ndarray, free: np.ndarray, rng: np.random.Generator
-) -> None:
+def _cars(layers: Layers, place, u: np.ndarray, v: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> None:
     """Parks rows of cars on what is left of a yard."""
     stall = np.floor(u / 3.0).astype(int)
     lane = (np.mod(v, 16.0) < 4.5) & (np.mod(u, 3.0) < 1.9) & (v > 12.0)
@@ -172,9 +160,7 @@ def _cars(
     paint = rng.choice(["membrane", "metal", "asphalt", "slate", "tile_red", "blue_steel"], 512)
     number = (stall + 57 * np.floor(v / 16.0).astype(int)) % 512
     for material in np.unique(paint):
-        _paint(
-            layers, place, free & lane & filled[number] & (paint[number] == material), material, 0.9, 0.0, 1.4
-        )
+        _paint(layers, place, free & lane & filled[number] & (paint[number] == material), material, 0.9, 0.0, 1.4)
 
 
 def farmstead(layers: Layers, taken: np.ndarray, x: float, y: float, rng: np.random.Generator) -> None:

@@ -40,9 +40,7 @@ class Clouds(NamedTuple):
     """float32, share of the direct sunlight that the clouds take from the ground, 0-1."""
 
 
-def clouds(
-    shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Generator, gsd: float = 20.0
-) -> Clouds:
+def clouds(shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Generator, gsd: float = 20.0) -> Clouds:
     """Makes clouds of a given cover.
 
     Args:
@@ -55,9 +53,7 @@ def clouds(
     if cover <= 0.0:
         return Clouds(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     away = BASE / np.tan(np.radians(sun.elevation)) / gsd
-    rows, columns = (
-        round(away * part) for part in (np.cos(np.radians(sun.azimuth)), -np.sin(np.radians(sun.azimuth)))
-    )
+    rows, columns = (round(away * part) for part in (np.cos(np.radians(sun.azimuth)), -np.sin(np.radians(sun.azimuth))))
     margin = max(abs(rows), abs(columns))
     field = fractal_noise((shape[0] + 2 * margin, shape[1] + 2 * margin), 600.0 / gsd, 1.0, rng, 0.55)
     inside = field[margin : margin + shape[0], margin : margin + shape[1]]

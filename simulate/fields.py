@@ -37,14 +37,14 @@ class Crop(NamedTuple):
 
 
 CROPS = (
-    Crop(0.20, "crop_ripe", "soil_light", (0.80, 0.97), 0.04, 0.020, True, 1.0),
+    Crop(0.15, "crop_ripe", "soil_light", (0.80, 0.97), 0.04, 0.020, True, 1.0),
     Crop(0.12, "crop_olive", "crop_ripe", (0.35, 0.80), 0.07, 0.025, True, 1.0),
-    Crop(0.10, "crop_green", "soil_brown", (0.80, 0.97), 0.04, 0.020, False, 1.0),
+    Crop(0.15, "crop_green", "soil_brown", (0.80, 0.97), 0.04, 0.020, False, 1.0),
     Crop(0.12, "crop_green", "soil_brown", (0.25, 0.60), 0.08, 0.045, False, 0.95),
     Crop(0.08, "crop_green", "soil_light", (0.40, 0.75), 0.06, 0.035, True, 1.05),
-    Crop(0.14, "grass", "dry_grass", (0.45, 0.95), 0.10, 0.010, False, 1.0),
+    Crop(0.17, "grass", "dry_grass", (0.45, 0.95), 0.10, 0.010, False, 1.0),
     Crop(0.05, "dry_grass", "soil_brown", (0.70, 0.95), 0.07, 0.030, False, 1.0),
-    Crop(0.07, "crop_ripe", "soil_brown", (0.25, 0.50), 0.07, 0.060, False, 1.0),
+    Crop(0.05, "crop_ripe", "soil_brown", (0.25, 0.50), 0.07, 0.060, False, 1.0),
     Crop(0.06, "crop_olive", "soil_brown", (0.03, 0.12), 0.03, 0.030, False, 1.0),
     Crop(0.06, "soil_dark", "soil_brown", (0.10, 0.90), 0.12, 0.040, False, 1.0),
 )
@@ -66,18 +66,12 @@ class Parcels(NamedTuple):
     """float32, coordinate across the working direction, in metres."""
 
 
-def _warped(
-    x: np.ndarray, y: np.ndarray, amplitude: float, spacing: float, rng
-) -> tuple[np.ndarray, np.ndarray]:
+def _warped(x: np.ndarray, y: np.ndarray, amplitude: float, spacing: float, rng) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates displaced smoothly by about `amplitude` metres over `spacing` metres."""
-    return tuple(
-        axis + np.float32(amplitude) * smooth_noise(axis.shape, spacing / GSD, rng) for axis in (x, y)
-    )
+    return tuple(axis + np.float32(amplitude) * smooth_noise(axis.shape, spacing / GSD, rng) for axis in (x, y))
 
 
-def _strips(
-    coordinate: np.ndarray, width: np.ndarray, jitter: np.ndarray, key
-) -> tuple[np.ndarray, np.ndarray]:
+def _strips(coordinate: np.ndarray, width: np.ndarray, jitter: np.ndarray, key) -> tuple[np.ndarray, np.ndarray]:
     """Cuts a coordinate into strips of irregular width.
 
     Args:
@@ -112,9 +106,7 @@ def parcels(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Parcels:
     x, y = _warped(x, y, 22.0, 500.0, rng)
     blocks = cells(x, y, 430.0, rng)
     direction = rng.uniform(0.0, np.pi, 65536).astype(np.float32)
-    width = rng.choice([45.0, 70.0, 110.0, 170.0, 260.0], 65536, p=[0.2, 0.27, 0.25, 0.18, 0.1]).astype(
-        np.float32
-    )
+    width = rng.choice([45.0, 70.0, 110.0, 170.0, 260.0], 65536, p=[0.2, 0.27, 0.25, 0.18, 0.1]).astype(np.float32)
     length = rng.choice([140.0, 260.0, 420.0, 2000.0], 65536, p=[0.2, 0.3, 0.25, 0.25]).astype(np.float32)
     jitter = rng.uniform(0.0, 0.5, 65536).astype(np.float32)
     block = hashed(blocks.nearest)

@@ -57,9 +57,7 @@ def _shadow(height: np.ndarray, east: float, north: float, tangent: float) -> np
         rows, columns = round(-north * step), round(east * step)
         rise = np.float32(step * GSD * tangent)
         taller = _shifted(height, rows, columns)
-        np.maximum(
-            shadow, np.clip((taller - rise - height) / np.float32(GSD * tangent), 0.0, 1.0), out=shadow
-        )
+        np.maximum(shadow, np.clip((taller - rise - height) / np.float32(GSD * tangent), 0.0, 1.0), out=shadow)
     return shadow
 
 

@@ -118,7 +118,5 @@ def adopt(item: dict, folder: Path) -> dict:
     files = sorted(folder.glob("*.tif"))
     if not files:
         raise ValueError(f"folder: wanted GeoTIFF images. Received: {folder}")
-    assets = {
-        path.stem: image_asset(path, blob_href(f"{item['id']}/{path.name}"), path.stem) for path in files
-    }
+    assets = {path.stem: image_asset(path, blob_href(f"{item['id']}/{path.name}"), path.stem) for path in files}
     return {**item, "collection": COLLECTION, "assets": assets, "links": []}

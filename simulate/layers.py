@@ -93,8 +93,6 @@ def distance_to_line(distance: np.ndarray, points: np.ndarray, reach: float) -> 
         place = window(distance.shape, (x0 + x1) / 2.0, (y0 + y1) / 2.0, half + reach)
         if place is None or half == 0.0:
             continue
-        along, across = local_coordinates(
-            place, (x0 + x1) / 2.0, (y0 + y1) / 2.0, np.arctan2(y1 - y0, x1 - x0)
-        )
+        along, across = local_coordinates(place, (x0 + x1) / 2.0, (y0 + y1) / 2.0, np.arctan2(y1 - y0, x1 - x0))
         beyond = np.maximum(np.abs(along) - half, 0.0)
         np.minimum(distance[place], np.hypot(beyond, across), out=distance[place])

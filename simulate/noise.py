@@ -122,7 +122,5 @@ def cells(x: np.ndarray, y: np.ndarray, size: float, rng: np.random.Generator, j
         second = np.where(closer, nearest, np.where(between, cell, second))
         runner_up = np.where(closer, best, np.where(between, squared, runner_up))
         nearest, best = np.where(closer, cell, nearest), np.where(closer, squared, best)
-    apart = np.hypot(
-        seed_x.ravel()[nearest] - seed_x.ravel()[second], seed_y.ravel()[nearest] - seed_y.ravel()[second]
-    )
+    apart = np.hypot(seed_x.ravel()[nearest] - seed_x.ravel()[second], seed_y.ravel()[nearest] - seed_y.ravel()[second])
     return Cells(nearest, second, (runner_up - best) / (2.0 * np.maximum(apart, 1e-3)), np.sqrt(best))

@@ -87,9 +87,7 @@ class LocalPlanetaryComputer:
         self._server.service = self
         self._port = self._server.server_address[1]
         self.catalogue = Catalogue(self._items, self.stac_url)
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        ).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
     def stop(self) -> None:
@@ -180,9 +178,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--folder", type=Path, required=True, metavar="DIR", help="what simulate.scenes wrote"
-    )
+    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="what simulate.scenes wrote")
     parser.add_argument("--port", type=int, default=0, help="0 for any free one (default: %(default)s)")
     parser.add_argument(
         "--token-lifetime",
@@ -190,9 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         default=2700.0,
         help="of the access tokens, in seconds (default: %(default)s)",
     )
-    parser.add_argument(
-        "command", nargs="*", metavar="COMMAND", help="after --: runs it and ends with its status"
-    )
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: runs it and ends with its status")
     arguments = parser.parse_args(argv)
     try:
         server = LocalPlanetaryComputer.of_scenes(
@@ -203,9 +197,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         if arguments.command:
-            return subprocess.run(
-                arguments.command, env={**os.environ, **server.environment()}, check=False
-            ).returncode
+            return subprocess.run(arguments.command, env={**os.environ, **server.environment()}, check=False).returncode
         for name, value in server.environment().items():
             print(f"export {name}={value}", flush=True)
         threading.Event().wait()

@@ -208,9 +208,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             stream.seek(start)
             self._send(206 if wanted else 200, common, stream.read(stop - start))
 
-    def _azure_error(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
+    def _azure_error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
         self._send(
             status,
@@ -219,9 +217,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         )
 
     def _json(self, status: int, document: dict, headers: dict[str, str] | None = None) -> None:
-        self._send(
-            status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(document).encode()
-        )
+        self._send(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(document).encode())
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -62,8 +62,7 @@ def write_scenes(
     grid = sensors.Grid(0.0, 0.0, plan.rows * 3 // 20, plan.columns * 3 // 20, 10.0)
     clear = sensors.sentinel2(landscape, grid)
     items = [
-        _write_item(folder / "sentinel2", acquisition, clear, plan, landscape.sun, rng)
-        for acquisition in acquisitions
+        _write_item(folder / "sentinel2", acquisition, clear, plan, landscape.sun, rng) for acquisition in acquisitions
     ]
     _write_held_out_stack(folder, acquisitions[0], plan)
     (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}, indent=1))
@@ -154,10 +153,7 @@ def _write_held_out_stack(folder: Path, acquisition: Acquisition, plan: Layout) 
     names = ["B04", "B03", "B02", "B08"]
     left, top, side = plan.held_out
     images = [gdal.Open(str(folder / "sentinel2" / acquisition.identity / f"{name}.tif")) for name in names]
-    pixels = [
-        image.ReadAsArray(round(left / 10), round(top / 10), side * 3 // 20, side * 3 // 20)
-        for image in images
-    ]
+    pixels = [image.ReadAsArray(round(left / 10), round(top / 10), side * 3 // 20, side * 3 // 20) for image in images]
     write_cog(
         folder / "held_out/sentinel2.tif",
         np.stack(pixels),
@@ -189,9 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         default=760,
         help="side of the held-out area, in 1.5 m pixels, cut to whole 30 m (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=1, help="seed of everything random (default: %(default)s)"
-    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything random (default: %(default)s)")
     arguments = parser.parse_args(argv)
     if (arguments.output / "scene.json").exists():
         print(f"--output: wanted a folder without a scene. Received: {arguments.output}", file=sys.stderr)

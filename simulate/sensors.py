@@ -106,9 +106,7 @@ def psf_deviation(mtf: float, gsd: float) -> float:
     return gsd * float(np.sqrt(-2.0 * np.log(mtf))) / np.pi
 
 
-def psf_weights(
-    deviation: float, size: int, gsd: float, start: float, count: int, step: float
-) -> sparse.csr_matrix:
+def psf_weights(deviation: float, size: int, gsd: float, start: float, count: int, step: float) -> sparse.csr_matrix:
     """Weights of one axis of the landscape in each pixel of an image.
 
     Args:

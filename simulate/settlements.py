@@ -12,6 +12,7 @@ import numpy as np
 from simulate import buildings, vegetation
 from simulate.layers import GSD, Layers, distance_to_line
 from simulate.noise import cells, hashed, smooth_noise
+from simulate.spectra import CODE
 
 
 class Village(NamedTuple):
@@ -108,9 +109,7 @@ def settle(layers: Layers, x: np.ndarray, y: np.ndarray, water: np.ndarray, rng:
     _trees(layers, roads, streets, taken, rng)
 
 
-def _gardens(
-    layers: Layers, x: np.ndarray, y: np.ndarray, where: np.ndarray, rng: np.random.Generator
-) -> None:
+def _gardens(layers: Layers, x: np.ndarray, y: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
     """Cuts the village's ground into plots: lawns, kitchen gardens, yards."""
     plots = cells(x, y, 24.0, rng)
     plot = hashed(plots.nearest)
@@ -118,15 +117,15 @@ def _gardens(
     grain = rng.standard_normal(layers.shape, dtype=np.float32)
     rough = smooth_noise(layers.shape, 4.0, rng)
     for low, high, material, soil in (
-        (0.0, 0.55, "grass", "dry_grass"),
-        (0.55, 0.72, "dry_grass", "soil_light"),
-        (0.72, 0.84, "crop_green", "soil_brown"),
-        (0.84, 0.95, "gravel", "grass"),
-        (0.95, 1.0, "concrete", "gravel"),
+        (0.0, 0.64, "grass", "dry_grass"),
+        (0.64, 0.78, "dry_grass", "soil_light"),
+        (0.78, 0.91, "crop_green", "soil_brown"),
+        (0.91, 0.98, "gravel", "grass"),
+        (0.98, 1.0, "concrete", "gravel"),
     ):
         chosen = where & (kind[plot] >= low) & (kind[plot] < high)
-        layers.paint(chosen, material, (0.85 + 0.3 * tone[plot] + 0.06 * grain)[chosen])
-        layers.background[chosen] = buildings.CODE[soil]
+        layers.paint(chosen, material, (0.75 + 0.3 * tone[plot] + 0.06 * grain)[chosen])
+        layers.background[chosen] = CODE[soil]
         layers.cover[chosen] = np.clip(0.75 + 0.25 * rough, 0.1, 1.0)[chosen]
     hedges = where & (plots.border < 0.9) & (hashed(plot, 3) % 2 == 0)
     vegetation.canopy(layers, hedges, 2.5, 2.0, 0.3, rng)
@@ -157,6 +156,4 @@ def _trees(layers: Layers, roads: np.ndarray, streets: np.ndarray, taken: np.nda
     rows, columns = np.nonzero((rng.random(layers.shape, dtype=np.float32) < density) & ~taken)
     for row, column in zip(rows, columns, strict=True):
         radius = rng.uniform(1.8, 4.6)
-        vegetation.tree(
-            layers, (column + 0.5) * GSD, (row + 0.5) * GSD, radius, 2.4 * radius, rng, rng.random() < 0.15
-        )
+        vegetation.tree(layers, (column + 0.5) * GSD, (row + 0.5) * GSD, radius, 2.4 * radius, rng, rng.random() < 0.15)

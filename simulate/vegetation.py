@@ -13,9 +13,7 @@ from simulate.noise import cells, hashed, smooth_noise
 from simulate.spectra import CODE
 
 
-def canopy(
-    layers: Layers, where: np.ndarray, crown: float, height: float, conifers: np.ndarray | float, rng
-) -> None:
+def canopy(layers: Layers, where: np.ndarray, crown: float, height: float, conifers: np.ndarray | float, rng) -> None:
     """Covers a mask with the canopy of a wood.
 
     Args:
@@ -56,7 +54,8 @@ def woods(layers: Layers, fields: Parcels, rng: np.random.Generator) -> np.ndarr
     ragged = smooth_noise(shape, 14.0 / GSD, rng)
     chance = rng.random(65536, dtype=np.float32)[fields.code]
     stand = (lean + 0.9 * chance > 1.45) | (chance > 0.985)
-    wood = stand & (fields.border > 2.0 + 1.5 * np.abs(ragged)) & (ragged > -2.4)
+    layers.paint(stand, "dry_grass", 0.6 + 0.05 * ragged[stand], tint=0.5)
+    wood = stand & (fields.border > 1.0 + 1.2 * np.abs(ragged)) & (ragged > -2.4)
     conifers = np.float32(0.9) * (rng.random(65536) < 0.25)[fields.code] + np.float32(0.06)
     canopy(layers, wood, 7.5, 17.0, conifers[wood], rng)
     width = 2.6 + 1.1 * smooth_noise(shape, 10.0 / GSD, rng)
@@ -92,9 +91,7 @@ def banks(layers: Layers, distance: np.ndarray, rng: np.random.Generator) -> Non
     layers.paint(shore, "grass", 0.9)
 
 
-def tree(
-    layers: Layers, x: float, y: float, radius: float, height: float, rng, conifer: bool = False
-) -> None:
+def tree(layers: Layers, x: float, y: float, radius: float, height: float, rng, conifer: bool = False) -> None:
     """Stands one tree at (x, y), in metres, over whatever is lower than its crown."""
     place = window(layers.shape, x, y, radius)
     if place is None:

@@ -6,6 +6,7 @@ import numpy as np
 from simulate import vegetation
 from simulate.layers import GSD, Layers
 from simulate.noise import cells, fractal_noise, smooth_noise
+from simulate.spectra import CODE
 
 
 def flood(layers: Layers, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -26,10 +27,8 @@ def flood(layers: Layers, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
     ripple = 1.0 + 0.05 * smooth_noise(layers.shape, 30.0 / GSD, rng)
     ripple += 0.04 * rng.standard_normal(layers.shape, dtype=np.float32)
     layers.paint(water, "water_turbid", ripple[water])
-    layers.background[water] = layers.material[water] - 1
-    depth = (
-        0.5 + 0.3 * smooth_noise(layers.shape, 120.0 / GSD, rng) + np.clip((distance + 9.0) / 12.0, 0.0, 0.5)
-    )
+    layers.background[water] = CODE["water"]
+    depth = 0.5 + 0.3 * smooth_noise(layers.shape, 120.0 / GSD, rng) + np.clip((distance + 9.0) / 12.0, 0.0, 0.5)
     layers.cover[water] = np.clip(depth, 0.0, 1.0)[water]
     return water
 
@@ -41,9 +40,7 @@ def _river(shape: tuple[int, int], x: np.ndarray, y: np.ndarray, rng: np.random.
     for wavelength, amplitude in ((2600.0, 190.0), (900.0, 75.0), (380.0, 16.0)):
         scale = min(1.0, shape[0] * GSD / 2500.0)
         phase = rng.uniform(0.0, 2.0 * np.pi)
-        line += np.float32(amplitude * scale) * np.sin(
-            2.0 * np.pi * along / wavelength + phase, dtype=np.float32
-        )
+        line += np.float32(amplitude * scale) * np.sin(2.0 * np.pi * along / wavelength + phase, dtype=np.float32)
     slope = np.gradient(line, GSD).astype(np.float32)
     half_width = 17.0 + 4.0 * np.sin(2.0 * np.pi * along / 1300.0 + 1.0, dtype=np.float32)
     rough = 1.2 * fractal_noise(shape, 24.0, 3.0, rng)
