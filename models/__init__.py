@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks: what each one takes and gives, its graph, and its export as a SavedModel for TensorflowModelServe."""
+"""Networks: what each one takes and gives, its graph, and its export for TensorflowModelServe."""

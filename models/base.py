@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the project's models have in common: stated sources, named outputs, exact crops, and their export.
 
-A model derives from `otbtf.ModelBase` by way of `SuperResolutionModel`, states its sources and its output as data, and
-gives its network. Its SavedModel has the same outputs under Keras 2 (OTBTF 4.x, names of layers) and Keras 3 (OTBTF
-5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 16-bit products, and `sr_crop<c>`, `sr_dn_crop<c>`, without
-the c pixels on each side that depend on where the tile ends.
+A model derives from `otbtf.ModelBase` by way of `SuperResolutionModel`, states its sources and its output as
+data, and gives its network. Its SavedModel has the same outputs under Keras 2 (OTBTF 4.x, names of layers)
+and Keras 3 (OTBTF 5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 16-bit products, and
+`sr_crop<c>`, `sr_dn_crop<c>`, without the c pixels on each side that depend on where the tile ends.
 
     from models import base, spot7
     model = spot7.SRModel(tf_dataset.element_spec, **spot7.SIZES["small"])
     base.export(model, "model")
 """
+
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import h5py
@@ -43,7 +45,8 @@ def keras_version() -> str:
 def layer_name(key: str) -> str:
     """Name the layer that makes an output, so that the SavedModel calls the output `key`.
 
-    Keras 2 exports the layer's own name. Keras 3 exports the key, for which OTBTF 5 adds a layer of that name.
+    Keras 2 exports the layer's own name. Keras 3 exports the key, for which OTBTF 5 adds a layer of that
+    name.
     """
     return f"{key}_layer" if KERAS_3 else key
 
@@ -51,7 +54,8 @@ def layer_name(key: str) -> str:
 class SuperResolutionModel(otbtf.ModelBase):
     """Base class of the project's models.
 
-    A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and `receptive_field_radius`.
+    A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and
+    `receptive_field_radius`.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
@@ -79,7 +83,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     @property
     def receptive_field_radius(self) -> int:
-        """Number of rows along an image's side whose output depends on what lies beyond it, in output pixels."""
+        """Number of output rows along an image's side that depend on what lies beyond it."""
         raise NotImplementedError(f"{type(self).__name__} does not define receptive_field_radius")
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
@@ -87,7 +91,7 @@ class SuperResolutionModel(otbtf.ModelBase):
         raise NotImplementedError(f"{type(self).__name__} does not define network")
 
     def seamless_crop(self) -> int:
-        """Return the least crop, in output pixels, that leaves no seam and suits whole pixels of all sources."""
+        """Return the least crop, in output pixels, that leaves no seam and suits whole input pixels."""
         step = 2 * self.scale
         return -(-self.receptive_field_radius // step) * step
 
@@ -116,8 +120,8 @@ class SuperResolutionModel(otbtf.ModelBase):
     def training_model(self) -> keras.Model:
         """Return a Keras model of the same weights whose one output is the image `sr`, at full precision.
 
-        It does not compute the outputs that are only served, and is trained with plain losses and metrics: those given
-        by output, as dicts, are treated differently by each version of Keras.
+        It does not compute the outputs that are only served, and is trained with plain losses and metrics:
+        those given by output, as dicts, are treated differently by each version of Keras.
         """
         return keras.Model(self.model.input, self.model.get_layer(layer_name("sr")).output, name="training")
 
@@ -148,7 +152,7 @@ def _variables(model: keras.Model) -> dict:
 
 
 def save_weights(model: keras.Model, path: str | Path) -> None:
-    """Write the weights of a Keras model as HDF5, one dataset per weight, readable under any version of Keras.
+    """Write the weights of a Keras model as HDF5, one dataset per weight, for any version of Keras.
 
     The file is written under a temporary name, then renamed.
 
@@ -195,7 +199,9 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 def _save(model: otbtf.ModelBase, folder: Path) -> None:
     """Write the SavedModel as the OTBTF of this Keras generation does."""
     if KERAS_3:
-        model.model.export(str(folder), verbose=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The structure of `inputs`")  # Keras passes the one input alone
+            model.model.export(str(folder), verbose=False)
     else:
         model.model.save(str(folder), save_format="tf", include_optimizer=False)
 

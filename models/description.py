@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an exported model is, as data: read from `model.json`, beside the SavedModel, without TensorFlow.
 
-    python -c "from models.description import read_description; print(read_description('path/to/model'))"
+python -c "from models.description import read_description; print(read_description('path/to/model'))"
 """
+
 import dataclasses
 import json
 from pathlib import Path
@@ -94,9 +95,10 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         )
     except FileNotFoundError:
         raise ValueError(
-            f"model_dir: a folder with {FILE_NAME}, as a training exports it, is wanted. Received: {model_dir}"
+            f"model_dir: a folder with {FILE_NAME}, made by a training, is wanted. Received: {model_dir}"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"model_dir: {path} is not a model's description ({type(error).__name__}: {error}). Received: {model_dir}"
+            f"model_dir: a model's description is wanted in {FILE_NAME} ({type(error).__name__}: {error}). "
+            f"Received: {model_dir}"
         ) from error

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that super-resolution networks share. They run under Keras 2 and Keras 3, and in an exported graph."""
+"""Layers that super-resolution networks share, for Keras 2 and Keras 3, and for exported graphs."""
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
@@ -48,7 +49,7 @@ class DigitalNumbers(keras.layers.Layer):
 
 
 class BicubicUpsampling(keras.layers.Layer):
-    """Bicubic interpolation (Keys, a = -0.5, pixel centres half a pixel in), as OTB's `bco` and GDAL's `cubic`.
+    """Bicubic interpolation (Keys, a = -0.5), as OTB's `bco` and GDAL's `cubic`.
 
     Args:
         scale: ratio of the sizes.
@@ -59,7 +60,7 @@ class BicubicUpsampling(keras.layers.Layer):
         self.scale = scale
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Upsample (batch, height, width, bands) to (batch, scale * height, scale * width, bands), float32."""
+        """Upsample (batch, height, width, bands), by `scale` in height and width, to float32."""
         return bicubic(inputs, self.scale)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -82,11 +83,12 @@ def bicubic(images: tf.Tensor, scale: int) -> tf.Tensor:
 class BilinearInitializer(keras.initializers.Initializer):
     """Makes a stride-2 transposed convolution start as bilinear interpolation of each channel.
 
-    With an even kernel of 4 the weights per axis are (1, 3, 3, 1) / 4, with 2 they are (1, 1): a network that starts
-    so has no checkerboard to unlearn.
+    With an even kernel of 4 the weights per axis are (1, 3, 3, 1) / 4, with 2 they are (1, 1): a network that
+    starts so has no checkerboard to unlearn.
 
     Args:
-        noise: standard deviation of what is added so that channels differ, as a share of the Glorot deviation.
+        noise: standard deviation of what is added so that channels differ, as a share of the Glorot
+            deviation.
         seed: seed of the noise; by default drawn from numpy's global generator.
     """
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`SRModel`: four bands of Sentinel-2, resampled to 6 m, to the 1.5 m of pansharpened Spot-7.
 
-The network is the one of OTBTF's tutorial (https://otb-keras-tutorial.readthedocs.io, part 4): a 7x7 convolution,
-residual blocks without normalisation, a skip over all of them, two transposed convolutions of stride 2, a 7x7
-convolution. The tutorial leaves depth, number of blocks and activation open: they are arguments. What is added here:
+The network is the one of OTBTF's tutorial (https://otb-keras-tutorial.readthedocs.io, part 4): a 7x7
+convolution, residual blocks without normalisation, a skip over all of them, two transposed convolutions of
+stride 2, a 7x7 convolution. The tutorial leaves depth, number of blocks and activation open: they are
+arguments. What is added here:
 
-* `global_skip`: the network computes what is missing from the bicubic interpolation of its input. Its last layer
-  starts at zero, so that training starts from bicubic interpolation;
-* transposed convolutions have even kernels, which do not shift the image by a part of a pixel, and start as bilinear
-  interpolation, which has no checkerboard.
+* `global_skip`: the network computes what is missing from the bicubic interpolation of its input. Its last
+  layer starts at zero, so that training starts from bicubic interpolation;
+* transposed convolutions have even kernels, which do not shift the image by a part of a pixel, and start as
+  bilinear interpolation, which has no checkerboard.
 
     python -c "from models.spot7 import SRModel; SRModel.from_bands(depth=32, num_blocks=4).summary()"
 """
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -27,6 +29,8 @@ SIZES = {
 OUTER_KERNEL = 7
 BLOCK_KERNEL = 3
 BICUBIC_RADIUS = 2
+MEAN_REFLECTANCE = 0.1
+"""Where the output starts without `global_skip`, lest an activation such as ReLU start at zero and stay there."""
 
 
 def contaminated(rows: int, kernel: int) -> int:
@@ -94,7 +98,7 @@ class SRModel(SuperResolutionModel):
 
     @property
     def receptive_field_radius(self) -> int:
-        """Number of rows along an image's side whose output depends on what lies beyond it, in 1.5 m pixels."""
+        """Number of 1.5 m rows along an image's side that depend on what lies beyond it."""
         kernel = self.arguments["upsampling_kernel"]
         rows = OUTER_KERNEL // 2 + 2 * self.arguments["num_blocks"] * (BLOCK_KERNEL // 2)
         rows = contaminated(contaminated(rows, kernel), kernel) + OUTER_KERNEL // 2
@@ -127,7 +131,7 @@ class SRModel(SuperResolutionModel):
         return self._activation(tensor, name)
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
-        """Compute the image, (batch, 4 * height, 4 * width, 4), from (batch, height, width, 4), both reflectance."""
+        """Compute the image, four times as high and wide, from (batch, height, width, 4): reflectance."""
         image = normalized_inputs[self.sources[0].name]
         first = self._activation(self._convolution(image, OUTER_KERNEL, "first"), "first")
         features = first
@@ -140,12 +144,13 @@ class SRModel(SuperResolutionModel):
             len(self.bands),
             OUTER_KERNEL,
             padding="same",
-            kernel_initializer="zeros" if global_skip else "glorot_uniform",
+            kernel_initializer="zeros",
+            bias_initializer=keras.initializers.Constant(0.0 if global_skip else MEAN_REFLECTANCE),
             name="last",
         )(features)
         if global_skip:
             interpolated = BicubicUpsampling(self.scale, dtype="float32", name="bicubic")(image)
             output = keras.layers.Add(dtype="float32", name="global_skip")([interpolated, output])
-        return keras.layers.Activation(
-            self.arguments["final_activation"], dtype="float32", name="final_activation"
-        )(output)
+        return keras.layers.Activation(self.arguments["final_activation"], dtype="float32", name="final_activation")(
+            output
+        )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens at the end of each epoch: the state is backed up, the best weights are kept, images are summarised.
+"""What happens after each epoch: state and best weights are kept, images are summarised.
 
-A training that is killed goes on from the last complete epoch: weights, the optimizer's variables and the history are
-in one file, which is renamed into place when it is whole. Keras' own BackupAndRestore keeps neither the history nor
-the counters of early stopping, and writes its two files in place.
+A training that is killed goes on from the last complete epoch: weights, the optimizer's variables and the
+history are in one file, which is renamed into place when it is whole. Keras' own BackupAndRestore keeps
+neither the history nor the counters of early stopping, and writes its two files in place.
 """
+
 import json
 import os
 from pathlib import Path

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the training programs share: their command line, and the course of a training.
 
-A training reads patches, fits the model, exports the best weights as a SavedModel, scores that SavedModel over the test
-set beside bicubic interpolation, and records in `run.json` what it was made of. Until all of this is done, it lives in
-the checkpoint folder: a model folder that exists is complete, and the same command goes on with a training that was
-interrupted.
+A training reads patches, fits the model, exports the best weights as a SavedModel, scores that SavedModel
+over the test set beside bicubic interpolation, and records in `run.json` what it was made of. Until all of
+this is done, it lives in the checkpoint folder: a model folder that exists is complete, and the same command
+goes on with a training that was interrupted.
 """
+
 import argparse
 import shutil
 import subprocess
@@ -28,28 +29,73 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         size: the default one.
     """
     add = parser.add_argument
-    add("--patches", required=True, metavar="DIR",
-        help="folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records")
+    add(
+        "--patches",
+        required=True,
+        metavar="DIR",
+        help="folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records",
+    )
     add("--model-dir", required=True, metavar="DIR", help="folder to be made: SavedModel, weights and scores")
     add("--overwrite", action="store_true", help="replace --model-dir when it exists")
     add("--size", choices=sizes, default=size, help="size of the network (default: %(default)s)")
-    add("--loss", choices=list(LOSSES), default="l1", help="mean absolute (l1) or squared (l2) error (default: l1)")
+    add(
+        "--loss",
+        choices=list(LOSSES),
+        default="l1",
+        help="mean absolute (l1) or squared (l2) error (default: l1)",
+    )
     add("--epochs", type=int, default=100, metavar="N", help="epochs, at most (default: %(default)s)")
-    add("--steps-per-epoch", type=int, metavar="N", help="batches per epoch (default: all training patches once)")
+    add(
+        "--steps-per-epoch",
+        type=int,
+        metavar="N",
+        help="batches per epoch (default: all training patches once)",
+    )
     add("--batch-size", type=int, default=8, metavar="N", help="patches per batch (default: %(default)s)")
-    add("--learning-rate", type=float, default=1e-3, metavar="RATE",
-        help="Adam's step, after a rise; it falls to zero along a cosine (default: %(default)s)")
-    add("--patience", type=int, default=20, metavar="N",
-        help="stop after N epochs without a lower validation loss (default: %(default)s)")
+    add(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        metavar="RATE",
+        help="Adam's step, after a rise; it falls to zero along a cosine (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=int,
+        default=20,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss (default: %(default)s)",
+    )
     add("--no-augmentation", dest="augmentation", action="store_false", help="no flips and rotations")
-    add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and augmentation (default: 0)")
-    add("--init", metavar="WEIGHTS", help="start from these weights: weights.h5, or the folder of a trained model")
-    add("--mixed-precision", action="store_true", help="compute in 16 bits: float16 on a GPU, bfloat16 otherwise")
-    add("--strategy", choices=["none", "mirrored", "multiworker"], default="none",
-        help="one device, all GPUs of the machine, or several machines by TF_CONFIG (default: %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of weights, order and augmentation (default: 0)",
+    )
+    add(
+        "--init",
+        metavar="WEIGHTS",
+        help="start from these weights: weights.h5, or the folder of a trained model",
+    )
+    add(
+        "--mixed-precision",
+        action="store_true",
+        help="compute in 16 bits: float16 on a GPU, bfloat16 otherwise",
+    )
+    add(
+        "--strategy",
+        choices=["none", "mirrored", "multiworker"],
+        default="none",
+        help="one device, all GPUs of the machine, or several machines by TF_CONFIG (default: %(default)s)",
+    )
     add("--log-dir", metavar="DIR", help="write losses and images for TensorBoard there")
-    add("--checkpoint-dir", metavar="DIR",
-        help="where the training is kept until it is complete (default: MODEL_DIR.checkpoint)")
+    add(
+        "--checkpoint-dir",
+        metavar="DIR",
+        help="where the training is kept until it is complete (default: MODEL_DIR.checkpoint)",
+    )
     add("--debug", action="store_true", help="show the traceback of an error")
 
 

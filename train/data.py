@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training samples: patches images `{train,valid,test}_{source}.tif`, or one folder of TFRecords per set.
 
-Inputs stay digital numbers: their normalisation is a part of the exported graph. Targets become reflectance. Flips and
-rotations are common to all sources.
+Inputs stay digital numbers: their normalisation is a part of the exported graph. Targets become reflectance.
+Flips and rotations are common to all sources.
 """
+
 import dataclasses
 import hashlib
 import math
@@ -108,7 +109,8 @@ def find_patches(folder: str | Path, keys: tuple[str, ...]) -> dict[str, Patches
     """Find the three sets in a folder.
 
     Args:
-        folder: holds `{train,valid,test}_{key}.tif`, or `{train,valid,test}/*.records` (there, or in `tfrecords/`).
+        folder: holds `{train,valid,test}_{key}.tif`, or `{train,valid,test}/*.records` (there, or in
+            `tfrecords/`).
         keys: names of the sources; the last one is the target.
 
     Returns:

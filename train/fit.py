@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fitting of a model: distribution, precision, optimizer, callbacks, and resumption."""
+
 import argparse
 import math
 import sys
@@ -31,8 +32,10 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Say whether this process is the one that writes."""
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "", "chief") or (
-        resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    return (
+        resolver is None
+        or resolver.task_type in (None, "", "chief")
+        or (resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs)
     )
 
 
@@ -57,8 +60,8 @@ def check_identity(folder: Path, identity: dict) -> None:
             old, new = begun[part].get(name), identity[part].get(name)
             if old != new:
                 raise ValueError(
-                    f"checkpoint-dir: a training begun with {name} = {old} cannot go on with another one; remove "
-                    f"{folder} to begin again. Received: {new}"
+                    f"checkpoint-dir: {folder} holds a training begun with {name} = {old}; the same is wanted, "
+                    f"or another folder. Received: {new}"
                 )
 
 

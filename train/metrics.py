@@ -5,19 +5,20 @@ Images are (height, width, bands), in reflectance. Definitions, with N pixels an
 
 * L1: mean of |x - y|. L2: mean of (x - y)^2;
 * PSNR: 10 log10(peak^2 / L2), in dB, `peak` being the largest value of the truth in the band;
-* SSIM: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), Gaussian window of sigma 1.5, computed by scikit-image, data
-  range = `peak`; mean over pixels, then over images weighted by their number of pixels;
-* SAM: Kruse et al. 1993 (doi:10.1016/0034-4257(93)90013-N), the angle between the spectra of a pixel, in degrees;
-  mean over the pixels where neither spectrum is zero;
-* ERGAS: Wald 2000, 100 (h / l) sqrt(mean over bands of L2 / (mean of x)^2), where h / l is the ratio of the ground
-  sampling distances of the truth and of the input of the super-resolution (1/4 for a scale of 4).
+* SSIM: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), Gaussian window of sigma 1.5, computed by
+  scikit-image, data range = `peak`; mean over pixels, then over images weighted by their number of pixels;
+* SAM: Kruse et al. 1993 (doi:10.1016/0034-4257(93)90013-N), the angle between the spectra of a pixel, in
+  degrees; mean over the pixels where neither spectrum is zero;
+* ERGAS: Wald 2000, 100 (h / l) sqrt(mean over bands of L2 / (mean of x)^2), where h / l is the ratio of the
+  ground sampling distances of the truth and of the input of the super-resolution (1/4 for a scale of 4).
 
-Lower is better for L1, L2, SAM and ERGAS, higher for PSNR and SSIM. Over all bands: the mean of the bands' values for
-L1, L2, PSNR and SSIM.
+Lower is better for L1, L2, SAM and ERGAS, higher for PSNR and SSIM. Over all bands: the mean of the bands'
+values for L1, L2, PSNR and SSIM.
 
     from train.metrics import score
     print(score(truth, estimate, scale=4)["psnr"])
 """
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,7 +57,7 @@ class Scores:
         """
         if truth.shape != estimate.shape or truth.ndim != 3 or truth.shape[-1] != len(self.peak):
             raise ValueError(
-                f"estimate: an image of {len(self.peak)} bands, of the size of the truth {truth.shape}, is wanted. "
+                f"estimate: {len(self.peak)} bands of the size of the truth {truth.shape} are wanted. "
                 f"Received: {estimate.shape}"
             )
         truth, estimate = truth.astype(np.float64), estimate.astype(np.float64)
@@ -65,17 +66,19 @@ class Scores:
         self._absolute += np.abs(truth - estimate).sum(axis=(0, 1))
         self._squared += np.square(truth - estimate).sum(axis=(0, 1))
         self._truth += truth.sum(axis=(0, 1))
-        self._ssim += pixels * np.array([
-            structural_similarity(
-                truth[..., band],
-                estimate[..., band],
-                data_range=peak,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-            )
-            for band, peak in enumerate(self.peak)
-        ])
+        self._ssim += pixels * np.array(
+            [
+                structural_similarity(
+                    truth[..., band],
+                    estimate[..., band],
+                    data_range=peak,
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                )
+                for band, peak in enumerate(self.peak)
+            ]
+        )
         angles = spectral_angles(truth, estimate)
         self._angles += angles.size
         self._angle_sum += angles.sum()
@@ -93,7 +96,12 @@ class Scores:
         with np.errstate(divide="ignore"):
             psnr = 10 * np.log10(self.peak**2 / l2)
             relative = l2 / np.square(self._truth / self._pixels)
-        per_band = {"l1": self._absolute / self._pixels, "l2": l2, "psnr": psnr, "ssim": self._ssim / self._pixels}
+        per_band = {
+            "l1": self._absolute / self._pixels,
+            "l2": l2,
+            "psnr": psnr,
+            "ssim": self._ssim / self._pixels,
+        }
         result = {name: float(np.mean(values)) for name, values in per_band.items()}
         result["sam"] = float(self._angle_sum / max(self._angles, 1))
         result["ergas"] = float(100 / self.scale * np.sqrt(np.mean(relative)))

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores of an exported model over the test set, beside bicubic interpolation: JSON, table, figure.
 
-What is scored is the SavedModel, loaded as whoever serves it loads it. Whole patches are scored, their borders too.
+What is scored is the SavedModel, loaded as whoever serves it loads it. Whole patches are scored, their
+borders too.
 """
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,9 @@ DISPLAY_PERCENTILES = (2, 98)
 Images = dict[str, np.ndarray]
 
 
-def predict(model_dir: str | Path, description: ModelDescription, patches: Patches, batch_size: int) -> Iterator[Images]:
+def predict(
+    model_dir: str | Path, description: ModelDescription, patches: Patches, batch_size: int
+) -> Iterator[Images]:
     """Run an exported model over patches.
 
     Args:
@@ -56,8 +60,8 @@ def evaluate(model_dir: str | Path, description: ModelDescription, patches: Patc
         batch_size: number of patches run at once.
 
     Returns:
-        `sr` and `bicubic`: the metrics of `train.metrics`, over all bands and per band; `patches`: their number;
-        `units`; `peak`: the largest value of the truth per band.
+        `sr` and `bicubic`: the metrics of `train.metrics`, over all bands and per band; `patches`: their
+        number; `units`; `peak`: the largest value of the truth per band.
     """
     peak = np.max([targets["sr"].numpy().max(axis=(0, 1, 2)) for _, targets in patches.dataset(batch_size)], axis=0)
     scores = {name: Scores(peak, description.scale) for name in ("sr", "bicubic")}

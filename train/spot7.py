@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train `SRModel`, from Sentinel-2 resampled to 6 m to pansharpened Spot-7 at 1.5 m.
 
-The patches are those of `sr_dataset.py`: `{train,valid,test}_{lr,hr}.tif`. The network and its losses are those of
-OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learning rate open. Adam's step falls along a cosine
-(Loshchilov and Hutter 2017, arXiv:1608.03983).
+The patches are those of `sr_dataset.py`: `{train,valid,test}_{lr,hr}.tif`. The network and its losses are
+those of OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learning rate open. Adam's step
+falls along a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
     python -m train.spot7 --patches patches --model-dir model --size small --epochs 30
 """
+
 import argparse
 import sys
 
@@ -20,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m train.spot7",
-        description="Train the network that turns Sentinel-2 at 6 m into Spot-7's 1.5 m; export and score it.",
+        description="Train, export and score the network that turns Sentinel-2 into Spot-7's 1.5 m.",
     )
     add_arguments(parser, list(SIZES), "base")
     add = parser.add_argument
@@ -28,8 +29,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
     add("--activation", default="relu", metavar="NAME", help="a Keras activation (default: %(default)s)")
     add("--final-activation", metavar="NAME", help="activation of the output (default: that of --activation)")
-    add("--no-global-skip", dest="global_skip", action="store_false",
-        help="compute the image itself, as the tutorial does, rather than what bicubic interpolation lacks")
+    add(
+        "--no-global-skip",
+        dest="global_skip",
+        action="store_false",
+        help="compute the image itself, as the tutorial does, rather than what bicubic interpolation lacks",
+    )
     return parser
 
 

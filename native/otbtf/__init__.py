@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documented Python API of OTBTF, for machines that do not have the otbtf image.
 
-The module stands in for the package `otbtf` of the images `mdl4eo/otbtf`: same names, signatures and conventions. It
-behaves as OTBTF 4.3.1 under Keras 2 and as OTBTF 5.0 under Keras 3. It is written from the documentation and the
-behaviour of that package, see https://otbtf.readthedocs.io.
+The module stands in for the package `otbtf` of the images `mdl4eo/otbtf`: same names, signatures and
+conventions. It behaves as OTBTF 4.3.1 under Keras 2 and as OTBTF 5.0 under Keras 3. It is written from the
+documentation and the behaviour of that package, see https://otbtf.readthedocs.io.
 
     python -c "import otbtf; print(otbtf.__version__)"
 """
+
 from otbtf import layers, ops
 from otbtf.dataset import (
     Buffer,

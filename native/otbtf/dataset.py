@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets made of patches images: square patches stacked vertically in one raster per source.
 
-A reader gives the sample of a given index, an iterator says which index comes next, and a dataset reads samples in a
-thread of its own: one buffer is filled while the other is consumed.
+A reader gives the sample of a given index, an iterator says which index comes next, and a dataset reads
+samples in a thread of its own: one buffer is filled while the other is consumed.
 
     from otbtf import DatasetFromPatchesImages
     dataset = DatasetFromPatchesImages({"lr": ["train_lr.tif"], "hr": ["train_hr.tif"]})
     tf_dataset = dataset.get_tf_dataset(batch_size=8, targets_keys=["hr"])
 """
+
 import abc
 import logging
 import threading
@@ -75,7 +76,8 @@ class PatchesImagesReader(PatchesReaderBase):
     Args:
         filenames_dict: source key -> patches images. All sources have as many images, and as many patches.
         use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
-        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of shape (1,).
+        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of
+            shape (1,).
 
     Raises:
         ValueError: the sources do not match, or an image holds no square patch.
@@ -191,8 +193,8 @@ class IteratorBase(abc.ABC):
 class RandomIterator(IteratorBase):
     """All indices in random order, then all of them again in another order.
 
-    The orders follow numpy's global generator as it is when the iterator is made (`numpy.random.seed`); what other
-    threads draw from it later changes nothing.
+    The orders follow numpy's global generator as it is when the iterator is made (`numpy.random.seed`); what
+    other threads draw from it later changes nothing.
 
     Args:
         patches_reader: the reader whose samples the indices are.

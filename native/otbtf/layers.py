@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers that are of use in models served on images: nodata masks, scalars as images, classes.
 
-    import otbtf
-    mask = otbtf.layers.DilatedMask(nodata_value=0, radius=64)(inputs["image"][:, :, :, :1])
-    output = otbtf.layers.ApplyMask(out_nodata=-1)((mask, output))
+import otbtf
+mask = otbtf.layers.DilatedMask(nodata_value=0, radius=64)(inputs["image"][:, :, :, :1])
+output = otbtf.layers.ApplyMask(out_nodata=-1)((mask, output))
 """
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -67,7 +68,7 @@ class ScalarsTile(keras.layers.Layer):
         super().__init__(name=name, **kwargs)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Tile scalars (batch, n) to (batch, height, width, n), the extent of the reference, which comes first."""
+        """Tile scalars (batch, n), the second input, over height and width of the first."""
         reference, scalars = inputs
         shape = tf.shape(reference)
         return tf.tile(scalars[:, tf.newaxis, tf.newaxis, :], [1, shape[1], shape[2], 1])

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ModelBase`: a Keras model made from the datasets it is trained with, ready to be served on images.
 
-A subclass says how inputs are normalised and how outputs are computed. The base class makes the inputs from the
-dataset's element specification, with free height and width, and adds cropped copies of every output: what is left of
-an output once the pixels that the tile's border has spoilt are removed.
+A subclass says how inputs are normalised and how outputs are computed. The base class makes the inputs from
+the dataset's element specification, with free height and width, and adds cropped copies of every output: what
+is left of an output once the pixels that the tile's border has spoilt are removed.
 
-Names of the exported outputs: under Keras 2 (`save`), the name of the layer that makes the output; under Keras 3
-(`export`), the key of the output.
+Names of the exported outputs: under Keras 2 (`save`), the name of the layer that makes the output; under
+Keras 3 (`export`), the key of the output.
 """
+
 import abc
 import logging
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations on labels."""
+
 import tensorflow as tf
 from tensorflow import keras
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples as TFRecords: files `0.records`, `1.records`... beside the samples' types and shapes, as JSON."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +39,8 @@ class TFRecords:
         Args:
             dataset: an `otbtf.Dataset`.
             n_samples_per_shard: number of samples of a file.
-            drop_remainder: whether the samples that do not fill a file are dropped: with fewer samples than a file
-                holds, none is written.
+            drop_remainder: whether the samples that do not fill a file are dropped: with fewer samples than a
+                file holds, none is written.
         """
         n_shards = dataset.size // n_samples_per_shard
         if not drop_remainder and dataset.size % n_samples_per_shard:
@@ -92,7 +93,8 @@ class TFRecords:
             target_keys: keys of the targets.
             n_workers: number of workers that share the files; their number is cut to a multiple of it.
             drop_remainder: whether an incomplete last batch is dropped.
-            shuffle_buffer_size: number of samples among which the next one is drawn; none by default: no shuffling.
+            shuffle_buffer_size: number of samples among which the next one is drawn; none by default: no
+                shuffling.
             preprocessing_fn: applied to each sample, a dict of tensors; returns a dict of tensors.
             shard_policy: how `tf.distribute` shares the files.
             prefetch_buffer_size: number of batches prepared ahead.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading rasters and patches images with GDAL, as arrays with bands last."""
+
 import numpy as np
 from osgeo import gdal
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`model.json`: read as it was written, without TensorFlow, with clear errors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from models.description import FILE_NAME, ModelDescription, Source, read_description
+
+DESCRIPTION = ModelDescription(
+    system="spot7",
+    arguments={"depth": 8},
+    sources=(Source("lr", ("B04", "B08"), 6.0),),
+    gsd=1.5,
+    bands=("B04", "B08"),
+    crop=32,
+    outputs={"float": "sr_crop32", "integer": "sr_dn_crop32"},
+    software={"keras": "3"},
+    weights="abc",
+)
+
+
+def test_round_trip(tmp_path):
+    (tmp_path / FILE_NAME).write_text(json.dumps(DESCRIPTION.to_json()))
+    assert read_description(tmp_path) == DESCRIPTION
+    assert DESCRIPTION.scale == 4
+
+
+def test_no_tensorflow_is_imported():
+    code = "import sys, models.description; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"system": "spot7", "arguments": {}, "sources": [{}]}'])
+def test_not_a_model(tmp_path, content):
+    if content is not None:
+        (tmp_path / FILE_NAME).write_text(content)
+    with pytest.raises(ValueError, match="^model_dir: .* Received: ") as caught:
+        read_description(tmp_path)
+    assert "\n" not in str(caught.value)
