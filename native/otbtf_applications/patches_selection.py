@@ -64,9 +64,7 @@ class PatchesSelection:
         app.SetParameterDescription("mask", "Image of the size of the input, 1 where a patch may be centred")
         app.MandatoryOff("mask")
         app.AddParameter(otb.ParameterType_Float, "nodata", "No-data value")
-        app.SetParameterDescription(
-            "nodata", "Patches with a pixel all bands of which have this value are dropped"
-        )
+        app.SetParameterDescription("nodata", "Patches with a pixel all bands of which have this value are dropped")
         app.MandatoryOff("nodata")
         app.AddParameter(otb.ParameterType_Group, "grid", "Grid of the patches")
         app.AddParameter(otb.ParameterType_Int, "grid.step", "Distance between patches, in pixels")
@@ -74,9 +72,7 @@ class PatchesSelection:
         app.AddParameter(otb.ParameterType_Int, "grid.psize", "Size of the patches, in pixels")
         app.SetMinimumParameterIntValue("grid.psize", 1)
         for axis in "xy":
-            app.AddParameter(
-                otb.ParameterType_Int, f"grid.offset{axis}", f"Offset of the grid in {axis}, in pixels"
-            )
+            app.AddParameter(otb.ParameterType_Int, f"grid.offset{axis}", f"Offset of the grid in {axis}, in pixels")
             app.SetDefaultParameterInt(f"grid.offset{axis}", 0)
             app.MandatoryOff(f"grid.offset{axis}")
 
@@ -92,19 +88,13 @@ class PatchesSelection:
             app.SetMinimumParameterFloatValue(key, 0.0)
             app.SetDefaultParameterFloat(key, proportion)
             app.MandatoryOff(key)
-        app.AddParameter(
-            otb.ParameterType_Bool, "strategy.split.random", "Shuffle, in the same order on every run"
-        )
-        app.AddParameter(
-            otb.ParameterType_Float, "strategy.balanced.sp", "Proportion of the candidates to select"
-        )
+        app.AddParameter(otb.ParameterType_Bool, "strategy.split.random", "Shuffle, in the same order on every run")
+        app.AddParameter(otb.ParameterType_Float, "strategy.balanced.sp", "Proportion of the candidates to select")
         app.SetMinimumParameterFloatValue("strategy.balanced.sp", 0.0)
         app.SetMaximumParameterFloatValue("strategy.balanced.sp", 1.0)
         app.SetDefaultParameterFloat("strategy.balanced.sp", 0.25)
         app.MandatoryOff("strategy.balanced.sp")
-        app.AddParameter(
-            otb.ParameterType_Int, "strategy.balanced.nclasses", "Number of classes, numbered from 0"
-        )
+        app.AddParameter(otb.ParameterType_Int, "strategy.balanced.nclasses", "Number of classes, numbered from 0")
         app.SetMinimumParameterIntValue("strategy.balanced.nclasses", 2)
         app.MandatoryOff("strategy.balanced.nclasses")
         app.AddParameter(otb.ParameterType_InputImage, "strategy.balanced.labelimage", "Image of the classes")
@@ -147,9 +137,7 @@ class PatchesSelection:
             app.SetOutputVectorDataFromPoints(key, x[ids], y[ids], ids, image.projection)
 
 
-def patch_points(
-    image: otb.Image, columns: np.ndarray, rows: np.ndarray, psize: int
-) -> tuple[np.ndarray, np.ndarray]:
+def patch_points(image: otb.Image, columns: np.ndarray, rows: np.ndarray, psize: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the map coordinates that locate patches.
 
     Args:
@@ -172,9 +160,7 @@ def patch_points(
 
 def _outputs(app: otb.Application) -> list[str]:
     """Return the outputs that receive samples: the training one, and those that the user asked for."""
-    strategy_outputs = {"all": OUTPUTS[:1], "split": OUTPUTS}.get(
-        app.GetParameterString("strategy"), OUTPUTS[:2]
-    )
+    strategy_outputs = {"all": OUTPUTS[:1], "split": OUTPUTS}.get(app.GetParameterString("strategy"), OUTPUTS[:2])
     return [key for key in strategy_outputs if key == "outtrain" or app.HasValue(key)]
 
 
@@ -206,9 +192,7 @@ def _valid_candidates(
     masks = _images_like(app, "mask", image) if app.HasValue("mask") else []
     if app.HasValue("nodata"):
         nodata = np.float32(app.GetParameterFloat("nodata"))
-        for column_range, row_range, x, y, arrays in _read_blocks(
-            app, [image, *masks], columns, rows, radius
-        ):
+        for column_range, row_range, x, y, arrays in _read_blocks(app, [image, *masks], columns, rows, radius):
             invalid = np.all(arrays[0] == nodata, axis=2)
             for mask in arrays[1:]:
                 invalid |= mask[..., 0] == 0
@@ -225,9 +209,7 @@ def _images_like(app: otb.Application, key: str, reference: otb.Image) -> list[o
     for image in images:
         if tuple(image.size) != tuple(reference.size):
             wanted, received = ("x".join(map(str, size)) for size in (reference.size, image.size))
-            raise RuntimeError(
-                f"{key}: must have the size of the input image, {wanted} pixels. Received: {received}"
-            )
+            raise RuntimeError(f"{key}: must have the size of the input image, {wanted} pixels. Received: {received}")
     return images
 
 
