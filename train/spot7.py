@@ -65,6 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
+    if arguments.depth is not None and arguments.depth < 1:
+        parser.error(f"argument --depth: more than 0 is wanted. Received: {arguments.depth}")
+    if arguments.blocks is not None and arguments.blocks < 0:
+        parser.error(f"argument --blocks: 0 or more is wanted. Received: {arguments.blocks}")
     return run(parser, arguments, train_spot7)
 
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples: both ways of storing them, units, augmentation, errors."""
+
+import numpy as np
+import otbtf
+import pytest
+import tensorflow as tf
+
+from train.data import find_patches, flip_and_rotate
+
+KEYS = ("lr", "hr")
+
+
+def stored(folder, name, key):
+    return otbtf.read_as_np_arr(otbtf.gdal_open(str(folder / f"{name}_{key}.tif"))).astype("float32")
+
+
+@pytest.mark.parametrize("kind", ["patches", "records"])
+def test_both_kinds_of_storage(kind, request, patches):
+    sets = find_patches(request.getfixturevalue(kind), KEYS)
+    assert {name: subset.size for name, subset in sets.items()} == {"train": 12, "valid": 4, "test": 5}
+    dataset = sets["test"].dataset(batch_size=2)
+    assert dataset.element_spec == (
+        {"lr": tf.TensorSpec((None, 8, 8, 4), tf.float32)},
+        {"sr": tf.TensorSpec((None, 32, 32, 4), tf.float32)},
+    )
+    assert int(dataset.cardinality()) == 3
+    batches = list(dataset)
+    lr = np.concatenate([inputs["lr"] for inputs, _ in batches])
+    sr = np.concatenate([targets["sr"] for _, targets in batches])
+    order = [int(np.flatnonzero((stored(patches, "test", "lr") == image).all(axis=(1, 2, 3)))[0]) for image in lr]
+    assert sorted(order) == list(range(5))
+    assert np.allclose(sr, stored(patches, "test", "hr")[order] * 1e-4)
+
+
+def test_identity_is_that_of_the_content(patches, records):
+    sets = find_patches(patches, KEYS)
+    identities = [sets["test"].identity(), sets["valid"].identity()]
+    assert len({value for identity in identities for value in identity.values()}) == 4
+    assert len(find_patches(records, KEYS)["train"].identity()) == 4
+
+
+def test_flips_and_rotations_are_common_to_all_sources():
+    tf.random.set_seed(1)
+    lr = np.arange(16, dtype="float32").reshape(4, 4, 1)
+    hr = lr.repeat(2, axis=0).repeat(2, axis=1)
+    symmetries = {}
+    for _ in range(100):
+        small, large = flip_and_rotate([tf.constant(lr), tf.constant(hr)])
+        assert small.shape == lr.shape and np.array_equal(large[::2, ::2], small)
+        symmetries[small.numpy().tobytes()] = small.numpy()
+    wanted = {
+        np.ascontiguousarray(np.rot90(image, turns)).tobytes() for image in (lr, lr[:, ::-1]) for turns in range(4)
+    }
+    assert set(symmetries) == wanted
+
+
+def test_augmentation_is_asked_for(patches):
+    subset = find_patches(patches, KEYS)["valid"]
+    wanted = {image.tobytes() for image in stored(patches, "valid", "lr")}
+    plain = {image.numpy().tobytes() for inputs, _ in subset.dataset(1) for image in inputs["lr"]}
+    turned = {image.numpy().tobytes() for inputs, _ in subset.dataset(1, augmentation=True) for image in inputs["lr"]}
+    assert plain == wanted and turned != wanted
+
+
+def test_a_set_is_missing(patches, tmp_path):
+    for name in ("train_lr", "train_hr", "valid_lr"):
+        (tmp_path / f"{name}.tif").symlink_to(patches / f"{name}.tif")
+    with pytest.raises(ValueError, match=r"^patches: .*valid_lr.tif and valid_hr.tif.* Received: "):
+        find_patches(tmp_path, KEYS)
+
+
+def test_sources_do_not_match(patches, tmp_path):
+    (tmp_path / "train_lr.tif").symlink_to(patches / "train_lr.tif")
+    (tmp_path / "train_hr.tif").symlink_to(patches / "test_hr.tif")
+    with pytest.raises(ValueError, match=r"^patches: .* Received: \{'lr': 12, 'hr': 5\} in train"):
+        find_patches(tmp_path, KEYS)
