@@ -105,8 +105,9 @@ def make_item(
 def adopt(item: dict, folder: Path) -> dict:
     """A real item as Planetary Computer would have it, its assets being a folder's images.
 
-    Assets are named after the files (`B04.tif` becomes `B04`), whatever they were called by the catalogue
-    that the item comes from; shapes and transforms are the files'.
+    Assets are named after the files (`B04.tif` becomes `B04`), whatever the catalogue that the item comes
+    from calls them; shapes and transforms are the files'. The server is to serve the folder that holds
+    `folder`.
 
     Args:
         item: any STAC item, as a dictionary.
@@ -118,5 +119,5 @@ def adopt(item: dict, folder: Path) -> dict:
     files = sorted(folder.glob("*.tif"))
     if not files:
         raise ValueError(f"folder: wanted GeoTIFF images. Received: {folder}")
-    assets = {path.stem: image_asset(path, blob_href(f"{item['id']}/{path.name}"), path.stem) for path in files}
+    assets = {path.stem: image_asset(path, blob_href(f"{folder.name}/{path.name}"), path.stem) for path in files}
     return {**item, "collection": COLLECTION, "assets": assets, "links": []}

@@ -234,7 +234,7 @@ class Catalogue:
         return {**item, "links": links}
 
     def _page(self, search: dict, path: str, method: str) -> dict:
-        limit = int(search.get("limit") or DEFAULT_LIMIT)
+        limit = int(search.get("limit", DEFAULT_LIMIT))
         if not 1 <= limit <= MAXIMUM_LIMIT:
             raise ValueError(f"limit: wanted 1 to {MAXIMUM_LIMIT}. Received: {limit}")
         found = [item for item in self.items if matches(item, search)]
