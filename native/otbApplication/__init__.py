@@ -15,11 +15,11 @@ Import it before TensorFlow: that library exports an SQLite without the R-tree m
 need.
 """
 
+import os
+import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-import os
-import sys
 
 _BUILD = Path(__file__).resolve().parent.parent / "build"
 _SYSTEM_APPLICATIONS = Path("/usr/lib/x86_64-linux-gnu/otb/applications")

@@ -21,7 +21,7 @@ def find(application: str) -> type:
     """Return the class of an application's body.
 
     Raises:
-        ModuleNotFoundError: no package has such a module.
+        ValueError: no package has such a module.
     """
     named = os.environ.get("OTB_PYTHON_PACKAGES", "")
     packages = [package for package in named.split(os.pathsep) if package] + ["otbtf_applications"]
@@ -29,6 +29,6 @@ def find(application: str) -> type:
         module = f"{package}.{module_name(application)}"
         if find_spec(package) is not None and find_spec(module) is not None:
             return getattr(import_module(module), application)
-    raise ModuleNotFoundError(
+    raise ValueError(
         f"{application}: module {module_name(application)} expected in one of the packages {', '.join(packages)}"
     )

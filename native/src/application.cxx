@@ -11,7 +11,7 @@ namespace otbpy
 ApplicationClass BindApplication(py::module_& module)
 {
   ApplicationClass application(module, "Application");
-  application.def("Init", &Application::Init, ReleaseGil())
+  application.def("Init", &Application::Init)
       .def("IsInitialized", &Application::IsInitialized)
       .def("UpdateParameters", &Application::UpdateParameters, ReleaseGil())
       .def("Execute", &Application::Execute, ReleaseGil())

@@ -6,8 +6,6 @@
 #include <otbLogger.h>
 #include <pybind11/stl.h>
 
-#include <set>
-
 namespace otbpy
 {
 
@@ -16,16 +14,6 @@ namespace
 
 using otb::Wrapper::ImagePixelType;
 using otb::Wrapper::ParameterType;
-
-// What a plug-in's itkLoad returns. OTB's registry forgets factories that it has used; they are kept.
-itk::ObjectFactoryBase* MakeFactory(const char* name)
-{
-  static std::map<std::string, PythonApplicationFactory::Pointer> factories;
-  auto& factory = factories[name];
-  if (factory.IsNull())
-    factory = PythonApplicationFactory::New(name);
-  return factory.GetPointer();
-}
 
 void BindSourceImage(py::module_& module)
 {
@@ -82,7 +70,7 @@ void BindPythonApplication(py::module_& module)
       .def("LogInfo", [](App& self, Key text) { Log(self, &otb::Logger::Info, text); }, ReleaseGil())
       .def("LogWarning", [](App& self, Key text) { Log(self, &otb::Logger::Warning, text); }, ReleaseGil())
       .def("LogCritical", [](App& self, Key text) { Log(self, &otb::Logger::Critical, text); }, ReleaseGil());
-  module.attr("make_factory") = py::capsule(reinterpret_cast<void*>(&MakeFactory), "otbApplication.make_factory");
+  module.attr("make_factory") = py::capsule(reinterpret_cast<void*>(&PythonApplicationFactory::Load), "otbApplication.make_factory");
 }
 
 } // namespace otbpy

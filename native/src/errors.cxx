@@ -38,6 +38,11 @@ std::string Message(py::error_already_set& error)
   return text.empty() ? name : name + ": " + text;
 }
 
+void ThrowItk(const std::string& text)
+{
+  throw itk::ExceptionObject(__FILE__, __LINE__, text);
+}
+
 void ThrowItk(py::error_already_set& error)
 {
   if (error.matches(PyExc_KeyboardInterrupt))
@@ -46,7 +51,7 @@ void ThrowItk(py::error_already_set& error)
   const char* const wanted  = std::getenv("OTB_PYTHON_TRACEBACK");
   if (wanted != nullptr && std::strcmp(wanted, "1") == 0)
     py::module_::import("traceback").attr("print_exception")(error.type(), error.value(), error.trace());
-  throw itk::ExceptionObject(__FILE__, __LINE__, message);
+  ThrowItk(message);
 }
 
 } // namespace otbpy

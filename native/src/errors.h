@@ -20,6 +20,9 @@ void RegisterErrors();
 // report a bad value or state.
 std::string Message(py::error_already_set& error);
 
+// Throws an ITK exception whose description is this text and nothing else.
+[[noreturn]] void ThrowItk(const std::string& text);
+
 // Turns a Python exception raised by an application's body into an ITK one. The GIL must be held.
 [[noreturn]] void ThrowItk(py::error_already_set& error);
 
@@ -38,7 +41,7 @@ auto CallPython(Function function) -> decltype(function())
   }
   catch (const py::builtin_exception& error)
   {
-    itkGenericExceptionMacro(<< error.what());
+    ThrowItk(error.what());
   }
 }
 

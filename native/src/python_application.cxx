@@ -8,8 +8,23 @@
 
 #include <itkVersion.h>
 
+#include <cstdlib>
+#include <iostream>
+
 namespace otbpy
 {
+
+namespace
+{
+
+// Whether Python was started by the plug-in, in a program of OTB.
+bool IsEmbedded()
+{
+  py::gil_scoped_acquire gil;
+  return py::hasattr(py::module_::import("sys"), "otb_embedded");
+}
+
+} // namespace
 
 PythonApplication::Pointer PythonApplication::New(const std::string& name)
 {
@@ -26,8 +41,19 @@ void PythonApplication::CallBody(const char* method)
 void PythonApplication::DoInit()
 {
   this->SetName(m_BodyName);
-  CallPython([this]() { m_Body.Set(py::module_::import("otbApplication.bodies").attr("find")(m_BodyName)()); });
-  CallBody("init");
+  try
+  {
+    CallPython([this]() { m_Body.Set(py::module_::import("otbApplication.bodies").attr("find")(m_BodyName)()); });
+    CallBody("init");
+  }
+  catch (const itk::ExceptionObject& error)
+  {
+    if (!IsEmbedded())
+      throw;
+    // OTB's programs catch nothing here, and would abort.
+    std::cerr << m_BodyName << ": " << error.GetDescription() << std::endl;
+    std::exit(EXIT_FAILURE);
+  }
 }
 
 void PythonApplication::DoUpdateParameters()
@@ -43,7 +69,7 @@ void PythonApplication::DoExecute()
 std::vector<SourceImage> PythonApplication::GetParameterImages(const std::string& key)
 {
   std::vector<SourceImage> images;
-  if (!this->IsParameterEnabled(key) || !this->HasValue(key))
+  if (!this->HasValue(key)) // an image given in memory has a value, but OTB does not call it enabled
     return images;
   if (this->GetParameterType(key) == otb::Wrapper::ParameterType_InputImageList)
   {
@@ -137,6 +163,38 @@ PythonApplicationFactory::Pointer PythonApplicationFactory::New(const std::strin
   Pointer factory = new Self(name);
   factory->UnRegister();
   return factory;
+}
+
+namespace
+{
+std::map<std::string, std::string> loadErrors;
+}
+
+itk::ObjectFactoryBase* PythonApplicationFactory::Load(const char* name)
+{
+  static std::map<std::string, Pointer> factories; // OTB's registry forgets those that it has used
+  try
+  {
+    CallPython([name]() { py::module_::import("otbApplication.bodies").attr("find")(name); });
+  }
+  catch (const itk::ExceptionObject& error)
+  {
+    loadErrors[name] = error.GetDescription();
+    if (IsEmbedded())
+      std::cerr << error.GetDescription() << std::endl;
+    return nullptr;
+  }
+  loadErrors.erase(name);
+  auto& factory = factories[name];
+  if (factory.IsNull())
+    factory = New(name);
+  return factory.GetPointer();
+}
+
+std::string PythonApplicationFactory::GetLoadError(const std::string& name)
+{
+  const auto found = loadErrors.find(name);
+  return found == loadErrors.end() ? "" : found->second;
 }
 
 const char* PythonApplicationFactory::GetITKSourceVersion() const

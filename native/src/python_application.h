@@ -82,6 +82,12 @@ public:
 
   static Pointer New(const std::string& name);
 
+  // The factory that a plug-in returns; null when the application's body cannot be imported.
+  static itk::ObjectFactoryBase* Load(const char* name);
+
+  // Why Load gave null for this name, or an empty string.
+  static std::string GetLoadError(const std::string& name);
+
   const char* GetITKSourceVersion() const override;
   const char* GetDescription() const override { return "PythonApplicationFactory"; }
 

@@ -82,13 +82,13 @@ void PythonFilter::GenerateInputRequestedRegion()
   const auto requested = this->GetOutput()->GetRequestedRegion();
   const auto regions   = CallPython([&]() { return m_Body.Get().attr("input_regions")(py::tuple(py::cast(ToTuple(requested)))).cast<std::vector<RegionTuple>>(); });
   if (regions.size() != this->GetNumberOfInputs())
-    itkGenericExceptionMacro(<< "input_regions: " << this->GetNumberOfInputs() << " regions expected, one per input. Received: " << regions.size());
+    ThrowItk("input_regions: " + std::to_string(this->GetNumberOfInputs()) + " regions expected, one per input. Received: " + std::to_string(regions.size()));
   for (unsigned int i = 0; i < regions.size(); ++i)
   {
     auto* const input  = const_cast<ImageType*>(this->GetInput(i));
     const auto  region = ToRegion(regions[i]);
     if (region.GetNumberOfPixels() > 0 && !input->GetLargestPossibleRegion().IsInside(region))
-      itkGenericExceptionMacro(<< "input_regions: a region inside " << Text(input->GetLargestPossibleRegion()) << " expected for input " << i << ". Received: " << Text(region));
+      ThrowItk("input_regions: a region inside " + Text(input->GetLargestPossibleRegion()) + " expected for input " + std::to_string(i) + ". Received: " + Text(region));
     input->SetRequestedRegion(region);
   }
 }
