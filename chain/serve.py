@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a model's description to TensorflowModelServe: parameters, and where its output really lies.
+
+The sources handed over include the model's margin: `crop` output pixels on each side, of which the cropped output is
+free. From the description follow the receptive fields, (expression field + 2 crop) / scale, the spacing and the name
+of the output; from the margin follows the place of the output: the first source's corner, plus the crop. OTBTF states
+another place when the output spacing is not the first source's: `0.5 * (1 - spcscale)` source pixels off, more or less
+according to the expression field. This is the one spot where that is put right; an application that states the true
+place is accepted too, and one that states any other is refused, since its pixels would be somewhere else.
+
+    served = serve({"lr": "lr.tif"}, read_description("model"), "model")
+    served.app.to_numpy(), served.geotransform
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.description import ModelDescription
+
+TILE_SIZE = 1024
+"""Side of the tile that one run of the network writes, in output pixels."""
+TOLERANCE = 1e-3
+"""Part of an output pixel by which two places may differ and still count as the same."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What the network must see and writes at once, per axis."""
+
+    expression: int
+    """Expression field, in output pixels."""
+    receptive: tuple[int, ...]
+    """Receptive field of each source, in its pixels."""
+    ratios: tuple[int, ...]
+    """Output pixels along one pixel of each source."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A served image, computed when its pixels are asked for."""
+
+    app: object
+    """The pyotb.TensorflowModelServe application."""
+    geotransform: tuple[float, float, float, float, float, float]
+    """GDAL's: the true place of the output."""
+    size: tuple[int, int]
+    """Columns and rows."""
+    projection: str
+    """Coordinate reference system, WKT."""
+
+
+def fields(description: ModelDescription, expression: int | None = None) -> Fields:
+    """Compute the fields of a model.
+
+    Args:
+        description: The model.
+        expression: Expression field, in output pixels. By default the least that suits all sources and keeps several
+            sources aligned in OTBTF: a multiple of 8 and of two pixels of each source.
+
+    Raises:
+        ValueError: When the crop or the expression field is not a whole number of pixels of each source.
+    """
+    ratios = tuple(round(source.gsd / description.gsd) for source in description.sources)
+    for source, ratio in zip(description.sources, ratios, strict=True):
+        if ratio < 1 or abs(source.gsd - ratio * description.gsd) > 1e-6 * source.gsd:
+            raise ValueError(
+                f"model: a source spacing that is a multiple of the output's {description.gsd} m is wanted. "
+                f"Received: {source.gsd} m for {source.name}"
+            )
+    expression = expression or math.lcm(8, *(2 * ratio for ratio in ratios))
+    for ratio in ratios:
+        if description.crop % ratio or expression % ratio:
+            raise ValueError(
+                f"model: a crop and an expression field that are multiples of the scale {ratio} are wanted. "
+                f"Received: {description.crop} and {expression} output pixels"
+            )
+    return Fields(expression, tuple((expression + 2 * description.crop) // ratio for ratio in ratios), ratios)
+
+
+def serve(
+    images: Mapping[str, object],
+    description: ModelDescription,
+    model_dir: str,
+    output_kind: str = "integer",
+    tile_size: int = TILE_SIZE,
+    expression_field: int | None = None,
+) -> Served:
+    """Run a model on images that include its margin.
+
+    Args:
+        images: For each source's name, an image at the source's GSD: a path, or a pyotb application. All begin at the
+            same corner.
+        description: The model.
+        model_dir: Its SavedModel.
+        output_kind: `integer` for digital numbers, `float` for reflectance.
+        tile_size: Side of the tile that one run of the network writes, in output pixels; it bounds the memory.
+        expression_field: Expression field, in output pixels.
+
+    Returns:
+        The application and the true place of its output.
+
+    Raises:
+        ValueError: When sources are missing or not at the model's spacing, or the output's place is not known.
+        RuntimeError: When OTB refuses.
+    """
+    import pyotb
+
+    if output_kind not in description.outputs:
+        raise ValueError(f"output_kind: one of {list(description.outputs)} is wanted. Received: {output_kind}")
+    field = fields(description, expression_field)
+    tile = max(tile_size // field.expression, 1) * field.expression
+    parameters = {
+        "model.dir": str(model_dir),
+        "model.fullyconv": True,
+        "output.names": [description.outputs[output_kind]],
+        "output.spcscale": 1.0 / field.ratios[0],
+        "output.efieldx": field.expression,
+        "output.efieldy": field.expression,
+        "optim.tilesizex": tile,
+        "optim.tilesizey": tile,
+    }
+    for number, (source, receptive) in enumerate(zip(description.sources, field.receptive, strict=True), start=1):
+        if source.name not in images:
+            raise ValueError(f"images: the source {source.name} is wanted. Received: {list(images)}")
+        parameters[f"source{number}.il"] = [images[source.name]]
+        parameters[f"source{number}.rfieldx"] = receptive
+        parameters[f"source{number}.rfieldy"] = receptive
+        parameters[f"source{number}.placeholder"] = source.name
+    app = pyotb.TensorflowModelServe(parameters)
+    return _placed(app, images[description.sources[0].name], description, field)
+
+
+def _placed(app, reference, description: ModelDescription, field: Fields) -> Served:
+    """Give the output its true place, after checking the one that it states."""
+    import pyotb
+
+    source = reference if isinstance(reference, pyotb.core.OTBObject) else pyotb.Input(str(reference))
+    gsd = description.sources[0].gsd
+    left, top, dx, dy = corner_and_spacing(source)
+    if abs(dx - gsd) > 1e-6 * gsd or abs(dy + gsd) > 1e-6 * gsd:
+        raise ValueError(f"images: a spacing of {gsd} m, north up, is wanted. Received: {dx}, {dy}")
+    scale = 1.0 / field.ratios[0]
+    step = gsd * scale
+    margin = description.crop * step
+    stated = (field.receptive[0] // 2 - scale * (field.expression // 2) + 0.5 * (1.0 - scale)) * gsd
+    output_left, output_top, output_dx, output_dy = corner_and_spacing(app)
+    shift = (output_left - left, top - output_top)
+    known = any(max(abs(value - place) for value in shift) < TOLERANCE * step for place in (stated, margin))
+    if not known or abs(output_dx - step) > TOLERANCE * step or abs(output_dy + step) > TOLERANCE * step:
+        raise ValueError(
+            f"TensorflowModelServe: an output that states its corner {stated:.4f} m (OTBTF up to 4.3.1) or "
+            f"{margin:.4f} m (the true place) from its source's, with pixels of {step} m, is wanted. "
+            f"Received: {shift[0]:.4f} m, {shift[1]:.4f} m, pixels of {output_dx} m"
+        )
+    return Served(
+        app=app,
+        geotransform=(left + margin, step, 0.0, top - margin, 0.0, -step),
+        size=tuple(app.app.GetImageSize(app.output_image_key)),
+        projection=app.app.GetImageProjection(app.output_image_key),
+    )
+
+
+def corner_and_spacing(image) -> tuple[float, float, float, float]:
+    """Return the upper-left corner x, y of a pyotb image, and its spacing along x and y (negative: north up)."""
+    key = image.output_image_key
+    (x, y), (dx, dy) = image.app.GetImageOrigin(key), image.app.GetImageSpacing(key)
+    return x - 0.5 * dx, y - 0.5 * dy, dx, dy
