@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 
-from chain import regions
+from chain import super_resolution
 from models.description import Source, read_description
 from tests import toy_models
 
@@ -23,9 +23,9 @@ def models(tmp_path_factory):
     return {name: (read_description(folder), folder) for name, folder in folders.items()}
 
 
-def image_of(pixels, gsd=6.0, name="/vsimem/test_regions.tif"):
+def image_of(pixels, gsd=6.0, name="/vsimem/test_super_resolution.tif"):
     """Return a pyotb image of pixels (rows, columns, bands) held in GDAL's memory."""
-    grid = regions.Grid(LEFT, TOP, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
+    grid = super_resolution.Grid(LEFT, TOP, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
     dataset = gdal.GetDriverByName("GTiff").Create(name, grid.columns, grid.rows, pixels.shape[2], gdal.GDT_Float32)
     dataset.SetGeoTransform(grid.geotransform)
     dataset.SetProjection(grid.projection)
@@ -45,13 +45,15 @@ def projection():
 def whole(image, model, size=64, tile=32, region=None, **options):
     """Super-resolve an image in regions of `size`, and return the product and its validity."""
     description, folder = model
-    grid = regions.product_grid(regions.image_grid(image), description)
-    region = region or regions.Region(0, 0, grid.columns, grid.rows)
+    grid = super_resolution.product_grid(super_resolution.image_grid(image), description)
+    region = region or super_resolution.Region(0, 0, grid.columns, grid.rows)
     result = np.full((region.rows, region.columns, len(description.bands)), np.nan, np.float32)
     valid = np.zeros(result.shape[:2], bool)
-    for part in regions.plan(region, size):
+    for part in super_resolution.plan(region, size):
         place = np.s_[part.y - region.y :, part.x - region.x :]
-        values, present = regions.super_resolve({"lr": image}, description, folder, part, tile_size=tile, **options)
+        values, present = super_resolution.super_resolve(
+            {"lr": image}, description, folder, part, tile_size=tile, **options
+        )
         result[place][: part.rows, : part.columns] = values
         valid[place][: part.rows, : part.columns] = present
     return result, valid
@@ -146,8 +148,8 @@ def test_fill_is_seamless_where_valid_pixels_see_it(models):
 
 def test_an_image_without_valid_pixels_runs_no_network(models):
     description, _ = models["nearest4"]
-    result, valid = regions.super_resolve(
-        {"lr": image_of(np.zeros((9, 9, 4)))}, description, "/nonexistent", regions.Region(0, 0, 36, 36)
+    result, valid = super_resolution.super_resolve(
+        {"lr": image_of(np.zeros((9, 9, 4)))}, description, "/nonexistent", super_resolution.Region(0, 0, 36, 36)
     )
     assert not valid.any() and not result.any()
 
@@ -156,9 +158,9 @@ def test_fill_missing():
     pixels = np.arange(49, dtype=np.float32).reshape(7, 7, 1) + 1
     present = np.ones((7, 7), bool)
     present[3, 3] = False
-    assert regions.fill_missing(pixels, present, 4)[3, 3, 0] == pixels[3, 3, 0]
+    assert super_resolution.fill_missing(pixels, present, 4)[3, 3, 0] == pixels[3, 3, 0]
     present[:, 2:] = False
-    filled = regions.fill_missing(pixels, present, 2)[..., 0]
+    filled = super_resolution.fill_missing(pixels, present, 2)[..., 0]
     assert filled[3, 2] == np.mean(pixels[2:5, 1]) and filled[0, 6] == pixels[:, :2].mean()
     np.testing.assert_array_equal(filled[:, :2], pixels[:, :2, 0])
 
@@ -167,24 +169,24 @@ def test_fill_missing():
 def test_mirrored_places_are_those_of_numpy(start, length, size):
     padded = np.pad(np.arange(size), 200, mode="symmetric")
     np.testing.assert_array_equal(
-        regions.mirrored(start, start + length, size), padded[200 + start : 200 + start + length]
+        super_resolution.mirrored(start, start + length, size), padded[200 + start : 200 + start + length]
     )
 
 
 def test_box_is_enlarged_to_whole_pixels_of_the_models_source():
-    native = regions.Grid(LEFT, TOP, 10.0, 10.0, 50, 40, "")
-    product = regions.Grid(LEFT, TOP, 1.5, 1.5, 334, 267, "")
-    assert regions.box_region((1, 2, 5, 3), native, product, 4) == regions.Region(4, 12, 36, 24)
-    assert regions.box_region((0, 0, 50, 40), native, product, 4) == regions.Region(0, 0, 334, 267)
+    native = super_resolution.Grid(LEFT, TOP, 10.0, 10.0, 50, 40, "")
+    product = super_resolution.Grid(LEFT, TOP, 1.5, 1.5, 334, 267, "")
+    assert super_resolution.box_region((1, 2, 5, 3), native, product, 4) == super_resolution.Region(4, 12, 36, 24)
+    assert super_resolution.box_region((0, 0, 50, 40), native, product, 4) == super_resolution.Region(0, 0, 334, 267)
     with pytest.raises(ValueError, match="--box: x,y,w,h inside 50 x 40 input pixels.*Received: 46,0,5,3"):
-        regions.box_region((46, 0, 5, 3), native, product, 4)
+        super_resolution.box_region((46, 0, 5, 3), native, product, 4)
 
 
 def test_a_box_is_a_part_of_the_whole_product(models):
     pixels = random_pixels(50, 60)
     image = image_of(pixels)
     reference, _ = whole(image, models["blurring"])
-    part, _ = whole(image, models["blurring"], region=regions.Region(40, 20, 101, 77))
+    part, _ = whole(image, models["blurring"], region=super_resolution.Region(40, 20, 101, 77))
     np.testing.assert_array_equal(part, reference[20:97, 40:141])
 
 
@@ -196,7 +198,7 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
     fine, coarse = random_pixels(34, 50, 1, 1), random_pixels(17, 25, 2, 1)
     images = {"fine": image_of(fine, 10.0), "coarse": image_of(coarse, 20.0, "/vsimem/test_coarse.tif")}
     description = read_description(folder)
-    result, _ = regions.super_resolve(images, description, folder, regions.Region(8, 8, 42, 26))
+    result, _ = super_resolution.super_resolve(images, description, folder, super_resolution.Region(8, 8, 42, 26))
     expected = fine + np.repeat(np.repeat(coarse, 2, 0), 2, 1)
     np.testing.assert_array_equal(result, expected[8:, 8:])
 
@@ -204,8 +206,8 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
 def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
     with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
-        regions.super_resolve(
-            {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, regions.Region(0, 0, 36, 36)
+        super_resolution.super_resolve(
+            {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, super_resolution.Region(0, 0, 36, 36)
         )
 
 
