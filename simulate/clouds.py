@@ -9,6 +9,7 @@ from spectral thresholds on the clear ground.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from simulate.illumination import Sun
 from simulate.noise import fractal_noise
@@ -58,7 +59,7 @@ def clouds(shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Genera
     field = fractal_noise((shape[0] + 2 * margin, shape[1] + 2 * margin), 600.0 / gsd, 1.0, rng, 0.55)
     inside = field[margin : margin + shape[0], margin : margin + shape[1]]
     threshold = np.quantile(inside, 1.0 - min(cover, 1.0))
-    opacity = np.clip((field - threshold) / 0.35, 0.0, 1.0).astype(np.float32)
+    opacity = (1.0 - np.exp(-2.2 * np.maximum(field - threshold, 0.0))).astype(np.float32)
     cast = np.roll(opacity, (rows, columns), (0, 1))
     window = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
     return Clouds(opacity[window], cast[window])
@@ -79,13 +80,13 @@ def veil(reflectance: np.ndarray, sky: Clouds, wavelength: float, gsd: float) ->
     opacity, shade = (_on_grid(layer, reflectance.shape, gsd) for layer in sky)
     bright = 0.68 if wavelength < 1200.0 else 0.35 if wavelength < 2000.0 else 0.25
     lit = reflectance * (1.0 - 0.85 * shade * (1.0 - diffuse_fraction(wavelength)))
-    return (1.0 - 0.96 * opacity) * lit + 0.96 * opacity * np.float32(bright)
+    return (1.0 - opacity) * lit + opacity * (0.7 + 0.3 * opacity) * np.float32(bright)
 
 
 def _on_grid(layer: np.ndarray, shape: tuple[int, int], gsd: float) -> np.ndarray:
     """A 20 m layer at 10, 20 or 60 m."""
     if gsd < 20.0:
-        return np.kron(layer, np.ones((2, 2), np.float32))[: shape[0], : shape[1]]
+        return ndimage.zoom(layer, 20.0 / gsd, order=1, mode="nearest", grid_mode=True)
     return layer.reshape(shape[0], round(gsd / 20.0), shape[1], round(gsd / 20.0)).mean((1, 3))
 
 
