@@ -33,9 +33,8 @@ _INT32 = (np.iinfo(np.int32).min, np.iinfo(np.int32).max)
 class PatchesExtraction:
     """Body of the application."""
 
-    def init(self, app: otb.Application) -> None:
+    def init(self, app: otb.PythonApplication) -> None:
         """Declare the parameters, for as many sources as the environment says."""
-        app.SetName("PatchesExtraction")
         app.SetDescription("Extracts patches from images, around points")
         app.SetDocLongDescription(_LONG_DESCRIPTION)
         app.SetDocLimitations("All patches are held in memory. The points are not reprojected.")
@@ -60,7 +59,7 @@ class PatchesExtraction:
         app.SetDocExampleParameterValue("source1.out", "patches.tif")
 
     @staticmethod
-    def _init_source(app: otb.Application, key: str, number: int) -> None:
+    def _init_source(app: otb.PythonApplication, key: str, number: int) -> None:
         app.AddParameter(otb.ParameterType_Group, key, f"Source {number}")
         app.AddParameter(otb.ParameterType_InputImageList, f"{key}.il", f"Images of source {number}, stacked by bands")
         app.AddParameter(otb.ParameterType_OutputImage, f"{key}.out", f"Patches of source {number}")
@@ -73,10 +72,10 @@ class PatchesExtraction:
         app.SetParameterDescription(f"{key}.nodata", "Patches with this value in any band of any pixel are rejected")
         app.MandatoryOff(f"{key}.nodata")
 
-    def update_parameters(self, app: otb.Application) -> None:
+    def update_parameters(self, app: otb.PythonApplication) -> None:
         """Do nothing: no parameter depends on another one."""
 
-    def execute(self, app: otb.Application) -> None:
+    def execute(self, app: otb.PythonApplication) -> None:
         """Extract the patches of all sources, and hand them over to the outputs."""
         keys = [f"source{number}" for number in range(1, self._number_of_sources + 1)]
         sources = [_source(app, key) for key in keys]
@@ -98,7 +97,7 @@ class PatchesExtraction:
             app.SetOutputImageFromArray("outlabels", column, origin=(0.0, 0.0), spacing=(1.0, 1.0))
 
 
-def _source(app: otb.Application, key: str) -> PatchSource:
+def _source(app: otb.PythonApplication, key: str) -> PatchSource:
     """Return a source as its parameters describe it."""
     images = app.GetParameterImages(f"{key}.il")
     for number, image in enumerate(images):

@@ -44,9 +44,8 @@ _LONG_DESCRIPTION = (
 class PatchesSelection:
     """Body of the application."""
 
-    def init(self, app: otb.Application) -> None:
+    def init(self, app: otb.PythonApplication) -> None:
         """Declare the parameters."""
-        app.SetName("PatchesSelection")
         app.SetDescription("Selects the positions of patches on a regular grid of an image")
         app.SetDocLongDescription(_LONG_DESCRIPTION)
         app.SetDocLimitations("The pixels are assumed to be aligned with the axes of the map.")
@@ -57,7 +56,7 @@ class PatchesSelection:
         self._init_outputs(app)
 
     @staticmethod
-    def _init_inputs(app: otb.Application) -> None:
+    def _init_inputs(app: otb.PythonApplication) -> None:
         app.AddParameter(otb.ParameterType_InputImage, "in", "Input image")
         app.SetParameterDescription("in", "Image whose grid and coordinate system locate the patches")
         app.AddParameter(otb.ParameterType_InputImage, "mask", "Input mask")
@@ -77,7 +76,7 @@ class PatchesSelection:
             app.MandatoryOff(f"grid.offset{axis}")
 
     @staticmethod
-    def _init_strategy(app: otb.Application) -> None:
+    def _init_strategy(app: otb.PythonApplication) -> None:
         app.AddParameter(otb.ParameterType_Choice, "strategy", "How patches are dealt to the outputs")
         for strategy, (name, description) in _STRATEGIES.items():
             app.AddChoice(f"strategy.{strategy}", name)
@@ -101,7 +100,7 @@ class PatchesSelection:
         app.MandatoryOff("strategy.balanced.labelimage")
 
     @staticmethod
-    def _init_outputs(app: otb.Application) -> None:
+    def _init_outputs(app: otb.PythonApplication) -> None:
         for key, name in zip(OUTPUTS, ("training", "validation", "test"), strict=True):
             app.AddParameter(otb.ParameterType_OutputVectorData, key, f"Points of the {name} patches")
         app.MandatoryOff("outvalid")
@@ -113,10 +112,10 @@ class PatchesSelection:
         app.SetDocExampleParameterValue("outtrain", "train.geojson")
         app.SetDocExampleParameterValue("outvalid", "valid.geojson")
 
-    def update_parameters(self, app: otb.Application) -> None:
+    def update_parameters(self, app: otb.PythonApplication) -> None:
         """Do nothing: no parameter depends on another one."""
 
-    def execute(self, app: otb.Application) -> None:
+    def execute(self, app: otb.PythonApplication) -> None:
         """Select the patches and hand the points over to the outputs."""
         image = app.GetParameterImages("in")[0]
         psize, step = app.GetParameterInt("grid.psize"), app.GetParameterInt("grid.step")
@@ -158,14 +157,14 @@ def patch_points(image: otb.Image, columns: np.ndarray, rows: np.ndarray, psize:
     )
 
 
-def _outputs(app: otb.Application) -> list[str]:
+def _outputs(app: otb.PythonApplication) -> list[str]:
     """Return the outputs that receive samples: the training one, and those that the user asked for."""
     strategy_outputs = {"all": OUTPUTS[:1], "split": OUTPUTS}.get(app.GetParameterString("strategy"), OUTPUTS[:2])
     return [key for key in strategy_outputs if key == "outtrain" or app.HasValue(key)]
 
 
 def _read_blocks(
-    app: otb.Application, images: list[otb.Image], columns: np.ndarray, rows: np.ndarray, radius: int
+    app: otb.PythonApplication, images: list[otb.Image], columns: np.ndarray, rows: np.ndarray, radius: int
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray, list[np.ndarray]]]:
     """Read images of one size around candidates, block by block, within the memory the user allows.
 
@@ -185,7 +184,7 @@ def _read_blocks(
 
 
 def _valid_candidates(
-    app: otb.Application, image: otb.Image, columns: np.ndarray, rows: np.ndarray, radius: int
+    app: otb.PythonApplication, image: otb.Image, columns: np.ndarray, rows: np.ndarray, radius: int
 ) -> np.ndarray:
     """Return which (row, column) candidates the nodata value and the mask leave."""
     valid = np.ones((len(rows), len(columns)), dtype=bool)
@@ -203,7 +202,7 @@ def _valid_candidates(
     return valid
 
 
-def _images_like(app: otb.Application, key: str, reference: otb.Image) -> list[otb.Image]:
+def _images_like(app: otb.PythonApplication, key: str, reference: otb.Image) -> list[otb.Image]:
     """Return the image of a parameter, which must have the size of the input."""
     images = app.GetParameterImages(key)
     for image in images:
@@ -214,7 +213,7 @@ def _images_like(app: otb.Application, key: str, reference: otb.Image) -> list[o
 
 
 def _groups(
-    app: otb.Application,
+    app: otb.PythonApplication,
     image: otb.Image,
     columns: np.ndarray,
     rows: np.ndarray,
@@ -231,7 +230,7 @@ def _groups(
     return strategies[app.GetParameterString("strategy")]()
 
 
-def _split(app: otb.Application, image: otb.Image, count: int) -> np.ndarray:
+def _split(app: otb.PythonApplication, image: otb.Image, count: int) -> np.ndarray:
     """Deal the samples in the proportions of the outputs that were asked for."""
     proportions = {key: app.GetParameterFloat(f"strategy.split.{_PROPORTIONS[key]}") for key in _outputs(app)}
     if not any(proportions.values()):
@@ -245,7 +244,7 @@ def _split(app: otb.Application, image: otb.Image, count: int) -> np.ndarray:
 
 
 def _balanced(
-    app: otb.Application,
+    app: otb.PythonApplication,
     image: otb.Image,
     columns: np.ndarray,
     rows: np.ndarray,
