@@ -48,8 +48,8 @@ def split_groups(count: int, proportions: Sequence[float], maximum: int | None =
 
     Args:
         count: Number of samples.
-        proportions: Weight of each group, in any unit, not all zero. As in OTBTF, a group of weight zero is
-            given a single sample.
+        proportions: Weight of each group, in any unit, not all zero. A group of weight zero is served once,
+            then never again.
         maximum: When given, this many samples are dealt, their groups shuffled (in the same order on every
             run), and the first ones kept: OTBTF's random split, where it is the number of nodes of the grid.
 
