@@ -15,6 +15,9 @@ from simulate.illumination import Sun
 from simulate.noise import fractal_noise
 from simulate.spectra import diffuse_fraction
 
+GSD = 20.0
+"""Side of the clouds' pixels, and of the scene classification's, in metres."""
+
 BASE = 900.0
 """Height of the clouds' base above the ground, in metres."""
 
@@ -41,24 +44,26 @@ class Clouds(NamedTuple):
     """float32, share of the direct sunlight that the clouds take from the ground, 0-1."""
 
 
-def clouds(shape: tuple[int, int], cover: float, sun: Sun, rng: np.random.Generator, gsd: float = 20.0) -> Clouds:
+def clouds(
+    shape: tuple[int, int], cover: float, over: tuple[slice, slice], sun: Sun, rng: np.random.Generator
+) -> Clouds:
     """Makes clouds of a given cover.
 
     Args:
         shape: rows and columns of the grid.
-        cover: share of the pixels under cloud, 0-1.
+        cover: share of the pixels of `over` that are under cloud, 0-1.
+        over: rows and columns of the area that `cover` is about.
         sun: where the sun stands.
         rng: source of randomness.
-        gsd: side of a pixel, in metres.
     """
     if cover <= 0.0:
         return Clouds(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-    away = BASE / np.tan(np.radians(sun.elevation)) / gsd
+    away = BASE / np.tan(np.radians(sun.elevation)) / GSD
     rows, columns = (round(away * part) for part in (np.cos(np.radians(sun.azimuth)), -np.sin(np.radians(sun.azimuth))))
     margin = max(abs(rows), abs(columns))
-    field = fractal_noise((shape[0] + 2 * margin, shape[1] + 2 * margin), 600.0 / gsd, 1.0, rng, 0.55)
+    field = fractal_noise((shape[0] + 2 * margin, shape[1] + 2 * margin), 600.0 / GSD, 1.0, rng, 0.55)
     inside = field[margin : margin + shape[0], margin : margin + shape[1]]
-    threshold = np.quantile(inside, 1.0 - min(cover, 1.0))
+    threshold = np.quantile(inside[over], 1.0 - min(cover, 1.0))
     opacity = (1.0 - np.exp(-2.2 * np.maximum(field - threshold, 0.0))).astype(np.float32)
     cast = np.roll(opacity, (rows, columns), (0, 1))
     window = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
@@ -85,9 +90,9 @@ def veil(reflectance: np.ndarray, sky: Clouds, wavelength: float, gsd: float) ->
 
 def _on_grid(layer: np.ndarray, shape: tuple[int, int], gsd: float) -> np.ndarray:
     """A 20 m layer at 10, 20 or 60 m."""
-    if gsd < 20.0:
-        return ndimage.zoom(layer, 20.0 / gsd, order=1, mode="nearest", grid_mode=True)
-    return layer.reshape(shape[0], round(gsd / 20.0), shape[1], round(gsd / 20.0)).mean((1, 3))
+    if gsd < GSD:
+        return ndimage.zoom(layer, GSD / gsd, order=1, mode="nearest", grid_mode=True)
+    return layer.reshape(shape[0], round(gsd / GSD), shape[1], round(gsd / GSD)).mean((1, 3))
 
 
 def scene_classes(clear: dict[str, np.ndarray], sky: Clouds) -> np.ndarray:

@@ -21,11 +21,11 @@ class Acquisition:
     tile_cover: float
     """Cloud cover stated for the whole tile, in percent."""
     cover: float
-    """Cloud cover over the scene, 0-1."""
+    """Cloud cover over the training area, 0-1."""
     gain: float = 1.0
     """Factor of the reflectances: season and atmospheric residue."""
     partial: bool = False
-    """Whether the orbit's edge crosses the scene."""
+    """Whether the orbit's edge crosses the training area."""
 
     @property
     def identity(self) -> str:
@@ -47,7 +47,7 @@ ACQUISITIONS = (
     Acquisition("20220322T105651", "04.00", 0.1, 0.0, 0.80),
     Acquisition("20210713T105621", "03.01", 0.3, 0.0, 1.03),
 )
-"""The default dates: the clearest over the scene is the first, though others state less cloud for the tile;
+"""The default dates: the clearest over the training area is the first, though others state less cloud for the tile;
 then a partial one, one of before the offset, a clouded one, and two out of the season."""
 
 SPOT_DATE = "2022:06:20 10:43:11"

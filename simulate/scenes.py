@@ -94,8 +94,10 @@ def _write_item(folder: Path, acquisition: Acquisition, clear: dict, plan: Layou
     from simulate.rasters import write_cog
 
     height, width = plan.rows * 1.5, plan.columns * 1.5
-    right = (0.62 * width, 0.38 * width) if acquisition.partial else (width, width)
-    sky = clouds.clouds((round(height / 20.0), round(width / 20.0)), acquisition.cover, sun, rng)
+    left, top, side = plan.training[0], plan.training[1], plan.training[2] * 1.5
+    right = (left + 0.9 * side, left + 0.4 * side) if acquisition.partial else (width, width)
+    over = np.s_[round(top / 20.0) : round((top + side) / 20.0), round(left / 20.0) : round((left + side) / 20.0)]
+    sky = clouds.clouds((round(height / 20.0), round(width / 20.0)), acquisition.cover, over, sun, rng)
     images = {"SCL": (clouds.scene_classes(clear, sky), 20.0)}
     for name, ground in clear.items():
         band = sensors.SENTINEL2[name]
