@@ -6,6 +6,8 @@ from pathlib import Path
 
 from osgeo import gdal, ogr, osr
 
+from simulate.sensors import SENTINEL2
+
 gdal.UseExceptions()
 ogr.UseExceptions()
 
@@ -13,6 +15,12 @@ COLLECTION, ACCOUNT, CONTAINER = "sentinel-2-l2a", "sentinel2l2a01", "sentinel2-
 BLOB_HOST = f"{ACCOUNT}.blob.core.windows.net"
 """Host of the images. Planetary Computer's SDK signs no other; a local server answers for it as an HTTP
 proxy."""
+
+COMMON_NAMES = {
+    **{"B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B11": "swir16", "B12": "swir22"},
+    **{name: "rededge" for name in ("B05", "B06", "B07", "B8A")},
+}
+"""Names that the `eo` extension gives to bands."""
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -57,9 +65,17 @@ def image_asset(path: Path, href: str, title: str) -> dict:
         "proj:shape": [image.RasterYSize, image.RasterXSize],
         "proj:transform": [gsd, 0.0, left, 0.0, -gsd, top],
     }
-    if title[0] == "B":
-        asset["eo:bands"] = [{"name": title.split()[0]}]
+    if title in SENTINEL2:
+        asset["eo:bands"] = [_eo_band(title)]
     return asset
+
+
+def _eo_band(name: str) -> dict:
+    """A band as the `eo` extension describes it, wavelengths in micrometres."""
+    shortest, longest = SENTINEL2[name].interval
+    described = {"name": name, "center_wavelength": round((shortest + longest) / 2e3, 3)}
+    described["full_width_half_max"] = round((longest - shortest) / 1e3, 3)
+    return {**described, "common_name": COMMON_NAMES[name]} if name in COMMON_NAMES else described
 
 
 def make_item(

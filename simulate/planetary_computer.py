@@ -24,7 +24,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from simulate.faults import Fault
-from simulate.request_handler import BLOB_DOMAIN, STAC_PATH, TOKEN_PATH, RequestHandler
+from simulate.request_handler import STAC_PATH, TOKEN_PATH, RequestHandler
 from simulate.tokens import Tokens
 
 CONTAINER = "sentinel2-l2"
@@ -153,14 +153,14 @@ class LocalPlanetaryComputer:
         with self._lock:
             self._counts[kind] += 1
 
-    def log(self, method: str, path: str, wanted: str | None, status: int, size: int) -> None:
+    def log(self, kind: str, method: str, path: str, wanted: str | None, status: int, size: int) -> None:
         """Keeps a request and counts its bytes."""
         with self._lock:
             self.requests.append((method, path, wanted, status, size))
-            self._bytes["blob" if BLOB_DOMAIN in path else "other"] += size
+            self._bytes[kind] += size
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Requests by kind (stac, token, blob, control, refused, unauthorized, fault), and bytes sent."""
+        """Requests by kind (stac, token, blob, control, refused, unauthorized, fault), and bytes sent by kind."""
         with self._lock:
             return {"requests": dict(self._counts), "bytes": dict(self._bytes)}
 

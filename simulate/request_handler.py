@@ -78,6 +78,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         """Refuses to tunnel: what is encrypted cannot be answered for."""
+        self._kind, self._truncate = "refused", False
         self.service.count("refused")
         self._json(501, {"description": "Only plain HTTP is answered for."})
 
@@ -90,7 +91,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._truncate = False
         target = urlsplit(self.path)
         host = target.hostname or (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        kind = self._kind(host, target.path)
+        self._kind = kind = self._kind_of(host, target.path)
         self.service.count(kind)
         if kind != "control" and self._struck():
             return
@@ -105,7 +106,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         else:
             self._json(502 if target.hostname else 404, {"description": f"Nothing at {self.path} here."})
 
-    def _kind(self, host: str, path: str) -> str:
+    def _kind_of(self, host: str, path: str) -> str:
         if host.endswith(BLOB_DOMAIN):
             return "blob"
         if host not in ("127.0.0.1", "localhost"):
@@ -226,7 +227,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         sent = b"" if self.command == "HEAD" else body
-        if getattr(self, "_truncate", False):
+        if self._truncate:
             sent, self.close_connection = sent[: len(sent) // 2], True
-        self.service.log(self.command, self.path, self.headers.get("Range"), status, len(sent))
+        self.service.log(self._kind, self.command, self.path, self.headers.get("Range"), status, len(sent))
         self.wfile.write(sent)
