@@ -99,6 +99,15 @@ def test_catalogue_documents_link_to_each_other(server):
     assert landing["conformsTo"] == conformance["conformsTo"]
 
 
+def test_documents_satisfy_the_stac_schemas(server):
+    """Core schemas, which pystac carries; those of extensions would need the network."""
+    client = pystac_client.Client.open(server.stac_url)
+    assert client.get_collection("sentinel-2-l2a").validate()
+    for item in client.search(collections=["sentinel-2-l2a"]).items():
+        item.stac_extensions = []
+        assert item.validate()
+
+
 @pytest.mark.parametrize(
     "path, status",
     [
