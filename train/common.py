@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         help="folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records",
     )
     add("--model-dir", required=True, metavar="DIR", help="folder to be made: SavedModel, weights and scores")
-    add("--overwrite", action="store_true", help="replace --model-dir when it exists")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace --model-dir, and begin again a training that was begun otherwise",
+    )
     add("--size", choices=sizes, default=size, help="size of the network (default: %(default)s)")
     add(
         "--loss",

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import SuperResolutionModel, load_weights
-from train.callbacks import Backup, ImageSummaries, read_identity
+from train.callbacks import STATE_NAME, Backup, ImageSummaries, read_identity
 from train.common import LOSSES
 from train.data import Patches
 
@@ -46,23 +46,33 @@ def precision_policy(mixed: bool) -> str:
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
 
-def check_identity(folder: Path, identity: dict) -> None:
-    """Refuse to go on with a training that was made of something else.
+def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
+    """Refuse to go on with a training that was begun with something else, or forget it.
+
+    Args:
+        folder: where trainings are kept.
+        identity: what this training is made of.
+        overwrite: forget the other training.
 
     Raises:
-        ValueError: the folder holds the state of another training.
+        ValueError: the folder holds another training, which is not to be forgotten.
     """
     begun = read_identity(folder)
     if begun is None or begun == identity:
         return
-    for part in ("arguments", "patches"):
-        for name in sorted({*begun[part], *identity[part]}):
-            old, new = begun[part].get(name), identity[part].get(name)
-            if old != new:
-                raise ValueError(
-                    f"checkpoint-dir: {folder} holds a training begun with {name} = {old}; the same is wanted, "
-                    f"or another folder. Received: {new}"
-                )
+    differing = [
+        f"{name} {begun[part].get(name)}" if part == "arguments" else f"another {name}"
+        for part in ("arguments", "patches")
+        for name in sorted({*begun[part], *identity[part]})
+        if begun[part].get(name) != identity[part].get(name)
+    ]
+    message = f"{folder} holds a training begun with {', '.join(differing)}"
+    if not overwrite:
+        raise ValueError(
+            f"checkpoint-dir: a folder of the same training is wanted, or --overwrite. Received: {message}"
+        )
+    print(f"{message}: beginning again", flush=True)
+    (folder / STATE_NAME).unlink()
 
 
 def fit(
@@ -86,7 +96,7 @@ def fit(
     Returns:
         The losses and metrics of each epoch.
     """
-    check_identity(checkpoint_dir, identity)
+    check_identity(checkpoint_dir, identity, arguments.overwrite)
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(arguments.seed)
     training = patches["train"].dataset(arguments.batch_size, augmentation=arguments.augmentation)

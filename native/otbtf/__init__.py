@@ -5,37 +5,48 @@ The module stands in for the package `otbtf` of the images `mdl4eo/otbtf`: same 
 conventions. It behaves as OTBTF 4.3.1 under Keras 2 and as OTBTF 5.0 under Keras 3. It is written from the
 documentation and the behaviour of that package, see https://otbtf.readthedocs.io.
 
-    python -c "import otbtf; print(otbtf.__version__)"
+python -c "import otbtf; print(otbtf.__version__)"
 """
 
+import warnings
+
+try:  # before TensorFlow, whose copy of sqlite would hide the one GDAL needs for spatial indices
+    from otbtf.utils import gdal_open, read_as_np_arr
+except ImportError as error:
+    if error.name is None or error.name.split(".")[0] != "osgeo":
+        raise
+    warnings.warn(f"GDAL is missing ({error}): patches images cannot be read, TFRecords can.", stacklevel=2)
+    HAS_GDAL = False
+else:
+    HAS_GDAL = True
+
 from otbtf import layers, ops
-from otbtf.dataset import (
-    Buffer,
-    Dataset,
-    DatasetFromPatchesImages,
-    IteratorBase,
-    PatchesImagesReader,
-    PatchesReaderBase,
-    RandomIterator,
-)
 from otbtf.model import KERAS_3, ModelBase
 from otbtf.tfrecords import TFRecords
-from otbtf.utils import gdal_open, read_as_np_arr
 
 __version__ = "5.0.0+native" if KERAS_3 else "4.3.1+native"
 
-__all__ = [
-    "Buffer",
-    "Dataset",
-    "DatasetFromPatchesImages",
-    "IteratorBase",
-    "ModelBase",
-    "PatchesImagesReader",
-    "PatchesReaderBase",
-    "RandomIterator",
-    "TFRecords",
-    "gdal_open",
-    "layers",
-    "ops",
-    "read_as_np_arr",
-]
+__all__ = ["ModelBase", "TFRecords", "layers", "ops"]
+
+if HAS_GDAL:
+    from otbtf.dataset import (
+        Buffer,
+        Dataset,
+        DatasetFromPatchesImages,
+        IteratorBase,
+        PatchesImagesReader,
+        PatchesReaderBase,
+        RandomIterator,
+    )
+
+    __all__ += [
+        "Buffer",
+        "Dataset",
+        "DatasetFromPatchesImages",
+        "IteratorBase",
+        "PatchesImagesReader",
+        "PatchesReaderBase",
+        "RandomIterator",
+        "gdal_open",
+        "read_as_np_arr",
+    ]

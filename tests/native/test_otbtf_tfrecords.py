@@ -2,6 +2,8 @@
 """TFRecords: what is written is read again, and how samples share out among files."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import otbtf
@@ -65,3 +67,20 @@ def test_files_are_cut_to_a_multiple_of_the_workers(dataset, tmp_path):
     assert sum(1 for _ in otbtf.TFRecords(str(tmp_path)).read(1, ["b"], n_workers=2)) == 6
     with pytest.raises(ValueError, match="At least 4 .records files"):
         otbtf.TFRecords(str(tmp_path)).read(1, ["b"], n_workers=4)
+
+
+def test_records_are_read_without_gdal(dataset, tmp_path):
+    dataset.to_tfrecords(str(tmp_path), n_samples_per_shard=5)
+    code = (
+        "import sys; sys.modules['osgeo'] = None\n"
+        "import otbtf\n"
+        f"print(sum(1 for _ in otbtf.TFRecords({str(tmp_path)!r}).read(1, ['b'])), hasattr(otbtf, 'gdal_open'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["10", "False"] and "GDAL is missing" in result.stderr
+
+
+def test_gdal_is_loaded_before_tensorflow():
+    code = "import sys, otbtf; names = list(sys.modules); print(names.index('osgeo') < names.index('tensorflow'))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["True"]

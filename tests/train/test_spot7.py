@@ -17,6 +17,7 @@ from tensorflow import keras
 from models.base import read_description
 from train import spot7
 from train.callbacks import Backup
+from train.fit import check_identity
 from train.metrics import METRICS
 
 TINY = ["--size", "small", "--depth", "2", "--blocks", "0", "--batch-size", "4"]
@@ -121,7 +122,7 @@ def _epochs_done(state):
         return 0
 
 
-def test_a_killed_training_goes_on(patches, tmp_path):
+def test_a_killed_training_goes_on(patches, tmp_path, capsys):
     """Killed after a few epochs, then run again: as many epochs in all, the first ones being those before."""
     arguments = command(patches, tmp_path / "model", "--epochs", "60", "--learning-rate", "1e-4")
     program = [sys.executable, "-m", "train.spot7", *arguments]
@@ -140,9 +141,22 @@ def test_a_killed_training_goes_on(patches, tmp_path):
 
     other = [*arguments[: arguments.index("1e-4")], "1e-3"]
     assert spot7.main(other) == 1
+    assert "begun with learning_rate 0.0001" in capsys.readouterr().err
     assert spot7.main([*arguments, "--debug"]) == 0
     assert history(tmp_path / "model")[: len(before)] == before
     assert len(history(tmp_path / "model")) == 60 and not state.exists()
+
+
+def test_overwrite_forgets_another_training(tmp_path):
+    identity = {"arguments": {"loss": "l1"}, "patches": {"train_lr.tif": "a"}}
+    with h5py.File(tmp_path / "state.h5", "w") as file:
+        file.attrs["identity"] = json.dumps(identity)
+    check_identity(tmp_path, identity, overwrite=False)
+    other = {"arguments": {"loss": "l1"}, "patches": {"train_lr.tif": "b"}}
+    with pytest.raises(ValueError, match="^checkpoint-dir: .* Received: .* begun with another train_lr.tif$"):
+        check_identity(tmp_path, other, overwrite=False)
+    check_identity(tmp_path, other, overwrite=True)
+    assert not (tmp_path / "state.h5").exists()
 
 
 def test_restored_state_is_complete(tmp_path):
