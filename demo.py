@@ -149,8 +149,8 @@ def main(argv=None) -> int:
     output, seconds = arguments.output, {}
     scenes, patches, model = output / "scenes", output / "patches", output / "model"
     seed = ["--seed", str(arguments.seed)]
-    run("simulate", ["-m", "simulate.scenes", "--output", str(scenes), *seed], seconds)
-    with LocalPlanetaryComputer(scenes) as server:
+    run("simulate", ["-m", "simulate.scenes", "--output", str(scenes), "--overwrite", *seed], seconds)
+    with LocalPlanetaryComputer.of_scenes(scenes) as server:
         run(
             "dataset",
             [

@@ -188,9 +188,12 @@ def main(argv: list[str] | None = None) -> int:
         help="side of the held-out area, in 1.5 m pixels, cut to whole 30 m (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the scenes of the folder")
     arguments = parser.parse_args(argv)
-    if (arguments.output / "scene.json").exists():
-        print(f"--output: wanted a folder without a scene. Received: {arguments.output}", file=sys.stderr)
+    if (arguments.output / "scene.json").exists() and not arguments.overwrite:
+        print(
+            f"--output: wanted a folder without scenes, or --overwrite. Received: {arguments.output}", file=sys.stderr
+        )
         return 1
     try:
         scene = write_scenes(arguments.output, arguments.size, arguments.held_out, arguments.seed)

@@ -165,9 +165,15 @@ def test_bad_arguments_are_said_in_one_line(tmp_path, capsys, arguments, said):
     assert not (tmp_path / "new").exists()
 
 
-def test_scenes_are_not_overwritten(folder, capsys):
-    assert scenes.main(["--output", str(folder)]) == 1
-    assert "--output" in capsys.readouterr().err
+def test_scenes_are_not_overwritten_unless_asked(tmp_path, capsys):
+    command = ["--output", str(tmp_path), "--size", "32", "--held-out", "40"]
+    assert scenes.main(command) == 0
+    before = _read(tmp_path / "truth.tif")
+    assert scenes.main([*command, "--seed", "2"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    np.testing.assert_array_equal(_read(tmp_path / "truth.tif"), before)
+    assert scenes.main([*command, "--seed", "2", "--overwrite"]) == 0
+    assert (_read(tmp_path / "truth.tif") != before).any()
 
 
 def test_help_loads_nothing_heavy():
