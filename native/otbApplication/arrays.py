@@ -2,7 +2,7 @@
 """Images of an application as numpy arrays (height, width, bands), and back, sharing memory.
 
 An exported array shows OTB's own buffer and keeps it alive; an imported one is read by OTB in place and is kept
-alive as long as OTB needs it. Only an array that is not C-contiguous is copied.
+alive as long as OTB needs it. Only an array that is not C-contiguous, or not of native byte order, is copied.
 """
 
 import numpy as np
@@ -46,7 +46,8 @@ def pixel_type_to_numpy(app, pixel_type: int) -> str:
 def _set(app, importers: dict, key: str, array: np.ndarray, index: int):
     for pixel_type, importer in importers.items():
         if array.dtype.name == _NUMPY_NAMES[pixel_type]:
-            return importer(app, key, index, array)
+            native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+            return importer(app, key, index, native)
     raise ValueError(f"Can't convert Numpy array of dtype {array.dtype.name}")
 
 

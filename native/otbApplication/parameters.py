@@ -61,10 +61,10 @@ class ApplicationProxy:
 
     def __getattr__(self, name):
         """Return the value of parameter ``<group>.<name>``."""
-        key = f"{self.groupkey}.{name.lower()}"
-        if key not in self.application.GetParametersKeys():
-            raise AttributeError(f"{self.application.GetName()}: no parameter '{key}'")
-        return self.application.GetParameterValue(key)
+        try:
+            return self.application.GetParameterValue(f"{self.groupkey}.{name.lower()}")
+        except RuntimeError as error:
+            raise AttributeError(str(error)) from error
 
     def __setattr__(self, name, value):
         """Set the value of parameter ``<group>.<name>``."""

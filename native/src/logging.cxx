@@ -69,7 +69,7 @@ public:
       return;
     const bool end     = itk::EndEvent().CheckEvent(&event);
     const int  percent = end ? 100 : static_cast<int>(std::floor(process->GetProgress() * 100));
-    if (percent == m_Percent)
+    if (percent == m_Percent && !end)
       return;
     m_Percent = percent;
     CallPython([&]() {
