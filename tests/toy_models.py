@@ -22,7 +22,7 @@ class Toy(tf.Module):
             return {f"sr_crop{crop}": numbers * 1e-4, f"sr_dn_crop{crop}": tf.maximum(tf.round(numbers), 0.0)}
 
         specs = [tf.TensorSpec([None, None, None, len(s.bands)], name=s.name) for s in sources]
-        self.serve = tf.function(serve, input_signature=specs)
+        self.serve = tf.function(serve, input_signature=specs, autograph=False)
 
 
 def export(folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64):

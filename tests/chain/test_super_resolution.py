@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 
-from chain import super_resolution
+from chain import grids, super_resolution
 from models.description import Source, read_description
 from tests import toy_models
 
@@ -25,7 +25,7 @@ def models(tmp_path_factory):
 
 def image_of(pixels, gsd=6.0, name="/vsimem/test_super_resolution.tif"):
     """Return a pyotb image of pixels (rows, columns, bands) held in GDAL's memory."""
-    grid = super_resolution.Grid(LEFT, TOP, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
+    grid = grids.Grid(LEFT, TOP, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
     dataset = gdal.GetDriverByName("GTiff").Create(name, grid.columns, grid.rows, pixels.shape[2], gdal.GDT_Float32)
     dataset.SetGeoTransform(grid.geotransform)
     dataset.SetProjection(grid.projection)
@@ -45,11 +45,11 @@ def projection():
 def whole(image, model, size=64, tile=32, region=None, **options):
     """Super-resolve an image in regions of `size`, and return the product and its validity."""
     description, folder = model
-    grid = super_resolution.product_grid(super_resolution.image_grid(image), description)
-    region = region or super_resolution.Region(0, 0, grid.columns, grid.rows)
+    grid = grids.product_grid(grids.image_grid(image), description)
+    region = region or grids.Region(0, 0, grid.columns, grid.rows)
     result = np.full((region.rows, region.columns, len(description.bands)), np.nan, np.float32)
     valid = np.zeros(result.shape[:2], bool)
-    for part in super_resolution.plan(region, size):
+    for part in grids.plan(region, size):
         place = np.s_[part.y - region.y :, part.x - region.x :]
         values, present = super_resolution.super_resolve(
             {"lr": image}, description, folder, part, tile_size=tile, **options
@@ -149,7 +149,7 @@ def test_fill_is_seamless_where_valid_pixels_see_it(models):
 def test_an_image_without_valid_pixels_runs_no_network(models):
     description, _ = models["nearest4"]
     result, valid = super_resolution.super_resolve(
-        {"lr": image_of(np.zeros((9, 9, 4)))}, description, "/nonexistent", super_resolution.Region(0, 0, 36, 36)
+        {"lr": image_of(np.zeros((9, 9, 4)))}, description, "/nonexistent", grids.Region(0, 0, 36, 36)
     )
     assert not valid.any() and not result.any()
 
@@ -174,19 +174,19 @@ def test_mirrored_places_are_those_of_numpy(start, length, size):
 
 
 def test_box_is_enlarged_to_whole_pixels_of_the_models_source():
-    native = super_resolution.Grid(LEFT, TOP, 10.0, 10.0, 50, 40, "")
-    product = super_resolution.Grid(LEFT, TOP, 1.5, 1.5, 334, 267, "")
-    assert super_resolution.box_region((1, 2, 5, 3), native, product, 4) == super_resolution.Region(4, 12, 36, 24)
-    assert super_resolution.box_region((0, 0, 50, 40), native, product, 4) == super_resolution.Region(0, 0, 334, 267)
+    native = grids.Grid(LEFT, TOP, 10.0, 10.0, 50, 40, "")
+    product = grids.Grid(LEFT, TOP, 1.5, 1.5, 334, 267, "")
+    assert grids.box_region((1, 2, 5, 3), native, product, 4) == grids.Region(4, 12, 36, 24)
+    assert grids.box_region((0, 0, 50, 40), native, product, 4) == grids.Region(0, 0, 334, 267)
     with pytest.raises(ValueError, match="--box: x,y,w,h inside 50 x 40 input pixels.*Received: 46,0,5,3"):
-        super_resolution.box_region((46, 0, 5, 3), native, product, 4)
+        grids.box_region((46, 0, 5, 3), native, product, 4)
 
 
 def test_a_box_is_a_part_of_the_whole_product(models):
     pixels = random_pixels(50, 60)
     image = image_of(pixels)
     reference, _ = whole(image, models["blurring"])
-    part, _ = whole(image, models["blurring"], region=super_resolution.Region(40, 20, 101, 77))
+    part, _ = whole(image, models["blurring"], region=grids.Region(40, 20, 101, 77))
     np.testing.assert_array_equal(part, reference[20:97, 40:141])
 
 
@@ -198,7 +198,7 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
     fine, coarse = random_pixels(34, 50, 1, 1), random_pixels(17, 25, 2, 1)
     images = {"fine": image_of(fine, 10.0), "coarse": image_of(coarse, 20.0, "/vsimem/test_coarse.tif")}
     description = read_description(folder)
-    result, _ = super_resolution.super_resolve(images, description, folder, super_resolution.Region(8, 8, 42, 26))
+    result, _ = super_resolution.super_resolve(images, description, folder, grids.Region(8, 8, 42, 26))
     expected = fine + np.repeat(np.repeat(coarse, 2, 0), 2, 1)
     np.testing.assert_array_equal(result, expected[8:, 8:])
 
@@ -207,7 +207,7 @@ def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
     with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
         super_resolution.super_resolve(
-            {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, super_resolution.Region(0, 0, 36, 36)
+            {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36)
         )
 
 

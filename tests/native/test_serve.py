@@ -18,7 +18,7 @@ class Network(tf.Module):
         super().__init__()
         specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
         names = list(inputs)
-        self.serve = tf.function(lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs)
+        self.serve = tf.function(lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs, autograph=False)
 
     def save(self, folder, signature="serving_default"):
         tf.saved_model.save(self, str(folder), signatures={signature: self.serve})
