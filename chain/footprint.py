@@ -37,6 +37,16 @@ class Footprint:
             raise ValueError(f"{path}: a north-up image is wanted. Received: geotransform {geotransform}")
         return cls(geotransform, (dataset.RasterXSize, dataset.RasterYSize), dataset.GetProjection())
 
+    @property
+    def corner(self) -> np.ndarray:
+        """Upper left corner (x, y)."""
+        return np.array((self.geotransform[0], self.geotransform[3]))
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Pixel size (x, y), negative in y."""
+        return np.array((self.geotransform[1], self.geotransform[5]))
+
     def sample(self, columns: int, rows: int) -> np.ndarray:
         """Return the cell centres (columns * rows, 2) of a regular grid, in the CRS of the raster."""
         x0, dx, _, y0, _, dy = self.geotransform
@@ -52,11 +62,10 @@ class Footprint:
 
     def geometry(self, points_per_side: int = 21) -> ogr.Geometry:
         """Return the footprint as a polygon of longitudes and latitudes, with several points on each side."""
-        x0, dx, _, y0, _, dy = self.geotransform
         width, height = self.size
         corners = [(0, 0), (width, 0), (width, height), (0, height), (0, 0)]
         pixels = np.concatenate([np.linspace(a, b, points_per_side)[:-1] for a, b in zip(corners, corners[1:])])
-        points = self.to_crs(pixels * (dx, dy) + (x0, y0))
+        points = self.to_crs(pixels * self.spacing + self.corner)
         ring = ogr.Geometry(ogr.wkbLinearRing)
         for longitude, latitude in [*points, points[0]]:
             ring.AddPoint_2D(float(longitude), float(latitude))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of results which appears whole or not at all.
+
+Files are written into a hidden folder inside the target, and moved out of it when all of them are whole; the
+file that marks completion moves last. A lock keeps a second process out.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_folder(folder: Path, mark: str, overwrite: bool, argument: str = "--output") -> Iterator[Path]:
+    """Give a temporary folder whose content moves to `folder` when the block ends without an exception.
+
+    Args:
+        folder: target, made when it does not exist.
+        mark: name of the file which says that the content is complete; it moves last.
+        overwrite: replace what is there.
+        argument: name of the option, for errors.
+
+    Raises:
+        ValueError: the target is complete already and `overwrite` is not asked, or it is no folder.
+        RuntimeError: another process writes there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{argument}: a folder is wanted. Received: {folder}, which is a file")
+    created = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".partial"
+    try:
+        with _locked(folder, argument):
+            if (folder / mark).exists() and not overwrite:
+                raise ValueError(f"{argument}: {folder} holds {mark} already; --overwrite replaces it")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                yield partial
+                (folder / mark).unlink(missing_ok=True)
+                for path in sorted(partial.iterdir(), key=lambda path: path.name == mark):
+                    _replace(path, folder / path.name)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        if created and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, argument: str) -> Iterator[None]:
+    """Hold the lock of a folder."""
+    path = folder / ".lock"
+    with open(path, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RuntimeError(f"{argument}: another process writes into {folder}") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Move a file or folder over another, its bytes on the disk first."""
+    if source.is_file():
+        with open(source, "rb") as stream:
+            os.fsync(stream.fileno())
+    if target.is_dir():
+        shutil.rmtree(target)
+    source.replace(target)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a set of LR/HR patch pairs is like: statistics of both, correlation, alignment, a sheet to look at."""
+
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+
+class Statistics:
+    """Statistics of the bands of pairs, accumulated piece by piece."""
+
+    def __init__(self, bands: int):
+        self.pixels = {"lr": 0, "hr": 0}
+        self._sums = {side: np.zeros((2, bands)) for side in ("lr", "hr")}
+        self._extremes = {side: np.array([[np.inf] * bands, [-np.inf] * bands]) for side in ("lr", "hr")}
+        self._cross = np.zeros((5, bands))
+
+    def add(self, lr: np.ndarray, hr: np.ndarray) -> None:
+        """Count in LR (n, size, size, bands) and HR (n, scale * size, scale * size, bands) patches."""
+        scale = hr.shape[1] // lr.shape[1]
+        for side, patches in (("lr", lr), ("hr", hr)):
+            values = patches.reshape(-1, patches.shape[-1]).astype(np.float64)
+            self.pixels[side] += len(values)
+            self._sums[side] += values.sum(axis=0), (values**2).sum(axis=0)
+            low, high = self._extremes[side]
+            self._extremes[side] = np.stack([np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))])
+        x, y = (array.reshape(-1, lr.shape[-1]).astype(np.float64) for array in (lr, averaged(hr, scale)))
+        self._cross += x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)
+
+    def report(self, names: list[str]) -> dict:
+        """Return mean, standard deviation, least and greatest of each band, and the correlation of LR and HR."""
+        report: dict = {}
+        for side, pixels in self.pixels.items():
+            mean, square = self._sums[side] / pixels
+            deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+            columns = zip(names, mean, deviation, *self._extremes[side])
+            report[side] = {
+                name: dict(zip(("mean", "std", "min", "max"), (round(float(value), 2) for value in values)))
+                for name, *values in columns
+            }
+        x, y, xx, yy, xy = self._cross / self.pixels["lr"]
+        spread = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
+        correlation = np.divide(xy - x * y, spread, out=np.full(len(names), np.nan), where=spread > 0)
+        report["correlation"] = {
+            name: None if np.isnan(value) else round(float(value), 4) for name, value in zip(names, correlation)
+        }
+        return report
+
+
+def averaged(hr: np.ndarray, scale: int) -> np.ndarray:
+    """Average HR patches (n, height, width, bands) over the LR pixels."""
+    count, height, width, bands = hr.shape
+    return hr.reshape(count, height // scale, scale, width // scale, scale, bands).mean(axis=(2, 4))
+
+
+def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:
+    """Measure by how much HR content is shifted from LR content.
+
+    HR is shifted by whole HR pixels, averaged over LR pixels, and correlated with LR; the shift with the
+    highest correlation is what is measured. The sum of the bands is compared.
+
+    Args:
+        lr: LR patches (n, size, size, bands).
+        hr: HR patches (n, scale * size, scale * size, bands).
+        reach: greatest shift tried, in HR pixels.
+
+    Returns:
+        `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content),
+        `correlation` there, and `correlation_unshifted`.
+    """
+    scale = hr.shape[1] // lr.shape[1]
+    border = -(-reach // scale)
+    inner = lr[:, border:-border, border:-border].sum(axis=-1, dtype=np.float64)
+    fine = hr.sum(axis=-1, dtype=np.float64)[..., np.newaxis]
+    size = inner.shape[1] * scale
+    scores = {}
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            y, x = border * scale + dy, border * scale + dx
+            shifted = averaged(fine[:, y : y + size, x : x + size], scale)[..., 0]
+            scores[dx, dy] = _correlation(inner, shifted)
+    (dx, dy), best = max(scores.items(), key=lambda score: score[1])
+    return {
+        "shift_x": dx,
+        "shift_y": dy,
+        "correlation": round(best, 4),
+        "correlation_unshifted": round(scores[0, 0], 4),
+        "patches": len(lr),
+    }
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two arrays, 0 when one is uniform."""
+    a, b = a - a.mean(), b - b.mean()
+    spread = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / spread) if spread else 0.0
+
+
+def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:
+    """Read patches (n, size, size, bands) of an image of patches."""
+    dataset = gdal.Open(str(path))
+    size = dataset.RasterXSize
+    patches = [dataset.ReadAsArray(0, int(rank) * size, size, size) for rank in ranks]
+    return np.moveaxis(np.stack(patches), 1, -1)
+
+
+def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray, title: str, columns: int = 4) -> None:
+    """Draw pairs side by side, in natural colours, each pair with the same stretch for its LR and its HR.
+
+    Args:
+        path: PNG to write.
+        lr: LR patches (n, size, size, bands), red, green, blue first.
+        hr: HR patches, likewise.
+        title: of the sheet.
+        columns: pairs in a row.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-len(lr) // columns)
+    figure = Figure(figsize=(3.2 * columns, 1.75 * rows + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 2 * columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for pair, (coarse, fine) in enumerate(zip(lr, hr)):
+        for axis, image, name in ((axes[2 * pair], coarse, "LR"), (axes[2 * pair + 1], fine, "HR")):
+            axis.imshow(_stretched(image[..., :3]), interpolation="nearest")
+            axis.set_title(name, fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def _stretched(image: np.ndarray) -> np.ndarray:
+    """Return an image between 0 and 1, its 2nd and 98th percentiles at the ends."""
+    low, high = np.percentile(image, (2, 98))
+    return np.clip((image - low) / max(high - low, 1.0), 0.0, 1.0)
