@@ -69,12 +69,17 @@ class SuperResolutionModel(otbtf.ModelBase):
     arguments: dict
 
     def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
-        self.crop = self.seamless_crop()
+        self.crops = inference_cropping or [self.seamless_crop()]
         super().__init__(
             dataset_element_spec=dataset_element_spec,
             input_keys=[source.name for source in self.sources],
-            inference_cropping=inference_cropping or [self.crop],
+            inference_cropping=self.crops,
         )
+
+    @property
+    def crop(self) -> int:
+        """Crop of the outputs that are served, in output pixels: the first one."""
+        return self.crops[0]
 
     @property
     def scale(self) -> int:
@@ -112,7 +117,7 @@ class SuperResolutionModel(otbtf.ModelBase):
         digital_numbers = DigitalNumbers(1 / REFLECTANCE, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
         extra_outputs = {"sr_dn": digital_numbers}
         for key, tensor in {**outputs, **extra_outputs}.items():
-            for crop in self.inference_cropping:
+            for crop in self.crops:
                 name = f"{key}_crop{crop}"
                 extra_outputs[name] = Crop(crop, dtype="float32", name=layer_name(name))(tensor)
         return extra_outputs
@@ -127,15 +132,14 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     def description(self, weights: str = "") -> dict:
         """Return the content of the `model.json` of this model, given the SHA-256 of its weights."""
-        crop = self.inference_cropping[0]
         description = ModelDescription(
             system=self.system,
             arguments=self.arguments,
             sources=self.sources,
             gsd=self.gsd,
             bands=self.bands,
-            crop=crop,
-            outputs={"float": f"sr_crop{crop}", "integer": f"sr_dn_crop{crop}"},
+            crop=self.crop,
+            outputs={"float": f"sr_crop{self.crop}", "integer": f"sr_dn_crop{self.crop}"},
             software={"tensorflow": tf.__version__, "keras": keras_version(), "otbtf": otbtf.__version__},
             weights=weights,
         )

@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         "--strategy",
         choices=["none", "mirrored", "multiworker"],
         default="none",
-        help="one device, all GPUs of the machine, or several machines by TF_CONFIG (default: %(default)s)",
+        help="one device, all GPUs, or, under Keras 2, several machines by TF_CONFIG (default: %(default)s)",
     )
     add("--log-dir", metavar="DIR", help="write losses and images for TensorBoard there")
     add(

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, load_weights
+from models.base import KERAS_3, SuperResolutionModel, load_weights
 from train.callbacks import STATE_NAME, Backup, ImageSummaries, read_identity
 from train.common import LOSSES
 from train.data import Patches
@@ -21,10 +21,19 @@ WARM_UP = 0.05
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Make the distribution strategy of `--strategy`."""
+    """Make the distribution strategy of `--strategy`.
+
+    Raises:
+        ValueError: this version of Keras does not train so.
+    """
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":
+        if KERAS_3:
+            raise ValueError(
+                "strategy: none or mirrored is wanted under Keras 3, which does not fit a model on several workers' "
+                "batches of named inputs. Received: multiworker"
+            )
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
 

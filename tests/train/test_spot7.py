@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import read_description
+from models.base import KERAS_3, read_description
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
@@ -112,6 +113,38 @@ def test_init_starts_from_the_weights(trained, patches, tmp_path):
 def test_options(records, tmp_path, options):
     assert spot7.main(command(records, tmp_path / "model", "--epochs", "2", "--debug", *options)) == 0
     assert np.isfinite(json.loads((tmp_path / "model" / "scores.json").read_text())["sr"]["l1"])
+
+
+def test_several_workers(patches, tmp_path):
+    """Two processes share the training; the chief writes the model."""
+    ports = [_free_port(), _free_port()]
+    arguments = command(patches, tmp_path / "model", "--epochs", "2", "--strategy", "multiworker")
+    workers = []
+    for index in range(2):
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        configuration = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "train.spot7", *arguments],
+                env={**os.environ, "TF_CONFIG": configuration},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    errors = [worker.communicate(timeout=100)[1].strip().splitlines() for worker in workers]
+    if KERAS_3:
+        assert [worker.returncode for worker in workers] == [1, 1]
+        assert all("strategy: none or mirrored is wanted under Keras 3" in lines[-1] for lines in errors)
+    else:
+        assert [worker.returncode for worker in workers] == [0, 0], errors
+        assert len(history(tmp_path / "model")) == 2
+
+
+def _free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
 
 
 def _epochs_done(state):
