@@ -26,11 +26,12 @@ ApplicationClass BindApplication(py::module_& module)
       .def("SaveParametersToXML", &Application::SaveParametersToXML, ReleaseGil())
       .def("ConnectImage", &Application::ConnectImage, py::arg("in"), py::arg("app"), py::arg("out"), ReleaseGil())
       .def("PropagateConnectMode", &Application::PropagateConnectMode, ReleaseGil())
-      .def("GetProgressSource", [](const Application& self) { return itk::ProcessObject::Pointer(self.GetProgressSource()); })
+      .def("GetProgressSource",
+           [](const Application& self) { return itk::ProcessObject::Pointer(self.GetProgressSource()); })
       .def("GetProgressDescription", &Application::GetProgressDescription)
       .def("GetLastExecutionTiming", &Application::GetLastExecutionTiming)
       .def("GetLogger", [](const Application& self) { return itk::SmartPointer<otb::Logger>(self.GetLogger()); });
   return application;
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -28,6 +28,6 @@ void BindNumpy(ApplicationClass&);
 void BindRegistry(py::module_&);
 void BindPythonApplication(py::module_&);
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

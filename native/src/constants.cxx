@@ -52,4 +52,4 @@ void BindConstants(py::module_& module)
 #undef CONSTANT
 }
 
-} // namespace otbpy
+}  // namespace otbpy

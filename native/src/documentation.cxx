@@ -34,9 +34,10 @@ void BindDocumentation(ApplicationClass& application)
       .def("GetExampleNumberOfParameters", &Application::GetExampleNumberOfParameters)
       .def("GetExampleParameterKey", &Application::GetExampleParameterKey)
       .def("GetExampleParameterValue", &Application::GetExampleParameterValue)
-      .def("SetDocExampleParameterValue", &Application::SetDocExampleParameterValue, py::arg("key"), py::arg("value"), py::arg("exId") = 0)
+      .def("SetDocExampleParameterValue", &Application::SetDocExampleParameterValue, py::arg("key"), py::arg("value"),
+           py::arg("exId") = 0)
       .def("GetCLExample", &Application::GetCLExample)
       .def("GetHtmlExample", &Application::GetHtmlExample);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

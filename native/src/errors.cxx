@@ -12,27 +12,31 @@ namespace otbpy
 
 void RegisterErrors()
 {
-  py::register_exception_translator([](std::exception_ptr pointer) {
-    try
-    {
-      if (pointer)
-        std::rethrow_exception(pointer);
-    }
-    catch (const otb::ImageFileReaderException& error)
-    {
-      PyErr_SetString(PyExc_RuntimeError, ("Cannot open image " + error.m_Filename + ". " + error.GetDescription()).c_str());
-    }
-    catch (const itk::ExceptionObject& error)
-    {
-      PyErr_SetString(PyExc_RuntimeError, error.GetDescription());
-    }
-  });
+  py::register_exception_translator(
+      [](std::exception_ptr pointer)
+      {
+        try
+        {
+          if (pointer)
+            std::rethrow_exception(pointer);
+        }
+        catch (const otb::ImageFileReaderException& error)
+        {
+          PyErr_SetString(PyExc_RuntimeError,
+                          ("Cannot open image " + error.m_Filename + ". " + error.GetDescription()).c_str());
+        }
+        catch (const itk::ExceptionObject& error)
+        {
+          PyErr_SetString(PyExc_RuntimeError, error.GetDescription());
+        }
+      });
 }
 
 std::string Message(py::error_already_set& error)
 {
   const std::string text = py::str(error.value());
-  if (!text.empty() && (error.matches(PyExc_RuntimeError) || error.matches(PyExc_ValueError) || error.matches(PyExc_OSError)))
+  if (!text.empty() &&
+      (error.matches(PyExc_RuntimeError) || error.matches(PyExc_ValueError) || error.matches(PyExc_OSError)))
     return text;
   const std::string name = py::str(error.type().attr("__name__"));
   return text.empty() ? name : name + ": " + text;
@@ -46,12 +50,12 @@ void ThrowItk(const std::string& text)
 void ThrowItk(py::error_already_set& error)
 {
   if (error.matches(PyExc_KeyboardInterrupt))
-    PyErr_SetInterrupt(); // the caller's own code raises it again, once OTB has unwound
+    PyErr_SetInterrupt();  // the caller's own code raises it again, once OTB has unwound
   const std::string message = Message(error);
-  const char* const wanted  = std::getenv("OTB_PYTHON_TRACEBACK");
+  const char* const wanted = std::getenv("OTB_PYTHON_TRACEBACK");
   if (wanted != nullptr && std::strcmp(wanted, "1") == 0)
     py::module_::import("traceback").attr("print_exception")(error.type(), error.value(), error.trace());
   ThrowItk(message);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

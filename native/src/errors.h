@@ -45,6 +45,6 @@ auto CallPython(Function function) -> decltype(function())
   }
 }
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

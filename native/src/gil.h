@@ -27,7 +27,7 @@ public:
   void Set(py::object object)
   {
     PyObject* const old = m_Object;
-    m_Object            = object.release().ptr();
+    m_Object = object.release().ptr();
     Py_XDECREF(old);
   }
 
@@ -48,6 +48,6 @@ private:
   PyObject* m_Object = nullptr;
 };
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

@@ -17,7 +17,7 @@ struct holder_helper<itk::SmartPointer<T>>
 {
   static T* get(const itk::SmartPointer<T>& pointer) { return pointer.GetPointer(); }
 };
-} // namespace detail
-} // namespace pybind11
+}  // namespace detail
+}  // namespace pybind11
 
 #endif

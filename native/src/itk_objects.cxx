@@ -53,7 +53,8 @@ void BindEvents(py::module_& module)
 {
   py::class_<itk::EventObject>(module, "itkEventObject")
       .def("GetEventName", &itk::EventObject::GetEventName)
-      .def("CheckEvent", [](const itk::EventObject& self, const itk::EventObject& other) { return self.CheckEvent(&other); });
+      .def("CheckEvent",
+           [](const itk::EventObject& self, const itk::EventObject& other) { return self.CheckEvent(&other); });
   BindEvent<itk::NoEvent, itk::EventObject>(module, "itkNoEvent");
   BindEvent<itk::AnyEvent, itk::EventObject>(module, "itkAnyEvent");
   BindEvent<itk::DeleteEvent, itk::AnyEvent>(module, "itkDeleteEvent");
@@ -72,7 +73,8 @@ void BindEvents(py::module_& module)
   using otb::Wrapper::AddProcessToWatchEvent;
   py::class_<AddProcessToWatchEvent, itk::EventObject>(module, "AddProcessToWatchEvent")
       .def(py::init<>())
-      .def("GetProcess", [](const AddProcessToWatchEvent& self) { return itk::ProcessObject::Pointer(self.GetProcess()); })
+      .def("GetProcess",
+           [](const AddProcessToWatchEvent& self) { return itk::ProcessObject::Pointer(self.GetProcess()); })
       .def("SetProcess", [](AddProcessToWatchEvent& self, itk::ProcessObject* process) { self.SetProcess(process); })
       .def("GetProcessDescription", &AddProcessToWatchEvent::GetProcessDescription)
       .def("SetProcessDescription", &AddProcessToWatchEvent::SetProcessDescription);
@@ -89,14 +91,20 @@ void BindObject(py::module_& module)
 
   py::class_<itk::Object, itk::LightObject, itk::Object::Pointer>(module, "itkObject")
       .def_static("New", []() { return itk::Object::New(); })
-      .def("AddObserver", [](itk::Object& self, const itk::EventObject& event, itk::Command* command) { return self.AddObserver(event, command); })
-      .def("GetCommand", [](itk::Object& self, unsigned long tag) { return itk::Command::Pointer(self.GetCommand(tag)); })
-      .def("InvokeEvent", [](itk::Object& self, const itk::EventObject& event) { self.InvokeEvent(event); }, ReleaseGil())
-      .def("HasObserver", [](const itk::Object& self, const itk::EventObject& event) { return self.HasObserver(event); })
+      .def("AddObserver", [](itk::Object& self, const itk::EventObject& event, itk::Command* command)
+           { return self.AddObserver(event, command); })
+      .def("GetCommand",
+           [](itk::Object& self, unsigned long tag) { return itk::Command::Pointer(self.GetCommand(tag)); })
+      .def(
+          "InvokeEvent", [](itk::Object& self, const itk::EventObject& event) { self.InvokeEvent(event); },
+          ReleaseGil())
+      .def("HasObserver",
+           [](const itk::Object& self, const itk::EventObject& event) { return self.HasObserver(event); })
       .def("RemoveObserver", &itk::Object::RemoveObserver)
       .def("RemoveAllObservers", &itk::Object::RemoveAllObservers)
       .def("GetMetaDataDictionary", [](itk::Object& self) { return self.GetMetaDataDictionary(); })
-      .def("SetMetaDataDictionary", [](itk::Object& self, const itk::MetaDataDictionary& dictionary) { self.SetMetaDataDictionary(dictionary); });
+      .def("SetMetaDataDictionary", [](itk::Object& self, const itk::MetaDataDictionary& dictionary)
+           { self.SetMetaDataDictionary(dictionary); });
 
   py::class_<itk::Command, itk::Object, itk::Command::Pointer>(module, "itkCommand");
   py::class_<PyCommand, itk::Command, PyCommand::Pointer>(module, "itkPyCommand")
@@ -113,7 +121,7 @@ void BindObject(py::module_& module)
       .def("Update", &Image::Update, ReleaseGil());
 }
 
-} // namespace
+}  // namespace
 
 void BindItkObjects(py::module_& module)
 {
@@ -121,4 +129,4 @@ void BindItkObjects(py::module_& module)
   BindObject(module);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -12,10 +12,10 @@ namespace otbpy
 namespace
 {
 
-using Size   = itk::Size<2>;
-using Index  = itk::Index<2>;
+using Size = itk::Size<2>;
+using Index = itk::Index<2>;
 using Region = itk::ImageRegion<2>;
-using Point  = itk::Point<double, 2>;
+using Point = itk::Point<double, 2>;
 using Vector = itk::Vector<double, 2>;
 
 unsigned int Checked(long position)
@@ -29,30 +29,44 @@ template <typename T, typename Value>
 py::class_<T> BindPair(py::module_& module, const char* name)
 {
   py::class_<T> pair(module, name);
-  pair.def(py::init([]() {
-        T value;
-        value.Fill(0);
-        return value;
-      }))
-      .def(py::init([name](const py::sequence& values) {
-        if (py::len(values) != 2)
-          throw py::value_error(std::string(name) + ": two values expected. Received: " + std::string(py::repr(values)));
-        T value;
-        value[0] = values[0].cast<Value>();
-        value[1] = values[1].cast<Value>();
-        return value;
-      }))
+  pair.def(py::init(
+               []()
+               {
+                 T value;
+                 value.Fill(0);
+                 return value;
+               }))
+      .def(py::init(
+          [name](const py::sequence& values)
+          {
+            if (py::len(values) != 2)
+              throw py::value_error(std::string(name) +
+                                    ": two values expected. Received: " + std::string(py::repr(values)));
+            T value;
+            value[0] = values[0].cast<Value>();
+            value[1] = values[1].cast<Value>();
+            return value;
+          }))
       .def("Fill", [](T& self, Value value) { self.Fill(value); })
       .def("GetElement", [](const T& self, long i) -> Value { return self[Checked(i)]; })
       .def("SetElement", [](T& self, long i, Value value) { self[Checked(i)] = value; })
       .def("__getitem__", [](const T& self, long i) -> Value { return self[Checked(i)]; })
       .def("__setitem__", [](T& self, long i, Value value) { self[Checked(i)] = value; })
       .def("__len__", [](const T&) { return 2; })
-      .def("__eq__", [](const T& self, const T& other) { return self == other; }, py::is_operator())
-      .def("__str__", [](const T& self) { return "[" + std::string(py::str(py::cast(Value(self[0])))) + "," + std::string(py::str(py::cast(Value(self[1])))) + "]"; })
-      .def("__repr__", [name](const T& self) {
-        return std::string(name) + "([" + std::string(py::repr(py::cast(Value(self[0])))) + ", " + std::string(py::repr(py::cast(Value(self[1])))) + "])";
-      });
+      .def(
+          "__eq__", [](const T& self, const T& other) { return self == other; }, py::is_operator())
+      .def("__str__",
+           [](const T& self)
+           {
+             return "[" + std::string(py::str(py::cast(Value(self[0])))) + "," +
+                    std::string(py::str(py::cast(Value(self[1])))) + "]";
+           })
+      .def("__repr__",
+           [name](const T& self)
+           {
+             return std::string(name) + "([" + std::string(py::repr(py::cast(Value(self[0])))) + ", " +
+                    std::string(py::repr(py::cast(Value(self[1])))) + "])";
+           });
   py::implicitly_convertible<py::tuple, T>();
   py::implicitly_convertible<py::list, T>();
   return pair;
@@ -67,7 +81,8 @@ void BindArrayMethods(py::class_<T>& array)
 std::string Text(const Region& region)
 {
   std::ostringstream text;
-  text << "{index:[" << region.GetIndex(0) << "," << region.GetIndex(1) << "], size:[" << region.GetSize(0) << "," << region.GetSize(1) << "]}";
+  text << "{index:[" << region.GetIndex(0) << "," << region.GetIndex(1) << "], size:[" << region.GetSize(0) << ","
+       << region.GetSize(1) << "]}";
   return text.str();
 }
 
@@ -77,9 +92,11 @@ void BindRegion(py::module_& module)
   py::class_<Region>(module, "itkRegion")
       .def(py::init<>())
       .def(py::init<const Index&, const Size&>())
-      .def("GetIndex", [](Region& self) -> Index& { return self.GetModifiableIndex(); }, reference)
+      .def(
+          "GetIndex", [](Region& self) -> Index& { return self.GetModifiableIndex(); }, reference)
       .def("GetIndex", [](const Region& self, unsigned int i) { return self.GetIndex(Checked(i)); })
-      .def("GetSize", [](Region& self) -> Size& { return self.GetModifiableSize(); }, reference)
+      .def(
+          "GetSize", [](Region& self) -> Size& { return self.GetModifiableSize(); }, reference)
       .def("GetSize", [](const Region& self, unsigned int i) { return self.GetSize(Checked(i)); })
       .def("SetIndex", [](Region& self, const Index& index) { self.SetIndex(index); })
       .def("SetIndex", [](Region& self, unsigned int i, long value) { self.SetIndex(Checked(i), value); })
@@ -90,7 +107,8 @@ void BindRegion(py::module_& module)
       .def("IsInside", [](const Region& self, const Index& index) { return self.IsInside(index); })
       .def("keys", [](const Region&) { return std::vector<std::string>{"index", "size"}; })
       .def("__getitem__",
-           [](py::object self, const std::string& key) -> py::object {
+           [](py::object self, const std::string& key) -> py::object
+           {
              if (key == "index")
                return self.attr("GetIndex")();
              if (key == "size")
@@ -98,7 +116,8 @@ void BindRegion(py::module_& module)
              throw py::index_error("Key not in [\"index\",\"size\"]");
            })
       .def("__setitem__",
-           [](Region& self, const std::string& key, const py::object& value) {
+           [](Region& self, const std::string& key, const py::object& value)
+           {
              if (key == "index")
                self.SetIndex(value.cast<Index>());
              else if (key == "size")
@@ -107,12 +126,13 @@ void BindRegion(py::module_& module)
                throw py::index_error("Key not in [\"index\",\"size\"]");
            })
       .def("__len__", [](const Region&) { return 2; })
-      .def("__eq__", [](const Region& self, const Region& other) { return self == other; }, py::is_operator())
+      .def(
+          "__eq__", [](const Region& self, const Region& other) { return self == other; }, py::is_operator())
       .def("__str__", &Text)
       .def("__repr__", &Text);
 }
 
-} // namespace
+}  // namespace
 
 void BindItkValues(py::module_& module)
 {
@@ -122,8 +142,10 @@ void BindItkValues(py::module_& module)
   BindArrayMethods(point);
   auto vector = BindPair<Vector, double>(module, "itkVector");
   BindArrayMethods(vector);
-  vector.def("GetNorm", &Vector::GetNorm).def("GetSquaredNorm", &Vector::GetSquaredNorm).def("Normalize", [](Vector& self) { return self.Normalize(); });
+  vector.def("GetNorm", &Vector::GetNorm)
+      .def("GetSquaredNorm", &Vector::GetSquaredNorm)
+      .def("Normalize", [](Vector& self) { return self.Normalize(); });
   BindRegion(module);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

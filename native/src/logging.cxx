@@ -21,7 +21,7 @@ namespace
 class PythonLogOutput : public itk::LogOutput
 {
 public:
-  using Self    = PythonLogOutput;
+  using Self = PythonLogOutput;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(PythonLogOutput, itk::LogOutput);
@@ -49,7 +49,7 @@ private:
 class ProgressCommand : public itk::Command
 {
 public:
-  using Self    = ProgressCommand;
+  using Self = ProgressCommand;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(ProgressCommand, itk::Command);
@@ -60,37 +60,43 @@ public:
     m_Description = description;
   }
 
-  void Execute(itk::Object* caller, const itk::EventObject& event) override { Execute(static_cast<const itk::Object*>(caller), event); }
+  void Execute(itk::Object* caller, const itk::EventObject& event) override
+  {
+    Execute(static_cast<const itk::Object*>(caller), event);
+  }
 
   void Execute(const itk::Object* caller, const itk::EventObject& event) override
   {
     const auto* process = dynamic_cast<const itk::ProcessObject*>(caller);
     if (process == nullptr || !Py_IsInitialized())
       return;
-    const bool end     = itk::EndEvent().CheckEvent(&event);
-    const int  percent = end ? 100 : static_cast<int>(std::floor(process->GetProgress() * 100));
+    const bool end = itk::EndEvent().CheckEvent(&event);
+    const int percent = end ? 100 : static_cast<int>(std::floor(process->GetProgress() * 100));
     if (percent == m_Percent && !end)
       return;
     m_Percent = percent;
-    CallPython([&]() {
-      py::object callback = m_Callback.Get();
-      const bool terminal = callback.attr("Isatty")().cast<bool>();
-      if (!terminal && !end)
-        return;
-      const std::string stars(percent / 2, '*');
-      const std::string blanks(50 - percent / 2, ' ');
-      callback.attr("Call")((terminal ? "\r" : "") + m_Description + ": " + std::to_string(percent) + "% [" + stars + blanks + "]" + (end ? "\n" : ""));
-      callback.attr("Flush")();
-    });
+    CallPython(
+        [&]()
+        {
+          py::object callback = m_Callback.Get();
+          const bool terminal = callback.attr("Isatty")().cast<bool>();
+          if (!terminal && !end)
+            return;
+          const std::string stars(percent / 2, '*');
+          const std::string blanks(50 - percent / 2, ' ');
+          callback.attr("Call")((terminal ? "\r" : "") + m_Description + ": " + std::to_string(percent) + "% [" +
+                                stars + blanks + "]" + (end ? "\n" : ""));
+          callback.attr("Flush")();
+        });
   }
 
 protected:
   ProgressCommand() = default;
 
 private:
-  PythonRef   m_Callback;
+  PythonRef m_Callback;
   std::string m_Description;
-  int         m_Percent = -1;
+  int m_Percent = -1;
 };
 
 class ProgressReporterManager;
@@ -98,7 +104,7 @@ class ProgressReporterManager;
 class AddProcessCommand : public itk::Command
 {
 public:
-  using Self    = AddProcessCommand;
+  using Self = AddProcessCommand;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(AddProcessCommand, itk::Command);
@@ -129,12 +135,12 @@ private:
 class ProgressReporterManager : public itk::Object
 {
 public:
-  using Self    = ProgressReporterManager;
+  using Self = ProgressReporterManager;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(ProgressReporterManager, itk::Object);
 
-  void              SetLogOutputCallback(py::object callback) { m_Command->SetCallback(std::move(callback)); }
+  void SetLogOutputCallback(py::object callback) { m_Command->SetCallback(std::move(callback)); }
   itk::Command::Pointer GetAddProcessCommand() const { return m_Command.GetPointer(); }
 
 protected:
@@ -144,7 +150,7 @@ private:
   AddProcessCommand::Pointer m_Command;
 };
 
-} // namespace
+}  // namespace
 
 void BindLogging(py::module_& module)
 {
@@ -165,12 +171,17 @@ void BindLogging(py::module_& module)
       .def_static("Instance", []() { return itk::SmartPointer<Logger>(Logger::Instance()); })
       .def("ResetOutputs", &Logger::ResetOutputs)
       .def("AddLogOutput", [](Logger& self, itk::LogOutput* output) { self.AddLogOutput(output); })
-      .def("Debug", [](Logger& self, const std::string& text) { self.Debug(text + "\n"); }, ReleaseGil())
-      .def("Info", [](Logger& self, const std::string& text) { self.Info(text + "\n"); }, ReleaseGil())
-      .def("Warning", [](Logger& self, const std::string& text) { self.Warning(text + "\n"); }, ReleaseGil())
-      .def("Error", [](Logger& self, const std::string& text) { self.Critical(text + "\n"); }, ReleaseGil())
-      .def("Critical", [](Logger& self, const std::string& text) { self.Critical(text + "\n"); }, ReleaseGil())
+      .def(
+          "Debug", [](Logger& self, const std::string& text) { self.Debug(text + "\n"); }, ReleaseGil())
+      .def(
+          "Info", [](Logger& self, const std::string& text) { self.Info(text + "\n"); }, ReleaseGil())
+      .def(
+          "Warning", [](Logger& self, const std::string& text) { self.Warning(text + "\n"); }, ReleaseGil())
+      .def(
+          "Error", [](Logger& self, const std::string& text) { self.Critical(text + "\n"); }, ReleaseGil())
+      .def(
+          "Critical", [](Logger& self, const std::string& text) { self.Critical(text + "\n"); }, ReleaseGil())
       .def("Fatal", [](Logger& self, const std::string& text) { self.Fatal(text + "\n"); }, ReleaseGil());
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -44,8 +44,9 @@ bool HasIn(const ImageMetadataBase& metadata, const Names& names, const std::str
 
 bool Has(const ImageMetadataBase& metadata, const std::string& key)
 {
-  return HasIn(metadata, md::MDNumNames, key) || HasIn(metadata, md::MDStrNames, key) || HasIn(metadata, md::MDL1DNames, key) ||
-         HasIn(metadata, md::MDL2DNames, key) || HasIn(metadata, md::MDTimeNames, key) || HasIn(metadata, md::MDGeomNames, key) || metadata.Has(key);
+  return HasIn(metadata, md::MDNumNames, key) || HasIn(metadata, md::MDStrNames, key) ||
+         HasIn(metadata, md::MDL1DNames, key) || HasIn(metadata, md::MDL2DNames, key) ||
+         HasIn(metadata, md::MDTimeNames, key) || HasIn(metadata, md::MDGeomNames, key) || metadata.Has(key);
 }
 
 py::object Item(const ImageMetadataBase& metadata, const std::string& key)
@@ -67,7 +68,8 @@ py::object Item(const ImageMetadataBase& metadata, const std::string& key)
 
 // A value goes under its typed key where the key is known, else under an extra key as text.
 template <typename Names, typename T>
-void Set(ImageMetadataBase& metadata, const Names& names, const std::string& key, const T& value, const std::string& text)
+void Set(ImageMetadataBase& metadata, const Names& names, const std::string& key, const T& value,
+         const std::string& text)
 {
   const auto found = names.right.find(key);
   if (found != names.right.end())
@@ -91,7 +93,8 @@ void BindTable(py::module_& module, const char* name)
   py::class_<Table>(module, name)
       .def(py::init<>())
       .def_readwrite("Array", &Table::Array)
-      .def_property_readonly("Axis", [](const Table& self) { return std::vector<md::LUTAxis>(self.Axis, self.Axis + Dimension); })
+      .def_property_readonly(
+          "Axis", [](const Table& self) { return std::vector<md::LUTAxis>(self.Axis, self.Axis + Dimension); })
       .def("ToJSON", &Table::ToJSON, py::arg("multiline") = false)
       .def("ToString", &Table::ToString)
       .def("FromString", &Table::FromString)
@@ -150,22 +153,32 @@ void BindImageMetadata(py::module_& module)
       .def("is_time", [](const ImageMetadataBase&, const std::string& key) { return IsIn(md::MDTimeNames, key); })
       .def("is_geom", [](const ImageMetadataBase&, const std::string& key) { return IsIn(md::MDGeomNames, key); })
       .def("is_extra", [](const ImageMetadataBase& self, const std::string& key) { return self.Has(key); })
-      .def("get_num", [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDNumNames, key); })
-      .def("get_str", [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDStrNames, key); })
-      .def("get_l1d", [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDL1DNames, key); })
-      .def("get_l2d", [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDL2DNames, key); })
-      .def("get_time", [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDTimeNames, key); })
+      .def("get_num",
+           [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDNumNames, key); })
+      .def("get_str",
+           [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDStrNames, key); })
+      .def("get_l1d",
+           [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDL1DNames, key); })
+      .def("get_l2d",
+           [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDL2DNames, key); })
+      .def("get_time",
+           [](const ImageMetadataBase& self, const std::string& key) { return Value(self, md::MDTimeNames, key); })
       .def("get_extra",
-           [](const ImageMetadataBase& self, const std::string& key) {
+           [](const ImageMetadataBase& self, const std::string& key)
+           {
              if (!self.Has(key))
                throw py::key_error(key);
              return self[key];
            })
       .def("__getitem__", &Item)
-      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, double value) { Set(self, md::MDNumNames, key, value, std::to_string(value)); })
-      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const std::string& value) { Set(self, md::MDStrNames, key, value, value); })
-      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::LUT1D& value) { Set(self, md::MDL1DNames, key, value, value.ToString()); })
-      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::TimePoint& value) { Set(self, md::MDTimeNames, key, value, Printed(value)); })
+      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, double value)
+           { Set(self, md::MDNumNames, key, value, std::to_string(value)); })
+      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const std::string& value)
+           { Set(self, md::MDStrNames, key, value, value); })
+      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::LUT1D& value)
+           { Set(self, md::MDL1DNames, key, value, value.ToString()); })
+      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::TimePoint& value)
+           { Set(self, md::MDTimeNames, key, value, Printed(value)); })
       .def("__str__", [](const ImageMetadataBase& self) { return Printed(self); });
   py::class_<ImageMetadata, ImageMetadataBase>(module, "ImageMetadata")
       .def(py::init<>())
@@ -229,15 +242,17 @@ void BindDictionary(py::module_& module)
       .def("__setitem__", &Encapsulate<double>)
       .def("__setitem__", &Encapsulate<std::string>)
       .def("__setitem__", &Encapsulate<std::vector<double>>)
-      .def("__str__", [](const Dictionary& self) {
-        std::string text;
-        for (const auto& key : self.GetKeys())
-          text += (text.empty() ? "" : ", ") + key + ":<...>";
-        return "{" + text + "}";
-      });
+      .def("__str__",
+           [](const Dictionary& self)
+           {
+             std::string text;
+             for (const auto& key : self.GetKeys())
+               text += (text.empty() ? "" : ", ") + key + ":<...>";
+             return "{" + text + "}";
+           });
 }
 
-} // namespace
+}  // namespace
 
 void BindMetadata(py::module_& module)
 {
@@ -246,4 +261,4 @@ void BindMetadata(py::module_& module)
   BindDictionary(module);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -36,10 +36,11 @@ py::array Export(Application& application, Key key)
 template <typename Image>
 ImageBaseType::Pointer Import(Application& application, Key key, unsigned int index, const py::array& array)
 {
-  using Value     = typename Image::InternalPixelType;
+  using Value = typename Image::InternalPixelType;
   auto contiguous = py::array_t<Value, py::array::c_style>::ensure(array);
   if (!py::isinstance<py::array_t<Value>>(array) || !contiguous || contiguous.ndim() != 3)
-    throw py::type_error("Array of type '" + std::string(py::str(py::dtype::of<Value>())) + "' and 3 dimensions required. A " + std::to_string(array.ndim()) +
+    throw py::type_error("Array of type '" + std::string(py::str(py::dtype::of<Value>())) +
+                         "' and 3 dimensions required. A " + std::to_string(array.ndim()) +
                          "-dimensional array of type '" + std::string(py::str(array.dtype())) + "' was given");
   auto image = ImageOverArray<Image>(contiguous);
   py::gil_scoped_release release;
@@ -47,8 +48,8 @@ ImageBaseType::Pointer Import(Application& application, Key key, unsigned int in
   return image.GetPointer();
 }
 
-void SetupInformation(ImageBaseType& image, const itk::Point<double, 2>& origin, const itk::Vector<double, 2>& spacing, const itk::Size<2>& size,
-                      const itk::ImageRegion<2>& region)
+void SetupInformation(ImageBaseType& image, const itk::Point<double, 2>& origin, const itk::Vector<double, 2>& spacing,
+                      const itk::Size<2>& size, const itk::ImageRegion<2>& region)
 {
   if (region.GetSize() != image.GetBufferedRegion().GetSize())
     throw py::value_error("Given buffered size doesn't match actual buffer size");
@@ -69,7 +70,7 @@ void BindPixel(ApplicationClass& application, const std::string& name)
       .def(("SetImageFrom" + name + "NumpyArray_").c_str(), &Import<otb::Image<Pixel>>);
 }
 
-} // namespace
+}  // namespace
 
 void BindNumpy(ApplicationClass& application)
 {
@@ -82,8 +83,10 @@ void BindNumpy(ApplicationClass& application)
   BindPixel<double>(application, "Double");
   BindPixel<std::complex<float>>(application, "CFloat");
   BindPixel<std::complex<double>>(application, "CDouble");
-  application.def("SetupImageInformation", [](Application&, ImageBaseType& image, const itk::Point<double, 2>& origin, const itk::Vector<double, 2>& spacing,
-                                              const itk::Size<2>& size, const itk::ImageRegion<2>& region) { SetupInformation(image, origin, spacing, size, region); });
+  application.def("SetupImageInformation",
+                  [](Application&, ImageBaseType& image, const itk::Point<double, 2>& origin,
+                     const itk::Vector<double, 2>& spacing, const itk::Size<2>& size, const itk::ImageRegion<2>& region)
+                  { SetupInformation(image, origin, spacing, size, region); });
 }
 
-} // namespace otbpy
+}  // namespace otbpy

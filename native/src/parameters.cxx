@@ -14,17 +14,20 @@ using Key = const std::string&;
 
 void BindState(ApplicationClass& application)
 {
-  application
-      .def("GetParametersKeys", &Application::GetParametersKeys, py::arg("recursive") = true)
-      .def("GetParameterType", [](const Application& self, Key key) { return static_cast<int>(self.GetParameterType(key)); })
-      .def("GetParameterRole", [](const Application& self, Key key) { return static_cast<int>(self.GetParameterRole(key)); })
-      .def("GetParameterUserLevel", [](const Application& self, Key key) { return static_cast<int>(self.GetParameterUserLevel(key)); })
+  application.def("GetParametersKeys", &Application::GetParametersKeys, py::arg("recursive") = true)
+      .def("GetParameterType",
+           [](const Application& self, Key key) { return static_cast<int>(self.GetParameterType(key)); })
+      .def("GetParameterRole",
+           [](const Application& self, Key key) { return static_cast<int>(self.GetParameterRole(key)); })
+      .def("GetParameterUserLevel",
+           [](const Application& self, Key key) { return static_cast<int>(self.GetParameterUserLevel(key)); })
       .def("GetParameterName", &Application::GetParameterName)
       .def("GetParameterDescription", &Application::GetParameterDescription)
       .def("SetParameterDescription", &Application::SetParameterDescription)
       .def("EnableParameter", &Application::EnableParameter)
       .def("DisableParameter", &Application::DisableParameter)
-      .def("IsParameterEnabled", &Application::IsParameterEnabled, py::arg("paramKey"), py::arg("recurseParents") = false)
+      .def("IsParameterEnabled", &Application::IsParameterEnabled, py::arg("paramKey"),
+           py::arg("recurseParents") = false)
       .def("IsParameterMissing", &Application::IsParameterMissing)
       .def("IsMandatory", &Application::IsMandatory)
       .def("HasAutomaticValue", &Application::HasAutomaticValue)
@@ -41,11 +44,16 @@ void BindState(ApplicationClass& application)
 void BindSetters(ApplicationClass& application)
 {
   const auto user = py::arg("hasUserValueFlag") = true;
-  application.def("SetParameterInt", &Application::SetParameterInt, py::arg("parameter"), py::arg("value"), user, ReleaseGil())
-      .def("SetParameterFloat", &Application::SetParameterFloat, py::arg("parameter"), py::arg("value"), user, ReleaseGil())
-      .def("SetParameterDouble", &Application::SetParameterDouble, py::arg("parameter"), py::arg("value"), user, ReleaseGil())
-      .def("SetParameterString", &Application::SetParameterString, py::arg("parameter"), py::arg("value"), user, ReleaseGil())
-      .def("SetParameterStringList", &Application::SetParameterStringList, py::arg("parameter"), py::arg("values"), user, ReleaseGil())
+  application
+      .def("SetParameterInt", &Application::SetParameterInt, py::arg("parameter"), py::arg("value"), user, ReleaseGil())
+      .def("SetParameterFloat", &Application::SetParameterFloat, py::arg("parameter"), py::arg("value"), user,
+           ReleaseGil())
+      .def("SetParameterDouble", &Application::SetParameterDouble, py::arg("parameter"), py::arg("value"), user,
+           ReleaseGil())
+      .def("SetParameterString", &Application::SetParameterString, py::arg("parameter"), py::arg("value"), user,
+           ReleaseGil())
+      .def("SetParameterStringList", &Application::SetParameterStringList, py::arg("parameter"), py::arg("values"),
+           user, ReleaseGil())
       .def("AddParameterStringList", &Application::AddParameterStringList, ReleaseGil())
       .def("SetNthParameterStringList", &Application::SetNthParameterStringList, ReleaseGil());
 }
@@ -60,7 +68,7 @@ void BindGetters(ApplicationClass& application)
       .def("GetParameterAsString", &Application::GetParameterAsString);
 }
 
-} // namespace
+}  // namespace
 
 void BindParameters(ApplicationClass& application)
 {
@@ -69,4 +77,4 @@ void BindParameters(ApplicationClass& application)
   BindGetters(application);
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -16,7 +16,7 @@ namespace otbpy
 class KeepAlive : public itk::Command
 {
 public:
-  using Self    = KeepAlive;
+  using Self = KeepAlive;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(KeepAlive, itk::Command);
@@ -49,11 +49,11 @@ inline py::capsule Owner(itk::LightObject* object)
 template <typename Image>
 py::array ArrayOverImage(Image* image)
 {
-  using Value        = typename Image::InternalPixelType;
+  using Value = typename Image::InternalPixelType;
   const auto& region = image->GetBufferedRegion();
-  const auto  bands  = static_cast<py::ssize_t>(image->GetNumberOfComponentsPerPixel());
-  const auto  width  = static_cast<py::ssize_t>(region.GetSize(0));
-  const auto  height = static_cast<py::ssize_t>(region.GetSize(1));
+  const auto bands = static_cast<py::ssize_t>(image->GetNumberOfComponentsPerPixel());
+  const auto width = static_cast<py::ssize_t>(region.GetSize(0));
+  const auto height = static_cast<py::ssize_t>(region.GetSize(1));
   return py::array_t<Value>({height, width, bands}, image->GetBufferPointer(), Owner(image->GetPixelContainer()));
 }
 
@@ -74,6 +74,6 @@ typename Image::Pointer ImageOverArray(py::array array)
   return image;
 }
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

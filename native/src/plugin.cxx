@@ -38,19 +38,20 @@ void LoadPython()
 // Starts Python as the project's environment, so that its packages are found.
 void StartPython()
 {
-  const char* const wanted  = std::getenv("OTBTF_PYTHON");
+  const char* const wanted = std::getenv("OTBTF_PYTHON");
   const std::string program = wanted == nullptr ? PROJECT_PYTHON : wanted;
-  PyConfig          config;
+  PyConfig config;
   PYTHON(PyConfig_InitPythonConfig)(&config);
   config.install_signal_handlers = 0;
-  config.buffered_stdio          = 0;
-  config.parse_argv              = 0;
+  config.buffered_stdio = 0;
+  config.parse_argv = 0;
   PYTHON(PyConfig_SetBytesString)(&config, &config.program_name, program.c_str());
   PYTHON(PyConfig_SetBytesString)(&config, &config.executable, program.c_str());
   const PyStatus status = PYTHON(Py_InitializeFromConfig)(&config);
   PYTHON(PyConfig_Clear)(&config);
   if (PYTHON(PyStatus_Exception)(status))
-    itkGenericExceptionMacro(<< "Cannot start Python as " << program << ": " << (status.err_msg ? status.err_msg : "unknown error"));
+    itkGenericExceptionMacro(<< "Cannot start Python as " << program << ": "
+                             << (status.err_msg ? status.err_msg : "unknown error"));
   PYTHON(PyRun_SimpleStringFlags)("import sys; sys.otb_embedded = True", nullptr);
   PYTHON(PyEval_SaveThread)();
 }
@@ -60,7 +61,7 @@ std::string ApplicationName()
   Dl_info information;
   dladdr(reinterpret_cast<void*>(&ApplicationName), &information);
   const std::string file(information.dli_fname);
-  const auto        start = file.rfind("otbapp_") + 7;
+  const auto start = file.rfind("otbapp_") + 7;
   return file.substr(start, file.rfind('.') - start);
 }
 
@@ -68,16 +69,17 @@ using MakeFactory = itk::ObjectFactoryBase* (*)(const char*);
 
 MakeFactory FindMakeFactory()
 {
-  PYTHON(PyRun_SimpleStringFlags)("import sys\nif '" NATIVE_DIR "' not in sys.path: sys.path.append('" NATIVE_DIR "')", nullptr);
+  PYTHON(PyRun_SimpleStringFlags)("import sys\nif '" NATIVE_DIR "' not in sys.path: sys.path.append('" NATIVE_DIR "')",
+                                  nullptr);
   PyObject* const module = PYTHON(PyImport_ImportModule)("otbApplication");
-  PyObject* const door   = module ? PYTHON(PyObject_GetAttrString)(module, "make_factory") : nullptr;
-  void* const     make   = door ? PYTHON(PyCapsule_GetPointer)(door, "otbApplication.make_factory") : nullptr;
+  PyObject* const door = module ? PYTHON(PyObject_GetAttrString)(module, "make_factory") : nullptr;
+  void* const make = door ? PYTHON(PyCapsule_GetPointer)(door, "otbApplication.make_factory") : nullptr;
   if (make == nullptr)
     PYTHON(PyErr_Print)();
   return reinterpret_cast<MakeFactory>(make);
 }
 
-} // namespace
+}  // namespace
 
 // OTB's programs do not catch what is thrown here: a failure is said, and OTB then does without the plug-in.
 extern "C" itk::ObjectFactoryBase* itkLoad()
@@ -88,7 +90,7 @@ extern "C" itk::ObjectFactoryBase* itkLoad()
     if (!PYTHON(Py_IsInitialized)())
       StartPython();
     const PyGILState_STATE state = PYTHON(PyGILState_Ensure)();
-    const MakeFactory      make  = FindMakeFactory();
+    const MakeFactory make = FindMakeFactory();
     PYTHON(PyGILState_Release)(state);
     return make == nullptr ? nullptr : make(ApplicationName().c_str());
   }

@@ -24,7 +24,7 @@ bool IsEmbedded()
   return py::hasattr(py::module_::import("sys"), "otb_embedded");
 }
 
-} // namespace
+}  // namespace
 
 PythonApplication::Pointer PythonApplication::New(const std::string& name)
 {
@@ -69,7 +69,7 @@ void PythonApplication::DoExecute()
 std::vector<SourceImage> PythonApplication::GetParameterImages(const std::string& key)
 {
   std::vector<SourceImage> images;
-  if (!this->HasValue(key)) // an image given in memory has a value, but OTB does not call it enabled
+  if (!this->HasValue(key))  // an image given in memory has a value, but OTB does not call it enabled
     return images;
   if (this->GetParameterType(key) == otb::Wrapper::ParameterType_InputImageList)
   {
@@ -82,7 +82,8 @@ std::vector<SourceImage> PythonApplication::GetParameterImages(const std::string
   return images;
 }
 
-void PythonApplication::SetOutputImageFromFilter(const std::string& key, const std::vector<SourceImage>& inputs, py::object body)
+void PythonApplication::SetOutputImageFromFilter(const std::string& key, const std::vector<SourceImage>& inputs,
+                                                 py::object body)
 {
   auto filter = PythonFilter::New();
   filter->SetBody(std::move(body));
@@ -95,11 +96,11 @@ void PythonApplication::SetOutputImageFromFilter(const std::string& key, const s
 }
 
 template <typename Image>
-void PythonApplication::SetOutputArray(const std::string& key, py::array array, const std::array<double, 2>& origin, const std::array<double, 2>& spacing,
-                                       const std::string& projection)
+void PythonApplication::SetOutputArray(const std::string& key, py::array array, const std::array<double, 2>& origin,
+                                       const std::array<double, 2>& spacing, const std::string& projection)
 {
   using Value = typename Image::InternalPixelType;
-  auto image  = ImageOverArray<Image>(py::array_t<Value, py::array::c_style>::ensure(array));
+  auto image = ImageOverArray<Image>(py::array_t<Value, py::array::c_style>::ensure(array));
   image->SetOrigin(origin.data());
   typename Image::SpacingType signedSpacing;
   signedSpacing[0] = spacing[0];
@@ -112,12 +113,14 @@ void PythonApplication::SetOutputArray(const std::string& key, py::array array, 
   m_Sources[key] = image.GetPointer();
 }
 
-void PythonApplication::SetOutputImageFromArray(const std::string& key, py::array array, const std::array<double, 2>& origin, const std::array<double, 2>& spacing,
-                                                const std::string& projection)
+void PythonApplication::SetOutputImageFromArray(const std::string& key, py::array array,
+                                                const std::array<double, 2>& origin,
+                                                const std::array<double, 2>& spacing, const std::string& projection)
 {
   using namespace otb::Wrapper;
   if (array.ndim() != 3)
-    throw py::value_error("SetOutputImageFromArray: an array (height, width, bands) expected. Received: " + std::to_string(array.ndim()) + " dimensions");
+    throw py::value_error("SetOutputImageFromArray: an array (height, width, bands) expected. Received: " +
+                          std::to_string(array.ndim()) + " dimensions");
   if (py::isinstance<py::array_t<float>>(array))
     return SetOutputArray<FloatVectorImageType>(key, array, origin, spacing, projection);
   if (py::isinstance<py::array_t<double>>(array))
@@ -130,20 +133,24 @@ void PythonApplication::SetOutputImageFromArray(const std::string& key, py::arra
     return SetOutputArray<Int16VectorImageType>(key, array, origin, spacing, projection);
   if (py::isinstance<py::array_t<int>>(array))
     return SetOutputArray<Int32VectorImageType>(key, array, origin, spacing, projection);
-  throw py::type_error("SetOutputImageFromArray: an array of float32, float64, uint8, uint16, int16 or int32 expected. Received: " + std::string(py::str(array.dtype())));
+  throw py::type_error(
+      "SetOutputImageFromArray: an array of float32, float64, uint8, uint16, int16 or int32 expected. Received: " +
+      std::string(py::str(array.dtype())));
 }
 
-void PythonApplication::SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x, const std::vector<double>& y,
-                                                      const std::vector<int>& ids, const std::string& projection)
+void PythonApplication::SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x,
+                                                      const std::vector<double>& y, const std::vector<int>& ids,
+                                                      const std::string& projection)
 {
   using VectorData = otb::Wrapper::VectorDataType;
   if (x.size() != ids.size() || y.size() != ids.size())
-    throw py::value_error("SetOutputVectorDataFromPoints: as many x, y and ids expected. Received: " + std::to_string(x.size()) + ", " +
-                          std::to_string(y.size()) + " and " + std::to_string(ids.size()));
+    throw py::value_error(
+        "SetOutputVectorDataFromPoints: as many x, y and ids expected. Received: " + std::to_string(x.size()) + ", " +
+        std::to_string(y.size()) + " and " + std::to_string(ids.size()));
   auto vectorData = VectorData::New();
   vectorData->SetProjectionRef(projection);
-  auto* const tree     = vectorData->GetDataTree();
-  auto        document = VectorData::DataNodeType::New();
+  auto* const tree = vectorData->GetDataTree();
+  auto document = VectorData::DataNodeType::New();
   document->SetNodeType(otb::DOCUMENT);
   tree->Add(document, tree->GetRoot()->Get());
   for (std::size_t i = 0; i < ids.size(); ++i)
@@ -172,7 +179,7 @@ std::map<std::string, std::string> loadErrors;
 
 itk::ObjectFactoryBase* PythonApplicationFactory::Load(const char* name)
 {
-  static std::map<std::string, Pointer> factories; // OTB's registry forgets those that it has used
+  static std::map<std::string, Pointer> factories;  // OTB's registry forgets those that it has used
   try
   {
     CallPython([name]() { py::module_::import("otbApplication.bodies").attr("find")(name); });
@@ -214,4 +221,4 @@ std::list<itk::LightObject::Pointer> PythonApplicationFactory::CreateAllObject(c
   return {};
 }
 
-} // namespace otbpy
+}  // namespace otbpy

@@ -26,9 +26,9 @@ namespace otbpy
 class PythonApplication : public otb::Wrapper::Application
 {
 public:
-  using Self       = PythonApplication;
+  using Self = PythonApplication;
   using Superclass = otb::Wrapper::Application;
-  using Pointer    = itk::SmartPointer<Self>;
+  using Pointer = itk::SmartPointer<Self>;
   itkTypeMacro(PythonApplication, otb::Wrapper::Application);
 
   static Pointer New(const std::string& name);
@@ -48,35 +48,35 @@ public:
 
   std::vector<SourceImage> GetParameterImages(const std::string& key);
   void SetOutputImageFromFilter(const std::string& key, const std::vector<SourceImage>& inputs, py::object body);
-  void SetOutputImageFromArray(const std::string& key, py::array array, const std::array<double, 2>& origin, const std::array<double, 2>& spacing,
-                               const std::string& projection);
+  void SetOutputImageFromArray(const std::string& key, py::array array, const std::array<double, 2>& origin,
+                               const std::array<double, 2>& spacing, const std::string& projection);
   // Points, each with the integer field "id".
-  void SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x, const std::vector<double>& y, const std::vector<int>& ids,
-                                     const std::string& projection);
+  void SetOutputVectorDataFromPoints(const std::string& key, const std::vector<double>& x, const std::vector<double>& y,
+                                     const std::vector<int>& ids, const std::string& projection);
 
 protected:
   explicit PythonApplication(const std::string& name) : m_BodyName(name) {}
 
 private:
   template <typename Image>
-  void SetOutputArray(const std::string& key, py::array array, const std::array<double, 2>& origin, const std::array<double, 2>& spacing,
-                      const std::string& projection);
+  void SetOutputArray(const std::string& key, py::array array, const std::array<double, 2>& origin,
+                      const std::array<double, 2>& spacing, const std::string& projection);
   void CallBody(const char* method);
 
   void DoInit() override;
   void DoUpdateParameters() override;
   void DoExecute() override;
 
-  std::string                                      m_BodyName;
-  PythonRef                                        m_Body;
-  std::map<std::string, itk::LightObject::Pointer> m_Sources; // what computes or holds each output image
+  std::string m_BodyName;
+  PythonRef m_Body;
+  std::map<std::string, itk::LightObject::Pointer> m_Sources;  // what computes or holds each output image
 };
 
 // Makes applications of one name.
 class PythonApplicationFactory : public otb::Wrapper::ApplicationFactoryBase
 {
 public:
-  using Self    = PythonApplicationFactory;
+  using Self = PythonApplicationFactory;
   using Pointer = itk::SmartPointer<Self>;
   itkTypeMacro(PythonApplicationFactory, otb::Wrapper::ApplicationFactoryBase);
 
@@ -93,13 +93,13 @@ public:
 
 protected:
   explicit PythonApplicationFactory(const std::string& name) : m_Name(name) {}
-  itk::LightObject::Pointer            CreateObject(const char* name) override;
+  itk::LightObject::Pointer CreateObject(const char* name) override;
   std::list<itk::LightObject::Pointer> CreateAllObject(const char* name) override;
 
 private:
   std::string m_Name;
 };
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

@@ -13,7 +13,7 @@ namespace otbpy
 class PyCommand : public itk::Command
 {
 public:
-  using Self    = PyCommand;
+  using Self = PyCommand;
   using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(PyCommand, itk::Command);
@@ -29,6 +29,6 @@ private:
   PythonRef m_Callable;
 };
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

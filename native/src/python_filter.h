@@ -15,13 +15,14 @@
 namespace otbpy
 {
 
-class PythonFilter : public itk::ImageToImageFilter<otb::Wrapper::FloatVectorImageType, otb::Wrapper::FloatVectorImageType>
+class PythonFilter
+    : public itk::ImageToImageFilter<otb::Wrapper::FloatVectorImageType, otb::Wrapper::FloatVectorImageType>
 {
 public:
-  using Self       = PythonFilter;
-  using ImageType  = otb::Wrapper::FloatVectorImageType;
+  using Self = PythonFilter;
+  using ImageType = otb::Wrapper::FloatVectorImageType;
   using Superclass = itk::ImageToImageFilter<ImageType, ImageType>;
-  using Pointer    = itk::SmartPointer<Self>;
+  using Pointer = itk::SmartPointer<Self>;
   itkNewMacro(Self);
   itkTypeMacro(PythonFilter, itk::ImageToImageFilter);
 
@@ -33,12 +34,12 @@ protected:
   void GenerateOutputInformation() override;
   void GenerateInputRequestedRegion() override;
   void GenerateData() override;
-  void VerifyInputInformation() override {} // the inputs may lie on different grids
+  void VerifyInputInformation() override {}  // the inputs may lie on different grids
 
 private:
   PythonRef m_Body;
 };
 
-} // namespace otbpy
+}  // namespace otbpy
 
 #endif

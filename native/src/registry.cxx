@@ -22,17 +22,19 @@ Application::Pointer Create(const std::string& name)
   return application;
 }
 
-} // namespace
+}  // namespace
 
 void BindRegistry(py::module_& module)
 {
   using Registry = otb::Wrapper::ApplicationRegistry;
   py::class_<Registry, itk::Object, Registry::Pointer>(module, "Registry")
       .def_static("CreateApplicationWithoutLogger", &Create, py::arg("name"))
-      .def_static("GetAvailableApplications", [](bool useFactory) { return Registry::GetAvailableApplications(useFactory); }, py::arg("useFactory") = true)
+      .def_static(
+          "GetAvailableApplications", [](bool useFactory) { return Registry::GetAvailableApplications(useFactory); },
+          py::arg("useFactory") = true)
       .def_static("SetApplicationPath", &Registry::SetApplicationPath, py::arg("newpath"))
       .def_static("AddApplicationPath", &Registry::AddApplicationPath, py::arg("newpath"))
       .def_static("CleanRegistry", &Registry::CleanRegistry);
 }
 
-} // namespace otbpy
+}  // namespace otbpy
