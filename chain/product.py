@@ -233,10 +233,12 @@ def _assemble(files: Sequence[Path], folder: Path, path: Path, layout: Layout) -
         "NUM_THREADS=ALL_CPUS",
     ]
     with _reported_errors() as errors:
-        product = gdal.GetDriverByName("COG").CreateCopy(str(partial), mosaic, strict=False, options=options)
-        del product, mosaic
+        try:
+            gdal.GetDriverByName("COG").CreateCopy(str(partial), mosaic, strict=False, options=options)
+        except RuntimeError as error:
+            errors.append(str(error))
     if errors:
-        raise OSError(f"--output: {path} could not be written: {errors[0]}")
+        raise OSError(f"--output: a disk that takes {path} is wanted. Received: {errors[0]}")
     with open(partial, "rb+") as stream:
         os.fsync(stream.fileno())
     os.replace(partial, path)
