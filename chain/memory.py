@@ -42,12 +42,12 @@ def grow(mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def spread(size: tuple[int, int], side: int, count: int) -> list[Region]:
-    """Return at most about `count` square regions spread over an image of this size (columns, rows)."""
-    rows = columns = max(1, round(count**0.5))
+    """Return about `count` square regions, apart from each other, spread over an image of this size (columns, rows)."""
     width, height = (min(side, length) for length in size)
+    most = max(1, round(count**0.5))
     lefts, tops = (
-        sorted({int(at) for at in np.linspace(0, length - extent, number)})
-        for length, extent, number in ((size[0], width, columns), (size[1], height, rows))
+        np.linspace(0, length - extent, min(most, length // extent)).astype(int).tolist()
+        for length, extent in ((size[0], width), (size[1], height))
     )
     return [Region(left, top, width, height) for top in tops for left in lefts]
 

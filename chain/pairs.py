@@ -106,7 +106,7 @@ def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:
 
 
 def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray, title: str, columns: int = 4) -> None:
-    """Draw pairs side by side, in natural colours, each pair with the same stretch for its LR and its HR.
+    """Draw pairs side by side, in natural colours, each stretched by itself.
 
     Args:
         path: PNG to write.
