@@ -63,15 +63,17 @@ def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:
     Args:
         lr: LR patches (n, size, size, bands).
         hr: HR patches (n, scale * size, scale * size, bands).
-        reach: greatest shift tried, in HR pixels.
+        reach: greatest shift tried, in HR pixels; at most a quarter of a patch.
 
     Returns:
         `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content),
         `correlation` there, and `correlation_unshifted`.
     """
     scale = hr.shape[1] // lr.shape[1]
-    border = -(-reach // scale)
-    inner = lr[:, border:-border, border:-border].sum(axis=-1, dtype=np.float64)
+    border = min(-(-reach // scale), lr.shape[1] // 4)
+    reach = min(reach, border * scale)
+    kept = slice(border, lr.shape[1] - border)
+    inner = lr[:, kept, kept].sum(axis=-1, dtype=np.float64)
     fine = hr.sum(axis=-1, dtype=np.float64)[..., np.newaxis]
     size = inner.shape[1] * scale
     scores = {}
