@@ -60,6 +60,9 @@ class SuperResolutionModel(otbtf.ModelBase):
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         inference_cropping: crops, in output pixels; by default the one that leaves no seam between tiles.
+
+    Raises:
+        ValueError: a source has another number of bands in the dataset.
     """
 
     system: str
@@ -69,6 +72,13 @@ class SuperResolutionModel(otbtf.ModelBase):
     arguments: dict
 
     def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
+        for source in self.sources:
+            bands = dataset_element_spec[0][source.name].shape[-1]
+            if bands != len(source.bands):
+                raise ValueError(
+                    f"dataset_element_spec: {len(source.bands)} bands ({', '.join(source.bands)}) are wanted in "
+                    f"{source.name}. Received: {bands}"
+                )
         self.crops = inference_cropping or [self.seamless_crop()]
         super().__init__(
             dataset_element_spec=dataset_element_spec,

@@ -52,7 +52,7 @@ class Backup(keras.callbacks.Callback):
     @property
     def best_epoch(self) -> int:
         """Index of the epoch with the lowest validation loss."""
-        return int(np.nanargmin([epoch["val_loss"] for epoch in self.history]))
+        return int(np.argmin([epoch["val_loss"] for epoch in self.history]))
 
     @property
     def is_over(self) -> bool:
@@ -83,8 +83,9 @@ class Backup(keras.callbacks.Callback):
             FloatingPointError: the loss is not a number.
         """
         values = {name: float(value) for name, value in (logs or {}).items()}
-        if not np.isfinite(values["loss"]):
-            raise FloatingPointError(f"the loss of epoch {epoch + 1} is {values['loss']}: lower --learning-rate")
+        for name in ("loss", "val_loss"):
+            if not np.isfinite(values[name]):
+                raise FloatingPointError(f"{name} is {values[name]} after epoch {epoch + 1}: lower --learning-rate")
         self.history.append(values)
         if self.writes:
             if self.best_epoch == epoch:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LOSSES = {"l1": "mae", "l2": "mse"}
-NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init")
+NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init", "streaming")
 """Arguments that may change between the beginning of a training and its resumption."""
 
 
@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         help="replace --model-dir, and begin again a training that was begun otherwise",
     )
     add("--size", choices=sizes, default=size, help="size of the network (default: %(default)s)")
+    add(
+        "--streaming",
+        action="store_true",
+        help="read patches images again in each epoch, rather than hold them in memory",
+    )
     add(
         "--loss",
         choices=list(LOSSES),
@@ -140,7 +145,8 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         if arguments.debug:
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        print(f"{parser.prog}: error: {lines[0]}", file=sys.stderr)
+        message = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
+        print(f"{parser.prog}: error: {message}", file=sys.stderr)
         return 1
     return 0
 
@@ -169,7 +175,7 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
     start = time.perf_counter()
     model_dir = Path(arguments.model_dir)
     checkpoint_dir = Path(arguments.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
-    patches = find_patches(arguments.patches, keys)
+    patches = find_patches(arguments.patches, keys, arguments.streaming)
     identity = {
         "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
         "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
@@ -181,7 +187,7 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
     if not is_chief(strategy):
         return {}
     keras.backend.clear_session()
-    model = build(patches["train"].dataset(arguments.batch_size).element_spec)
+    model = build(patches["test"].dataset(arguments.batch_size).element_spec)
     load_weights(model.model, checkpoint_dir / "best.h5")
     exported = checkpoint_dir / "model"
     description = export(model, exported, overwrite=True)
@@ -216,6 +222,7 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
     content = {
         "arguments": vars(arguments),
         "patches": identity["patches"],
+        "dataset": _dataset_record(arguments.patches),
         "versions": versions,
         "commit": _commit(),
         "seconds": round(seconds, 1),
@@ -223,6 +230,14 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
         "history": history,
     }
     (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _dataset_record(folder: str) -> dict | None:
+    """Return what the program that made the patches left beside them, where it did."""
+    import json
+
+    path = Path(folder) / "dataset.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _commit() -> str | None:

@@ -31,6 +31,8 @@ class Patches:
     """Names of the sources; the last one is the target."""
     size: int
     """Number of samples."""
+    streaming: bool = False
+    """Whether patches images are read when they are asked for, rather than held in memory."""
 
     @property
     def are_records(self) -> bool:
@@ -76,7 +78,9 @@ class Patches:
             )
         else:
             source = {key: [str(path)] for key, path in zip(self.keys, self.files)}
-            dataset = otbtf.DatasetFromPatchesImages(source, buffer_length=max(128, 2 * batch_size + 1))
+            dataset = otbtf.DatasetFromPatchesImages(
+                source, use_streaming=self.streaming, buffer_length=max(128, 2 * batch_size + 1)
+            )
             dataset = dataset.get_tf_dataset(
                 batch_size, drop_remainder=False, preprocessing_fn=prepare, targets_keys=[output_key]
             )
@@ -105,13 +109,14 @@ def flip_and_rotate(images: list[tf.Tensor]) -> list[tf.Tensor]:
     return results
 
 
-def find_patches(folder: str | Path, keys: tuple[str, ...]) -> dict[str, Patches]:
+def find_patches(folder: str | Path, keys: tuple[str, ...], streaming: bool = False) -> dict[str, Patches]:
     """Find the three sets in a folder.
 
     Args:
         folder: holds `{train,valid,test}_{key}.tif`, or `{train,valid,test}/*.records` (there, or in
             `tfrecords/`).
         keys: names of the sources; the last one is the target.
+        streaming: read patches images when they are asked for, rather than hold them in memory.
 
     Returns:
         Set -> patches.
@@ -119,17 +124,17 @@ def find_patches(folder: str | Path, keys: tuple[str, ...]) -> dict[str, Patches
     Raises:
         ValueError: a set is not there, or is empty, or its sources do not match.
     """
-    return {name: _find_set(Path(folder), name, keys) for name in SETS}
+    return {name: _find_set(Path(folder), name, keys, streaming) for name in SETS}
 
 
-def _find_set(folder: Path, name: str, keys: tuple[str, ...]) -> Patches:
+def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -> Patches:
     images = tuple(folder / f"{name}_{key}.tif" for key in keys)
     if all(path.exists() for path in images):
         rasters = [otbtf.gdal_open(str(path)) for path in images]
         counts = {key: raster.RasterYSize // raster.RasterXSize for key, raster in zip(keys, rasters)}
         if len(set(counts.values())) != 1 or 0 in counts.values():
             raise ValueError(f"patches: as many square patches are wanted in all sources. Received: {counts} in {name}")
-        return Patches(name, images, keys, counts[keys[0]])
+        return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))
         if files:

@@ -84,6 +84,20 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
     (folder / STATE_NAME).unlink()
 
 
+def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:
+    """Refuse targets of another size or number of bands than the model's output.
+
+    Raises:
+        ValueError: they are.
+    """
+    inputs, targets = element_spec
+    height, width = inputs[model.sources[0].name].shape[1:3]
+    wanted = (height * model.scale, width * model.scale, len(model.bands))
+    received = tuple(targets["sr"].shape[1:])
+    if received != wanted:
+        raise ValueError(f"patches: targets of shape {wanted} are wanted. Received: {received}")
+
+
 def fit(
     arguments: argparse.Namespace,
     build: Callable[[tuple], SuperResolutionModel],
@@ -115,12 +129,14 @@ def fit(
     try:
         with strategy.scope():
             model = build(training.element_spec)
+            check_targets(training.element_spec, model)
             if arguments.init:
                 load_weights(model.model, arguments.init)
             trained = model.training_model()
             trained.compile(
                 optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
                 loss=LOSSES[arguments.loss],
+                jit_compile=False,  # XLA has no bicubic interpolation
                 metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
             )
             backup = Backup(checkpoint_dir, identity, arguments.patience, is_chief(strategy))

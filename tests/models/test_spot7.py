@@ -139,6 +139,12 @@ def test_arguments_out_of_range(arguments):
         SRModel.from_bands(**arguments)
 
 
+def test_bands_of_the_dataset():
+    spec = ({"lr": tf.TensorSpec((None, 8, 8, 3))}, {})
+    with pytest.raises(ValueError, match=r"4 bands \(B04, B03, B02, B08\) are wanted in lr. Received: 3"):
+        SRModel(spec, **TINY)
+
+
 def test_sizes():
     small, large = (SRModel.from_bands(**SIZES[size]) for size in ("small", "base"))
     assert small.model.count_params() < large.model.count_params() / 5

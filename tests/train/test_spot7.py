@@ -106,12 +106,13 @@ def test_init_starts_from_the_weights(trained, patches, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--mixed-precision", "--loss", "l2", "--no-augmentation"],
+        ["--mixed-precision", "--loss", "l2", "--no-augmentation", "--streaming"],
         ["--strategy", "mirrored", "--steps-per-epoch", "2", "--no-global-skip", "--final-activation", "linear"],
     ],
 )
-def test_options(records, tmp_path, options):
-    assert spot7.main(command(records, tmp_path / "model", "--epochs", "2", "--debug", *options)) == 0
+def test_options(patches, records, tmp_path, options):
+    folder = patches if "--streaming" in options else records
+    assert spot7.main(command(folder, tmp_path / "model", "--epochs", "2", "--debug", *options)) == 0
     assert np.isfinite(json.loads((tmp_path / "model" / "scores.json").read_text())["sr"]["l1"])
 
 
@@ -239,7 +240,7 @@ def test_a_loss_that_is_not_a_number(patches, tmp_path, capsys):
     options = ["--epochs", "3", "--learning-rate", "1e30", "--loss", "l2", "--final-activation", "linear"]
     assert spot7.main(command(patches, tmp_path / "model", *options)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("python -m train.spot7: error: the loss of epoch") and "--learning-rate" in error
+    assert error.startswith("python -m train.spot7: error: ") and error.endswith(": lower --learning-rate")
     assert not (tmp_path / "model").exists()
 
 
@@ -268,6 +269,15 @@ def test_failures_are_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "error: patches: a folder with train_lr.tif and train_hr.tif" in error
     assert [path.name for path in tmp_path.iterdir()] == ["patches"]
+
+
+def test_targets_of_another_size(patches, tmp_path, capsys):
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}_lr.tif").symlink_to(patches / f"{name}_lr.tif")
+        (tmp_path / f"{name}_hr.tif").symlink_to(patches / f"{name}_lr.tif")
+    assert spot7.main(command(tmp_path, tmp_path / "model")) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith("patches: targets of shape (32, 32, 4) are wanted. Received: (8, 8, 4)")
 
 
 def test_help_imports_nothing_heavy():
