@@ -23,15 +23,15 @@ METRICS = ("l1", "psnr", "ssim", "sam", "ergas")
 SCALE = 4
 
 
-def run(step: str, command: list[str], seconds: dict[str, float], environment: dict[str, str] | None = None) -> None:
-    """Print and run one command; record its wall time under the step's name.
+def run(step: str, command: str, seconds: dict[str, float], environment: dict[str, str] | None = None) -> None:
+    """Print and run one command of this project; record its wall time under the step's name.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
     """
-    print(f"\n[{step}] {shlex.join(['python', *command])}", flush=True)
+    print(f"\n[{step}] python {command}", flush=True)
     start = time.monotonic()
-    subprocess.run([sys.executable, *command], check=True, env={**os.environ, **(environment or {})})
+    subprocess.run([sys.executable, *shlex.split(command)], check=True, env={**os.environ, **(environment or {})})
     seconds[step] = round(time.monotonic() - start, 1)
 
 
@@ -146,70 +146,35 @@ def main(argv=None) -> int:
 
     from simulate.planetary_computer import LocalPlanetaryComputer
 
-    output, seconds = arguments.output, {}
-    scenes, patches, model = output / "scenes", output / "patches", output / "model"
-    seed = ["--seed", str(arguments.seed)]
-    run("simulate", ["-m", "simulate.scenes", "--output", str(scenes), "--overwrite", *seed], seconds)
+    output, seed, seconds = arguments.output, arguments.seed, {}
+    scenes, patches, model, product = (output / name for name in ("scenes", "patches", "model", "sr.tif"))
+    run("simulate", f"-m simulate.scenes --output '{scenes}' --overwrite --seed {seed}", seconds)
     with LocalPlanetaryComputer.of_scenes(scenes) as server:
         run(
             "dataset",
-            [
-                "sr_dataset.py",
-                "--xs",
-                str(scenes / "spot7/xs.tif"),
-                "--pan",
-                str(scenes / "spot7/pan.tif"),
-                "--stac-url",
-                server.stac_url,
-                "--output",
-                str(patches),
-                "--overwrite",
-                *seed,
-            ],
+            f"sr_dataset.py --xs '{scenes}/spot7/xs.tif' --pan '{scenes}/spot7/pan.tif' "
+            f"--stac-url {server.stac_url} --output '{patches}' --overwrite --seed {seed}",
             seconds,
             server.environment(),
         )
     run(
         "training",
-        [
-            "-m",
-            "train.spot7",
-            "--patches",
-            str(patches),
-            "--model-dir",
-            str(model),
-            "--size",
-            "small",
-            "--epochs",
-            str(arguments.epochs),
-            "--overwrite",
-            *seed,
-        ],
+        f"-m train.spot7 --patches '{patches}' --model-dir '{model}' --size small "
+        f"--epochs {arguments.epochs} --overwrite --seed {seed}",
         seconds,
     )
     run(
         "inference",
-        [
-            "-m",
-            "inference.spot7",
-            "--input",
-            str(scenes / "held_out/sentinel2.tif"),
-            "--output",
-            str(output / "sr.tif"),
-            "--model-dir",
-            str(model),
-            "--offset",
-            "-1000",
-            "--overwrite",
-        ],
+        f"-m inference.spot7 --input '{scenes}/held_out/sentinel2.tif' --model-dir '{model}' "
+        f"--output '{product}' --overwrite",
         seconds,
     )
-    result = report(output, output / "sr.tif", scenes / "held_out", seconds)
+    result = report(output, product, scenes / "held_out", seconds)
     print(f"\n{'':10}" + "".join(f"{name:>12}" for name in result["sr"]))
     for name in ("bicubic", "sr"):
         print(f"{name:10}" + "".join(f"{value:12.5g}" for value in result[name].values()))
     print(
-        f"\nproduct {output / 'sr.tif'}, report {output / 'report.json'} and {output / 'report.png'}, "
+        f"\nproduct {product}, report {output / 'report.json'} and {output / 'report.png'}, "
         f"{result['seconds']['total']:.0f} s"
     )
     return 0
