@@ -50,9 +50,27 @@ _engine = _load_engine()
 globals().update({name: value for name, value in vars(_engine).items() if not name.startswith("_")})
 
 from otbApplication import arrays, logs, parameters  # noqa: E402
+from otbApplication._engine import (  # noqa: E402
+    Logger,
+    ProgressReporterManager,
+    PythonLogOutput,
+    Registry,
+    itkPyCommand,
+)
 from otbApplication.parameters import ApplicationProxy  # noqa: E402,F401
 
 parameters.extend(_engine.Application)
 arrays.extend(_engine.Application)
 logs.extend(_engine.Application, _engine.Registry)
 _extend_application_path()
+
+# The official wrapper's other names of static functions.
+itkPyCommand_New = itkPyCommand.New
+Logger_Instance = Logger.Instance
+ProgressReporterManager_New = ProgressReporterManager.New
+PythonLogOutput_New = PythonLogOutput.New
+Registry_AddApplicationPath = Registry.AddApplicationPath
+Registry_CleanRegistry = Registry.CleanRegistry
+Registry_CreateApplicationWithoutLogger = Registry.CreateApplicationWithoutLogger
+Registry_GetAvailableApplications = Registry.GetAvailableApplications
+Registry_SetApplicationPath = Registry.SetApplicationPath

@@ -14,6 +14,15 @@ namespace
 using Key = const std::string&;
 using otb::Wrapper::ImageBaseType;
 
+// Makes each computation go into new memory, so that an array exported before does not change. Changing the flag
+// makes the source compute again: not done where it already has.
+void ProtectExports(ImageBaseType& image)
+{
+  auto* const source = image.GetSource().GetPointer();
+  if (source != nullptr && image.GetBufferedRegion().GetNumberOfPixels() == 0)
+    source->ReleaseDataBeforeUpdateFlagOn();
+}
+
 template <typename Pixel>
 py::array Export(Application& application, Key key)
 {
@@ -22,7 +31,10 @@ py::array Export(Application& application, Key key)
     py::gil_scoped_release release;
     image = application.GetParameterOutputImage(key);
     if (image.IsNotNull())
+    {
+      ProtectExports(*image);
       image->Update();
+    }
   }
   if (image.IsNull())
     throw std::runtime_error("Parameter " + key + ": no image yet. Execute the application first.");

@@ -11,6 +11,9 @@
 
 #include <itkImageToImageFilter.h>
 #include <otbWrapperTypes.h>
+#include <pybind11/numpy.h>
+
+#include <vector>
 
 namespace otbpy
 {
@@ -37,7 +40,11 @@ protected:
   void VerifyInputInformation() override {}  // the inputs may lie on different grids
 
 private:
+  std::vector<itk::ImageRegion<2>> CallInputRegions();
+  py::array RequestedPixels(unsigned int input);
+
   PythonRef m_Body;
+  std::vector<itk::ImageRegion<2>> m_InputRegions;  // those of the last request, one per input
 };
 
 }  // namespace otbpy

@@ -148,6 +148,30 @@ def test_list_of_images(toys, image, write_raster):
     np.testing.assert_allclose(app.GetVectorImageAsNumpyArray("out"), image + 1.0)
 
 
+def test_one_image_twice_with_different_regions(toys, image, path, tmp_path):
+    source = zoom(toys, path, 1)
+    app = toys("ToyMean")
+    for _ in range(3):
+        app.ConnectImage("il", source, "out")
+    app.SetParameterInt("shift", 4)
+    app.SetParameterString("out", f"{tmp_path / 'out.tif'}?&{TILES}=16")
+    app.ExecuteAndWriteOutput()
+    written = gdal.Open(str(tmp_path / "out.tif")).ReadAsArray().transpose(1, 2, 0)
+    expected = (image[:, :-8].astype(float) + image[:, 4:-4] + image[:, 8:]) / 3
+    np.testing.assert_allclose(written, expected, rtol=1e-6)
+
+
+def test_exported_arrays_do_not_change(toys, image, path):
+    app = zoom(toys, path)
+    app.Execute()
+    arrays = []
+    for x in (0, 20, 40):
+        app.PropagateRequestedRegion("out", otb.itkRegion((x, 0), (20, 30)))
+        arrays.append(app.GetVectorImageAsNumpyArray("out"))
+    for x, array in zip((0, 20, 40), arrays, strict=True):
+        np.testing.assert_array_equal(array, enlarged(image, 2)[:30, x : x + 20])
+
+
 @pytest.mark.parametrize("name", ["float32", "float64", "uint8", "uint16", "int16", "int32"])
 def test_output_from_array(toys, image, path, tmp_path, name):
     app = toys("ToyMean")
@@ -172,10 +196,14 @@ def test_output_from_array(toys, image, path, tmp_path, name):
     [
         ("execute", "^no execution, as asked$"),
         ("information", "^no information, as asked$"),
+        ("missing", "^output_information: 'origin' is missing$"),
+        ("nothing", "^output_information: a dict expected. Received: None$"),
         ("regions", "^no regions, as asked$"),
+        ("number", "^input_regions: 1 regions expected, one per input. Received: 0$"),
         ("outside", r"^input_regions: a region inside \(0, 0, 53, 41\) expected for input 0. Received: \(-1, "),
         ("compute", "^no pixels, as asked$"),
         ("shape", r"^compute: an array of shape \(41, 53, 3\) expected .* Received: \(40, 53, 3\)$"),
+        ("type", "^compute: an array of numbers expected. Received: 'pixels'$"),
         ("class", "^KeyError: 'place'$"),
     ],
 )

@@ -4,7 +4,10 @@
 import numpy as np
 import otbApplication as otb
 
-PLACES = ("none", "execute", "information", "regions", "outside", "compute", "shape", "class", "interrupt")
+PLACES = (
+    ["none", "execute", "information", "missing", "nothing", "regions", "number", "outside", "compute", "shape"]
+    + ["type", "class", "interrupt"]
+)
 
 
 class Faulty:
@@ -15,7 +18,11 @@ class Faulty:
     def output_information(self):
         if self.place == "information":
             raise ValueError("no information, as asked")
+        if self.place == "nothing":
+            return None
         image = self.image
+        if self.place == "missing":
+            return {"size": image.size}
         return {
             "size": image.size,
             "bands": image.bands,
@@ -27,6 +34,8 @@ class Faulty:
     def input_regions(self, region):
         if self.place == "regions":
             raise RuntimeError("no regions, as asked")
+        if self.place == "number":
+            return []
         if self.place == "outside":
             return [(-1, *region[1:])]
         return [region]
@@ -34,6 +43,8 @@ class Faulty:
     def compute(self, region, arrays, regions):
         if self.place == "compute":
             raise OSError("no pixels, as asked")
+        if self.place == "type":
+            return "pixels"
         if self.place == "class":
             raise KeyError("place")
         if self.place == "interrupt":
