@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,10 +47,11 @@ def load(model_dir: str, tags: Sequence[str]) -> SavedModelSession:
 
 @functools.lru_cache(maxsize=2)
 def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSession:
-    import tensorflow as tf
-
     if not stamps:
         raise RuntimeError(f"model.dir: a folder with a SavedModel is wanted. Received: {folder}")
+    _import_h5py()
+    import tensorflow as tf
+
     try:
         model = tf.saved_model.load(folder, tags=list(tags))
     except Exception as error:
@@ -57,6 +60,20 @@ def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSessio
     if not signatures:
         raise RuntimeError(f"model.dir: a SavedModel with a signature is wanted. Received: none in {folder}")
     return SavedModelSession(model, signatures.get("serving_default", next(iter(signatures.values()))))
+
+
+def _import_h5py() -> None:
+    """Keep Keras, which TensorFlow imports, from h5py where h5py cannot be imported.
+
+    In OTB's launcher, h5py meets the HDF5 of OTB in place of its own and may fail with another error than ImportError.
+    Keras does without h5py, and serving needs none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import h5py  # noqa: F401
+    except Exception:
+        sys.modules["h5py"] = None
 
 
 class SavedModelSession:

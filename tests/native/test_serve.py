@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorflowModelServe through pyotb: pixels against TensorFlow called directly, places and messages against OTBTF."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import otbApplication
 import pyotb
@@ -8,6 +12,7 @@ import pytest
 import tensorflow as tf
 from osgeo import gdal
 
+NATIVE = Path(__file__).resolve().parents[2] / "native"
 GSD, X, Y = 10.0, 300000.0, 5000040.0
 
 
@@ -18,7 +23,9 @@ class Network(tf.Module):
         super().__init__()
         specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
         names = list(inputs)
-        self.serve = tf.function(lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs, autograph=False)
+        self.serve = tf.function(
+            lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs, autograph=False
+        )
 
     def save(self, folder, signature="serving_default"):
         tf.saved_model.save(self, str(folder), signatures={signature: self.serve})
@@ -357,7 +364,7 @@ def test_number_of_sources_comes_from_the_environment(monkeypatch):
 def test_model_is_loaded_again_when_its_folder_changes(tmp_path, image):
     path, pixels = image
     for factor in (2.0, 5.0):
-        folder = Network(lambda lr: {"out": lr * factor}, lr=IMAGE).save(tmp_path / "model")
+        folder = Network(lambda lr, factor=factor: {"out": lr * factor}, lr=IMAGE).save(tmp_path / "model")
         np.testing.assert_array_equal(serve(path, folder).to_numpy(), pixels * factor)
 
 
@@ -375,3 +382,43 @@ def test_keras_model_exported_as_in_its_generation_equals_a_direct_call(tmp_path
     tiles = pixels[:96, :112].reshape(6, 16, 7, 16, 2).swapaxes(1, 2).reshape(42, 16, 16, 2)
     expected = np.asarray(model(tiles)["out"]).reshape(6, 7, 16, 16, 3).swapaxes(1, 2).reshape(96, 112, 3)
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-2)
+
+
+def test_model_of_tensorflow_1(tmp_path, image):
+    path, pixels = image
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, None, None, 2], name="x")
+        gain = v1.get_variable("gain", initializer=3.0)
+        rate = v1.placeholder_with_default(1.0, [], name="rate")
+        y = tf.identity(x * gain * rate, name="y")
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x, "rate": rate}, {"y": y})
+    app = serve(path, str(tmp_path / "model"), 8, 8, source1__placeholder="x", model__userplaceholders=["rate=2.0"])
+    np.testing.assert_array_equal(app.to_numpy(), pixels[:96] * 6)
+
+
+def test_warnings(image, models, capfd):
+    serve(image[0], models["same"], 16, 16, tile=20)
+    output = capfd.readouterr()
+    text = output.out + output.err
+    assert "optim.tilesizex: 20 is not a multiple of the expression field 16. It becomes 32" in text
+    assert "No output name was given, among ['a', 'b']: it is a" in text
+
+
+@pytest.mark.skipif(shutil.which("otbApplicationLauncherCommandLine") is None, reason="OTB's launcher is not installed")
+def test_from_the_command_line(tmp_path, image):
+    path, pixels = image
+    command = [
+        *(NATIVE / "bin" / "otbcli", "TensorflowModelServe", "-source1.il", path, "-source1.rfieldx", 6),
+        *("-source1.rfieldy", 6, "-model.dir", nearest(4, 8).save(tmp_path / "model"), "-model.fullyconv", "on"),
+        *("-output.spcscale", 0.25, "-output.efieldx", 8, "-output.efieldy", 8, "-out", tmp_path / "sr.tif", "uint16"),
+    ]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    product = gdal.Open(str(tmp_path / "sr.tif"))
+    expected = np.repeat(np.repeat(pixels, 4, 0), 4, 1)[8:-8, 8:-8]
+    np.testing.assert_array_equal(np.moveaxis(product.ReadAsArray(), 0, -1), expected)
+    command[command.index("-output.spcscale") : command.index("-out")] = ["-output.names", "nope"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and 'Tensor name "nope" not found' in done.stdout + done.stderr
