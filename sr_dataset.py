@@ -15,11 +15,13 @@ dataset.json, which records everything and appears when all is whole.
 """
 
 import argparse
+import itertools
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -173,31 +175,57 @@ def acquisition_date(path: str) -> datetime | None:
 class Chain:
     """The chain of OTB applications which gives both images; built anew when signatures expire."""
 
-    def __init__(self, product, spot, lines=None):
-        """Chain a Sentinel-2 product and a Spot bundle, with lines of radiometry for the bands of the latter."""
-        self.product, self.spot, self.lines = product, spot, lines
+    def __init__(self, product, spot):
+        """Chain a Sentinel-2 product and a Spot bundle."""
+        self.product, self.spot, self.lines = product, spot, None
         self._images = None
 
     def __call__(self, renew: bool = False) -> tuple:
-        """Return the images LR (Sentinel-2 on the grid of XS) and HR (pansharpened Spot)."""
-        if self.product.refresh(force=renew) or renew or self._images is None:
-            self._images = self.sentinel2(), self.spot.pansharpened(self.lines)
-        return self._images
+        """Return the images LR (Sentinel-2 on the grid of XS) and HR (pansharpened Spot).
 
-    def sentinel2(self):
-        """Return Sentinel-2's bands on the grid of XS."""
+        Args:
+            renew: after a failure: sign anew, and forget what GDAL remembers.
+        """
         import pyotb
 
-        return pyotb.Superimpose(inr=self.spot.xs, inm=self.product.image(BANDS))
+        if self.product.refresh(force=renew) or renew or self._images is None:
+            sentinel2 = self.product.image(BANDS)
+            lr = pyotb.Superimpose(inr=self.spot.xs, inm=sentinel2)
+            self._images = lr, self.spot.pansharpened(self.lines)
+        return self._images
+
+    def match(self, lines: list) -> None:
+        """Bring Spot's bands to another radiometry from now on."""
+        self.lines, self._images = lines, None
+
+    def pull(self, read: Callable):
+        """Return what `read` makes of both images; tried again, with a renewed chain, while a server fails."""
+        from chain.network import retry
+
+        pulls = itertools.count()
+        return retry(lambda: read(*self(next(pulls) > 0)), (RuntimeError,), self.attempts, on_failure=self.tell)
+
+    @property
+    def attempts(self) -> int:
+        """How often a failure is worth an attempt: local files do not mend."""
+        from chain.patches import ATTEMPTS
+
+        return ATTEMPTS if self.product.hrefs else 1
+
+    def tell(self, error: Exception, attempt: int, pause: float) -> None:
+        """Log a failure which is not the last one."""
+        log.warning("%s; attempt %d of %d in %g s", one_line(error), attempt + 1, self.attempts, pause)
 
 
 def match_radiometry(chain: Chain, footprint) -> list:
     """Return the line, for each band, which brings Spot to Sentinel-2's radiometry."""
     from chain import memory, radiometry
 
-    lr, xs = chain.sentinel2(), chain.spot.multispectral()
+    xs = chain.spot.multispectral()
     places = memory.spread(footprint.size, side=160, count=25)
-    lines = radiometry.fit((memory.read(xs, place), memory.read(lr, place)) for place in places)
+    lines = radiometry.fit(
+        (memory.read(xs, place), chain.pull(lambda lr, _, place=place: memory.read(lr, place))) for place in places
+    )
     for band, line in zip(BANDS, lines):
         log.info(
             "%s: Sentinel-2 = %.4f x Spot %+.1f (correlation %.3f over %d cells)",
@@ -231,7 +259,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
     log.info("Sentinel-2: level %s, offset of digital numbers %d", product.level, product.offset)
     chain = Chain(product, bundle)
     if arguments.match_radiometry:
-        chain.lines = match_radiometry(chain, bundle.footprint)
+        chain.match(match_radiometry(chain, bundle.footprint))
 
     starts = patches.select(bundle.xs, bundle.footprint, arguments.lr_patch_size, arguments.step, arguments.nodata)
     starts = starts[grid.inside(starts)]
@@ -285,17 +313,8 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
         for side, size, pixel in (("lr", grid.lr_size, gsd), ("hr", grid.hr_size, gsd / grid.scale))
     }
 
-    def tell(error: Exception, attempt: int, pause: float) -> None:
-        log.warning("strip: %s; attempt %d of %d in %g s", one_line(error), attempt + 1, patches.ATTEMPTS, pause)
-
     strips = patches.extract(
-        chain,
-        starts,
-        deal.groups,
-        grid,
-        bundle.conditioning(chain.product),
-        on_failure=tell,
-        attempts=patches.ATTEMPTS if chain.product.hrefs else 1,
+        chain, starts, deal.groups, grid, bundle.conditioning(chain.product), chain.attempts, chain.tell
     )
     fetched = network.traffic()
     with logging_redirect_tqdm(), tqdm(total=sum(deal.counts), unit="patch", disable=not sys.stderr.isatty()) as bar:

@@ -20,13 +20,16 @@ class Statistics:
         """Count in LR (n, size, size, bands) and HR (n, scale * size, scale * size, bands) patches."""
         scale = hr.shape[1] // lr.shape[1]
         for side, patches in (("lr", lr), ("hr", hr)):
-            values = patches.reshape(-1, patches.shape[-1]).astype(np.float64)
-            self.pixels[side] += len(values)
-            self._sums[side] += values.sum(axis=0), (values**2).sum(axis=0)
+            self.pixels[side] += patches[..., 0].size
             low, high = self._extremes[side]
-            self._extremes[side] = np.stack([np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))])
-        x, y = (array.reshape(-1, lr.shape[-1]).astype(np.float64) for array in (lr, averaged(hr, scale)))
-        self._cross += x.sum(0), y.sum(0), (x * x).sum(0), (y * y).sum(0), (x * y).sum(0)
+            for band in range(patches.shape[-1]):
+                values = patches[..., band].ravel()
+                low[band], high[band] = min(low[band], values.min()), max(high[band], values.max())
+                values = values.astype(np.float64)
+                self._sums[side][:, band] += values.sum(), values @ values
+        for band in range(lr.shape[-1]):
+            x, y = lr[..., band].ravel().astype(np.float64), averaged(hr[..., band : band + 1], scale).ravel()
+            self._cross[:, band] += x.sum(), y.sum(), x @ x, y @ y, x @ y
 
     def report(self, names: list[str]) -> dict:
         """Return mean, standard deviation, least and greatest of each band, and the correlation of LR and HR."""
@@ -50,8 +53,8 @@ class Statistics:
 
 def averaged(hr: np.ndarray, scale: int) -> np.ndarray:
     """Average HR patches (n, height, width, bands) over the LR pixels."""
-    count, height, width, bands = hr.shape
-    return hr.reshape(count, height // scale, scale, width // scale, scale, bands).mean(axis=(2, 4))
+    total = sum(hr[:, row::scale, column::scale].astype(np.float64) for row in range(scale) for column in range(scale))
+    return total / scale**2
 
 
 def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:

@@ -24,8 +24,8 @@ from chain.memory import Region
 from chain.network import retry
 from chain.split import DROPPED
 
-STRIP_PIXELS = 6_000_000
-"""Most HR pixels in memory at once (an array of 4 float32 bands of 96 MB, and a few copies in OTB)."""
+STRIP_PIXELS = 4_000_000
+"""Most HR pixels in memory at once (an array of 4 float32 bands of 64 MB, and a few copies in OTB)."""
 ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def _points(layer: str) -> Iterator[tuple[float, float]]:
         yield geometry.GetX(), geometry.GetY()
 
 
-def plan_strips(starts: np.ndarray, grid: Grid, margin: int, max_pixels: int = STRIP_PIXELS) -> list[Strip]:
+def plan_strips(starts: np.ndarray, grid: Grid, margin: int, max_pixels: int) -> list[Strip]:
     """Group patches into regions which fit in memory, from top to bottom.
 
     Args:
@@ -165,7 +165,7 @@ def extract(
     conditioning: Conditioning,
     attempts: int = ATTEMPTS,
     on_failure: Callable[[Exception, int, float], None] | None = None,
-    max_pixels: int = STRIP_PIXELS,
+    max_pixels: int | None = None,
 ) -> Iterator[dict[int, tuple[np.ndarray, np.ndarray]]]:
     """Cut patches out of LR and HR, strip by strip.
 
@@ -178,7 +178,7 @@ def extract(
         conditioning: nodata rules.
         attempts: how often a strip is tried in all.
         on_failure: told of each failure: exception, attempt, pause in seconds.
-        max_pixels: most HR pixels in memory at once.
+        max_pixels: most HR pixels in memory at once (`STRIP_PIXELS` by default).
 
     Yields:
         For each strip, set -> (LR patches, HR patches), (patches, height, width, bands) uint16.
@@ -188,7 +188,7 @@ def extract(
     """
     dealt = np.flatnonzero(groups != DROPPED)
     margin = max(conditioning.lr_margin, -(-conditioning.hr_margin // grid.scale)) if conditioning.nodata else 0
-    for strip in plan_strips(starts[dealt], grid, margin, max_pixels):
+    for strip in plan_strips(starts[dealt], grid, margin, max_pixels or STRIP_PIXELS):
         region = strip.region.grown(margin, grid.lr_shape)
         pulls = itertools.count()
 

@@ -168,7 +168,8 @@ def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Produ
     offset = items.offset(item, list(names)) if offset is None else offset
     remote = {band: href for band, href in names.items() if "://" in href}
     product = Product(names, offset, items.level(item), items.identity(item), hrefs=remote)
-    product.refresh()
+    attempts = itertools.count()
+    network.retry(lambda: product.refresh(force=next(attempts) > 0), (stac.StacError,), stac.TRIES)
     return product
 
 
