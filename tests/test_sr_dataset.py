@@ -156,22 +156,37 @@ def test_matching_brings_the_means_together(spot, local, scene, tmp_path):
 
 
 FAULTS = {
-    "busy": {"kind": "status", "count": 25, "status": 503, "retry_after": 0},
-    "throttled": {"kind": "status", "count": 25, "status": 429, "retry_after": 0},
-    "dropped": {"kind": "drop", "count": 12},
-    "truncated": {"kind": "truncate", "count": 6},
+    "busy": {"kind": "status", "count": 10, "status": 503, "retry_after": 0},
+    "throttled": {"kind": "status", "count": 10, "status": 429, "retry_after": 0},
+    "dropped": {"kind": "drop", "count": 4},
+    "truncated": {"kind": "truncate", "count": 4},
+    "refused": {"kind": "status", "count": 2, "status": 403},
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_survived(server, spot, local, tmp_path, fault):
-    reference, output = tmp_path / "reference", tmp_path / "patches"
-    assert _run(*spot, *local, "--output", reference, *SMALL) == 0
-    server.inject(Fault(r"B0\d\.tif", **FAULTS[fault]))
+@pytest.mark.parametrize("when", ["opening", "reading"])
+def test_faults_are_survived(server, spot, local, tmp_path, monkeypatch, fault, when):
+    from chain import network, patches
+
+    select, output = patches.select, tmp_path / "patches"
+
+    def inject(*arguments):
+        network.forget_failures()
+        server.inject(Fault(r"B0\d\.tif", **FAULTS[fault]))
+        return select(*arguments) if arguments else None
+
+    if when == "opening":
+        inject()
+    else:
+        monkeypatch.setattr(patches, "select", inject)
     assert _run(*spot, "--stac-url", server.stac_url, "--output", output, *SMALL) == 0
     assert server.counters()["requests"]["fault"] == FAULTS[fault]["count"]
+    server.clear_faults()
+    monkeypatch.setattr(patches, "select", select)
+    assert _run(*spot, *local, "--output", tmp_path / "reference", *SMALL) == 0
     for name in SETS:
-        assert np.array_equal(_patches(output, f"{name}_lr"), _patches(reference, f"{name}_lr"))
+        assert np.array_equal(_patches(output, f"{name}_lr"), _patches(tmp_path / "reference", f"{name}_lr"))
 
 
 def test_tokens_which_expire_or_are_revoked_mid_run(server, spot, local, tmp_path, monkeypatch):
