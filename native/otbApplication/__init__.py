@@ -57,6 +57,7 @@ from otbApplication._engine import (  # noqa: E402
     Registry,
     itkPyCommand,
 )
+from otbApplication.logs import PythonPrintCallback  # noqa: E402
 from otbApplication.parameters import ApplicationProxy  # noqa: E402,F401
 
 parameters.extend(_engine.Application)
@@ -64,7 +65,8 @@ arrays.extend(_engine.Application)
 logs.extend(_engine.Application, _engine.Registry)
 _extend_application_path()
 
-# The official wrapper's other names of static functions.
+# The official wrapper's other names.
+SwigPrintCallback = PythonPrintCallback
 itkPyCommand_New = itkPyCommand.New
 Logger_Instance = Logger.Instance
 ProgressReporterManager_New = ProgressReporterManager.New

@@ -6,7 +6,7 @@ import sys
 from otbApplication import _engine
 
 
-class PythonLogOutputCallback:
+class PythonPrintCallback:
     """Where log lines go: subclass it, and hand an instance to PythonLogOutput.SetCallback."""
 
     def Call(self, content: str) -> None:
@@ -44,7 +44,7 @@ def extend(application, registry) -> None:
     """Give the classes their logging methods; redirect OTB's own logger unless OTB's program runs Python."""
     application.SetupLogger = setup_logger
     registry.CreateApplication = staticmethod(create_application)
-    callback = PythonLogOutputCallback()
+    callback = PythonPrintCallback()
     LIBRARY_LOG_OUTPUT.SetCallback(callback)
     LIBRARY_PROGRESS.SetLogOutputCallback(callback)
     if not getattr(sys, "otb_embedded", False):

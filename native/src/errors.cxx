@@ -12,7 +12,7 @@ namespace otbpy
 
 void RegisterErrors()
 {
-  py::register_exception_translator(
+  py::register_local_exception_translator(
       [](std::exception_ptr pointer)
       {
         try

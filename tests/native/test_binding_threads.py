@@ -104,7 +104,7 @@ def test_log_and_progress_go_to_stdout(write_raster, tmp_path, capsys):
 
 
 def test_log_to_a_callback():
-    class Callback:
+    class Callback(otb.PythonPrintCallback):
         def __init__(self):
             self.text = ""
 
