@@ -104,18 +104,22 @@ class SRModel(SuperResolutionModel):
         rows = contaminated(contaminated(rows, kernel), kernel) + OUTER_KERNEL // 2
         return max(rows, self.scale * BICUBIC_RADIUS) if self.arguments["global_skip"] else rows
 
-    def _convolution(self, tensor: tf.Tensor, kernel: int, name: str) -> tf.Tensor:
+    def _convolution(self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal") -> tf.Tensor:
         return keras.layers.Conv2D(
-            self.arguments["depth"], kernel, padding="same", kernel_initializer="he_normal", name=name
+            self.arguments["depth"], kernel, padding="same", kernel_initializer=initializer, name=name
         )(tensor)
 
     def _activation(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
         return keras.layers.Activation(self.arguments["activation"], name=f"{name}_activation")(tensor)
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        """Apply convolution, activation, convolution, addition, activation."""
+        """Apply convolution, activation, convolution, addition, activation.
+
+        The second convolution starts at zero (Zhang et al. 2019, arXiv:1901.09321): without normalisation, deep
+        stacks of blocks would otherwise start with exploding features.
+        """
         branch = self._activation(self._convolution(tensor, BLOCK_KERNEL, f"{name}_1"), f"{name}_1")
-        branch = self._convolution(branch, BLOCK_KERNEL, f"{name}_2")
+        branch = self._convolution(branch, BLOCK_KERNEL, f"{name}_2", "zeros")
         return self._activation(keras.layers.Add(name=f"{name}_add")([tensor, branch]), name)
 
     def _upsampling(self, tensor: tf.Tensor, name: str) -> tf.Tensor:

@@ -20,15 +20,16 @@ NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", 
 """Arguments that may change between the beginning of a training and its resumption."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, float], size: str) -> None:
     """Add the arguments that all training programs have.
 
     Args:
         parser: the parser.
-        sizes: names of the model's sizes.
-        size: the default one.
+        learning_rates: the model's sizes, and the default learning rate of each.
+        size: the default size.
     """
     add = parser.add_argument
+    rates = ", ".join(f"{rate:g} for {name}" for name, rate in learning_rates.items())
     add(
         "--patches",
         required=True,
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         action="store_true",
         help="replace --model-dir, and begin again a training that was begun otherwise",
     )
-    add("--size", choices=sizes, default=size, help="size of the network (default: %(default)s)")
+    add("--size", choices=list(learning_rates), default=size, help="size of the network (default: %(default)s)")
     add(
         "--streaming",
         action="store_true",
@@ -60,13 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser, sizes: list[str], size: str) 
         metavar="N",
         help="batches per epoch (default: all training patches once)",
     )
-    add("--batch-size", type=int, default=8, metavar="N", help="patches per batch (default: %(default)s)")
+    add("--batch-size", type=int, default=4, metavar="N", help="patches per batch (default: %(default)s)")
     add(
         "--learning-rate",
         type=float,
-        default=1e-3,
         metavar="RATE",
-        help="Adam's step, after a rise; it falls to zero along a cosine (default: %(default)s)",
+        help=f"Adam's step: it rises, then falls to zero along a cosine (default: {rates})",
     )
     add(
         "--patience",

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import KERAS_3, read_description
+from models.spot7 import SIZES
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
@@ -269,6 +270,10 @@ def test_failures_are_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "error: patches: a folder with train_lr.tif and train_hr.tif" in error
     assert [path.name for path in tmp_path.iterdir()] == ["patches"]
+
+
+def test_every_size_of_the_model_can_be_trained():
+    assert set(spot7.LEARNING_RATES) == set(SIZES)
 
 
 def test_targets_of_another_size(patches, tmp_path, capsys):
