@@ -186,9 +186,9 @@ itk::ObjectFactoryBase* PythonApplicationFactory::Load(const char* name)
   }
   catch (const itk::ExceptionObject& error)
   {
-    loadErrors[name] = error.GetDescription();
+    loadErrors[name] = std::string(name) + ": " + error.GetDescription();
     if (IsEmbedded())
-      std::cerr << error.GetDescription() << std::endl;
+      std::cerr << loadErrors[name] << std::endl;
     return nullptr;
   }
   loadErrors.erase(name);

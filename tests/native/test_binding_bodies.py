@@ -140,6 +140,16 @@ def test_between_other_applications(toys, image, path, tmp_path):
     assert written.GetGeoTransform() == (300030, 2.5, 0, 4999990, 0, -2.5)
 
 
+def test_changes_upstream_pass_down(toys, image, path):
+    first = zoom(toys, path, 2)
+    second = zoom(toys, first, 2)
+    for factor in (1, 3):
+        first.SetParameterInt("factor", factor)
+        first.Execute()
+        second.Execute()
+        np.testing.assert_array_equal(second.GetVectorImageAsNumpyArray("out"), enlarged(image, 2 * factor))
+
+
 def test_list_of_images(toys, image, write_raster):
     paths = [str(write_raster(f"{i}.tif", image + i)) for i in range(3)]
     app = toys("ToyMean")
