@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+BLURS = (0, 0.5, 1, 1.5, 2, 3)
+"""Radii, in LR pixels, of the means which make HR as soft as LR."""
+
 
 class Statistics:
     """Statistics of the bands of pairs, accumulated piece by piece."""
@@ -60,8 +63,9 @@ def averaged(hr: np.ndarray, scale: int) -> np.ndarray:
 def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:
     """Measure by how much HR content is shifted from LR content.
 
-    HR is shifted by whole HR pixels, averaged over LR pixels, and correlated with LR; the shift with the
-    highest correlation is what is measured. The sum of the bands is compared.
+    HR is blurred, shifted by whole HR pixels, averaged over LR pixels, and correlated with LR; the blur and the shift
+    with the highest correlation are what is measured. Without the blur, which makes HR as soft as LR, the peak would
+    be flat and its place a matter of chance. The sums of the bands are compared.
 
     Args:
         lr: LR patches (n, size, size, bands).
@@ -69,30 +73,43 @@ def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:
         reach: greatest shift tried, in HR pixels; at most a quarter of a patch.
 
     Returns:
-        `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content),
-        `correlation` there, and `correlation_unshifted`.
+        `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content), `blur` (radius,
+        in HR pixels, of a mean which is taken twice), `correlation` there, and `correlation_unshifted` with that blur.
     """
     scale = hr.shape[1] // lr.shape[1]
     border = min(-(-reach // scale), lr.shape[1] // 4)
     reach = min(reach, border * scale)
     kept = slice(border, lr.shape[1] - border)
     inner = lr[:, kept, kept].sum(axis=-1, dtype=np.float64)
-    fine = hr.sum(axis=-1, dtype=np.float64)[..., np.newaxis]
+    fine = hr.sum(axis=-1, dtype=np.float64)
     size = inner.shape[1] * scale
     scores = {}
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            y, x = border * scale + dy, border * scale + dx
-            shifted = averaged(fine[:, y : y + size, x : x + size], scale)[..., 0]
-            scores[dx, dy] = _correlation(inner, shifted)
-    (dx, dy), best = max(scores.items(), key=lambda score: score[1])
+    for blur in sorted({int(radius * scale) for radius in BLURS}):
+        means = _box_mean(_box_mean(_box_mean(fine, blur, blur), blur, blur), 0, scale - 1)
+        for dy in range(-reach, reach + 1):
+            for dx in range(-reach, reach + 1):
+                y, x = border * scale + dy, border * scale + dx
+                scores[blur, dx, dy] = _correlation(inner, means[:, y : y + size : scale, x : x + size : scale])
+    (blur, dx, dy), best = max(scores.items(), key=lambda score: score[1])
     return {
         "shift_x": dx,
         "shift_y": dy,
+        "blur": blur,
         "correlation": round(best, 4),
-        "correlation_unshifted": round(scores[0, 0], 4),
+        "correlation_unshifted": round(scores[blur, 0, 0], 4),
         "patches": len(lr),
     }
+
+
+def _box_mean(array: np.ndarray, before: int, after: int) -> np.ndarray:
+    """Average (n, height, width) over windows from `before` pixels before each pixel to `after` pixels behind it."""
+    for axis in (1, 2):
+        length, window = array.shape[axis], before + after + 1
+        padding = [(before + 1, after) if side == axis else (0, 0) for side in range(3)]
+        sums = np.cumsum(np.pad(array, padding, mode="edge"), axis=axis)
+        upper, lower = (np.take(sums, np.arange(first, first + length), axis) for first in (window, 0))
+        array = (upper - lower) / window
+    return array
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
