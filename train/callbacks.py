@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, load_weights, save_weights
+from models.base import SuperResolutionModel, save_weights
 from models.layers import bicubic
 
 BEST_NAME = "best.h5"
@@ -104,9 +104,13 @@ class Backup(keras.callbacks.Callback):
             file.attrs["identity"] = json.dumps(self.identity)
         os.replace(partial, self.folder / STATE_NAME)
 
-    def load_best(self, model: keras.Model) -> None:
-        """Give a model the best weights."""
-        load_weights(model, self.folder / BEST_NAME)
+
+def forget(folder: Path) -> None:
+    """Remove the state and the best weights, and the folder if nothing else is in it."""
+    for name in (STATE_NAME, BEST_NAME):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _state(model: keras.Model) -> dict[str, list]:

@@ -8,7 +8,6 @@ goes on with a training that was interrupted.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import time
@@ -168,6 +167,7 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
     from tensorflow import keras
 
     from models.base import export, load_weights, replace_folder
+    from train.callbacks import BEST_NAME, forget
     from train.data import find_patches
     from train.fit import fit, is_chief, make_strategy
     from train.report import table, write_report
@@ -188,14 +188,14 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
         return {}
     keras.backend.clear_session()
     model = build(patches["test"].dataset(arguments.batch_size).element_spec)
-    load_weights(model.model, checkpoint_dir / "best.h5")
+    load_weights(model.model, checkpoint_dir / BEST_NAME)
     exported = checkpoint_dir / "model"
     description = export(model, exported, overwrite=True)
     report = write_report(exported, description, patches["test"], arguments.batch_size, history)
     _write_run(exported, arguments, identity, history, time.perf_counter() - start)
     model_dir.parent.mkdir(parents=True, exist_ok=True)
     replace_folder(exported, model_dir)
-    shutil.rmtree(checkpoint_dir)
+    forget(checkpoint_dir)
     print(table(report))
     print(f"{model_dir}: the model, its scores and run.json")
     return report

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import KERAS_3, SuperResolutionModel, load_weights
-from train.callbacks import STATE_NAME, Backup, ImageSummaries, read_identity
+from train.callbacks import Backup, ImageSummaries, forget, read_identity
 from train.common import LOSSES
 from train.data import Patches
 
@@ -81,7 +81,7 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
             f"checkpoint-dir: a folder of the same training is wanted, or --overwrite. Received: {message}"
         )
     print(f"{message}: beginning again", flush=True)
-    (folder / STATE_NAME).unlink()
+    forget(folder)
 
 
 def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:

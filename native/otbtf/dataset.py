@@ -112,7 +112,7 @@ class _Miner(threading.Thread):
         try:
             while not self.buffer.is_complete():
                 self.buffer.add(self._reader.get_sample(next(self._iterator)))
-        except BaseException as error:  # noqa: BLE001 (raised again in the consumer's thread)
+        except BaseException as error:  # raised again in the consumer's thread
             self.error = error
 
     def take(self) -> Buffer:

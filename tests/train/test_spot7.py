@@ -190,8 +190,24 @@ def test_overwrite_forgets_another_training(tmp_path):
     other = {"arguments": {"loss": "l1"}, "patches": {"train_lr.tif": "b"}}
     with pytest.raises(ValueError, match="^checkpoint-dir: .* Received: .* begun with another train_lr.tif$"):
         check_identity(tmp_path, other, overwrite=False)
+    (tmp_path / "something_else").touch()
     check_identity(tmp_path, other, overwrite=True)
-    assert not (tmp_path / "state.h5").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["something_else"]
+
+
+def test_a_training_that_fails_at_the_end_is_not_done_again(patches, tmp_path, monkeypatch, capsys):
+    arguments = command(patches, tmp_path / "model", "--epochs", "2")
+    with monkeypatch.context() as patched:
+        patched.setattr("train.report.evaluate", _fail)
+        assert spot7.main(arguments) == 1
+    assert "error: disk full" in capsys.readouterr().err and not (tmp_path / "model").exists()
+    assert spot7.main(arguments) == 0
+    assert "Epoch" not in capsys.readouterr().out and len(history(tmp_path / "model")) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def _fail(*_):
+    raise OSError("disk full")
 
 
 def test_restored_state_is_complete(tmp_path):
