@@ -14,6 +14,8 @@ from osgeo import gdal, osr
 from chain.serve import corner_and_spacing
 from models.description import ModelDescription
 
+gdal.UseExceptions()
+
 _serial = itertools.count()
 
 

@@ -29,6 +29,8 @@ LOCK_NAME = "lock"
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
 BLOCK_SIZE = 512
 """Side of the blocks of the file, in pixels."""
+CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache while the file is made: blocks are read once, more would only fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ def encode(values: np.ndarray, valid: np.ndarray, dtype: str) -> np.ndarray:
     Returns:
         Array (rows, columns, bands) of that type.
     """
-    mask = valid[..., np.newaxis]
-    if dtype == "float32":
-        return np.where(mask, values, np.float32(np.nan)).astype(np.float32)
-    return np.where(mask, np.clip(np.rint(values), 1, 65535), 0).astype(np.uint16)
+    encoded = np.rint(values) if dtype == "uint16" else values.astype(np.float32)
+    if dtype == "uint16":
+        np.clip(encoded, 1, 65535, out=encoded)
+    encoded[~valid] = 0 if dtype == "uint16" else np.nan
+    return encoded.astype(dtype, copy=False)
 
 
 def write_product(
@@ -113,7 +116,8 @@ def write_product(
             advance(region)
         if not filled:
             raise ValueError("input: valid pixels are wanted. Received: nodata only")
-        _assemble(files, folder, path, layout)
+        with _small_cache():
+            _assemble(files, folder, path, layout)
     return len(found)
 
 
@@ -243,6 +247,17 @@ def _assemble(files: Sequence[Path], folder: Path, path: Path, layout: Layout) -
         os.fsync(stream.fileno())
     os.replace(partial, path)
     Path(f"{path}.aux.xml").unlink(missing_ok=True)
+
+
+@contextmanager
+def _small_cache() -> Iterator[None]:
+    """Bound GDAL's block cache for a while."""
+    size = gdal.GetCacheMax()
+    gdal.SetCacheMax(min(size, CACHE_BYTES))
+    try:
+        yield
+    finally:
+        gdal.SetCacheMax(size)
 
 
 def _set_statistics(band: gdal.Band) -> None:

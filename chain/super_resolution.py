@@ -119,7 +119,7 @@ def _run(
                 reference = stack.enter_context(memory_grid(wanted))
                 images[name] = pyotb.Superimpose({"inr": reference, "inm": native})
         served = serve(images, description, model_dir, output_kind, tile_size, expression_field)
-        return np.array(served.app.to_numpy(), np.float32)
+        return served.app.to_numpy(copy=True)
 
 
 def _window(place: Grid, wanted: Grid) -> tuple[slice, slice] | None:

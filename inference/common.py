@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-TILES_PER_REGION = 2
+TILES_PER_REGION = 3
 """Tiles along the side of a region: regions are what an interruption can cost."""
 ATTEMPTS = 3
 """Times that a region of a remote input is tried, with new signatures."""

@@ -200,6 +200,8 @@ def test_missing_model_and_missing_folder(tmp_path, image, models, capsys):
     assert "model.json" in error_of(capsys)
     assert infer(path, tmp_path / "none" / "sr.tif", models["nearest"]) == 1
     assert "a folder that exists and can be written is wanted" in error_of(capsys)
+    assert infer(path, "/proc/sr.tif", models["nearest"]) == 1
+    assert "/proc" in error_of(capsys)
 
 
 def test_box_outside_the_image(tmp_path, image, models, capsys):
@@ -248,3 +250,18 @@ def test_help_loads_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "input pixels" in result.stdout
+
+
+def test_real_image_lands_on_its_ground(tmp_path, shared_data, models):
+    path = shared_data("s2_l2a_majortom_48QUE_native") / "T48QUE_20200223_10m.tif"
+    assert infer(path, tmp_path / "sr.tif", models["nearest"], "--box", "300,600,90,60") == 0
+    result, product = read(tmp_path / "sr.tif")
+    source, dataset = read(path)
+    left, top = dataset.GetGeoTransform()[0], dataset.GetGeoTransform()[3]
+    assert product.GetGeoTransform() == (left + 3000, 1.5, 0, top - 6000, 0, -1.5)
+    names = [dataset.GetRasterBand(k + 1).GetDescription() for k in range(4)]
+    order = [next(i for i, name in enumerate(names) if band in name) for band in BANDS]
+    native = source[600:660, 300:390, order].reshape(20, 3, 30, 3, 4).mean((1, 3))
+    averaged = result.reshape(20, 20, 30, 20, 4).mean((1, 3))
+    assert np.corrcoef(averaged.ravel(), native.ravel())[0, 1] > 0.999
+    assert abs(averaged.mean() - native.mean()) < 2

@@ -398,6 +398,18 @@ def test_model_of_tensorflow_1(tmp_path, image):
     np.testing.assert_array_equal(app.to_numpy(), pixels[:96] * 6)
 
 
+def test_image_without_georeference_keeps_its_direction(tmp_path, image, models):
+    _, pixels = image
+    path = str(tmp_path / "plain.tif")
+    dataset = gdal.GetDriverByName("GTiff").Create(path, 120, 100, 2, gdal.GDT_UInt16)
+    dataset.WriteArray(np.moveaxis(pixels, 2, 0))
+    del dataset
+    app = serve(path, models["blur"], 5, 1, tile=32)
+    expected = sum(pixels[i : i + 96, j : j + 116] for i in range(5) for j in range(5))
+    np.testing.assert_array_equal(app.to_numpy(), expected)
+    assert app.app.GetImageOrigin("out") == (2.5, 2.5)
+
+
 def test_warnings(image, models, capfd):
     serve(image[0], models["same"], 16, 16, tile=20)
     output = capfd.readouterr()
