@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from chain.footprint import Footprint
 from chain.patches import Grid
@@ -62,20 +62,15 @@ def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Cor
         )
     offset = np.rint(pixels[0]).astype(int)
     drift = float(np.abs(pixels - (corners * scale + offset)).max())
-    if _same_crs(xs, pan) and drift <= TOLERANCE:
+    same_crs = np.abs((ground - corners * xs.spacing - xs.corner) / pan.spacing).max() <= TOLERANCE
+    if same_crs and drift <= TOLERANCE:
         grid = Grid(lr_size, hr_size, xs.size, pan.size, (int(offset[0]), int(offset[1])))
         return Correspondence(grid, None, f"grids correspond ({drift:.3f} PAN pixel apart at most)")
     fine = (xs.size[0] * scale, xs.size[1] * scale)
     reference = _empty_raster(xs, scale, fine)
     reason = f"PAN is resampled onto the grid of XS / {scale} (its own is up to {drift:.2f} PAN pixel off"
-    reason += ")" if _same_crs(xs, pan) else ", in another CRS)"
+    reason += ")" if same_crs else ", in another CRS)"
     return Correspondence(Grid(lr_size, hr_size, xs.size, fine), reference, reason)
-
-
-def _same_crs(one: Footprint, other: Footprint) -> bool:
-    """Tell whether two rasters have the same CRS."""
-    references = [osr.SpatialReference(footprint.projection) for footprint in (one, other)]
-    return bool(references[0].IsSame(references[1]))
 
 
 def _empty_raster(xs: Footprint, scale: int, size: tuple[int, int]) -> str:

@@ -349,6 +349,42 @@ def test_jpeg_2000_images(spot, local, tmp_path, reference):
     assert np.array_equal(_patches(tmp_path / "jp2", "test_hr"), _patches(reference, "test_hr"))
 
 
+DIMAP = """<?xml version="1.0" encoding="UTF-8"?>
+<Dimap_Document>
+ <Metadata_Identification><METADATA_FORMAT version="2.0">DIMAP</METADATA_FORMAT></Metadata_Identification>
+ <Coordinate_Reference_System><Projected_CRS>
+  <PROJECTED_CRS_CODE>urn:ogc:def:crs:EPSG::32631</PROJECTED_CRS_CODE></Projected_CRS></Coordinate_Reference_System>
+ <Geoposition><Geoposition_Insert><ULXMAP>{left}</ULXMAP><ULYMAP>{top}</ULYMAP><XDIM>{gsd}</XDIM><YDIM>{gsd}</YDIM>
+ </Geoposition_Insert></Geoposition>
+ <Raster_Data>
+  <Data_Access><Data_Files>
+   <Data_File tile_C="1" tile_R="1"><DATA_FILE_PATH href="{name}.TIF"/></Data_File></Data_Files></Data_Access>
+  <Raster_Dimensions><NROWS>{size}</NROWS><NCOLS>{size}</NCOLS><NBANDS>{bands}</NBANDS><Tile_Set><NTILES>1</NTILES>
+   <Regular_Tiling><NTILES_SIZE ncols="{size}" nrows="{size}"/><NTILES_COUNT ntiles_C="1" ntiles_R="1"/>
+   </Regular_Tiling></Tile_Set></Raster_Dimensions>
+  <Raster_Encoding><DATA_TYPE>INTEGER</DATA_TYPE><NBITS>16</NBITS><SIGN>UNSIGNED</SIGN></Raster_Encoding>
+ </Raster_Data>
+</Dimap_Document>
+"""
+
+
+def test_dimap_images(spot, local, tmp_path, reference):
+    """The georeference is in the .XML alone, and the pixels in a plain TIFF beside it."""
+    for name, source in (("XS", spot[1]), ("PAN", spot[3])):
+        image = gdal.Open(source)
+        left, gsd, _, top, _, _ = image.GetGeoTransform()
+        values = {"left": left, "top": top, "gsd": gsd, "size": image.RasterXSize, "bands": image.RasterCount}
+        (tmp_path / f"DIM_{name}.XML").write_text(DIMAP.format(name=name, **values))
+        options = ["PROFILE=BASELINE"]
+        gdal.Translate(str(tmp_path / f"{name}.TIF"), image, creationOptions=options)
+    images = ("--xs", tmp_path / "DIM_XS.XML", "--pan", tmp_path / "DIM_PAN.XML")
+    assert _run(*images, *local, "--output", tmp_path / "patches", *SMALL) == 0
+    for name in ("train_lr", "train_hr"):
+        assert np.array_equal(_patches(tmp_path / "patches", name), _patches(reference, name))
+    assert _run("--xs", tmp_path / "DIM_XS.XML", *spot[2:], *local, "--output", tmp_path / "mixed", *SMALL) == 0
+    assert "correspond" in json.loads((tmp_path / "mixed/dataset.json").read_text())["alignment"]["grids"]
+
+
 def test_output_is_not_replaced_unless_asked(spot, local, tmp_path, capsys):
     output = tmp_path / "patches"
     assert _run(*spot, *local, "--output", output, *SMALL) == 0
