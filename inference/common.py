@@ -172,7 +172,7 @@ def infer(arguments: argparse.Namespace) -> Path:
     description = read_description(arguments.model_dir)
     product = open_product(
         arguments.input if len(arguments.input) > 1 else arguments.input[0],
-        bands=arguments.bands,
+        bands=arguments.bands or _bands_to_open(arguments.input, description),
         offset=None if arguments.offset == "auto" else arguments.offset,
     )
     try:
@@ -211,6 +211,14 @@ def infer(arguments: argparse.Namespace) -> Path:
     write_record(output, arguments, identity, resumed, time.perf_counter() - start)
     print(f"{output}: {region.columns} x {region.rows} pixels of {description.gsd:g} m")
     return output
+
+
+def _bands_to_open(names: list[str], description) -> tuple[str, ...] | None:
+    """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
+    apart = (".json", ".geojson", ".zip", ".xml")
+    if len(names) == 1 and (names[0].lower().endswith(apart) or "/collections/" in names[0] or Path(names[0]).is_dir()):
+        return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
+    return None
 
 
 class _Worker:

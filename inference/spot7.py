@@ -5,8 +5,8 @@ The four 10 m bands are resampled to the 6 m of Spot-7's multispectral images, o
 upper-left corner, by the bicubic interpolation of Superimpose, as in the training; the network makes 1.5 m of them.
 The product covers the whole input. Pixels where a band is missing stay missing, all others are given a value.
 
-Limits: the input's coordinate system is projected, in metres, and north up. An input finer than 6 m is interpolated, not
-averaged. The product keeps the input's registration: nothing corrects it.
+Limits: the input's coordinate system is projected, in metres, and north up. An input finer than 6 m is interpolated,
+not averaged. The product keeps the input's registration: nothing corrects it.
 
     python -m inference.spot7 --input S2B_MSIL2A_20220714T105629_N0400_R094_T31UDQ_20220714T182657.SAFE \
         --model-dir model --output sr.tif --box 4000,4000,500,500 --quicklook sr.png

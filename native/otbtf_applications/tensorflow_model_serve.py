@@ -159,7 +159,8 @@ class TensorflowModelServe:
                 app.LogWarning(f"No placeholder was given for source #{rank + 1}, among {free_inputs}: it is {name}")
         else:
             raise RuntimeError(
-                f"{key}.placeholder: the model has {len(free_inputs)} inputs, {free_inputs}. Received: source #{rank + 1}"
+                f"{key}.placeholder: the model has {len(free_inputs)} inputs, {free_inputs}. "
+                f"Received: source #{rank + 1}"
             )
         return Source(
             images=images,

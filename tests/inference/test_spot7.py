@@ -5,6 +5,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -131,6 +132,31 @@ def test_bands_of_a_raster_that_does_not_describe_them_are_named_in_order(tmp_pa
     path = str(write_raster("s2.tif", pixels[..., ::-1], gsd=6.0))
     assert infer(path, tmp_path / "sr.tif", models["nearest"], "--bands", "B08,B02,B03,B04") == 0
     np.testing.assert_array_equal(read(tmp_path / "sr.tif")[0][::4, ::4], pixels)
+
+
+def test_stac_item_is_opened_with_the_bands_of_the_model_only(tmp_path, write_raster, models):
+    pixels = smooth(20, 20) + 1000
+    assets = {
+        band: {"href": str(write_raster(f"{band}.tif", pixels[..., k])), "type": "image/tiff"}
+        for k, band in enumerate(BANDS)
+    }
+    assets["B8A"] = {"href": str(tmp_path / "absent.tif"), "type": "image/tiff"}
+    item = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "S2B_MSIL2A_20220714T105629_R094_T31UDQ_20220714T182657",
+        "geometry": None,
+        "properties": {"datetime": "2022-07-14T10:56:29Z", "s2:processing_baseline": "04.00"},
+        "links": [],
+        "assets": assets,
+    }
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    assert infer(tmp_path / "item.json", tmp_path / "sr.tif", models["nearest"], offset="auto") == 0
+    record = json.loads((tmp_path / "sr.tif.json").read_text())
+    assert record["input"]["offset"] == -1000 and len(record["input"]["files"]) == 4
+    result, dataset = read(tmp_path / "sr.tif")
+    assert abs(result[..., 3].mean() - smooth(20, 20)[..., 3].mean()) < 10
+    assert dataset.GetMetadataItem("SR_INPUT") == item["id"]
 
 
 def test_integer_product_is_that_of_a_model_of_this_project(tmp_path, image):
@@ -265,3 +291,21 @@ def test_real_image_lands_on_its_ground(tmp_path, shared_data, models):
     averaged = result.reshape(20, 20, 30, 20, 4).mean((1, 3))
     assert np.corrcoef(averaged.ravel(), native.ravel())[0, 1] > 0.999
     assert abs(averaged.mean() - native.mean()) < 2
+
+
+def test_a_killed_run_leaves_no_product_and_the_same_command_resumes(tmp_path, image, models):
+    path, output = image(np.random.default_rng(5).integers(1, 9000, (300, 300, 4)).astype(np.uint16), gsd=6.0), "sr.tif"
+    arguments = ["--input", path, "--model-dir", models["nearest"], "--offset", "0", "--tile-size", "64"]
+    command = [sys.executable, "-m", "inference.spot7", *arguments, "--output", str(tmp_path / output)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("sr.tif.parts/*_*.tif")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["s2.tif", "sr.tif.parts"]
+    assert spot7.main([*arguments, "--output", str(tmp_path / output)]) == 0
+    assert json.loads((tmp_path / "sr.tif.json").read_text())["resumed_regions"] > 0
+    result, _ = read(tmp_path / output)
+    np.testing.assert_array_equal(result[::4, ::4], read(path)[0])
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["s2.tif", "sr.tif", "sr.tif.json"]
