@@ -15,6 +15,7 @@ dataset.json, which records everything and appears when all is whole.
 """
 
 import argparse
+import contextlib
 import itertools
 import logging
 import os
@@ -399,7 +400,8 @@ def main(argv: list[str] | None = None) -> int:
         from chain.output import whole_folder
 
         network.configure()
-        with whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
+        quiet_gdal = contextlib.nullcontext() if arguments.debug else network.quiet_gdal()
+        with quiet_gdal, whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
             result = run(arguments, folder)
             record.write(folder / "dataset.json", {**result, "arguments": given, "versions": record.versions()})
         log.info("%s: %s", arguments.output, ", ".join(f"{result['patches'][name]} {name}" for name in SETS))

@@ -79,7 +79,7 @@ def in_memory(array: np.ndarray, origin: tuple[float, float], spacing: tuple[flo
     """Return an array (height, width, bands) as a `pyotb` image without a file.
 
     Args:
-        array: pixels, held by the image.
+        array: pixels; the image keeps them alive, as OTB only points to them.
         origin: centre of the first pixel.
         spacing: of columns and rows; negative for rows of a north-up image.
     """
@@ -105,4 +105,5 @@ def in_memory(array: np.ndarray, origin: tuple[float, float], spacing: tuple[flo
     image = pyotb.ExtractROI(frozen=True)
     image.app.ImportVectorImage("in", description)
     image.execute()
+    image.pixels = description["array"]
     return image

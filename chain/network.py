@@ -10,7 +10,8 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -48,6 +49,19 @@ def configure() -> None:
         if gdal.GetConfigOption(name) is None:
             os.environ[name] = value
     gdal.NetworkStatsReset()
+
+
+@contextmanager
+def quiet_gdal() -> Iterator[None]:
+    """Keep GDAL from printing: its messages on retries and failures show addresses with their signatures.
+
+    Failures are exceptions all the same.
+    """
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        yield
+    finally:
+        gdal.PopErrorHandler()
 
 
 @dataclass(frozen=True)

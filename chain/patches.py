@@ -72,8 +72,12 @@ class Conditioning:
     """How far nodata spoils its surroundings in LR (interpolation), in pixels."""
     hr_margin: int
     """How far nodata spoils its surroundings in HR (interpolation, pansharpening), in pixels."""
-    nodata: bool = True
-    """Whether 0 means nodata at all."""
+    hr_nodata: bool = True
+    """Whether 0 in all bands of HR means nodata; 0 in LR always does."""
+
+    def margin(self, scale: int) -> int:
+        """Return how far, in LR pixels, nodata outside a region spoils it."""
+        return max(self.lr_margin, -(-self.hr_margin // scale) if self.hr_nodata else 0)
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ def extract(
         RuntimeError: a strip fails at every attempt, or the patches of LR and HR do not correspond.
     """
     dealt = np.flatnonzero(groups != DROPPED)
-    margin = max(conditioning.lr_margin, -(-conditioning.hr_margin // grid.scale)) if conditioning.nodata else 0
+    margin = conditioning.margin(grid.scale)
     for strip in plan_strips(starts[dealt], grid, margin, max_pixels or STRIP_PIXELS):
         region = strip.region.grown(margin, grid.lr_shape)
         pulls = itertools.count()
@@ -199,16 +203,19 @@ def extract(
             return memory.read(lr, region), _padded(memory.read(hr, clipped), fine, clipped)
 
         lr, hr = retry(pull, (RuntimeError,), attempts, on_failure=on_failure)
-        lr, hr = _conditioned(lr, hr, conditioning)
+        _condition(lr, conditioning.lr_margin, np.any)
+        _condition(hr, conditioning.hr_margin if conditioning.hr_nodata else None, np.all)
         ranks = dealt[strip.patches]
         local = starts[ranks] - (region.x, region.y)
-        clean = _clean(lr, local, grid.lr_size) & _clean(hr, local * grid.scale, grid.hr_size)
-        if not conditioning.nodata:
-            clean[:] = True
-        yield {
-            int(group): _cut(lr, hr, local[clean & (groups[ranks] == group)], grid, conditioning.nodata)
+        clean = _clean(lr, local, grid.lr_size)
+        if conditioning.hr_nodata:
+            clean &= _clean(hr, local * grid.scale, grid.hr_size)
+        cut = {
+            int(group): _cut(lr, hr, local[clean & (groups[ranks] == group)], grid, conditioning.hr_nodata)
             for group in np.unique(groups[ranks[clean]])
         }
+        del lr, hr
+        yield cut
 
 
 def _clip(region: Region, shape: tuple[int, int]) -> Region:
@@ -228,24 +235,24 @@ def _padded(array: np.ndarray, wanted: Region, read: Region) -> np.ndarray:
     return whole
 
 
-def _conditioned(lr: np.ndarray, hr: np.ndarray, conditioning: Conditioning) -> tuple[np.ndarray, np.ndarray]:
-    """Round pixels to what uint16 holds; keep 0 for nodata, grown by what it spoils.
+def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
+    """Round pixels, in place, to what uint16 holds; keep 0 for nodata, grown by what it spoils.
 
-    A harmonised Sentinel-2 pixel without data is 0 in one band at least; a dark Spot pixel may be 0 in some
-    band.
+    Args:
+        array: (height, width, bands).
+        margin: how far nodata spoils its surroundings; None when 0 is no nodata.
+        empty: whether 0 in one band (`np.any`: a harmonised Sentinel-2 pixel without data) or in all of them
+            (`np.all`: a dark Spot pixel may be 0 in some band) means nodata.
     """
-    conditioned = []
-    for array, margin, empty in ((lr, conditioning.lr_margin, np.any), (hr, conditioning.hr_margin, np.all)):
-        missing = empty(array == 0, axis=2) | np.any(~np.isfinite(array), axis=2)
-        least = 1 if conditioning.nodata else 0
-        with np.errstate(invalid="ignore"):
-            array = np.clip(np.rint(array, out=array), least, 65535, out=array)
-        if conditioning.nodata and missing.any():
-            array[memory.grow(missing, margin)] = 0
-        elif missing.any():
-            array[~np.isfinite(array)] = 0
-        conditioned.append(array)
-    return conditioned[0], conditioned[1]
+    unknown = ~np.isfinite(array)
+    missing = unknown.any(axis=2)
+    if margin is not None:
+        missing |= empty(array == 0, axis=2)
+    array[unknown] = 0
+    np.rint(array, out=array)
+    np.clip(array, 0 if margin is None else 1, 65535, out=array)
+    if missing.any():
+        array[memory.grow(missing, margin or 0)] = 0
 
 
 def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
@@ -253,7 +260,7 @@ def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
     return np.array([array[y : y + size, x : x + size].all() for x, y in starts], bool)
 
 
-def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, nodata: bool) -> tuple:
+def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, hr_nodata: bool) -> tuple:
     """Cut patches out of arrays with PatchesExtraction, and check that they are those which were meant.
 
     LR pixels are 1 unit, and points lie a quarter of an HR pixel inside the pixel which locates the patch, so
@@ -272,7 +279,7 @@ def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, nodata:
     parameters = {"vec": layer, "field": "id"}
     for key, (_, image, size) in sources.items():
         parameters |= {f"{key}.il": [image], f"{key}.patchsizex": size, f"{key}.patchsizey": size}
-        if nodata:
+        if key == "source1" or hr_nodata:
             parameters[f"{key}.nodata"] = 0
     try:
         extraction = pyotb.PatchesExtraction(parameters, n_sources=2)
