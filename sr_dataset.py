@@ -140,37 +140,23 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
 
 def find_sentinel2(arguments: argparse.Namespace, footprint):
     """Return the Sentinel-2 product to pair with the Spot image, and what was measured of its clouds."""
-    from chain import stac
+    from chain import cloud_cover, spot, stac
     from chain.sentinel2 import open_product
 
     if arguments.sentinel2:
         return open_product(arguments.sentinel2, arguments.bands, arguments.offset), None
     if arguments.item:
         item = stac.find_item(arguments.item, arguments.stac_url, arguments.collection)
-        candidate = stac.measure(item, footprint)
+        candidate = cloud_cover.measure(item, footprint)
     else:
         days = (arguments.start_date, arguments.end_date)
         items = stac.search(footprint, "/".join(days), arguments.stac_url, arguments.collection)
         log.info("%d Sentinel-2 items touch the image between %s and %s", len(items), *days)
-        date = acquisition_date(arguments.xs) or stac.middle(days)
-        candidate = stac.choose(items, footprint, arguments.max_cloud_cover, date)
+        date = spot.acquisition_date(arguments.xs) or stac.middle(days)
+        candidate = cloud_cover.choose(items, footprint, arguments.max_cloud_cover, date)
     log.info("Sentinel-2: %s", candidate.item.id)
     measured = {"cloudy": round(candidate.cloudy, 4), "uncovered": round(candidate.uncovered, 4)}
     return open_product(candidate.item, BANDS, arguments.offset), measured
-
-
-def acquisition_date(path: str) -> datetime | None:
-    """Return the date at which an image was taken, when its metadata say it."""
-    from osgeo import gdal
-
-    dataset = gdal.Open(path)
-    texts = (dataset.GetMetadata("IMAGERY").get("ACQUISITIONDATETIME"), dataset.GetMetadataItem("TIFFTAG_DATETIME"))
-    for text, form in zip(texts, ("%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S")):
-        try:
-            return datetime.strptime(text or "", form)
-        except ValueError:
-            continue
-    return None
 
 
 class Chain:
@@ -215,6 +201,8 @@ class Chain:
 
     def tell(self, error: Exception, attempt: int, pause: float) -> None:
         """Log a failure which is not the last one."""
+        from chain.network import one_line
+
         log.warning("%s; attempt %d of %d in %g s", one_line(error), attempt + 1, self.attempts, pause)
 
 
@@ -281,6 +269,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
 
     statistics = pairs.Statistics(len(BANDS))
     written = write_patches(chain, bundle, starts, deal, folder, statistics)
+    title = f"Sentinel-2 {product.identity['id']}, Spot {Path(arguments.xs).name}"
+    alignment = pairs.inspect(folder, "train", written["train"], title)
+    tell_alignment(alignment, grid.scale)
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
         "spot": {"xs": arguments.xs, "pan": arguments.pan},
@@ -289,7 +280,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
         "block": deal.block,
         "radiometry": [vars(line) for line in chain.lines] if chain.lines else None,
         "statistics": statistics.report(list(BANDS)),
-        "alignment": look_at_pairs(folder, written, product, bundle),
+        "alignment": {**alignment, "grids": bundle.correspondence.reason},
     }
     if arguments.tfrecords:
         write_tfrecords(folder, written, arguments.seed)
@@ -305,11 +296,12 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from chain import network, patches
+    from chain.patches_image import PatchesImage
 
     grid = bundle.correspondence.grid
     gsd = float(bundle.footprint.spacing[0])
     images = {
-        (number, side): patches.PatchesImage(folder / f"{name}_{side}.tif", size, len(BANDS), count, pixel, BANDS)
+        (number, side): PatchesImage(folder / f"{name}_{side}.tif", size, len(BANDS), count, pixel, BANDS)
         for number, (name, count) in enumerate(zip(SETS, deal.counts))
         for side, size, pixel in (("lr", grid.lr_size, gsd), ("hr", grid.hr_size, gsd / grid.scale))
     }
@@ -341,28 +333,13 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
     return written
 
 
-def look_at_pairs(folder: Path, written: dict[str, int], product, bundle) -> dict:
-    """Measure the alignment of some training pairs, draw a sheet of them; return the measures."""
-    import numpy as np
-
-    from chain import pairs
-
-    ranks = np.linspace(0, written["train"] - 1, min(written["train"], 48)).astype(int)
-    lr, hr = (pairs.read_patches(folder / f"train_{side}.tif", ranks) for side in ("lr", "hr"))
-    shown = np.linspace(0, len(ranks) - 1, min(len(ranks), 16)).astype(int)
-    title = f"{product.identity.get('id')} at {bundle.footprint.spacing[0]:g} / Spot"
-    pairs.contact_sheet(folder / "pairs.png", lr[shown], hr[shown], title)
-    measured = pairs.alignment(lr, hr)
-    log.info(
-        "LR/HR: correlation %.3f, at best %.3f with HR shifted by %d, %d HR pixels",
-        measured["correlation_unshifted"],
-        measured["correlation"],
-        measured["shift_x"],
-        measured["shift_y"],
-    )
-    if max(abs(measured["shift_x"]), abs(measured["shift_y"])) > bundle.correspondence.grid.scale:
+def tell_alignment(alignment: dict, scale: int) -> None:
+    """Log how the contents of LR and HR correspond."""
+    correlations = alignment["correlation_unshifted"], alignment["correlation"]
+    shift = alignment["shift_x"], alignment["shift_y"]
+    log.info("LR/HR: correlation %.3f, at best %.3f with HR shifted by (%d, %d) HR pixels", *correlations, *shift)
+    if max(map(abs, shift)) > scale:
         log.warning("LR/HR: the images seem to be shifted by more than an LR pixel: look at pairs.png")
-    return {**measured, "grids": bundle.correspondence.reason}
 
 
 def write_tfrecords(folder: Path, written: dict[str, int], seed: int) -> None:
@@ -378,11 +355,6 @@ def write_tfrecords(folder: Path, written: dict[str, int], seed: int) -> None:
             dataset.to_tfrecords(str(folder / name), drop_remainder=False)
 
 
-def one_line(error: Exception) -> str:
-    """Return the message of an error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def main(argv: list[str] | None = None) -> int:
     """Make the dataset; return 0, or 1 when it failed."""
     parser = build_parser()
@@ -395,10 +367,10 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
-    try:
-        from chain import network, record
-        from chain.output import whole_folder
+    from chain import network, record
+    from chain.output import whole_folder
 
+    try:
         network.configure()
         quiet_gdal = contextlib.nullcontext() if arguments.debug else network.quiet_gdal()
         with quiet_gdal, whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
@@ -408,7 +380,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         if arguments.debug:
             raise
-        print(f"sr_dataset.py: error: {one_line(error)}", file=sys.stderr)
+        print(f"sr_dataset.py: error: {network.one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -10,6 +10,10 @@ BLURS = (0, 0.5, 1, 1.5, 2, 3)
 """Radii, in LR pixels, of the means which make HR as soft as LR."""
 
 
+MEASURED, SHOWN = 48, 16
+"""Number of pairs whose alignment is measured, and which are drawn."""
+
+
 class Statistics:
     """Statistics of the bands of pairs, accumulated piece by piece."""
 
@@ -117,6 +121,22 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / spread) if spread else 0.0
+
+
+def inspect(folder: Path, name: str, count: int, title: str) -> dict:
+    """Measure the alignment of some pairs of a set, and draw a sheet of them, `pairs.png`; return the measures.
+
+    Args:
+        folder: of the images of patches, `<name>_lr.tif` and `<name>_hr.tif`.
+        name: of the set.
+        count: number of its pairs.
+        title: of the sheet.
+    """
+    ranks = np.linspace(0, count - 1, min(count, MEASURED)).astype(int)
+    lr, hr = (read_patches(folder / f"{name}_{side}.tif", ranks) for side in ("lr", "hr"))
+    shown = np.linspace(0, len(ranks) - 1, min(len(ranks), SHOWN)).astype(int)
+    contact_sheet(folder / "pairs.png", lr[shown], hr[shown], title)
+    return alignment(lr, hr)
 
 
 def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:

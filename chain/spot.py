@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from osgeo import gdal
@@ -117,6 +118,18 @@ class Bundle:
             hr_margin + SMOOTHING_RADIUS,
             self.nodata is not None,
         )
+
+
+def acquisition_date(path: str) -> datetime | None:
+    """Return the date at which an image was taken, when its metadata say it."""
+    dataset = gdal.Open(path)
+    texts = (dataset.GetMetadata("IMAGERY").get("ACQUISITIONDATETIME"), dataset.GetMetadataItem("TIFFTAG_DATETIME"))
+    for text, form in zip(texts, ("%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S")):
+        try:
+            return datetime.strptime(text or "", form)
+        except ValueError:
+            continue
+    return None
 
 
 def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence | None):

@@ -115,6 +115,7 @@ def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
     from planetary_computer.settings import Settings
 
     from chain import stac
+    from chain.cloud_cover import CLOUDY_CLASSES
     from simulate.items import adopt
     from simulate.planetary_computer import LocalPlanetaryComputer
 
@@ -148,9 +149,7 @@ def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
     scl = gdal.Open(str(folder / "SCL.tif"))
     x0, dx, _, y0, _, dy = scl.GetGeoTransform()
     classes = scl.ReadAsArray(*(round(value / 200.0) for value in (left - x0, y0 - top, side, side)))
-    assert record["sentinel2"]["cover"]["cloudy"] == pytest.approx(
-        np.isin(classes, stac.CLOUDY_CLASSES).mean(), abs=0.01
-    )
+    assert record["sentinel2"]["cover"]["cloudy"] == pytest.approx(np.isin(classes, CLOUDY_CLASSES).mean(), abs=0.01)
 
 
 def test_real_spot_bundle_has_whole_pixel_offsets(shared_data):

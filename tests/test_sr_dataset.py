@@ -176,7 +176,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("when", ["opening", "reading"])
-def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, fault, when):
+def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, capfd, fault, when):
     from chain import network, patches
 
     select, output = patches.select, tmp_path / "patches"
@@ -192,6 +192,7 @@ def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, fau
         monkeypatch.setattr(patches, "select", inject)
     assert _run(*spot, "--stac-url", server.stac_url, "--output", output, *SMALL) == 0
     assert server.counters()["requests"]["fault"] == FAULTS[fault]["count"]
+    assert "sig=" not in "".join(capfd.readouterr())
     for name in SETS:
         assert np.array_equal(_patches(output, f"{name}_lr"), _patches(reference, f"{name}_lr"))
 

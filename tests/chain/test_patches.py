@@ -10,7 +10,8 @@ from osgeo import gdal
 from chain import patches
 from chain.footprint import Footprint
 from chain.memory import Region, grow, in_memory, read, spread
-from chain.patches import Conditioning, Grid, PatchesImage
+from chain.patches import Conditioning, Grid
+from chain.patches_image import PatchesImage
 
 PLAIN = Conditioning(0, 0, False)
 

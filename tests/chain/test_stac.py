@@ -9,7 +9,7 @@ import pystac
 import pytest
 from osgeo import osr
 
-from chain import network, stac
+from chain import cloud_cover, network, stac
 from chain.footprint import Footprint
 from simulate.planetary_computer import Fault
 
@@ -68,9 +68,9 @@ def test_measured_cover_is_that_of_the_footprint(planetary_computer, make_sentin
     columns, rows = np.floor(points).astype(int).T
     scl[rows[:3000], columns[:3000]] = 8
     scl[rows[-500:], columns[-500:]] = 0
-    expected_cloudy = np.isin(scl[rows, columns], stac.CLOUDY_CLASSES).mean()
+    expected_cloudy = np.isin(scl[rows, columns], cloud_cover.CLOUDY_CLASSES).mean()
     server = planetary_computer([make_sentinel2_item("one", scl, tile_cover=80.0)])
-    candidate = stac.measure(stac.find_item("one", server.stac_url), footprint)
+    candidate = cloud_cover.measure(stac.find_item("one", server.stac_url), footprint)
     assert candidate.cloudy == pytest.approx(expected_cloudy, abs=0.02)
     assert candidate.uncovered == pytest.approx((scl[rows, columns] == 0).mean(), abs=0.02)
 
@@ -78,7 +78,7 @@ def test_measured_cover_is_that_of_the_footprint(planetary_computer, make_sentin
 def test_ground_beyond_the_image_counts_as_uncovered(planetary_computer, make_sentinel2_item):
     server = planetary_computer([make_sentinel2_item("one", CLEAR)])
     footprint = _footprint(500000.0 - 300.0, 5399700.0, 100, 100)
-    candidate = stac.measure(stac.find_item("one", server.stac_url), footprint)
+    candidate = cloud_cover.measure(stac.find_item("one", server.stac_url), footprint)
     assert (candidate.cloudy, candidate.uncovered) == (0.0, pytest.approx(0.5, abs=0.02))
 
 
@@ -88,7 +88,7 @@ def test_large_footprints_are_read_at_an_overview(planetary_computer, make_senti
     server = planetary_computer([make_sentinel2_item("one", scl)])
     item = stac.find_item("one", server.stac_url)
     footprint = _footprint(500000.0, 5400000.0, 320, 320)
-    assert stac.measure(item, footprint, samples=24).cloudy == pytest.approx((scl == 9).mean(), abs=0.05)
+    assert cloud_cover.measure(item, footprint, samples=24).cloudy == pytest.approx((scl == 9).mean(), abs=0.05)
 
 
 def test_choice_is_by_measured_cover_then_date(planetary_computer, make_sentinel2_item):
@@ -104,15 +104,15 @@ def test_choice_is_by_measured_cover_then_date(planetary_computer, make_sentinel
     ]
     server = planetary_computer(items)
     found = stac.search(INSIDE, "2022-06-15/2022-08-15", server.stac_url)
-    assert stac.choose(found, INSIDE, 10.0, datetime(2022, 7, 16)).item.id == "july"
-    assert stac.choose(found, INSIDE, 10.0, datetime(2022, 6, 16)).item.id == "june"
+    assert cloud_cover.choose(found, INSIDE, 10.0, datetime(2022, 7, 16)).item.id == "july"
+    assert cloud_cover.choose(found, INSIDE, 10.0, datetime(2022, 6, 16)).item.id == "june"
     cloudy = [item for item in found if item.id == "clear-tile"]
     with pytest.raises(stac.StacError, match="--max-cloud-cover: at most 10 %.*100.0 %"):
-        stac.choose(cloudy, INSIDE, 10.0)
+        cloud_cover.choose(cloudy, INSIDE, 10.0)
     with pytest.raises(stac.StacError, match="contains the footprint"):
-        stac.choose([item for item in found if item.id == "partial"], _footprint(501000.0, 5399700.0, 99, 99), 9)
+        cloud_cover.choose([item for item in found if item.id == "partial"], _footprint(501000.0, 5399700.0, 99, 99), 9)
     with pytest.raises(stac.StacError, match="no item"):
-        stac.choose([], INSIDE, 10.0)
+        cloud_cover.choose([], INSIDE, 10.0)
 
 
 def test_real_items_go_through_search_order_and_overlap(shared_data):
@@ -120,10 +120,10 @@ def test_real_items_go_through_search_order_and_overlap(shared_data):
     document = json.loads((folder / "odcstac_site2-2020_jun_jul-35MNM.geojson").read_text())
     items = [pystac.Item.from_dict(feature) for feature in document["features"]]
     centre = _footprint(540000.0, 9150000.0, 1000, 1000, epsg=32735)
-    assert all(stac.overlap(item, centre) == pytest.approx(1.0) for item in items)
+    assert all(cloud_cover.overlap(item, centre) == pytest.approx(1.0) for item in items)
     outside = _footprint(440000.0, 9150000.0, 1000, 1000, epsg=32735)
-    assert max(stac.overlap(item, outside) for item in items) == 0.0
-    assert stac.classification_asset(items[0]).endswith("_SCL_20m.tif")
+    assert max(cloud_cover.overlap(item, outside) for item in items) == 0.0
+    assert cloud_cover.classification_asset(items[0]).endswith("_SCL_20m.tif")
 
 
 def test_tokens_are_kept_while_valid_and_renewed_when_they_expire(planetary_computer, make_sentinel2_item):
@@ -143,7 +143,7 @@ def test_refused_token_is_replaced(planetary_computer, make_sentinel2_item):
     item = stac.find_item("one", server.stac_url)
     stac.sign(item.assets["SCL"].href)
     server.tokens.revoke()
-    assert stac.measure(item, INSIDE).bad == 0.0
+    assert cloud_cover.measure(item, INSIDE).bad == 0.0
     assert server.counters()["requests"]["token"] == 2
 
 
@@ -153,7 +153,7 @@ def test_passing_faults_are_survived(planetary_computer, make_sentinel2_item, ki
     server = planetary_computer([make_sentinel2_item("one", CLEAR)])
     server.inject(Fault(pattern, kind, count=2, status=status, retry_after=0))
     items = stac.search(INSIDE, "2022-06-15/2022-08-15", server.stac_url)
-    assert stac.choose(items, INSIDE, 10.0).item.id == "one"
+    assert cloud_cover.choose(items, INSIDE, 10.0).item.id == "one"
     assert server.counters()["requests"]["fault"] == 2
 
 
@@ -163,7 +163,7 @@ def test_lasting_faults_end_in_one_line(planetary_computer, make_sentinel2_item,
     monkeypatch.setattr(stac, "TRIES", 1)
     server.inject(Fault(pattern, "status", count=10000, status=503, retry_after=0))
     with pytest.raises(stac.StacError) as caught:
-        stac.choose(stac.search(INSIDE, "2022-06-15/2022-08-15", server.stac_url), INSIDE, 10.0)
+        cloud_cover.choose(stac.search(INSIDE, "2022-06-15/2022-08-15", server.stac_url), INSIDE, 10.0)
     assert "\n" not in str(caught.value) and "sig=" not in str(caught.value)
 
 
@@ -179,7 +179,7 @@ def test_traffic_counts_what_the_server_sent(planetary_computer, make_sentinel2_
     server = planetary_computer([make_sentinel2_item("one", CLEAR)])
     item = stac.find_item("one", server.stac_url)
     before = network.traffic()
-    stac.measure(item, INSIDE)
+    cloud_cover.measure(item, INSIDE)
     fetched = network.traffic() - before
     assert 0 < fetched.requests <= server.counters()["requests"]["blob"]
     assert fetched.bytes == server.counters()["bytes"]["blob"]
