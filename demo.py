@@ -148,7 +148,7 @@ def main(argv=None) -> int:
 
     output, seed, seconds = arguments.output, arguments.seed, {}
     scenes, patches, model, product = (output / name for name in ("scenes", "patches", "model", "sr.tif"))
-    run("simulate", f"-m simulate.scenes --output '{scenes}' --overwrite --seed {seed}", seconds)
+    run("simulate", f"-m simulate.scenes --output '{scenes}' --size 3072 --overwrite --seed {seed}", seconds)
     with LocalPlanetaryComputer.of_scenes(scenes) as server:
         run(
             "dataset",

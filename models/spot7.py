@@ -9,7 +9,9 @@ arguments. What is added here:
 * `global_skip`: the network computes what is missing from the bicubic interpolation of its input. Its last
   layer starts at zero, so that training starts from bicubic interpolation;
 * transposed convolutions have even kernels, which do not shift the image by a part of a pixel, and start as
-  bilinear interpolation, which has no checkerboard.
+  bilinear interpolation, which has no checkerboard;
+* activations are `swish` by default: reflectances are all positive, so that with `relu` a feature is either off
+  over the whole image or linear, and a few large steps switch all of them off for good.
 
     python -c "from models.spot7 import SRModel; SRModel.from_bands(depth=32, num_blocks=4).summary()"
 """
@@ -49,7 +51,7 @@ class SRModel(SuperResolutionModel):
         depth: number of features.
         num_blocks: number of residual blocks.
         activation: activation of the first convolution, of the blocks and of the upsampling.
-        final_activation: activation of the output; by default the same.
+        final_activation: activation of the output, which must let bicubic interpolation pass (`relu`, `linear`).
         upsampling_kernel: size of the transposed convolutions' kernels, even.
         global_skip: add the network's output to the bicubic interpolation of the input.
         inference_cropping: crops, in 1.5 m pixels; by default the one that leaves no seam between tiles.
@@ -68,8 +70,8 @@ class SRModel(SuperResolutionModel):
         dataset_element_spec: tuple,
         depth: int = 64,
         num_blocks: int = 16,
-        activation: str = "relu",
-        final_activation: str | None = None,
+        activation: str = "swish",
+        final_activation: str = "relu",
         upsampling_kernel: int = 4,
         global_skip: bool = True,
         inference_cropping: list[int] | None = None,
@@ -84,7 +86,7 @@ class SRModel(SuperResolutionModel):
             "depth": depth,
             "num_blocks": num_blocks,
             "activation": activation,
-            "final_activation": final_activation or activation,
+            "final_activation": final_activation,
             "upsampling_kernel": upsampling_kernel,
             "global_skip": global_skip,
         }

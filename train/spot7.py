@@ -13,8 +13,8 @@ import sys
 
 from train.common import add_arguments, check_arguments, run, train
 
-LEARNING_RATES = {"base": 1e-4, "small": 1e-3}
-"""Sizes of the network, and the step that each bears: ten times as much throws `base` off at the start."""
+LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
+"""Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""
 KEYS = ("lr", "hr")
 
 
@@ -28,8 +28,8 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
     add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
-    add("--activation", default="relu", metavar="NAME", help="a Keras activation (default: %(default)s)")
-    add("--final-activation", metavar="NAME", help="activation of the output (default: that of --activation)")
+    add("--activation", default="swish", metavar="NAME", help="a Keras activation (default: %(default)s)")
+    add("--final-activation", default="relu", metavar="NAME", help="activation of the output (default: %(default)s)")
     add(
         "--no-global-skip",
         dest="global_skip",
