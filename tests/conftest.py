@@ -14,15 +14,6 @@ gdal.UseExceptions()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(autouse=True)
-def environment():
-    """Undo what a program run in this process did to the environment variables."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
 @pytest.fixture(scope="session")
 def shared_data():
     """Return a function `folder(name)` giving a folder of real images, or skipping the test.
