@@ -8,8 +8,8 @@ The chain of the super-resolution part of OTBTF's Keras tutorial, without interm
 
 The Sentinel-2 image is the one with the least clouds over the Spot image. Patches are dealt to training, validation
 and test by blocks of ground, and those that touch another set are dropped. The folder then holds
-{train,valid,test}_{lr,hr}.tif (uint16: Sentinel-2 at 6 m; pansharpened Spot at 1.5 m), pairs.png to look at, and
-dataset.json, which records everything and appears when all is whole.
+{train,valid,test}_{lr,hr}.tif (uint16: Sentinel-2 at 6 m; pansharpened Spot at 1.5 m), contact_sheet.png to look at,
+and dataset.json, which records everything and appears when all is whole.
 
     python sr_dataset.py --xs XS.tif --pan PAN.tif --output patches
 """
@@ -269,8 +269,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
 
     statistics = pairs.Statistics(len(BANDS))
     written = write_patches(chain, bundle, starts, deal, folder, statistics)
-    title = f"Sentinel-2 {product.identity['id']}, Spot {Path(arguments.xs).name}"
-    alignment = pairs.inspect(folder, "train", written["train"], title)
+    alignment = pairs.inspect(folder, "train", written["train"])
     tell_alignment(alignment, grid.scale)
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
@@ -339,7 +338,7 @@ def tell_alignment(alignment: dict, scale: int) -> None:
     shift = alignment["shift_x"], alignment["shift_y"]
     log.info("LR/HR: correlation %.3f, at best %.3f with HR shifted by (%d, %d) HR pixels", *correlations, *shift)
     if max(map(abs, shift)) > scale:
-        log.warning("LR/HR: the images seem to be shifted by more than an LR pixel: look at pairs.png")
+        log.warning("LR/HR: the images seem to be shifted by more than an LR pixel: look at contact_sheet.png")
 
 
 def write_tfrecords(folder: Path, written: dict[str, int], seed: int) -> None:

@@ -10,8 +10,12 @@ BLURS = (0, 0.5, 1, 1.5, 2, 3)
 """Radii, in LR pixels, of the means which make HR as soft as LR."""
 
 
-MEASURED, SHOWN = 48, 16
-"""Number of pairs whose alignment is measured, and which are drawn."""
+MEASURED_PIXELS = 24 * 32 * 32
+"""Number of LR pixels in which the alignment is measured."""
+SHOWN = 16
+"""Number of pairs which are drawn."""
+GAP = 8
+"""White pixels between pairs on the sheet."""
 
 
 class Statistics:
@@ -123,19 +127,19 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / spread) if spread else 0.0
 
 
-def inspect(folder: Path, name: str, count: int, title: str) -> dict:
-    """Measure the alignment of some pairs of a set, and draw a sheet of them, `pairs.png`; return the measures.
+def inspect(folder: Path, name: str, count: int) -> dict:
+    """Measure the alignment of some pairs of a set, and draw a sheet of them, `contact_sheet.png`; return the measures.
 
     Args:
         folder: of the images of patches, `<name>_lr.tif` and `<name>_hr.tif`.
         name: of the set.
         count: number of its pairs.
-        title: of the sheet.
     """
-    ranks = np.linspace(0, count - 1, min(count, MEASURED)).astype(int)
+    size = gdal.Open(str(folder / f"{name}_lr.tif")).RasterXSize
+    ranks = np.linspace(0, count - 1, min(count, max(SHOWN, MEASURED_PIXELS // size**2))).astype(int)
     lr, hr = (read_patches(folder / f"{name}_{side}.tif", ranks) for side in ("lr", "hr"))
     shown = np.linspace(0, len(ranks) - 1, min(len(ranks), SHOWN)).astype(int)
-    contact_sheet(folder / "pairs.png", lr[shown], hr[shown], title)
+    contact_sheet(folder / "contact_sheet.png", lr[shown], hr[shown])
     return alignment(lr, hr)
 
 
@@ -147,31 +151,27 @@ def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.stack(patches), 1, -1)
 
 
-def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray, title: str, columns: int = 4) -> None:
-    """Draw pairs side by side, in natural colours, each stretched by itself.
+def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray, columns: int = 4) -> None:
+    """Draw pairs, LR on the left and HR on the right, in natural colours, each patch stretched by itself.
 
     Args:
         path: PNG to write.
         lr: LR patches (n, size, size, bands), red, green, blue first.
         hr: HR patches, likewise.
-        title: of the sheet.
         columns: pairs in a row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    scale, side = hr.shape[1] // lr.shape[1], hr.shape[1]
     rows = -(-len(lr) // columns)
-    figure = Figure(figsize=(3.2 * columns, 1.75 * rows + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 2 * columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.set_axis_off()
+    sheet = np.ones((rows * (side + GAP) + GAP, columns * (2 * side + 2 * GAP) + GAP, 3))
     for pair, (coarse, fine) in enumerate(zip(lr, hr)):
-        for axis, image, name in ((axes[2 * pair], coarse, "LR"), (axes[2 * pair + 1], fine, "HR")):
-            axis.imshow(_stretched(image[..., :3]), interpolation="nearest")
-            axis.set_title(name, fontsize=7)
-    figure.suptitle(title, fontsize=9)
-    figure.savefig(path, dpi=100)
+        top = GAP + pair // columns * (side + GAP)
+        left = GAP + pair % columns * (2 * side + 2 * GAP)
+        coarse, fine = (_stretched(image[..., :3]) for image in (coarse, fine))
+        sheet[top : top + side, left : left + side] = coarse.repeat(scale, axis=0).repeat(scale, axis=1)
+        sheet[top : top + side, left + side + 2 : left + 2 * side + 2] = fine
+    picture = gdal.GetDriverByName("MEM").Create("", sheet.shape[1], sheet.shape[0], 3)
+    picture.WriteArray(np.moveaxis(np.rint(255 * sheet).astype(np.uint8), -1, 0))
+    gdal.GetDriverByName("PNG").CreateCopy(str(path), picture)
 
 
 def _stretched(image: np.ndarray) -> np.ndarray:

@@ -244,14 +244,16 @@ def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
         empty: whether 0 in one band (`np.any`: a harmonised Sentinel-2 pixel without data) or in all of them
             (`np.all`: a dark Spot pixel may be 0 in some band) means nodata.
     """
-    unknown = ~np.isfinite(array)
-    missing = unknown.any(axis=2)
-    if margin is not None:
-        missing |= empty(array == 0, axis=2)
-    array[unknown] = 0
+    missing = None
+    if not array.min() > 0:
+        unknown = np.isnan(array)
+        missing = unknown.any(axis=2)
+        if margin is not None:
+            missing |= empty(array == 0, axis=2)
+        array[unknown] = 0
     np.rint(array, out=array)
     np.clip(array, 0 if margin is None else 1, 65535, out=array)
-    if missing.any():
+    if missing is not None and missing.any():
         array[memory.grow(missing, margin or 0)] = 0
 
 
@@ -285,11 +287,14 @@ def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, hr_noda
         extraction = pyotb.PatchesExtraction(parameters, n_sources=2)
         cut = []
         for key, (array, _, size) in sources.items():
-            patches = np.array(extraction.app.ExportImage(f"{key}.out")["array"])
-            expected = [array[y : y + size, x : x + size] for x, y in starts * (grid.scale if key == "source2" else 1)]
-            if not np.array_equal(patches, np.concatenate(expected)):
+            stack = extraction.app.ExportImage(f"{key}.out")["array"]
+            patches = stack.reshape(-1, size, size, array.shape[2]).astype(np.uint16)
+            corners = starts * (grid.scale if key == "source2" else 1)
+            if len(patches) != len(corners) or not all(
+                np.array_equal(patch, array[y : y + size, x : x + size]) for patch, (x, y) in zip(patches, corners)
+            ):
                 raise RuntimeError(f"{key}: PatchesExtraction cut other patches than those that were selected")
-            cut.append(patches.reshape(-1, size, size, patches.shape[2]).astype(np.uint16))
+            cut.append(patches)
     finally:
         gdal.Unlink(layer)
     return cut[0], cut[1]

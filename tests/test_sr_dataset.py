@@ -90,7 +90,7 @@ def test_from_query_to_patches(server, spot, tmp_path, capsys):
     record = json.loads((output / "dataset.json").read_text())
     assert record["sentinel2"]["id"] == CLEAR and record["sentinel2"]["offset"] == -1000
     assert record["sentinel2"]["cover"]["cloudy"] < 0.01
-    expected = {f"{name}_{side}.tif" for name in SETS for side in ("lr", "hr")} | {"dataset.json", "pairs.png"}
+    expected = {f"{name}_{side}.tif" for name in SETS for side in ("lr", "hr")} | {"dataset.json", "contact_sheet.png"}
     assert set(os.listdir(output)) == expected
     for name in SETS:
         lr, hr = _patches(output, f"{name}_lr"), _patches(output, f"{name}_hr")
@@ -451,7 +451,11 @@ def test_no_raster_on_disk_but_the_patches(server, spot, tmp_path):
     running.set()
     thread.join()
     assert result.returncode == 0, result.stderr
-    allowed = {f"{name}_{side}.tif" for name in SETS for side in ("lr", "hr")} | {"dataset.json", "pairs.png", ".lock"}
+    allowed = {f"{name}_{side}.tif" for name in SETS for side in ("lr", "hr")} | {
+        "dataset.json",
+        "contact_sheet.png",
+        ".lock",
+    }
     files = {name for name in seen - known if Path(name).suffix not in (".py", ".pyc")}
     assert any("train_hr" in name for name in files)
     assert {Path(name).name for name in files} <= allowed

@@ -61,8 +61,8 @@ def test_contact_sheet(tmp_path):
     from matplotlib.image import imread
 
     hr = np.repeat(_ground(5, 32), 2, axis=-1)
-    pairs.contact_sheet(tmp_path / "pairs.png", pairs.averaged(hr, 4), hr, "title")
-    assert imread(tmp_path / "pairs.png")[..., :3].std() > 0.1
+    pairs.contact_sheet(tmp_path / "contact_sheet.png", pairs.averaged(hr, 4), hr)
+    assert imread(tmp_path / "contact_sheet.png")[..., :3].std() > 0.1
 
 
 def test_radiometry_is_found_despite_changes_and_noise():
