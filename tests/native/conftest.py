@@ -26,6 +26,7 @@ def toy_environment(tmp_path_factory):
         "OTB_PYTHON_PACKAGES": "toy_applications",
         "OTBTF_PYTHON": sys.executable,
         "PYTHONPATH": str(HERE),
+        "OTB_LOGGER_LEVEL": "INFO",
     }
 
 
