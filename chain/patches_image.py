@@ -32,17 +32,20 @@ class PatchesImage:
             RuntimeError: they cannot be written (no space left, for instance).
         """
         count = len(patches)
-        self._dataset.WriteRaster(
-            0,
-            self.count * self.size,
-            self.size,
-            count * self.size,
-            np.ascontiguousarray(patches).tobytes(),
-            buf_pixel_space=2 * self.bands,
-            buf_line_space=2 * self.bands * self.size,
-            buf_band_space=2,
-        )
-        self._dataset.FlushCache()
+        try:
+            self._dataset.WriteRaster(
+                0,
+                self.count * self.size,
+                self.size,
+                count * self.size,
+                np.ascontiguousarray(patches).tobytes(),
+                buf_pixel_space=2 * self.bands,
+                buf_line_space=2 * self.bands * self.size,
+                buf_band_space=2,
+            )
+            self._dataset.FlushCache()
+        except RuntimeError as error:
+            raise RuntimeError(f"{self.path}: cannot be written (is the disk full?): {error}") from error
         self.count += count
 
     def close(self) -> None:

@@ -478,7 +478,7 @@ def test_full_disk_leaves_nothing(spot, local, tmp_path):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, preexec_fn=limit
     )
     assert result.returncode == 1, result.stderr
-    assert "sr_dataset.py: error:" in result.stderr and not (tmp_path / "patches").exists()
+    assert "is the disk full?" in result.stderr.splitlines()[-1] and not (tmp_path / "patches").exists()
 
 
 def test_terminated_process_leaves_nothing(server, spot, tmp_path):

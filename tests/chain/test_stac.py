@@ -124,6 +124,13 @@ def test_real_items_go_through_search_order_and_overlap(shared_data):
     outside = _footprint(440000.0, 9150000.0, 1000, 1000, epsg=32735)
     assert max(cloud_cover.overlap(item, outside) for item in items) == 0.0
     assert cloud_cover.classification_asset(items[0]).endswith("_SCL_20m.tif")
+    for name, found in (("2-l2a_S2B_20EPT_20250731_0_L2A", True), ("2-l1c_S2B_20EPT_20250731_0_L1C", False)):
+        item = pystac.Item.from_file(str(folder / f"earthsearch_sentinel-{name}.json"))
+        if found:
+            assert cloud_cover.classification_asset(item).endswith("/SCL.tif")
+        else:
+            with pytest.raises(stac.StacError, match="scene classification"):
+                cloud_cover.classification_asset(item)
 
 
 def test_tokens_are_kept_while_valid_and_renewed_when_they_expire(planetary_computer, make_sentinel2_item):
