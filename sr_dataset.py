@@ -3,8 +3,9 @@
 
 The chain of the super-resolution part of OTBTF's Keras tutorial, without intermediate rasters:
 
-    STAC search -> best item -> ConcatenateImages -> harmonised offset -> Superimpose -\
-    XS, PAN -> BundleToPerfectSensor ----------------------------------- PatchesSelection, PatchesExtraction
+    STAC search -> best item -> ConcatenateImages -> harmonised offset -> Superimpose --+
+                                                                                        +-- PatchesSelection,
+    XS, PAN -> BundleToPerfectSensor ---------------------------------------------------+   PatchesExtraction
 
 The Sentinel-2 image is the one with the least clouds over the Spot image. Patches are dealt to training, validation
 and test by blocks of ground, and those that touch another set are dropped. The folder then holds
