@@ -14,34 +14,47 @@ namespace
 using Key = const std::string&;
 using otb::Wrapper::ImageBaseType;
 
-// Makes each computation go into new memory, so that an array exported before does not change. Changing the flag
-// makes the source compute again: not done where it already has.
-void ProtectExports(ImageBaseType& image)
+// Makes each computation go into new memory, so that an array exported before keeps its own, and says whether it does.
+// Changing the flag makes the source compute again: not done where it already has.
+bool KeepsExports(ImageBaseType& image)
 {
   auto* const source = image.GetSource().GetPointer();
-  if (source != nullptr && image.GetBufferedRegion().GetNumberOfPixels() == 0)
+  if (source == nullptr)
+    return true;
+  if (!image.GetBufferedRegion().IsInside(image.GetRequestedRegion()))
+    image.Initialize();
+  if (image.GetBufferedRegion().GetNumberOfPixels() == 0)
     source->ReleaseDataBeforeUpdateFlagOn();
+  return source->GetReleaseDataBeforeUpdateFlag();
+}
+
+template <typename Image>
+py::array ExportPixels(Image* image, bool keepsExports)
+{
+  auto shared = ArrayOverImage(image);
+  return keepsExports ? shared : py::array(shared.attr("copy")());
 }
 
 template <typename Pixel>
 py::array Export(Application& application, Key key)
 {
   ImageBaseType::Pointer image;
+  bool keepsExports = true;
   {
     py::gil_scoped_release release;
     image = application.GetParameterOutputImage(key);
     if (image.IsNotNull())
     {
-      ProtectExports(*image);
+      keepsExports = KeepsExports(*image);
       image->Update();
     }
   }
   if (image.IsNull())
     throw std::runtime_error("Parameter " + key + ": no image yet. Execute the application first.");
   if (auto* vector = dynamic_cast<otb::VectorImage<Pixel>*>(image.GetPointer()))
-    return ArrayOverImage(vector);
+    return ExportPixels(vector, keepsExports);
   if (auto* scalar = dynamic_cast<otb::Image<Pixel>*>(image.GetPointer()))
-    return ArrayOverImage(scalar);
+    return ExportPixels(scalar, keepsExports);
   throw std::runtime_error("Parameter " + key + ": its image has another pixel type.");
 }
 

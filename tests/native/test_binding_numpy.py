@@ -159,6 +159,27 @@ def test_unknown_types_are_refused(dtype):
         app.SetVectorImageFromNumpyArray("in", np.zeros((4, 5, 2), dtype))
 
 
+@pytest.mark.parametrize("written_first", [True, False])
+def test_exported_arrays_keep_their_values(write_raster, tmp_path, written_first):
+    small, large = (random((size, size), "uint16") for size in (40, 400))
+    app = create("BandMath")
+    app.SetParameterStringList("il", [str(write_raster("small.tif", small))])
+    app.SetParameterString("exp", "im1b1")
+    app.SetParameterString("out", str(tmp_path / "out.tif"))
+    if written_first:
+        app.ExecuteAndWriteOutput()
+    app.Execute()
+    first = app.GetImageAsNumpyArray("out")
+    app.SetParameterString("exp", "im1b1 + 1")
+    app.Execute()
+    second = app.GetImageAsNumpyArray("out")
+    app.SetParameterStringList("il", [str(write_raster("large.tif", large))])
+    app.Execute()
+    np.testing.assert_array_equal(app.GetImageAsNumpyArray("out"), large + 1)
+    np.testing.assert_array_equal(first, small)
+    np.testing.assert_array_equal(second, small + 1)
+
+
 def test_wrong_shapes_are_refused():
     app = create("ExtractROI")
     with pytest.raises(ValueError, match="Expected 2 or 3 dimensions"):
