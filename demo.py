@@ -140,6 +140,9 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--output", type=Path, default=Path("demo"), help="folder for all results (default: %(default)s)"
     )
+    parser.add_argument(
+        "--size", type=int, default=3072, help="side of the scene, in 1.5 m pixels (default: %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=40, help="training epochs at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of landscape, split and training (default: %(default)s)")
     arguments = parser.parse_args(argv)
@@ -148,7 +151,9 @@ def main(argv=None) -> int:
 
     output, seed, seconds = arguments.output, arguments.seed, {}
     scenes, patches, model, product = (output / name for name in ("scenes", "patches", "model", "sr.tif"))
-    run("simulate", f"-m simulate.scenes --output '{scenes}' --size 3072 --overwrite --seed {seed}", seconds)
+    run(
+        "simulate", f"-m simulate.scenes --output '{scenes}' --size {arguments.size} --overwrite --seed {seed}", seconds
+    )
     with LocalPlanetaryComputer.of_scenes(scenes) as server:
         run(
             "dataset",

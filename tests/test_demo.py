@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration, on a scene small enough for a test: every step runs, and leaves what it says."""
+
+import json
+
+import demo
+from osgeo import gdal
+
+
+def test_from_query_to_report(tmp_path, capfd):
+    assert demo.main(["--output", str(tmp_path), "--size", "1024", "--epochs", "20"]) == 0
+    assert "[inference] python -m inference.spot7" in capfd.readouterr().out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report) == {"sr", "bicubic", "seconds"}
+    assert set(report["sr"]) == set(report["bicubic"]) == {"l1", "psnr", "ssim", "sam", "ergas"}
+    assert report["seconds"]["total"] >= max(report["seconds"].values())
+    assert report["sr"]["l1"] < report["bicubic"]["l1"] * 1.1
+    truth, product = (gdal.Open(str(tmp_path / name)) for name in ("scenes/held_out/truth.tif", "sr.tif"))
+    assert product.GetGeoTransform() == truth.GetGeoTransform()
+    assert (product.RasterXSize, product.RasterYSize) == (truth.RasterXSize, truth.RasterYSize)
+    picture = gdal.Open(str(tmp_path / "report.png"))
+    assert min(picture.RasterXSize, picture.RasterYSize) > 500
