@@ -121,7 +121,7 @@ def write_product(
     return len(found)
 
 
-def check_output(path: Path, overwrite: bool) -> None:
+def check_output(path: Path, overwrite: bool, argument: str = "--output") -> None:
     """Refuse an output that exists, or whose folder cannot be written.
 
     Raises:
@@ -129,16 +129,19 @@ def check_output(path: Path, overwrite: bool) -> None:
         OSError: When its folder is missing or read-only.
     """
     if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(f"--output: a file that does not exist is wanted, or --overwrite. Received: {path}")
+        raise FileExistsError(f"{argument}: a file that does not exist is wanted, or --overwrite. Received: {path}")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"--output: a folder that exists and can be written is wanted. Received: {path.parent}")
+        raise OSError(f"{argument}: a folder that exists and can be written is wanted. Received: {path.parent}")
 
 
 @contextmanager
 def _parts_folder(path: Path) -> Iterator[Path]:
     """Hold the folder of the product's parts, alone; it is removed at the end, except on an interruption."""
     folder = path.with_name(f"{path.name}.parts")
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--output: a folder that can be written is wanted. Received: {path.parent} ({error})") from error
     with open(folder / LOCK_NAME, "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

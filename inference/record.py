@@ -17,11 +17,6 @@ NOT_IDENTITY = ("input", "output", "model_dir", "quicklook", "overwrite", "debug
 
 def identity_of(arguments: argparse.Namespace, product, description) -> dict:
     """Return all that the pixels depend on."""
-    from osgeo import gdal
-
-    names = set()
-    for name in product.bands.values():
-        names.update(gdal.Open(name).GetFileList() or [])
     model = [path for path in Path(arguments.model_dir).rglob("*") if path.is_file() and path.suffix != ".json"]
     return {
         "input": {
@@ -29,11 +24,23 @@ def identity_of(arguments: argparse.Namespace, product, description) -> dict:
             "bands": list(product.bands),
             "offset": product.offset,
             "hrefs": product.hrefs,
-            "files": _stamps(Path(name) for name in names if os.path.isfile(name)),
+            "files": _stamps(Path(name) for name in files_of(product)),
         },
         "model": {**description.to_json(), "files": _stamps(model)},
         "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
     }
+
+
+def files_of(product) -> list[str]:
+    """Return the local files that a product's bands are read from; mosaics (VRT) are followed to theirs."""
+    from osgeo import gdal
+
+    found, asked = set(), list(product.bands.values())
+    while asked:
+        names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
+        asked += [name for name in names if name.lower().endswith(".vrt")]
+        found |= names
+    return sorted(name for name in found if os.path.isfile(name))
 
 
 def _stamps(paths: Iterable[Path]) -> dict[str, dict]:
