@@ -19,13 +19,14 @@ import argparse
 import contextlib
 import itertools
 import logging
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+
+from chain import command_line
 
 SETS = ("train", "valid", "test")
 BANDS = ("B04", "B03", "B02", "B08")
@@ -44,10 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--pan", required=True, help="Spot panchromatic image of the same place")
     add(
         "--xs-bands",
-        nargs="+",
-        default=list(BANDS),
-        metavar="BAND",
-        help=f"bands of --xs in their order, by Sentinel-2's names (default: {' '.join(BANDS)})",
+        type=command_line.band_names,
+        default=BANDS,
+        metavar="NAMES",
+        help=f"bands of --xs in their order, by Sentinel-2's names (default: {','.join(BANDS)})",
     )
     add("--output", required=True, type=Path, help="folder of the patches")
     dates = parser.add_argument_group("choice of the Sentinel-2 image")
@@ -74,12 +75,18 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="Sentinel-2 image to take instead of searching: SAFE, raster, one raster per band, STAC item",
     )
-    add("--bands", nargs="+", metavar="BAND", help="bands of the raster --sentinel2, if it does not describe them")
+    add(
+        "--bands",
+        type=command_line.band_names,
+        metavar="NAMES",
+        help="names of the bands of a raster that does not describe them, in order, such as B04,B03,B02,B08",
+    )
     add(
         "--offset",
-        type=int,
-        choices=(0, -1000),
-        help="offset of Sentinel-2's digital numbers (default: from its metadata)",
+        type=command_line.offset,
+        metavar="DN",
+        help="added to Sentinel-2's digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
+        "(default: auto)",
     )
     patches = parser.add_argument_group("patches")
     add = patches.add_argument
@@ -130,7 +137,7 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             f"Received: {' '.join(map(str, arguments.split))}"
         )
     if sorted(arguments.xs_bands) != sorted(BANDS):
-        parser.error(f"--xs-bands: {' '.join(BANDS)} in some order is wanted. Received: {' '.join(arguments.xs_bands)}")
+        parser.error(f"--xs-bands: {','.join(BANDS)} in some order is wanted. Received: {','.join(arguments.xs_bands)}")
     if not 0 <= arguments.max_cloud_cover <= 100:
         parser.error(f"--max-cloud-cover: 0 to 100 percent is wanted. Received: {arguments.max_cloud_cover}")
     try:
@@ -202,9 +209,7 @@ class Chain:
 
     def tell(self, error: Exception, attempt: int, pause: float) -> None:
         """Log a failure which is not the last one."""
-        from chain.network import one_line
-
-        log.warning("%s; attempt %d of %d in %g s", one_line(error), attempt + 1, self.attempts, pause)
+        log.warning("%s; attempt %d of %d in %g s", command_line.one_line(error), attempt + 1, self.attempts, pause)
 
 
 def match_radiometry(chain: Chain, footprint) -> list:
@@ -355,36 +360,30 @@ def write_tfrecords(folder: Path, written: dict[str, int], seed: int) -> None:
             dataset.to_tfrecords(str(folder / name), drop_remainder=False)
 
 
+def make_dataset(arguments: argparse.Namespace) -> None:
+    """Write the patches and the record of the run into the output folder, all or nothing."""
+    from chain import network, record
+    from chain.output import whole_folder
+
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
+    logging.getLogger("chain").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    network.configure()
+    quiet_gdal = contextlib.nullcontext() if arguments.debug else network.quiet_gdal()
+    with quiet_gdal, whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
+        result = run(arguments, folder)
+        content = {**result, "arguments": vars(arguments), "versions": record.versions()}
+        record.write(folder / "dataset.json", content)
+    log.info("%s: %s", arguments.output, ", ".join(f"{result['patches'][name]} {name}" for name in SETS))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Make the dataset; return 0, or 1 when it failed."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
-    logging.basicConfig(format="%(message)s")
-    log.setLevel(logging.INFO)
-    logging.getLogger("chain").setLevel(logging.INFO)
-    os.environ.setdefault("OTB_LOGGER_LEVEL", "WARNING")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
-    from chain import network, record
-    from chain.output import whole_folder
-
-    try:
-        network.configure()
-        quiet_gdal = contextlib.nullcontext() if arguments.debug else network.quiet_gdal()
-        with quiet_gdal, whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
-            result = run(arguments, folder)
-            record.write(folder / "dataset.json", {**result, "arguments": given, "versions": record.versions()})
-        log.info("%s: %s", arguments.output, ", ".join(f"{result['patches'][name]} {name}" for name in SETS))
-    except (ValueError, RuntimeError, OSError) as error:
-        if arguments.debug:
-            raise
-        print(f"sr_dataset.py: error: {network.one_line(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return command_line.run(parser, arguments, make_dataset)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ variable which the user has set already is left alone.
 import functools
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,13 +87,6 @@ def traffic() -> Traffic:
     requests = sum(method.get("count", 0) for method in methods.values())
     received = sum(method.get("downloaded_bytes", 0) for method in methods.values())
     return Traffic(requests, received)
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error in one line, without the signatures of URLs and without OTB's class names."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"itk::ERROR: \w+\(0x[0-9a-f]+\): ", "", text)
-    return re.sub(r"\?[^\s'\"]*sig=[^\s'\"]*", "", text)
 
 
 def forget_failures() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from urllib.parse import urlparse
 
-from chain import network
+from chain.command_line import one_line
 from chain.footprint import Footprint
 
 PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/stac/v1"
@@ -132,7 +132,7 @@ def reason(error: Exception) -> str:
         if not isinstance(inner, Exception):
             break
         error = inner
-    return network.one_line(error)
+    return one_line(error)
 
 
 def middle(dates: Sequence[str]) -> datetime:

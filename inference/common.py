@@ -9,11 +9,12 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 import argparse
 import math
 import os
+import os
 import re
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from chain.command_line import band_names, offset
 
 TILES_PER_REGION = 3
 """Tiles along the side of a region: regions are what an interruption can cost."""
@@ -43,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--offset",
         type=offset,
-        default="auto",
         metavar="DN",
         help="added to the digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
         "(default: auto)",
@@ -72,23 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
 
 
-def band_names(text: str) -> tuple[str, ...]:
-    """Read names of bands separated by commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError(f"names separated by commas are wanted. Received: {text!r}")
-    return names
-
-
-def offset(text: str) -> int | str:
-    """Read an offset of digital numbers, or `auto`."""
-    if text == "auto":
-        return text
-    if text not in ("0", "-1000"):
-        raise argparse.ArgumentTypeError(f"auto, 0 or -1000 is wanted. Received: {text}")
-    return int(text)
-
-
 def box(text: str) -> tuple[int, ...]:
     """Read x,y,w,h."""
     if not re.fullmatch(r"\d+,\d+,\d+,\d+", text):
@@ -98,6 +81,8 @@ def box(text: str) -> tuple[int, ...]:
 
 def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
+    if not all(arguments.input):
+        parser.error("argument --input: names of files or folders are wanted. Received: an empty one")
     if not arguments.output.lower().endswith((".tif", ".tiff")):
         parser.error(f"argument --output: a name that ends with .tif is wanted. Received: {arguments.output}")
     if Path(arguments.output).exists() and not arguments.overwrite:
@@ -106,37 +91,13 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         )
     if arguments.quicklook and not arguments.quicklook.lower().endswith(".png"):
         parser.error(f"argument --quicklook: a name that ends with .png is wanted. Received: {arguments.quicklook}")
+    if arguments.quicklook and Path(arguments.quicklook).exists() and not arguments.overwrite:
+        parser.error(
+            "argument --quicklook: a file that does not exist is wanted, or --overwrite. "
+            f"Received: {arguments.quicklook}"
+        )
     if arguments.tile_size < 8:
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
-
-
-def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
-    """Run a program's command: an error is one line and status 1.
-
-    Args:
-        parser: The program's parser.
-        arguments: The parsed arguments.
-        command: Called with the arguments.
-
-    Returns:
-        The exit status.
-    """
-    if not arguments.debug:
-        os.environ.setdefault("OTB_LOGGER_LEVEL", "CRITICAL")
-        os.environ.setdefault("PYOTB_LOGGER_LEVEL", "ERROR")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        command(arguments)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; the same command goes on from there", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if arguments.debug:
-            raise
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"{parser.prog}: error: {text}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def infer(arguments: argparse.Namespace) -> Path:
@@ -162,21 +123,24 @@ def infer(arguments: argparse.Namespace) -> Path:
     from chain.sentinel2 import open_product
     from chain.serve import fields
     from inference.quicklook import write_quicklook
-    from inference.record import identity_of, product_metadata, write_record
+    from inference.record import files_of, identity_of, product_metadata, write_record
     from models.description import read_description
 
     gdal.UseExceptions()
     start = time.perf_counter()
     output = Path(arguments.output)
     check_output(output, arguments.overwrite)
+    if arguments.quicklook:
+        check_output(Path(arguments.quicklook), arguments.overwrite, "--quicklook")
     description = read_description(arguments.model_dir)
     product = open_product(
         arguments.input if len(arguments.input) > 1 else arguments.input[0],
         bands=arguments.bands or _bands_to_open(arguments.input, description),
-        offset=None if arguments.offset == "auto" else arguments.offset,
+        offset=arguments.offset,
     )
     try:
         _check_geotransforms(product)
+        _check_files(arguments, files_of(product))
         images = _open_images(product, description)
         native = image_grid(images[description.sources[0].name])
         grid = product_grid(native, description)
@@ -206,9 +170,9 @@ def infer(arguments: argparse.Namespace) -> Path:
             )
     finally:
         product.close()
+    write_record(output, arguments, identity, resumed, time.perf_counter() - start)
     if arguments.quicklook:
         write_quicklook(output, Path(arguments.quicklook))
-    write_record(output, arguments, identity, resumed, time.perf_counter() - start)
     print(f"{output}: {region.columns} x {region.rows} pixels of {description.gsd:g} m")
     return output
 
@@ -271,3 +235,13 @@ def _check_geotransforms(product) -> None:
         geotransform = gdal.Open(name).GetGeoTransform()
         if geotransform[2] or geotransform[4]:
             raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")
+
+
+def _check_files(arguments: argparse.Namespace, files: list[str]) -> None:
+    """Refuse to write over what is read."""
+    read = {os.path.realpath(name) for name in (*files, *arguments.input)}
+    written = {"--output": (arguments.output, f"{arguments.output}.json"), "--quicklook": (arguments.quicklook,)}
+    for option, names in written.items():
+        for name in names:
+            if name and os.path.realpath(name) in read:
+                raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {name}")

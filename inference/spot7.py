@@ -15,7 +15,8 @@ not averaged. The product keeps the input's registration: nothing corrects it.
 import argparse
 import sys
 
-from inference.common import add_arguments, check_arguments, infer, run
+from chain.command_line import run
+from inference.common import add_arguments, check_arguments, infer
 
 
 def make_parser() -> argparse.ArgumentParser:

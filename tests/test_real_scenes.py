@@ -59,7 +59,7 @@ def test_worldview_2(shared_data, tmp_path, number):
     coarse = _averaged(array, 5)
     coarse = np.where(coarse == 0, 0, coarse + 1000).astype(np.uint16)
     sentinel2 = _write(tmp_path / "s2.tif", coarse, xs, 5.0, order)
-    images = ("--xs", xs, "--pan", pan, "--xs-bands", *order, "--sentinel2", sentinel2, "--offset", -1000)
+    images = ("--xs", xs, "--pan", pan, "--xs-bands", ",".join(order), "--sentinel2", sentinel2, "--offset", -1000)
     options = ("--lr-patch-size", 8, "--hr-patch-size", 32, "--split", 0.8, 0.1, 0.1)
     record = _run(tmp_path / "patches", *images, *options)
     assert "resampled" in record["alignment"]["grids"]
@@ -99,7 +99,7 @@ def test_satellogic_with_sentinel2_in_degrees(shared_data, tmp_path):
     sentinel2 = folder / "20221109_094507_SN30_40N_227050_2482590_S2L2A.tif"
     names = [f"B{number:02}" for number in range(1, 13) if number != 10]
     names.insert(8, "B8A")
-    images = ("--xs", xs, "--pan", pan, "--sentinel2", sentinel2, "--bands", *names, "--offset", 0)
+    images = ("--xs", xs, "--pan", pan, "--sentinel2", sentinel2, "--bands", ",".join(names), "--offset", 0)
     options = ("--lr-patch-size", 8, "--hr-patch-size", 32, "--match-radiometry")
     record = _run(tmp_path / "patches", *images, *options)
     assert min(record["statistics"]["correlation"].values()) > 0.5

@@ -328,7 +328,7 @@ def test_holes_and_nan_reject_their_patches_only(altered, local, tmp_path):
 
 def test_bands_of_xs_in_another_order_and_pan_in_another_crs(altered, local, spot, tmp_path, reference):
     images = altered("xs", bandList=[3, 2, 1, 4])
-    order = ("--xs-bands", "B02", "B03", "B04", "B08")
+    order = ("--xs-bands", "B02,B03,B04,B08")
     assert _run(*images, *local, "--output", tmp_path / "two", *SMALL, *order) == 0
     assert np.array_equal(_patches(reference, "train_hr"), _patches(tmp_path / "two", "train_hr"))
     warped = tmp_path / "pan_2154.tif"
@@ -403,7 +403,7 @@ def test_output_is_not_replaced_unless_asked(spot, local, tmp_path, capsys):
         ("--dates", "2022-08-01", "2022-07-01"),
         ("--split", "0", "0.5", "0.5"),
         ("--split", "1", "-1", "0"),
-        ("--xs-bands", "B04", "B03", "B02"),
+        ("--xs-bands", "B04,B03,B02"),
         ("--lr-patch-size", "0"),
         ("--nodata", "black"),
         ("--max-cloud-cover", "101"),

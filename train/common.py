@@ -9,12 +9,10 @@ goes on with a training that was interrupted.
 
 import argparse
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-LOSSES = {"l1": "mae", "l2": "mse"}
 NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init", "streaming")
 """Arguments that may change between the beginning of a training and its resumption."""
 
@@ -49,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
     )
     add(
         "--loss",
-        choices=list(LOSSES),
+        choices=["l1", "l2"],
         default="l1",
         help="mean absolute (l1) or squared (l2) error (default: l1)",
     )
@@ -122,32 +120,6 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             "argument --model-dir: a folder that does not exist is wanted, or --overwrite. "
             f"Received: {arguments.model_dir}"
         )
-
-
-def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
-    """Run a program's command: an error is one line and status 1.
-
-    Args:
-        parser: the program's parser.
-        arguments: the parsed arguments.
-        command: called with the arguments.
-
-    Returns:
-        The exit status.
-    """
-    try:
-        command(arguments)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; the same command goes on from the last epoch", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if arguments.debug:
-            raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        message = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]
-        print(f"{parser.prog}: error: {message}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...]) -> dict:

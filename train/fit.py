@@ -12,9 +12,10 @@ from tensorflow import keras
 
 from models.base import KERAS_3, SuperResolutionModel, load_weights
 from train.callbacks import Backup, ImageSummaries, forget, read_identity
-from train.common import LOSSES
 from train.data import Patches
 
+LOSSES = {"l1": "mae", "l2": "mse"}
+"""Keras' names of the losses."""
 SUMMARISED_PATCHES = 4
 WARM_UP = 0.05
 """Share of the steps during which the learning rate rises."""

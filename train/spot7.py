@@ -11,7 +11,8 @@ falls along a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
 import argparse
 import sys
 
-from train.common import add_arguments, check_arguments, run, train
+from chain.command_line import run
+from train.common import add_arguments, check_arguments, train
 
 LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
 """Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""

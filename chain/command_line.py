@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the programs' command lines share: how a word is read, and how an error ends.
+
+Nothing heavy is imported here, so that help and wrong usage answer at once.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+
+QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
+"""Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
+EXPECTED = (ValueError, RuntimeError, OSError)
+"""Exceptions whose message is written for the user; others are named too."""
+LONGEST_LINE = 500
+
+
+def band_names(text: str) -> tuple[str, ...]:
+    """Read names of bands separated by commas."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError(f"names separated by commas are wanted. Received: {text!r}")
+    return names
+
+
+def offset(text: str) -> int | None:
+    """Read an offset of digital numbers; None for `auto`."""
+    if text not in ("auto", "0", "-1000"):
+        raise argparse.ArgumentTypeError(f"auto, 0 or -1000 is wanted. Received: {text}")
+    return None if text == "auto" else int(text)
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line, without signatures of addresses and without OTB's class names."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = " ".join(" ".join(lines).split())
+    if len(text) > LONGEST_LINE:
+        text = " ".join((f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).split())
+    text = re.sub(r"itk::ERROR: \w+\(0x[0-9a-f]+\): ", "", text)
+    text = re.sub(r"\?[^\s'\"]*sig=[^\s'\"]*", "", text)
+    return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
+
+
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
+    """Run a program's command: an error is one line on the standard error and status 1.
+
+    Args:
+        parser: the program's parser.
+        arguments: the parsed arguments; with `debug`, errors pass and nothing is quiet.
+        command: called with the arguments.
+
+    Returns:
+        The exit status.
+    """
+    if not arguments.debug:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+    try:
+        command(arguments)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if arguments.debug:
+            raise
+        print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
