@@ -199,7 +199,7 @@ def truncated(path):
         (lambda image: image(smooth(20, 20), gsd=0.0001, epsg=4326), "metres is wanted. Received: WGS 84"),
         (
             lambda image: truncated(image(np.random.default_rng(0).integers(1, 9999, (200, 200, 4), np.uint16))),
-            "s2.tif",
+            "error: Error while reading image (GDAL format)",
         ),
         (lambda image: "/nonexistent/s2.tif", "/nonexistent/s2.tif"),
     ],
@@ -227,7 +227,7 @@ def test_missing_model_and_missing_folder(tmp_path, image, models, capsys):
     assert infer(path, tmp_path / "none" / "sr.tif", models["nearest"]) == 1
     assert "a folder that exists and can be written is wanted" in error_of(capsys)
     assert infer(path, "/proc/sr.tif", models["nearest"]) == 1
-    assert "/proc" in error_of(capsys)
+    assert "--output: a folder that can be written is wanted. Received: /proc" in error_of(capsys)
 
 
 def test_box_outside_the_image(tmp_path, image, models, capsys):
@@ -237,12 +237,37 @@ def test_box_outside_the_image(tmp_path, image, models, capsys):
 
 @pytest.mark.parametrize(
     "more",
-    [("--box", "1,2,3"), ("--offset", "7"), ("--tile-size", "0"), ("--quicklook", "q.jpg"), ("--bands", ",")],
+    [("--box", "1,2,3"), ("--offset", "7"), ("--tile-size", "0"), ("--quicklook", "q.jpg"), ("--bands", ","), ("--input", "")],
 )
 def test_wrong_usage_ends_with_status_2(tmp_path, capsys, more):
     with pytest.raises(SystemExit) as end:
         infer("s2.tif", tmp_path / "sr.tif", "model", *more)
     assert end.value.code == 2 and f"argument {more[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "source, written",
+    [("s2.tif", "s2.tif"), ("s2.tif", "link.tif"), ("link.tif", "s2.tif"), ("mosaic.vrt", "s2.tif")],
+)
+def test_an_input_is_not_written_over(tmp_path, image, models, capsys, source, written):
+    path = image(smooth(20, 20))
+    (tmp_path / "link.tif").symlink_to(path)
+    gdal.Translate(str(tmp_path / "mosaic.vrt"), path)
+    content = (tmp_path / "s2.tif").read_bytes()
+    assert infer(tmp_path / source, tmp_path / written, models["nearest"], "--overwrite") == 1
+    assert "--output: a file that --input does not read is wanted" in error_of(capsys)
+    assert (tmp_path / "s2.tif").read_bytes() == content
+
+
+def test_quicklook_is_refused_before_anything_is_computed(tmp_path, image, models, capsys):
+    path = image(smooth(20, 20))
+    assert infer(path, tmp_path / "sr.tif", models["nearest"], "--quicklook", str(tmp_path / "none" / "q.png")) == 1
+    assert "--quicklook: a folder that exists and can be written is wanted" in error_of(capsys)
+    (tmp_path / "q.png").write_bytes(b"older")
+    with pytest.raises(SystemExit) as end:
+        infer(path, tmp_path / "sr.tif", models["nearest"], "--quicklook", str(tmp_path / "q.png"))
+    assert end.value.code == 2 and "--overwrite" in capsys.readouterr().err
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["q.png", "s2.tif"]
 
 
 def test_existing_output_is_kept_unless_it_may_be_replaced(tmp_path, image, models, capsys):
