@@ -222,7 +222,7 @@ def _save(model: otbtf.ModelBase, folder: Path) -> None:
 
 def replace_folder(new: Path, folder: Path) -> None:
     """Rename a folder, in place of the one that may already have the name."""
-    old = folder.with_name(f"{folder.name}.old")
+    old = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import otbtf
 import tensorflow as tf
+from osgeo import gdal
 
 from models.base import REFLECTANCE
+
+gdal.UseExceptions()
 
 SETS = ("train", "valid", "test")
 
@@ -38,6 +41,15 @@ class Patches:
     def are_records(self) -> bool:
         """Whether the files are TFRecords."""
         return self.files[0].suffix == ".records"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return height, width and bands of the patches of each source."""
+        if self.are_records:
+            inputs, targets = self.dataset(1).element_spec
+            tensors = [*(inputs[key] for key in self.keys[:-1]), targets["sr"]]
+            return {key: tuple(tensor.shape[1:]) for key, tensor in zip(self.keys, tensors)}
+        rasters = {key: otbtf.gdal_open(str(path)) for key, path in zip(self.keys, self.files)}
+        return {key: (raster.RasterXSize, raster.RasterXSize, raster.RasterCount) for key, raster in rasters.items()}
 
     def identity(self) -> dict[str, str]:
         """Return the SHA-256 of each file, by its name."""
@@ -122,18 +134,25 @@ def find_patches(folder: str | Path, keys: tuple[str, ...], streaming: bool = Fa
         Set -> patches.
 
     Raises:
-        ValueError: a set is not there, or is empty, or its sources do not match.
+        ValueError: a set is not there, or is empty, or its sources do not match, or the sets differ.
     """
-    return {name: _find_set(Path(folder), name, keys, streaming) for name in SETS}
+    patches = {name: _find_set(Path(folder), name, keys, streaming) for name in SETS}
+    shapes = {name: subset.shapes() for name, subset in patches.items()}
+    if any(shape != shapes[SETS[0]] for shape in shapes.values()):
+        raise ValueError(f"patches: the same sizes and bands are wanted in all sets. Received: {shapes}")
+    return patches
 
 
 def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -> Patches:
     images = tuple(folder / f"{name}_{key}.tif" for key in keys)
     if all(path.exists() for path in images):
-        rasters = [otbtf.gdal_open(str(path)) for path in images]
+        rasters = [_open(path) for path in images]
         counts = {key: raster.RasterYSize // raster.RasterXSize for key, raster in zip(keys, rasters)}
         if len(set(counts.values())) != 1 or 0 in counts.values():
             raise ValueError(f"patches: as many square patches are wanted in all sources. Received: {counts} in {name}")
+        if any(raster.RasterYSize % raster.RasterXSize for raster in rasters):
+            sizes = {key: f"{raster.RasterXSize} x {raster.RasterYSize}" for key, raster in zip(keys, rasters)}
+            raise ValueError(f"patches: whole square patches are wanted. Received: {sizes} pixels in {name}")
         return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))
@@ -141,6 +160,20 @@ def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -
             return Patches(name, files, keys, sum(1 for _ in tf.data.TFRecordDataset([str(path) for path in files])))
     wanted = " and ".join(path.name for path in images)
     raise ValueError(f"patches: a folder with {wanted}, or {name}/*.records, is wanted. Received: {folder}")
+
+
+def _open(path: Path) -> gdal.Dataset:
+    """Open a patches image, whose last row must be there.
+
+    Raises:
+        ValueError: it is no raster, or it is truncated.
+    """
+    try:
+        raster = gdal.Open(str(path))
+        raster.ReadAsArray(0, raster.RasterYSize - 1, raster.RasterXSize, 1)
+    except RuntimeError as error:
+        raise ValueError(f"patches: a whole raster is wanted. Received: {path} ({error})") from error
+    return raster
 
 
 def _sha256(path: Path) -> str:

@@ -121,7 +121,6 @@ def fit(
         The losses and metrics of each epoch.
     """
     check_identity(checkpoint_dir, identity, arguments.overwrite)
-    checkpoint_dir.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(arguments.seed)
     training = patches["train"].dataset(arguments.batch_size, augmentation=arguments.augmentation)
     validation = patches["valid"].dataset(arguments.batch_size)
@@ -133,6 +132,7 @@ def fit(
             check_targets(training.element_spec, model)
             if arguments.init:
                 load_weights(model.model, arguments.init)
+            _make_folder(checkpoint_dir)
             trained = model.training_model()
             trained.compile(
                 optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
@@ -157,6 +157,20 @@ def fit(
     finally:
         keras.mixed_precision.set_global_policy("float32")
     return backup.history
+
+
+def _make_folder(path: Path) -> None:
+    """Make the checkpoint folder.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"checkpoint-dir: a folder that can be made is wanted. Received: {path} ({error.strerror})"
+        ) from None
 
 
 def _schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -5,6 +5,7 @@ import numpy as np
 import otbtf
 import pytest
 import tensorflow as tf
+from osgeo import gdal
 
 from train.data import find_patches, flip_and_rotate
 
@@ -74,4 +75,38 @@ def test_sources_do_not_match(patches, tmp_path):
     (tmp_path / "train_lr.tif").symlink_to(patches / "train_lr.tif")
     (tmp_path / "train_hr.tif").symlink_to(patches / "test_hr.tif")
     with pytest.raises(ValueError, match=r"^patches: .* Received: \{'lr': 12, 'hr': 5\} in train"):
+        find_patches(tmp_path, KEYS)
+
+
+def altered(patches, folder, name, alter):
+    """Link all patches images into a folder, but one, which `alter` makes from the original."""
+    for path in patches.glob("*.tif"):
+        if path.name == name:
+            alter(path, folder / name)
+        else:
+            (folder / path.name).symlink_to(path)
+
+
+def test_sets_of_different_bands_are_refused_before_training(patches, tmp_path):
+    altered(patches, tmp_path, "test_lr.tif", lambda old, new: gdal.Translate(str(new), str(old), bandList=[1, 2, 3]))
+    with pytest.raises(ValueError, match=r"^patches: the same sizes and bands are wanted in all sets. Received: "):
+        find_patches(tmp_path, KEYS)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_truncated_images_are_refused_before_training(patches, tmp_path, share):
+    def truncate(old, new):
+        content = old.read_bytes()
+        new.write_bytes(content[: int(share * len(content))])
+
+    altered(patches, tmp_path, "test_hr.tif", truncate)
+    with pytest.raises(ValueError, match=r"^patches: a whole raster is wanted. Received: .*test_hr.tif"):
+        find_patches(tmp_path, KEYS)
+
+
+def test_a_part_of_a_patch_is_refused(patches, tmp_path):
+    altered(
+        patches, tmp_path, "valid_lr.tif", lambda old, new: gdal.Translate(str(new), str(old), srcWin=[0, 0, 8, 33])
+    )
+    with pytest.raises(ValueError, match=r"^patches: whole square patches are wanted. Received: .*8 x 33.* in valid"):
         find_patches(tmp_path, KEYS)
