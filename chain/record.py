@@ -2,26 +2,61 @@
 """What a run leaves behind to be understood, and repeated, later."""
 
 import json
+import os
 import platform
+import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("pyotb", "pystac-client", "planetary-computer", "numpy", "tensorflow", "tensorflow-cpu")
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "tensorflow": "tensorflow",
+    "tensorflow-cpu": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "pyotb": "pyotb",
+    "pystac-client": "pystac-client",
+    "planetary-computer": "planetary-computer",
+}
+"""Installed packages, and the names that they are told by."""
+MODULES = {"gdal": "osgeo.gdal", "otbtf": "otbtf"}
+"""Modules that may stand outside any installed package: their versions are told when they are loaded."""
+
+
+def software_version() -> str:
+    """Return the version of this project, with the commit where it is run from a git repository."""
+    stated = re.search(r'^version = "(.+)"', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    return "+".join(part for part in (stated[1] if stated else "unknown", _commit()) if part)
+
+
+def _commit() -> str:
+    """Return the short name of the commit, empty outside a git repository."""
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, OTB (as pyotb sees it), GDAL, and the packages in use."""
-    from osgeo import gdal
-
-    found = {"python": platform.python_version(), "gdal": gdal.VersionInfo("RELEASE_NAME")}
-    for package in PACKAGES:
+    """Return the versions of this project, of Python, and of the packages and modules in use."""
+    found = {"otb-super-resolution": software_version(), "python": platform.python_version()}
+    for name, module in MODULES.items():
+        version = getattr(sys.modules.get(module), "__version__", None)
+        if version:
+            found[name] = version
+    for package, name in PACKAGES.items():
         try:
-            found[package] = metadata.version(package)
+            found[name] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
 
 
 def write(path: Path, record: dict) -> None:
-    """Write a record as JSON."""
-    path.write_text(json.dumps(record, indent=1, default=str) + "\n")
+    """Write a record as JSON, whole or not at all; what JSON does not know is written as text."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -2,14 +2,11 @@
 """What a product was made of: the identity by which an interrupted run is resumed, and the record beside the file."""
 
 import argparse
-import json
 import os
-import platform
-import re
-import subprocess
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
+
+from chain import record
 
 NOT_IDENTITY = ("input", "output", "model_dir", "quicklook", "overwrite", "debug")
 """Arguments that the pixels do not depend on, or that are recorded by content."""
@@ -54,7 +51,7 @@ def _stamps(paths: Iterable[Path]) -> dict[str, dict]:
 def product_metadata(product, description) -> dict[str, str]:
     """Return the metadata that a product file carries."""
     return {
-        "TIFFTAG_SOFTWARE": f"otb-super-resolution {software_version()}",
+        "TIFFTAG_SOFTWARE": f"otb-super-resolution {record.software_version()}",
         "SR_SYSTEM": description.system,
         "SR_WEIGHTS": description.weights or "unknown",
         "SR_INPUT": str(product.identity.get("id", "")),
@@ -62,36 +59,14 @@ def product_metadata(product, description) -> dict[str, str]:
     }
 
 
-def software_version() -> str:
-    """Return the version of this project, with the commit where it is run from a git repository."""
-    root = Path(__file__).resolve().parent.parent
-    stated = re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    try:
-        command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
-        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:
-        commit = ""
-    return "+".join(part for part in (stated[1] if stated else "unknown", commit) if part)
-
-
 def write_record(output: Path, arguments: argparse.Namespace, identity: dict, resumed: int, seconds: float) -> None:
     """Write what the product was made of, beside it."""
-    from osgeo import gdal
-
-    versions = {"otb-super-resolution": software_version(), "python": platform.python_version()}
-    versions["gdal"] = gdal.__version__
-    installed = {(item.metadata["Name"] or "").lower(): item.version for item in metadata.distributions()}
-    versions["tensorflow"] = installed.get("tensorflow") or installed.get("tensorflow-cpu")
-    versions.update({name: installed.get(name) for name in ("keras", "pyotb", "numpy")})
     content = {
         "arguments": vars(arguments),
-        "versions": versions,
+        "versions": record.versions(),
         "input": identity["input"],
         "model": identity["model"],
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),
     }
-    record = output.with_name(f"{output.name}.json")
-    partial = record.with_name(f"{record.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, record)
+    record.write(output.with_name(f"{output.name}.json"), content)

@@ -8,10 +8,12 @@ goes on with a training that was interrupted.
 """
 
 import argparse
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from chain import record
+from models.description import FILE_NAME
 
 NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init", "streaming")
 """Arguments that may change between the beginning of a training and its resumption."""
@@ -120,6 +122,16 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             "argument --model-dir: a folder that does not exist is wanted, or --overwrite. "
             f"Received: {arguments.model_dir}"
         )
+    if Path(arguments.model_dir).exists() and not _is_model(Path(arguments.model_dir)):
+        parser.error(
+            "argument --model-dir: --overwrite replaces the folder of an exported model, and nothing else. "
+            f"Received: {arguments.model_dir}"
+        )
+
+
+def _is_model(path: Path) -> bool:
+    """Return whether a path is a folder of an exported model, or empty."""
+    return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
 
 
 def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...]) -> dict:
@@ -175,33 +187,16 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
 
 def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, history: list, seconds: float) -> None:
     """Write what a result is made of."""
-    import json
-    import platform
-
-    import numpy as np
-    import otbtf
-    import tensorflow as tf
-
-    from models.base import keras_version
-
-    versions = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras_version(),
-        "otbtf": otbtf.__version__,
-    }
     content = {
         "arguments": vars(arguments),
         "patches": identity["patches"],
         "dataset": _dataset_record(arguments.patches),
-        "versions": versions,
-        "commit": _commit(),
+        "versions": record.versions(),
         "seconds": round(seconds, 1),
         "best_epoch": 1 + min(range(len(history)), key=lambda index: history[index]["val_loss"]),
         "history": history,
     }
-    (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    record.write(folder / "run.json", content)
 
 
 def _dataset_record(folder: str) -> dict | None:
@@ -210,14 +205,3 @@ def _dataset_record(folder: str) -> dict | None:
 
     path = Path(folder) / "dataset.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _commit() -> str | None:
-    """Return the commit of the program, where it is run from a git repository."""
-    folder = Path(__file__).resolve().parent
-    try:
-        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return result.stdout.strip() or None

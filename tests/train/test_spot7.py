@@ -73,7 +73,7 @@ def test_run_json(trained, patches):
     folder, _ = trained
     run = json.loads((folder / "run.json").read_text())
     assert run["arguments"]["learning_rate"] == 0.01 and run["arguments"]["seed"] == 0
-    assert {"tensorflow", "keras", "otbtf", "numpy", "python"} == set(run["versions"])
+    assert {"otb-super-resolution", "tensorflow", "keras", "otbtf", "numpy", "python"} <= set(run["versions"])
     assert len(run["patches"]) == 6 and all(len(value) == 64 for value in run["patches"].values())
     best = min(history(folder), key=lambda epoch: epoch["val_loss"])
     assert run["history"][run["best_epoch"] - 1] == best
@@ -278,6 +278,27 @@ def test_usage_errors(patches, tmp_path, capsys, options, message):
     with pytest.raises(SystemExit) as caught:
         spot7.main(command(patches, tmp_path / "model", *options))
     assert caught.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["file", "patches", "other"])
+def test_overwrite_replaces_nothing_but_a_model(patches, tmp_path, capsys, kind):
+    target = tmp_path / "kept"
+    if kind == "file":
+        target.write_text("kept")
+    else:
+        target.mkdir()
+        (target / ("train_lr.tif" if kind == "patches" else "notes.txt")).write_text("kept")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as caught:
+        spot7.main(command(patches, target, "--overwrite"))
+    assert caught.value.code == 2 and "--overwrite replaces the folder of an exported model" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_unsuitable_patches_leave_no_checkpoint_folder(patches, tmp_path, capsys):
+    assert spot7.main(command(patches, tmp_path / "model", "--init", str(patches))) == 1
+    assert "error: weights: " in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_failures_are_one_line(tmp_path, capsys):
