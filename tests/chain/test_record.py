@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+
 from chain import record
 
 PROJECT = Path(__file__).resolve().parents[2]
