@@ -32,6 +32,13 @@ from chain.bands import (
 )
 from chain.safe import read_safe
 
+FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
+LARGEST = 1000000
+"""Floating point numbers from here on, and those that are not numbers, are no digital numbers: OTB reads an infinite
+one as the largest of its type."""
+LARGEST_REFLECTANCE = 10.0
+"""An image of floating point numbers up to here is one of reflectance."""
+
 _serial = itertools.count()
 
 
@@ -84,7 +91,8 @@ class Product:
     def image(self, bands: Sequence[str]):
         """Return a `pyotb` image of harmonised digital numbers, in memory, on the bands' own grid.
 
-        Valid pixels are `max(DN + offset, 1)`, so that a dark one does not become nodata; nodata stays 0.
+        Valid pixels are `max(DN + offset, 1)`, so that a dark one does not become nodata. Nodata is 0: what is 0,
+        not finite, or the nodata value that the raster declares.
 
         Args:
             bands: names, in the wanted order; all of one ground sampling distance.
@@ -98,10 +106,23 @@ class Product:
         grids = {_grid(name) for name in names}
         if len(grids) != 1:
             raise ValueError(f"bands {', '.join(bands)}: one grid is wanted. Received: {sorted(grids)}")
-        if self.offset != 0:
-            harmonise = f"im1b1 == {self.nodata} ? {self.nodata} : max(im1b1 + ({self.offset}), 1)"
-            names = [pyotb.BandMath(il=[name], exp=harmonise) for name in names]
-        return pyotb.ConcatenateImages(il=names)
+        expressions = {name: self._expression(name) for name in names}
+        return pyotb.ConcatenateImages(
+            il=[pyotb.BandMath(il=[name], exp=expressions[name]) if expressions[name] else name for name in names]
+        )
+
+    def _expression(self, name: str) -> str:
+        """Return what harmonises a band, in BandMath's words; nothing where its numbers are right as they are."""
+        dataset = gdal.Open(name)
+        band = dataset.GetRasterBand(1)
+        declared, floating = band.GetNoDataValue(), band.DataType in FLOATING
+        declared = None if declared in (None, self.nodata) or not abs(declared) < LARGEST else declared
+        if self.offset == 0 and declared is None and not floating:
+            return ""
+        valid = [f"im1b1 != {self.nodata}"]
+        valid += [f"im1b1 != ({declared})"] if declared is not None else []
+        valid += [f"abs(im1b1) < {LARGEST}"] if floating else []
+        return f"{' && '.join(valid)} ? max(im1b1 + ({self.offset}), 1) : {self.nodata}"
 
     def close(self) -> None:
         """Release what the product holds in GDAL's memory."""
@@ -191,6 +212,7 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None) -> 
         raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
     numbers = _band_numbers(dataset, path, bands)
     names = wanted(numbers, bands, path)
+    _check_digital_numbers(dataset, numbers[names[0]], path)
     if offset is None:
         offset = _raster_offset(dataset, [numbers[band] for band in names], path)
     identity = {"kind": "raster", "path": path, "id": Path(path).name}
@@ -221,6 +243,20 @@ def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None)
     return numbers or {band: number for number, band in enumerate(bands, 1)}
 
 
+def _check_digital_numbers(dataset: gdal.Dataset, number: int, path: str) -> None:
+    """Refuse pictures of 8 bits and reflectance, which would be taken for very dark digital numbers."""
+    band = dataset.GetRasterBand(number)
+    received = "8 bits" if band.DataType == gdal.GDT_Byte else ""
+    if band.DataType in FLOATING:
+        try:
+            largest = band.ComputeRasterMinMax(True)[1]
+        except RuntimeError:  # no valid pixel, or one that cannot be read: said when the pixels are used
+            return
+        received = f"values up to {largest:g}" if 0 < largest <= LARGEST_REFLECTANCE else ""
+    if received:
+        raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: {received}")
+
+
 def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int:
     """Return the offset which a raster states by its bands' scale and offset, its metadata or its path."""
     bands = [dataset.GetRasterBand(number) for number in numbers]
@@ -233,7 +269,12 @@ def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> 
     metadata = dataset.GetMetadata()
     for key in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
         if key in metadata:
-            return round(float(metadata[key]))
+            try:
+                return round(float(metadata[key]))
+            except ValueError:
+                raise ValueError(
+                    f"{path}: a number is wanted in {key}, or --offset. Received: {metadata[key]}"
+                ) from None
     baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
     if baseline is None or len(stated) > 1:
         raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")

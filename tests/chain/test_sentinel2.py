@@ -68,6 +68,42 @@ def test_harmonised_image(stack):
     assert unchanged.transform[:6] == pytest.approx((10.0, 0.0, 300000.0, 0.0, -10.0, 5000040.0))
 
 
+@pytest.mark.parametrize("offset", [0, -1000])
+@pytest.mark.parametrize(
+    "dtype, declared, holes",
+    [
+        ("uint16", 65535, (65535, 0)),
+        ("int16", -9999, (-9999, 0)),
+        ("float32", -9999, (-9999, 0, np.nan, np.inf, -np.inf)),
+        ("float32", float("nan"), (np.nan, np.inf)),
+        ("float32", None, (np.nan, np.inf)),
+    ],
+)
+def test_nodata_of_any_kind_becomes_0(write_raster, offset, dtype, declared, holes):
+    array = np.random.default_rng(3).integers(1001, 9000, (12, 15, 1)).astype(dtype)
+    array[3, : len(holes), 0] = holes
+    path = write_raster("T31UDQ_20220714T105629_B04_10m.tif", array, bands=("B04",))
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    if declared is not None:
+        dataset.GetRasterBand(1).SetNoDataValue(declared)
+    dataset = None
+    expected = array + offset
+    expected[3, : len(holes), 0] = 0
+    np.testing.assert_array_equal(open_product(path, offset=offset).image(("B04",)).to_numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype, scale", [("float32", 1e-4), ("uint8", 0.01)])
+def test_reflectance_and_pictures_are_refused(write_raster, dtype, scale):
+    array = (np.random.default_rng(3).integers(1001, 9000, (12, 15, 4)) * scale).astype(dtype)
+    with pytest.raises(ValueError, match="digital numbers, 10000 x reflectance, are wanted. Received: "):
+        open_product(write_raster("s2.tif", array, bands=SPOT_ORDER), offset=0)
+
+
+def test_offset_in_metadata_which_is_no_number(stack):
+    with pytest.raises(ValueError, match="a number is wanted in BOA_ADD_OFFSET, or --offset. Received: none"):
+        open_product(_with_metadata(stack(bands=SPOT_ORDER)[0], BOA_ADD_OFFSET="none"))
+
+
 def test_raster_by_descriptions_or_names(stack):
     path, array = stack(bands=("B4, central wavelength 665 nm", "green", "blue", "B08"))
     product = open_product(path, offset=0)
