@@ -111,22 +111,19 @@ def get_image(app, key: str, dt: str = "float") -> np.ndarray:
     return array[:, :, 0]
 
 
-def _setup(app, image, key: str, exported: dict, index: int) -> None:
-    app.SetupImageInformation(
-        image, exported["origin"], exported["spacing"], exported["size"], exported["region"]
-    )
-    if exported.get("metadata") is not None:
-        app.SetImageMetadata(exported["metadata"], key, index)
+def _setup(app, image, exported: dict) -> None:
+    names = ("origin", "spacing", "size", "region")
+    app.SetupImageInformation(image, *(exported[name] for name in names), exported.get("metadata"))
 
 
 def import_image(app, key: str, exported: dict, index: int = 0) -> None:
     """Set an input image of one band from a dict like that of ExportImage."""
-    _setup(app, set_image(app, key, exported["array"], index), key, exported, index)
+    _setup(app, set_image(app, key, exported["array"], index), exported)
 
 
 def import_vector_image(app, key: str, exported: dict, index: int = 0) -> None:
     """Set an input image from a dict like that of ExportImage."""
-    _setup(app, set_vector_image(app, key, exported["array"], index), key, exported, index)
+    _setup(app, set_vector_image(app, key, exported["array"], index), exported)
 
 
 def export_image(app, key: str) -> dict:

@@ -17,7 +17,7 @@ class PythonPrintCallback:
         """Flush what was written."""
         sys.stdout.flush()
 
-    def Isatty(self) -> bool:
+    def IsInteractive(self) -> bool:
         """Tell whether progress may be drawn in place."""
         return sys.stdout.isatty()
 
@@ -37,6 +37,8 @@ def create_application(name: str):
     app = _engine.Registry.CreateApplicationWithoutLogger(name)
     if app is not None:
         app.SetupLogger()
+        if app.IsDeprecated():
+            app.GetLogger().Warning("This application is deprecated and will be removed in a future OTB release")
     return app
 
 

@@ -9,11 +9,26 @@
 #include <otbWrapperApplication.h>
 #include <pybind11/pybind11.h>
 
+#include <vector>
+
 namespace otbpy
 {
 
 using otb::Wrapper::Application;
 using ApplicationClass = py::class_<Application, itk::Object, itk::SmartPointer<Application>>;
+
+// Lists come out as tuples, as from the official wrapper.
+template <typename T>
+py::tuple Tuple(const std::vector<T>& values)
+{
+  py::tuple tuple(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    tuple[i] = py::cast(T(values[i]));
+  return tuple;
+}
+
+// What follows each change of a parameter from Python: choices and defaults that depend on it.
+void UpdateParameters(Application&);
 
 void BindConstants(py::module_&);
 void BindItkValues(py::module_&);

@@ -66,7 +66,9 @@ void BindPixelTypes(ApplicationClass& application)
              if (type < otb::Wrapper::ImagePixelType_uint8 || type > otb::Wrapper::ImagePixelType_cdouble)
                throw py::value_error("SetParameterOutputImagePixelType: an ImagePixelType_ value expected. Received: " +
                                      std::to_string(type));
+             py::gil_scoped_release release;
              self.SetParameterOutputImagePixelType(key, static_cast<ImagePixelType>(type));
+             UpdateParameters(self);
            });
 }
 

@@ -79,7 +79,7 @@ public:
         [&]()
         {
           py::object callback = m_Callback.Get();
-          const bool terminal = callback.attr("Isatty")().cast<bool>();
+          const bool terminal = callback.attr("IsInteractive")().cast<bool>();
           if (!terminal && !end)
             return;
           const std::string stars(percent / 2, '*');

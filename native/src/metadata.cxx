@@ -4,7 +4,7 @@
 
 #include <itkMetaDataObject.h>
 #include <otbImageMetadata.h>
-#include <otbVectorDataKeywordlist.h>
+#include <otbWrapperMetaDataHelper.h>
 #include <pybind11/stl.h>
 
 #include <sstream>
@@ -31,7 +31,7 @@ auto Value(const ImageMetadataBase& metadata, const Names& names, const std::str
 {
   const auto found = names.right.find(key);
   if (found == names.right.end() || !metadata.Has(found->second))
-    throw py::key_error(key);
+    throw std::runtime_error("Image metadata: no value. Received: '" + key + "'");
   return metadata[found->second];
 }
 
@@ -51,29 +51,33 @@ bool Has(const ImageMetadataBase& metadata, const std::string& key)
 
 py::object Item(const ImageMetadataBase& metadata, const std::string& key)
 {
-  if (HasIn(metadata, md::MDNumNames, key))
+  if (IsIn(md::MDNumNames, key))
     return py::cast(Value(metadata, md::MDNumNames, key));
-  if (HasIn(metadata, md::MDStrNames, key))
+  if (IsIn(md::MDStrNames, key))
     return py::cast(Value(metadata, md::MDStrNames, key));
-  if (HasIn(metadata, md::MDL1DNames, key))
+  if (IsIn(md::MDL1DNames, key))
     return py::cast(Value(metadata, md::MDL1DNames, key));
-  if (HasIn(metadata, md::MDL2DNames, key))
+  if (IsIn(md::MDL2DNames, key))
     return py::cast(Value(metadata, md::MDL2DNames, key));
-  if (HasIn(metadata, md::MDTimeNames, key))
+  if (IsIn(md::MDTimeNames, key))
     return py::cast(Value(metadata, md::MDTimeNames, key));
   if (metadata.Has(key))
     return py::cast(metadata[key]);
   return py::none();
 }
 
-// A value goes under its typed key where the key is known, else under an extra key as text.
+// A value goes under its typed key where the key is known, a text also under a key of geometry, else under an extra
+// key as text.
 template <typename Names, typename T>
 void Set(ImageMetadataBase& metadata, const Names& names, const std::string& key, const T& value,
          const std::string& text)
 {
   const auto found = names.right.find(key);
+  const auto geometry = md::MDGeomNames.right.find(key);
   if (found != names.right.end())
     metadata.Add(found->second, value);
+  else if (std::is_same<T, std::string>::value && geometry != md::MDGeomNames.right.end())
+    metadata.Add(geometry->second, text);
   else
     metadata.Add(key, text);
 }
@@ -167,7 +171,7 @@ void BindImageMetadata(py::module_& module)
            [](const ImageMetadataBase& self, const std::string& key)
            {
              if (!self.Has(key))
-               throw py::key_error(key);
+               throw std::runtime_error("Image metadata: no extra value. Received: '" + key + "'");
              return self[key];
            })
       .def("__getitem__", &Item)
@@ -177,6 +181,8 @@ void BindImageMetadata(py::module_& module)
            { Set(self, md::MDStrNames, key, value, value); })
       .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::LUT1D& value)
            { Set(self, md::MDL1DNames, key, value, value.ToString()); })
+      .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::LUT2D& value)
+           { Set(self, md::MDL2DNames, key, value, value.ToString()); })
       .def("__setitem__", [](ImageMetadataBase& self, const std::string& key, const md::TimePoint& value)
            { Set(self, md::MDTimeNames, key, value, Printed(value)); })
       .def("__str__", [](const ImageMetadataBase& self) { return Printed(self); });
@@ -186,39 +192,26 @@ void BindImageMetadata(py::module_& module)
       .def("__str__", [](const ImageMetadata& self) { return Printed(self); });
 }
 
-template <typename T>
-const T* Stored(const itk::MetaDataObjectBase* object)
-{
-  const auto* typed = dynamic_cast<const itk::MetaDataObject<T>*>(object);
-  return typed == nullptr ? nullptr : &typed->GetMetaDataObjectValue();
-}
-
 py::object DictionaryItem(const itk::MetaDataDictionary& dictionary, const std::string& key)
 {
+  namespace helper = otb::Wrapper::MetaDataHelper;
   if (!dictionary.HasKey(key))
     throw py::index_error("Key not recognized");
-  const itk::MetaDataObjectBase* object = dictionary.Get(key);
-  if (const auto* text = Stored<std::string>(object))
-    return py::cast(*text);
-  if (const auto* number = Stored<double>(object))
-    return py::cast(*number);
-  if (const auto* number = Stored<float>(object))
-    return py::cast(*number);
-  if (const auto* number = Stored<int>(object))
-    return py::cast(*number);
-  if (const auto* number = Stored<unsigned int>(object))
-    return py::cast(*number);
-  if (const auto* flag = Stored<bool>(object))
-    return py::cast(*flag);
-  if (const auto* numbers = Stored<std::vector<double>>(object))
-    return py::cast(*numbers);
-  if (const auto* flags = Stored<std::vector<bool>>(object))
-    return py::cast(*flags);
-  if (const auto* gcp = Stored<otb::GCP>(object))
-    return py::cast(*gcp);
-  std::ostringstream text;
-  object->Print(text);
-  return py::cast(text.str());
+  switch (helper::GetType(key))
+  {
+  case helper::MDType::Int:
+    return py::cast(helper::GetInt(dictionary, key));
+  case helper::MDType::Double:
+    return py::cast(helper::GetDouble(dictionary, key));
+  case helper::MDType::GCP:
+    return py::cast(helper::GetGCP(dictionary, key));
+  case helper::MDType::Vector:
+    return Tuple(helper::GetVector(dictionary, key));
+  case helper::MDType::BoolVector:
+    return Tuple(helper::GetBoolVector(dictionary, key));
+  default:
+    return py::cast(helper::GetString(dictionary, key));
+  }
 }
 
 template <typename T>
@@ -232,8 +225,8 @@ void BindDictionary(py::module_& module)
   using Dictionary = itk::MetaDataDictionary;
   py::class_<Dictionary>(module, "itkMetaDataDictionary")
       .def(py::init<>())
-      .def("GetKeys", &Dictionary::GetKeys)
-      .def("keys", &Dictionary::GetKeys)
+      .def("GetKeys", [](const Dictionary& self) { return Tuple(self.GetKeys()); })
+      .def("keys", [](const Dictionary& self) { return Tuple(self.GetKeys()); })
       .def("HasKey", &Dictionary::HasKey)
       .def("__contains__", &Dictionary::HasKey)
       .def("__len__", [](const Dictionary& self) { return self.GetKeys().size(); })

@@ -3,7 +3,11 @@
 #include "bindings.h"
 #include "pixel_buffer.h"
 
+#include <otbImageCommons.h>
+#include <otbImageMetadata.h>
+
 #include <complex>
+#include <iostream>
 
 namespace otbpy
 {
@@ -74,17 +78,23 @@ ImageBaseType::Pointer Import(Application& application, Key key, unsigned int in
 }
 
 void SetupInformation(ImageBaseType& image, const itk::Point<double, 2>& origin, const itk::Vector<double, 2>& spacing,
-                      const itk::Size<2>& size, const itk::ImageRegion<2>& region)
+                      const itk::Size<2>& size, const itk::ImageRegion<2>& region, const otb::ImageMetadata* metadata)
 {
-  if (region.GetSize() != image.GetBufferedRegion().GetSize())
-    throw py::value_error("Given buffered size doesn't match actual buffer size");
   image.SetOrigin(origin);
   otb::internal::SetSignedSpacing(&image, spacing);
   itk::ImageRegion<2> largest;
   largest.SetSize(size);
   image.SetLargestPossibleRegion(largest);
+  if (region.GetSize() != image.GetBufferedRegion().GetSize())
+  {
+    std::cerr << "Given buffered size doesn't match actual buffer size" << std::endl;
+    return;
+  }
   image.SetRequestedRegion(region);
   image.SetBufferedRegion(region);
+  auto* const commons = dynamic_cast<otb::ImageCommons*>(&image);
+  if (metadata != nullptr && commons != nullptr)
+    commons->SetImageMetadata(*metadata);
 }
 
 template <typename Pixel>
@@ -108,10 +118,13 @@ void BindNumpy(ApplicationClass& application)
   BindPixel<double>(application, "Double");
   BindPixel<std::complex<float>>(application, "CFloat");
   BindPixel<std::complex<double>>(application, "CDouble");
-  application.def("SetupImageInformation",
-                  [](Application&, ImageBaseType& image, const itk::Point<double, 2>& origin,
-                     const itk::Vector<double, 2>& spacing, const itk::Size<2>& size, const itk::ImageRegion<2>& region)
-                  { SetupInformation(image, origin, spacing, size, region); });
+  application.def(
+      "SetupImageInformation",
+      [](Application&, ImageBaseType& image, const itk::Point<double, 2>& origin, const itk::Vector<double, 2>& spacing,
+         const itk::Size<2>& size, const itk::ImageRegion<2>& region, const otb::ImageMetadata* metadata)
+      { SetupInformation(image, origin, spacing, size, region, metadata); },
+      py::arg("img"), py::arg("origin"), py::arg("spacing"), py::arg("size"), py::arg("bufferRegion"),
+      py::arg("metadata") = py::none());
 }
 
 }  // namespace otbpy

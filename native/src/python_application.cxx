@@ -35,6 +35,14 @@ PythonApplication::Pointer PythonApplication::New(const std::string& name)
 
 void PythonApplication::CallBody(const char* method)
 {
+  struct Inside
+  {
+    explicit Inside(bool& inside) : flag(inside), outer(inside) { flag = true; }
+    ~Inside() { flag = outer; }
+    bool& flag;
+    const bool outer;
+  };
+  const Inside inside(m_IsInBody);
   CallPython([&]() { m_Body.Get().attr(method)(py::cast(Pointer(this))); });
 }
 

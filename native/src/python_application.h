@@ -46,6 +46,9 @@ public:
   using Superclass::SetMultiWriting;
   using Superclass::SetParameterRole;
 
+  // Whether the body is setting parameters itself.
+  bool IsInBody() const { return m_IsInBody; }
+
   std::vector<SourceImage> GetParameterImages(const std::string& key);
   void SetOutputImageFromFilter(const std::string& key, const std::vector<SourceImage>& inputs, py::object body);
   void SetOutputImageFromArray(const std::string& key, py::array array, const std::array<double, 2>& origin,
@@ -68,6 +71,7 @@ private:
   void DoExecute() override;
 
   std::string m_BodyName;
+  bool m_IsInBody = false;
   PythonRef m_Body;
   std::map<std::string, itk::LightObject::Pointer> m_Sources;  // what computes or holds each output image
 };

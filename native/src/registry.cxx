@@ -30,7 +30,8 @@ void BindRegistry(py::module_& module)
   py::class_<Registry, itk::Object, Registry::Pointer>(module, "Registry")
       .def_static("CreateApplicationWithoutLogger", &Create, py::arg("name"))
       .def_static(
-          "GetAvailableApplications", [](bool useFactory) { return Registry::GetAvailableApplications(useFactory); },
+          "GetAvailableApplications",
+          [](bool useFactory) { return Tuple(Registry::GetAvailableApplications(useFactory)); },
           py::arg("useFactory") = true)
       .def_static("SetApplicationPath", &Registry::SetApplicationPath, py::arg("newpath"))
       .def_static("AddApplicationPath", &Registry::AddApplicationPath, py::arg("newpath"))

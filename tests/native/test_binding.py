@@ -77,7 +77,7 @@ def test_application_path(monkeypatch, tmp_path):
     path = os.environ["OTB_APPLICATION_PATH"]
     try:
         otb.Registry.SetApplicationPath(str(tmp_path))
-        assert otb.Registry.GetAvailableApplications(False) == []
+        assert otb.Registry.GetAvailableApplications(False) == ()
         otb.Registry.AddApplicationPath("/usr/lib/x86_64-linux-gnu/otb/applications")
         assert "BandMath" in otb.Registry.GetAvailableApplications()
     finally:
@@ -116,8 +116,9 @@ def test_value_of_each_type(application, key, kind, value):
     except RuntimeError as error:
         pytest.fail(f"{key}: {error}")
     found = app.GetParameterValue(key)
-    assert found == (pytest.approx(value) if isinstance(value, float) else value)
-    assert type(found) is type(value)
+    expected = tuple(value) if isinstance(value, list) else value
+    assert found == (pytest.approx(value) if isinstance(value, float) else expected)
+    assert type(found) is type(expected)
     assert app.HasValue(key) and app.HasUserValue(key)
 
 
@@ -130,23 +131,21 @@ def test_fields_and_bands(tmp_path, write_raster):
     del layer, source
     app = create("OGRLayerClassifier")
     app.SetParameterString("inshp", str(tmp_path / "in.shp"))
-    app.UpdateParameters()
     app.SetParameterValue("feat", ["red", "nir"])
-    assert app.GetParameterValue("feat") == ["red", "nir"]
+    assert app.GetParameterValue("feat") == ("red", "nir")
     app.SetParameterValue("feat", "nir")
-    assert app.GetParameterValue("feat") == ["nir"]
+    assert app.GetParameterValue("feat") == ("nir",)
     app = create("ExtractROI")
     app.SetParameterString("in", str(write_raster("in.tif", np.zeros((4, 5, 3), np.uint8))))
-    app.UpdateParameters()
     app.SetParameterValue("cl", ["Channel2"])
-    assert app.GetParameterValue("cl") == ["Channel2"]
+    assert app.GetParameterValue("cl") == ("Channel2",)
     app.Execute()
     assert app.GetImageNbBands("out") == 1
 
 
 def test_choice_and_group():
     app = create("ExtractROI")
-    assert app.GetChoiceKeys("mode") == ["standard", "fit", "extent", "radius"]
+    assert app.GetChoiceKeys("mode") == ("standard", "fit", "extent", "radius")
     assert app.GetChoiceNames("mode")[0] == "Standard"
     app.SetParameterValue("mode", "extent")
     proxy = app.GetParameterValue("mode")
@@ -160,11 +159,12 @@ def test_choice_and_group():
         _ = app.MODE.nonsense
 
 
-def test_attributes():
+def test_attributes(write_raster):
     app = create("BandMath")
     app.EXP = "im1b1"
-    app.IL = ["a.tif"]
-    assert app.EXP == "im1b1" and app.IL == ["a.tif"]
+    path = str(write_raster("a.tif", np.zeros((4, 5), np.uint8)))
+    app.IL = [path]
+    assert app.EXP == "im1b1" and app.IL == (path,)
     with pytest.raises(AttributeError):
         app.NONSENSE = 1
     with pytest.raises(AttributeError):
@@ -177,6 +177,15 @@ def test_set_and_get_parameters():
     values = app.GetParameters()
     assert values["startx"] == 4 and str(values["mode"]) == "standard"
     assert "out" not in values
+
+
+def test_setting_a_parameter_updates_those_that_depend_on_it(write_raster):
+    app = create("ExtractROI")
+    app.SetParameterString("in", str(write_raster("in.tif", np.zeros((4, 5, 3), np.uint8))))
+    assert (app.GetParameterInt("sizex"), app.GetParameterInt("sizey")) == (5, 4)
+    assert app.GetChoiceKeys("cl") == ("channel1", "channel2", "channel3")
+    with pytest.raises(RuntimeError, match="^Cannot open image missing.tif"):
+        app.SetParameterString("in", "missing.tif")
 
 
 def test_states():
@@ -202,10 +211,10 @@ def test_lists():
     for name in ("a.tif", "b.tif"):
         app.AddParameterStringList("il", name)
     app.SetNthParameterStringList("il", 1, "c.tif")
-    assert app.GetParameterStringList("il") == ["a.tif", "c.tif"]
+    assert app.GetParameterStringList("il") == ("a.tif", "c.tif")
     assert app.GetNumberOfElementsInParameterInputImageList("il") == 2
     app.ClearParameterInputImageList("il")
-    assert app.GetParameterStringList("il") == []
+    assert app.GetParameterStringList("il") == ()
 
 
 def test_output_pixel_type():

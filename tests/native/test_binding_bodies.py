@@ -45,8 +45,8 @@ def test_is_an_ordinary_application(toys):
     assert isinstance(app, otb.Application)
     assert app.GetName() == "ToyZoom"
     assert app.GetDescription() == "Enlarges an image"
-    assert app.GetDocTags() == ["Toy"]
-    assert app.GetParametersKeys() == ["in", "out", "factor", "twice", "ram"]
+    assert app.GetDocTags() == ("Toy",)
+    assert app.GetParametersKeys() == ("in", "out", "factor", "twice", "ram")
     assert app.GetParameterInt("factor") == 2
     assert "ToyZoom" in otb.Registry.GetAvailableApplications()
     app.SetParameterInt("factor", -3)
@@ -56,7 +56,6 @@ def test_is_an_ordinary_application(toys):
 def test_update_parameters(toys):
     app = toys("ToyZoom")
     app.SetParameterInt("factor", 5)
-    app.UpdateParameters()
     assert app.GetParameterInt("twice") == 10
     app.SetParameterInt("twice", 3)
     app.UpdateParameters()

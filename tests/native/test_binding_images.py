@@ -167,8 +167,13 @@ def test_metadata(bands):
     assert metadata.is_num("SunElevation") and metadata.is_time("AcquisitionDate")
     assert metadata.is_l1d("SpectralSensitivity") and not metadata.is_str("SunElevation")
     assert not metadata.has("AcquisitionDate")
-    with pytest.raises(KeyError):
+    metadata["ProjectionWKT"] = "LOCAL_CS[]"
+    assert metadata.GetProjectedGeometry() == "LOCAL_CS[]" and not metadata.is_extra("ProjectionWKT")
+    with pytest.raises(RuntimeError, match="SunAzimuth"):
         metadata.get_num("SunAzimuth")
+    with pytest.raises(RuntimeError, match="SunAzimuth"):
+        metadata["SunAzimuth"]
+    assert metadata["nonsense"] is None
     app.SetImageMetadata(metadata, "out")
     assert app.GetImageMetadata("out").get_num("SunElevation") == 31.5
 
@@ -179,6 +184,8 @@ def test_metadata_dictionary(bands):
     app.Execute()
     dictionary = dict(app.GetMetadataDictionary("out"))
     assert "UTM zone 31N" in dictionary["ProjectionRef"]
+    assert dictionary["GeoTransform"] == gdal.Open(path).GetGeoTransform()
+    assert type(dictionary["DataType"]) is int
     with pytest.raises(IndexError, match="Key not recognized"):
         app.GetMetadataDictionary("out")["nonsense"]
 

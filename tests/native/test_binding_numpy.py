@@ -93,7 +93,7 @@ def test_dictionary_round_trip(write_raster):
     assert target.GetImageNbBands("in") == 1
 
 
-def test_import_accepts_plain_numbers():
+def test_import_accepts_plain_numbers(capfd):
     app = create("ExtractROI")
     array = random((4, 5, 2), "float32")
     information = {"array": array, "origin": (5.0, -5.0), "spacing": [10.0, -10.0], "size": (5, 4), "metadata": None}
@@ -101,8 +101,9 @@ def test_import_accepts_plain_numbers():
     app.Execute()
     assert list(app.GetImageOrigin("out")) == [5.0, -5.0]
     assert list(app.GetImageSpacing("out")) == [10.0, -10.0]
-    with pytest.raises(ValueError, match="doesn't match actual buffer size"):
-        app.ImportVectorImage("in", {**information, "region": otb.itkRegion((0, 0), (4, 4))})
+    app.ImportVectorImage("in", {**information, "region": otb.itkRegion((0, 0), (4, 4))})
+    assert "Given buffered size doesn't match actual buffer size" in capfd.readouterr().err
+    assert list(app.GetImageOrigin("in")) == [5.0, -5.0]
 
 
 def test_import_does_not_copy():
