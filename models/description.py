@@ -67,6 +67,23 @@ class ModelDescription:
         return json.loads(json.dumps(content))
 
 
+def _check(description: ModelDescription) -> None:
+    """Refuse values that no model has.
+
+    Raises:
+        ValueError: one is not in its range.
+    """
+    spacings = [description.gsd, *(source.gsd for source in description.sources)]
+    for name, right, received in (
+        ("a source", bool(description.sources), description.sources),
+        ("a spacing of more than 0", min(spacings) > 0, spacings),
+        ("a crop of at least 0", description.crop >= 0, description.crop),
+        ("outputs float and integer", {"float", "integer"} <= description.outputs.keys(), description.outputs),
+    ):
+        if not right:
+            raise ValueError(f"{name} is wanted, not {received}")
+
+
 def read_description(model_dir: str | Path) -> ModelDescription:
     """Read what the model of a folder is.
 
@@ -82,7 +99,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
     path = Path(model_dir) / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return ModelDescription(
+        description = ModelDescription(
             system=content["system"],
             arguments=content["arguments"],
             sources=tuple(Source(s["name"], tuple(s["bands"]), float(s["gsd"])) for s in content["sources"]),
@@ -93,6 +110,8 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             software=dict(content["software"]),
             weights=content.get("weights", ""),
         )
+        _check(description)
+        return description
     except FileNotFoundError:
         raise ValueError(
             f"model_dir: a folder with {FILE_NAME}, made by a training, is wanted. Received: {model_dir}"

@@ -8,6 +8,7 @@ goes on with a training that was interrupted.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -111,8 +112,10 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
     """End the program with status 2 when an argument is out of its range."""
     for name in ("epochs", "steps_per_epoch", "batch_size", "patience", "learning_rate"):
         value = getattr(arguments, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: more than 0 is wanted. Received: {value}")
+    if not 0 <= arguments.seed < 2**32:
+        parser.error(f"argument --seed: 0 to 2**32 - 1 is wanted. Received: {arguments.seed}")
     if not Path(arguments.patches).is_dir():
         parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
     if arguments.init and not Path(arguments.init).exists():
@@ -164,10 +167,15 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
         "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
         "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
     }
+    dataset = _dataset_record(arguments.patches)
     for name, subset in patches.items():
         print(f"{name}: {subset.size} patches", flush=True)
     strategy = make_strategy(arguments.strategy)
-    history = fit(arguments, build, patches, strategy, checkpoint_dir, identity)
+    try:
+        history = fit(arguments, build, patches, strategy, checkpoint_dir, identity)
+    finally:
+        if checkpoint_dir.is_dir() and not any(checkpoint_dir.iterdir()):
+            checkpoint_dir.rmdir()
     if not is_chief(strategy):
         return {}
     keras.backend.clear_session()
@@ -176,7 +184,7 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
     exported = checkpoint_dir / "model"
     description = export(model, exported, overwrite=True)
     report = write_report(exported, description, patches["test"], arguments.batch_size, history)
-    _write_run(exported, arguments, identity, history, time.perf_counter() - start)
+    _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
     model_dir.parent.mkdir(parents=True, exist_ok=True)
     replace_folder(exported, model_dir)
     forget(checkpoint_dir)
@@ -190,7 +198,7 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
     content = {
         "arguments": vars(arguments),
         "patches": identity["patches"],
-        "dataset": _dataset_record(arguments.patches),
+        "dataset": identity["dataset"],
         "versions": record.versions(),
         "seconds": round(seconds, 1),
         "best_epoch": 1 + min(range(len(history)), key=lambda index: history[index]["val_loss"]),
@@ -200,8 +208,15 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
 
 
 def _dataset_record(folder: str) -> dict | None:
-    """Return what the program that made the patches left beside them, where it did."""
+    """Return what the program that made the patches left beside them, where it did.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
     import json
 
     path = Path(folder) / "dataset.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise ValueError(f"patches: JSON is wanted in dataset.json. Received: {path} ({error})") from error

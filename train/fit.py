@@ -132,7 +132,7 @@ def fit(
             check_targets(training.element_spec, model)
             if arguments.init:
                 load_weights(model.model, arguments.init)
-            _make_folder(checkpoint_dir)
+            _make_folder(checkpoint_dir, "checkpoint-dir")
             trained = model.training_model()
             trained.compile(
                 optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
@@ -159,8 +159,8 @@ def fit(
     return backup.history
 
 
-def _make_folder(path: Path) -> None:
-    """Make the checkpoint folder.
+def _make_folder(path: Path, argument: str) -> None:
+    """Make the folder that an argument names.
 
     Raises:
         OSError: it cannot be made.
@@ -169,7 +169,7 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(
-            f"checkpoint-dir: a folder that can be made is wanted. Received: {path} ({error.strerror})"
+            f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})"
         ) from None
 
 
@@ -192,6 +192,7 @@ def _tensorboard(
     """Make the callbacks that write for TensorBoard, where they are asked for."""
     if not arguments.log_dir or not writes:
         return []
+    _make_folder(Path(arguments.log_dir), "log-dir")
     sample = next(iter(validation.unbatch().batch(SUMMARISED_PATCHES)))
     return [
         keras.callbacks.TensorBoard(arguments.log_dir, write_graph=False),

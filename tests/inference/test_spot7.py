@@ -237,7 +237,14 @@ def test_box_outside_the_image(tmp_path, image, models, capsys):
 
 @pytest.mark.parametrize(
     "more",
-    [("--box", "1,2,3"), ("--offset", "7"), ("--tile-size", "0"), ("--quicklook", "q.jpg"), ("--bands", ","), ("--input", "")],
+    [
+        ("--box", "1,2,3"),
+        ("--offset", "7"),
+        ("--tile-size", "0"),
+        ("--quicklook", "q.jpg"),
+        ("--bands", ","),
+        ("--input", ""),
+    ],
 )
 def test_wrong_usage_ends_with_status_2(tmp_path, capsys, more):
     with pytest.raises(SystemExit) as end:

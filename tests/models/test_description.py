@@ -40,3 +40,18 @@ def test_not_a_model(tmp_path, content):
     with pytest.raises(ValueError, match="^model_dir: .* Received: ") as caught:
         read_description(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"sources": []}, "a source is wanted"),
+        ({"crop": -32}, "a crop of at least 0 is wanted, not -32"),
+        ({"output": {"bands": ["B04"], "gsd": 0}}, "a spacing of more than 0 is wanted"),
+        ({"outputs": {"float": "sr_crop32"}}, "outputs float and integer is wanted"),
+    ],
+)
+def test_values_that_no_model_has(tmp_path, change, message):
+    (tmp_path / FILE_NAME).write_text(json.dumps({**DESCRIPTION.to_json(), **change}))
+    with pytest.raises(ValueError, match=f"^model_dir: .*{message}.* Received: "):
+        read_description(tmp_path)

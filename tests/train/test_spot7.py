@@ -268,6 +268,8 @@ def test_a_loss_that_is_not_a_number(patches, tmp_path, capsys):
         (["--learning-rate", "-1"], "--learning-rate: more than 0 is wanted. Received: -1.0"),
         (["--patches", "/nothing"], "--patches: a folder that exists is wanted. Received: /nothing"),
         (["--init", "/nothing.h5"], "--init: a file or folder that exists is wanted. Received: /nothing.h5"),
+        (["--learning-rate", "inf"], "--learning-rate: more than 0 is wanted. Received: inf"),
+        (["--seed", "-1"], "--seed: 0 to 2**32 - 1 is wanted. Received: -1"),
         (["--blocks", "-1"], "--blocks: 0 or more is wanted. Received: -1"),
         (["--depth", "0"], "--depth: more than 0 is wanted. Received: 0"),
         (["--model-dir", "."], "--model-dir: a folder that does not exist is wanted, or --overwrite. Received: ."),
@@ -293,6 +295,24 @@ def test_overwrite_replaces_nothing_but_a_model(patches, tmp_path, capsys, kind)
         spot7.main(command(patches, target, "--overwrite"))
     assert caught.value.code == 2 and "--overwrite replaces the folder of an exported model" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_broken_record_of_the_patches_is_refused_before_training(patches, tmp_path, capsys):
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    for path in patches.glob("*.tif"):
+        (folder / path.name).symlink_to(path)
+    (folder / "dataset.json").write_text("{")
+    assert spot7.main(command(folder, tmp_path / "model")) == 1
+    assert "error: patches: JSON is wanted in dataset.json. Received: " in capsys.readouterr().err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["patches"]
+
+
+def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert spot7.main(command(patches, tmp_path / "model", "--log-dir", str(tmp_path / "file" / "logs"))) == 1
+    assert "error: log-dir: a folder that can be made is wanted. Received: " in capsys.readouterr().err.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_unsuitable_patches_leave_no_checkpoint_folder(patches, tmp_path, capsys):
