@@ -2,7 +2,6 @@
 #include "errors.h"
 
 #include <itkExceptionObject.h>
-#include <otbImageFileReader.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -19,11 +18,6 @@ void RegisterErrors()
         {
           if (pointer)
             std::rethrow_exception(pointer);
-        }
-        catch (const otb::ImageFileReaderException& error)
-        {
-          PyErr_SetString(PyExc_RuntimeError,
-                          ("Cannot open image " + error.m_Filename + ". " + error.GetDescription()).c_str());
         }
         catch (const itk::ExceptionObject& error)
         {
