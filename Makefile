@@ -18,8 +18,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
-	@echo "make test         set up, then run all tests"
-	@echo "make test-keras2  set up, then run the tests of models and training under TensorFlow 2.14 / Keras 2"
+	@echo "make test         set up, then run all tests under TensorFlow 2.18 and Keras 3"
+	@echo "make test-keras2  set up, then run all tests under TensorFlow 2.14 and Keras 2"
 	@echo "make setup        Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
 	@echo "make lint         check the style of the code"
@@ -60,7 +60,7 @@ test: setup
 	$(PYTHON) -m pytest -q
 
 test-keras2: setup
-	$(PYTHON_KERAS2) -m pytest -q tests/models tests/train tests/native
+	$(PYTHON_KERAS2) -m pytest -q
 
 demo: setup
 	$(PYTHON) demo.py --output demo
