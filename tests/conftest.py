@@ -14,6 +14,17 @@ gdal.UseExceptions()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def variables():
+    """Undo what pyotb, and programs that run in this process, do to OTB's and TensorFlow's environment variables."""
+    prefixes = ("OTB_", "PYOTB_", "TF_")
+    before = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    yield
+    for name in [name for name in os.environ if name.startswith(prefixes) and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return a function `folder(name)` giving a folder of real images, or skipping the test.

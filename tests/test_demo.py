@@ -3,8 +3,9 @@
 
 import json
 
-import demo
 from osgeo import gdal
+
+import demo
 
 
 def test_from_query_to_report(tmp_path, capfd):

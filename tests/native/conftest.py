@@ -37,9 +37,3 @@ def toys(toy_environment, monkeypatch):
         monkeypatch.setenv(name, toy_environment[name])
     monkeypatch.syspath_prepend(str(HERE))
     return otb.Registry.CreateApplicationWithoutLogger
-
-
-@pytest.fixture(autouse=True)
-def default_logs(monkeypatch):
-    """Let OTB log as it does by default, whatever level a program that ran in this process has set."""
-    monkeypatch.delenv("OTB_LOGGER_LEVEL", raising=False)
