@@ -186,4 +186,7 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:  # the command has said why
+        sys.exit(f"demo.py: error: {shlex.join(error.cmd[1:])} ended with status {error.returncode}")

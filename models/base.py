@@ -13,10 +13,13 @@ and Keras 3 (OTBTF 5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 1
 
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -174,11 +177,28 @@ def save_weights(model: keras.Model, path: str | Path) -> None:
         model: a model whose layers are not themselves models.
         path: the file.
     """
-    partial = f"{path}.partial"
-    with h5py.File(partial, "w") as file:
+    with whole_file(path) as file:
         for name, variable in _variables(model).items():
             file[name] = variable.numpy()
-    os.replace(partial, path)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file in memory that is written when the block ends: whole, or not at all.
+
+    Raises:
+        OSError: the disk refuses. HDF5 itself would not say so in one line.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    partial = Path(f"{path}.partial")
+    try:
+        partial.write_bytes(content.getbuffer())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"a disk that takes {path} is wanted. Received: {error.strerror}") from error
 
 
 def load_weights(model: keras.Model, path: str | Path) -> None:

@@ -188,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: runs it and ends with its status")
     arguments = parser.parse_args(argv)
+    if not 0 <= arguments.port < 65536:
+        parser.error(f"argument --port: wanted 0 to 65535. Received: {arguments.port}")
     try:
         server = LocalPlanetaryComputer.of_scenes(
             arguments.folder, port=arguments.port, token_lifetime=arguments.token_lifetime

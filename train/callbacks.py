@@ -7,7 +7,6 @@ neither the history nor the counters of early stopping, and writes its two files
 """
 
 import json
-import os
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, save_weights
+from models.base import SuperResolutionModel, save_weights, whole_file
 from models.layers import bicubic
 
 BEST_NAME = "best.h5"
@@ -95,14 +94,12 @@ class Backup(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _write_state(self) -> None:
-        partial = self.folder / f"{STATE_NAME}.partial"
-        with h5py.File(partial, "w") as file:
+        with whole_file(self.folder / STATE_NAME) as file:
             for group, variables in _state(self.model).items():
                 for index, variable in enumerate(variables):
                     file[f"{group}/{index}"] = variable.numpy()
             file.attrs["history"] = json.dumps(self.history)
             file.attrs["identity"] = json.dumps(self.identity)
-        os.replace(partial, self.folder / STATE_NAME)
 
 
 def forget(folder: Path) -> None:

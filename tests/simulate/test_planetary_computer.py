@@ -328,6 +328,13 @@ def test_bad_arguments_are_said_in_one_line(tmp_path, capsys, folder):
     assert len(lines) == 2 and lines[0].startswith("folder:") and lines[1].startswith("COMMAND:")
 
 
+@pytest.mark.parametrize("port", ["-1", "70000"])
+def test_a_port_that_does_not_exist(folder, capsys, port):
+    with pytest.raises(SystemExit) as caught:
+        main(["--folder", str(folder), "--port", port])
+    assert caught.value.code == 2 and f"--port: wanted 0 to 65535. Received: {port}" in capsys.readouterr().err
+
+
 def test_real_cogs_go_through_the_same_code(shared_data):
     """A real tile of Earth Search, under Planetary Computer's names, searched, signed and read."""
     source = shared_data("s2_l2a_cog_stac_29RKH_decimated")

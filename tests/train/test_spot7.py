@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training program: what it leaves, resumption after a kill, early stopping, usage errors."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import KERAS_3, read_description
+from models.base import KERAS_3, read_description, whole_file
 from models.spot7 import SIZES
 from train import spot7
 from train.callbacks import Backup
@@ -313,6 +315,22 @@ def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
     assert spot7.main(command(patches, tmp_path / "model", "--log-dir", str(tmp_path / "file" / "logs"))) == 1
     assert "error: log-dir: a folder that can be made is wanted. Received: " in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch):
+    with whole_file(tmp_path / "state.h5") as file:
+        file["x"] = 1
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="^a disk that takes .*state.h5 is wanted. Received: No space left on device$"):
+        with whole_file(tmp_path / "state.h5") as file:
+            file["x"] = 2
+    assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
+    with h5py.File(tmp_path / "state.h5") as file:
+        assert file["x"][()] == 1
 
 
 def test_unsuitable_patches_leave_no_checkpoint_folder(patches, tmp_path, capsys):
