@@ -9,7 +9,6 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 import argparse
 import math
 import os
-import os
 import re
 import time
 from pathlib import Path
