@@ -453,6 +453,7 @@ def test_no_raster_on_disk_but_the_patches(server, spot, tmp_path):
     assert result.returncode == 0, result.stderr
     allowed = {f"{name}_{side}.tif" for name in SETS for side in ("lr", "hr")} | {
         "dataset.json",
+        "dataset.json.partial",
         "contact_sheet.png",
         ".lock",
     }

@@ -2,6 +2,7 @@
 """Applications with Python bodies: geometry, streaming, connections, errors, lifetime."""
 
 import gc
+import signal
 import subprocess
 import sys
 import textwrap
@@ -240,7 +241,15 @@ def test_errors_surface_downstream(toys, path):
         app.GetImageAsNumpyArray("out")
 
 
-def test_keyboard_interrupt_passes(toys, path):
+@pytest.fixture
+def interruptible():
+    """Let SIGINT interrupt, also in a process whose shell has it ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_keyboard_interrupt_passes(toys, path, interruptible):
     app = toys("ToyFaulty")
     app.SetParameterString("in", path)
     app.SetParameterString("place", "interrupt")
