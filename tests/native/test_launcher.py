@@ -19,9 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(*command, env, timeout=60):
-    return subprocess.run(
-        [str(part) for part in command], env=env, capture_output=True, text=True, timeout=timeout
-    )
+    return subprocess.run([str(part) for part in command], env=env, capture_output=True, text=True, timeout=timeout)
 
 
 @pytest.fixture

@@ -80,8 +80,7 @@ def test_reading_blocks_cover_each_candidate_once(columns, rows, radius, max_pix
     for column_range, row_range in patch_grid.reading_blocks(columns, rows, radius, max_pixels):
         visits[row_range, column_range] += 1
         width, height = (
-            int(positions[-1] - positions[0]) + 2 * radius + 1
-            for positions in (columns[column_range], rows[row_range])
+            int(positions[-1] - positions[0]) + 2 * radius + 1 for positions in (columns[column_range], rows[row_range])
         )
         assert width * height <= max_pixels or visits[row_range, column_range].size == 1
     assert (visits == 1).all()

@@ -4,10 +4,18 @@
 import numpy as np
 import otbApplication as otb
 
-PLACES = (
-    ["none", "execute", "information", "missing", "nothing", "regions", "number", "outside", "compute", "shape"]
-    + ["type", "class", "interrupt"]
-)
+PLACES = [
+    "none",
+    "execute",
+    "information",
+    "missing",
+    "nothing",
+    "regions",
+    "number",
+    "outside",
+    "compute",
+    "shape",
+] + ["type", "class", "interrupt"]
 
 
 class Faulty:
