@@ -9,6 +9,7 @@ result a GeoTIFF. They are run in turn, twice, and the ratio is that of the sums
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def scene(folder: Path, size: int) -> Path:
 
 
 def sentinel2_bands(scenes: Path) -> list[Path]:
-    """The 10 m bands, red, green, blue and near infrared, of the clear image that covers the scene."""
-    clear = max(scenes.glob("sentinel2/*/B04.tif"), key=lambda path: path.stat().st_size).parent
-    return [clear / f"{band}.tif" for band in ("B04", "B03", "B02", "B08")]
+    """The 10 m bands, red, green, blue and near infrared, of the scene's clearest image, which is its first."""
+    item = json.loads((scenes / "scene.json").read_text())["items"][0]
+    return [scenes / "sentinel2" / item / f"{band}.tif" for band in ("B04", "B03", "B02", "B08")]
 
 
 def in_memory(scenes: Path, output: Path) -> list[list[str]]:
