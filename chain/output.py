@@ -5,12 +5,13 @@ Files are written into a hidden folder inside the target, and moved out of it wh
 file that marks completion moves last. A lock keeps a second process out.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from chain.lock import locked
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def whole_folder(folder: Path, mark: str, overwrite: bool, argument: str = "--ou
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / ".partial"
     try:
-        with _locked(folder, argument):
+        with locked(folder / ".lock", RuntimeError(f"{argument}: another process writes into {folder}")):
             if (folder / mark).exists() and not overwrite:
                 raise ValueError(f"{argument}: {folder} holds {mark} already; --overwrite replaces it")
             shutil.rmtree(partial, ignore_errors=True)
@@ -48,21 +49,6 @@ def whole_folder(folder: Path, mark: str, overwrite: bool, argument: str = "--ou
     finally:
         if created and not any(folder.iterdir()):
             folder.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path, argument: str) -> Iterator[None]:
-    """Hold the lock of a folder."""
-    path = folder / ".lock"
-    with open(path, "w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RuntimeError(f"{argument}: another process writes into {folder}") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -10,7 +10,6 @@ model or an option has changed. An error leaves nothing.
     write_product("sr.tif", layout, regions, compute, identity={"input": ...})
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ import numpy as np
 from osgeo import gdal
 
 from chain.grids import Grid, Region
+from chain.lock import locked
 
 PLAN_NAME = "plan.json"
 LOCK_NAME = "lock"
@@ -142,13 +142,8 @@ def _parts_folder(path: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OSError(f"--output: a folder that can be written is wanted. Received: {path.parent} ({error})") from error
-    with open(folder / LOCK_NAME, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(
-                f"--output: a file that no other process is writing is wanted. Received: {path}"
-            ) from None
+    refusal = FileExistsError(f"--output: a file that no other process is writing is wanted. Received: {path}")
+    with locked(folder / LOCK_NAME, refusal):
         try:
             yield folder
         except Exception:

@@ -10,12 +10,15 @@ goes on with a training that was interrupted.
 import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from chain import record
+from chain.lock import locked
 from models.description import FILE_NAME
 
+LOCK_NAME = ".lock"
 NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init", "streaming")
 """Arguments that may change between the beginning of a training and its resumption."""
 
@@ -150,6 +153,7 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
 
     Raises:
         ValueError: the patches, the weights or the checkpoint are not what the training needs.
+        RuntimeError: another training uses the checkpoint folder.
     """
     from tensorflow import keras
 
@@ -162,35 +166,56 @@ def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...])
     start = time.perf_counter()
     model_dir = Path(arguments.model_dir)
     checkpoint_dir = Path(arguments.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
-    patches = find_patches(arguments.patches, keys, arguments.streaming)
-    identity = {
-        "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
-        "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
-    }
-    dataset = _dataset_record(arguments.patches)
-    for name, subset in patches.items():
-        print(f"{name}: {subset.size} patches", flush=True)
     strategy = make_strategy(arguments.strategy)
-    try:
+    with _alone(checkpoint_dir, is_chief(strategy)):
+        patches = find_patches(arguments.patches, keys, arguments.streaming)
+        identity = {
+            "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
+            "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
+        }
+        dataset = _dataset_record(arguments.patches)
+        for name, subset in patches.items():
+            print(f"{name}: {subset.size} patches", flush=True)
         history = fit(arguments, build, patches, strategy, checkpoint_dir, identity)
-    finally:
-        if checkpoint_dir.is_dir() and not any(checkpoint_dir.iterdir()):
-            checkpoint_dir.rmdir()
-    if not is_chief(strategy):
-        return {}
-    keras.backend.clear_session()
-    model = build(patches["test"].dataset(arguments.batch_size).element_spec)
-    load_weights(model.model, checkpoint_dir / BEST_NAME)
-    exported = checkpoint_dir / "model"
-    description = export(model, exported, overwrite=True)
-    report = write_report(exported, description, patches["test"], arguments.batch_size, history)
-    _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
-    model_dir.parent.mkdir(parents=True, exist_ok=True)
-    replace_folder(exported, model_dir)
-    forget(checkpoint_dir)
+        if not is_chief(strategy):
+            return {}
+        keras.backend.clear_session()
+        model = build(patches["test"].dataset(arguments.batch_size).element_spec)
+        load_weights(model.model, checkpoint_dir / BEST_NAME)
+        exported = checkpoint_dir / "model"
+        description = export(model, exported, overwrite=True)
+        report = write_report(exported, description, patches["test"], arguments.batch_size, history)
+        _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
+        model_dir.parent.mkdir(parents=True, exist_ok=True)
+        replace_folder(exported, model_dir)
+        forget(checkpoint_dir)
     print(table(report))
     print(f"{model_dir}: the model, its scores and run.json")
     return report
+
+
+@contextmanager
+def _alone(folder: Path, writes: bool) -> Iterator[None]:
+    """Hold the checkpoint folder, which is removed at the end when nothing is left in it.
+
+    Args:
+        folder: the folder.
+        writes: whether this process is the one that writes; others hold nothing.
+
+    Raises:
+        RuntimeError: another training holds it.
+    """
+    from train.fit import make_folder
+
+    refusal = RuntimeError(f"checkpoint-dir: a folder that no other training uses is wanted. Received: {folder}")
+    try:
+        if writes:
+            make_folder(folder, "checkpoint-dir")
+        with locked(folder / LOCK_NAME, refusal) if writes else nullcontext():
+            yield
+    finally:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, history: list, seconds: float) -> None:

@@ -132,7 +132,7 @@ def fit(
             check_targets(training.element_spec, model)
             if arguments.init:
                 load_weights(model.model, arguments.init)
-            _make_folder(checkpoint_dir, "checkpoint-dir")
+            make_folder(checkpoint_dir, "checkpoint-dir")
             trained = model.training_model()
             trained.compile(
                 optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
@@ -159,7 +159,7 @@ def fit(
     return backup.history
 
 
-def _make_folder(path: Path, argument: str) -> None:
+def make_folder(path: Path, argument: str) -> None:
     """Make the folder that an argument names.
 
     Raises:
@@ -168,9 +168,7 @@ def _make_folder(path: Path, argument: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(
-            f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})"
-        ) from None
+        raise OSError(f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})") from None
 
 
 def _schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -192,7 +190,7 @@ def _tensorboard(
     """Make the callbacks that write for TensorBoard, where they are asked for."""
     if not arguments.log_dir or not writes:
         return []
-    _make_folder(Path(arguments.log_dir), "log-dir")
+    make_folder(Path(arguments.log_dir), "log-dir")
     sample = next(iter(validation.unbatch().batch(SUMMARISED_PATCHES)))
     return [
         keras.callbacks.TensorBoard(arguments.log_dir, write_graph=False),

@@ -2,6 +2,7 @@
 """The training program: what it leaves, resumption after a kill, early stopping, usage errors."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -245,6 +246,17 @@ def test_restored_state_is_complete(tmp_path):
     assert len(backup.history) == 2
     for wanted, received in zip(whole.get_weights(), second.get_weights()):
         assert np.allclose(wanted, received, atol=1e-6)
+
+
+def test_a_second_training_on_the_same_folder_is_refused(patches, tmp_path, capsys):
+    checkpoint = tmp_path / "model.checkpoint"
+    checkpoint.mkdir()
+    with open(checkpoint / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert spot7.main(command(patches, tmp_path / "model")) == 1
+    wanted = "error: checkpoint-dir: a folder that no other training uses is wanted. Received: "
+    assert wanted in capsys.readouterr().err.splitlines()[-1]
+    assert [path.name for path in tmp_path.rglob("*")] == ["model.checkpoint", ".lock"]
 
 
 def test_early_stopping(tmp_path):

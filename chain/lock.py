@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file that one process holds at a time; the kernel lets it go when the process ends, however it ends."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path, refusal: Exception) -> Iterator[None]:
+    """Hold a lock file, made for that and removed afterwards.
+
+    Args:
+        path: the file, in a folder that exists.
+        refusal: raised at once when another process holds it.
+    """
+    with open(path, "a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
