@@ -7,6 +7,7 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 """
 
 import argparse
+import itertools
 import math
 import os
 import re
@@ -99,17 +100,18 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
 
 
-def infer(arguments: argparse.Namespace) -> Path:
+def infer(arguments: argparse.Namespace, system: str) -> Path:
     """Super-resolve a Sentinel-2 input with an exported model.
 
     Args:
         arguments: Those of `add_arguments`.
+        system: Name of the system that the model has to be of.
 
     Returns:
         The product's path.
 
     Raises:
-        ValueError: The input does not suit the model.
+        ValueError: The model is of another system, or the input does not suit it.
         RuntimeError: OTB or TensorFlow refuses.
         OSError: The disk refuses.
     """
@@ -132,6 +134,10 @@ def infer(arguments: argparse.Namespace) -> Path:
     if arguments.quicklook:
         check_output(Path(arguments.quicklook), arguments.overwrite, "--quicklook")
     description = read_description(arguments.model_dir)
+    if description.system != system:
+        raise ValueError(
+            f"--model-dir: a model of '{system}' is wanted. Received: {arguments.model_dir}, of {description.system!r}"
+        )
     product = open_product(
         arguments.input if len(arguments.input) > 1 else arguments.input[0],
         bands=arguments.bands or _bands_to_open(arguments.input, description),
@@ -198,27 +204,26 @@ class _Worker:
     def compute(self, part):
         """Return the values and the validity of a region, counted from the product's first pixel."""
         from chain.grids import Region
+        from chain.network import retry
         from chain.super_resolution import super_resolve
 
         place = Region(self._first.x + part.x, self._first.y + part.y, part.columns, part.rows)
-        failures = 0
-        while True:
-            if self._product.refresh(force=failures > 0):
+        attempts = itertools.count()
+
+        def attempt():
+            if self._product.refresh(force=next(attempts) > 0):
                 self._images = _open_images(self._product, self._description)
-            try:
-                return super_resolve(
-                    self._images,
-                    self._description,
-                    self._arguments.model_dir,
-                    place,
-                    output_kind="float" if self._arguments.float else "integer",
-                    nodata=self._product.nodata,
-                    tile_size=self._tile,
-                )
-            except RuntimeError:
-                failures += 1
-                if failures == ATTEMPTS or not self._product.hrefs:
-                    raise
+            return super_resolve(
+                self._images,
+                self._description,
+                self._arguments.model_dir,
+                place,
+                output_kind="float" if self._arguments.float else "integer",
+                nodata=self._product.nodata,
+                tile_size=self._tile,
+            )
+
+        return retry(attempt, (RuntimeError,), ATTEMPTS if self._product.hrefs else 1)
 
 
 def _open_images(product, description) -> dict:

@@ -13,6 +13,7 @@ not averaged. The product keeps the input's registration: nothing corrects it.
 """
 
 import argparse
+import functools
 import sys
 
 from chain.command_line import run
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
-    return run(parser, arguments, infer)
+    return run(parser, arguments, functools.partial(infer, system="spot7"))
 
 
 if __name__ == "__main__":

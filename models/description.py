@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "model.json"
+LARGEST_CROP = 4096
+"""In output pixels: a network that needs more of its surroundings would not fit any memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,11 @@ class ModelDescription:
         return json.loads(json.dumps(content))
 
 
+def _is_whole(number: float) -> bool:
+    """Return whether a number is whole, but for rounding."""
+    return abs(number - round(number)) < 1e-6
+
+
 def _check(description: ModelDescription) -> None:
     """Refuse values that no model has.
 
@@ -77,11 +84,15 @@ def _check(description: ModelDescription) -> None:
     for name, right, received in (
         ("a source", bool(description.sources), description.sources),
         ("a spacing of more than 0", min(spacings) > 0, spacings),
-        ("a crop of at least 0", description.crop >= 0, description.crop),
         ("outputs float and integer", {"float", "integer"} <= description.outputs.keys(), description.outputs),
     ):
         if not right:
             raise ValueError(f"{name} is wanted, not {received}")
+    if not (0 <= description.crop <= LARGEST_CROP and _is_whole(description.crop / description.scale)):
+        raise ValueError(
+            f"a crop of 0 to {LARGEST_CROP}, a multiple of the scale {description.scale:g}, is wanted, "
+            f"not {description.crop}"
+        )
 
 
 def read_description(model_dir: str | Path) -> ModelDescription:

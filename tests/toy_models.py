@@ -25,12 +25,12 @@ class Toy(tf.Module):
         self.serve = tf.function(serve, input_signature=specs, autograph=False)
 
 
-def export(folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64):
+def export(folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64, system="spot7"):
     """Write a model made of `function`, and return its folder as a string."""
     toy = Toy(function, sources, crop)
     tf.saved_model.save(toy, str(folder), signatures=toy.serve)
     description = ModelDescription(
-        system="toy",
+        system=system,
         arguments={},
         sources=tuple(sources),
         gsd=gsd,

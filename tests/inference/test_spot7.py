@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from osgeo import gdal
 
-from inference import spot7
+from inference import common, spot7
 from tests import toy_models
 
 LEFT, TOP = 300000.0, 5000040.0
@@ -228,6 +230,34 @@ def test_missing_model_and_missing_folder(tmp_path, image, models, capsys):
     assert "a folder that exists and can be written is wanted" in error_of(capsys)
     assert infer(path, "/proc/sr.tif", models["nearest"]) == 1
     assert "--output: a folder that can be written is wanted. Received: /proc" in error_of(capsys)
+
+
+def test_a_model_of_another_system_is_refused(tmp_path, image, models, capsys):
+    description = json.loads((Path(models["nearest"]) / "model.json").read_text())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**description, "system": "other"}))
+    assert infer(image(smooth(20, 20)), tmp_path / "sr.tif", str(tmp_path / "model")) == 1
+    assert "--model-dir: a model of 'spot7' is wanted. Received: " in error_of(capsys)
+
+
+@pytest.mark.parametrize("remote, attempts", [(True, 3), (False, 1)])
+def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remote, attempts):
+    from chain import network, super_resolution
+    from chain.grids import Region
+
+    forced = []
+    hrefs = {"B04": "u"} if remote else {}
+    product = SimpleNamespace(hrefs=hrefs, refresh=lambda force: forced.append(force), nodata=0)
+    worker = common._Worker(product, {}, None, SimpleNamespace(model_dir="m", float=False), Region(0, 0, 4, 4), 4)
+
+    def fail(*_, **__):
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(super_resolution, "super_resolve", fail)
+    with pytest.raises(RuntimeError, match="gone"):
+        worker.compute(Region(0, 0, 4, 4))
+    assert forced == [False, True, True][:attempts]
 
 
 def test_box_outside_the_image(tmp_path, image, models, capsys):

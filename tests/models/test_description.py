@@ -46,7 +46,7 @@ def test_not_a_model(tmp_path, content):
     "change, message",
     [
         ({"sources": []}, "a source is wanted"),
-        ({"crop": -32}, "a crop of at least 0 is wanted, not -32"),
+        *(({"crop": crop}, f"a crop of 0 to 4096, .* is wanted, not {crop}") for crop in (-32, 30, 8192)),
         ({"output": {"bands": ["B04"], "gsd": 0}}, "a spacing of more than 0 is wanted"),
         ({"outputs": {"float": "sr_crop32"}}, "outputs float and integer is wanted"),
     ],
