@@ -167,6 +167,23 @@ def find_sentinel2(arguments: argparse.Namespace, footprint):
     return open_product(candidate.item, BANDS, arguments.offset), measured
 
 
+def check_place(arguments: argparse.Namespace, product, footprint) -> None:
+    """Refuse a Sentinel-2 image, chosen by hand, of another place than the Spot image.
+
+    Raises:
+        ValueError: it is.
+    """
+    from chain.footprint import Footprint
+
+    option, name = ("--sentinel2", arguments.sentinel2) if arguments.sentinel2 else ("--item", arguments.item)
+    if not name:
+        return
+    ground = Footprint.of(next(iter(product.bands.values())))
+    if not ground.geometry().Intersects(footprint.geometry()):
+        received = name if isinstance(name, str) else " ".join(name)
+        raise ValueError(f"{option}: an image of the place of --xs is wanted. Received: {received}")
+
+
 class Chain:
     """The chain of OTB applications which gives both images; built anew when signatures expire."""
 
@@ -250,7 +267,13 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
     )
     log.info("LR/HR: %s", bundle.correspondence.reason)
     grid = bundle.correspondence.grid
+    if min(grid.lr_shape) < grid.lr_size:
+        raise ValueError(
+            f"--xs: at least {grid.lr_size} x {grid.lr_size} pixels, one patch of --lr-patch-size, are wanted. "
+            f"Received: {grid.lr_shape[0]} x {grid.lr_shape[1]} pixels"
+        )
     product, measured = find_sentinel2(arguments, bundle.footprint)
+    check_place(arguments, product, bundle.footprint)
     log.info("Sentinel-2: level %s, offset of digital numbers %d", product.level, product.offset)
     chain = Chain(product, bundle)
     if arguments.match_radiometry:

@@ -281,7 +281,11 @@ def _fill(array):
     [
         ("xs", {"change": _fill}, "none of them valid"),
         ("pan", {"change": _fill}, "rejected hold nodata"),
-        ("xs", {"srcWin": [0, 0, 1, 1]}, "1 x 1 pixels of --xs"),
+        (
+            "xs",
+            {"srcWin": [0, 0, 1, 1]},
+            "--xs: at least 16 x 16 pixels, one patch of --lr-patch-size, are wanted. Received: 1 x 1",
+        ),
         ("pan", {"srcWin": [0, 0, 1, 1]}, "--lr-patch-size"),
         ("xs", {"bandList": [1, 2, 3]}, "--xs: 4 bands are wanted. Received: 3"),
         ("pan", {"outputBounds": [0, 5000, 768, 4232]}, "--pan: an image which overlaps"),
@@ -293,6 +297,16 @@ def test_unsuitable_images(altered, local, tmp_path, capsys, which, options, mes
     images = altered(which, **options)
     assert message in _failure(capsys, *images, *local, "--output", output, *SMALL)
     assert not output.exists()
+
+
+def test_sentinel2_of_another_place(spot, local, tmp_path, capsys):
+    moved = []
+    for path in local[1:]:
+        moved.append(tmp_path / Path(path).name)
+        gdal.Translate(str(moved[-1]), path, outputBounds=[600000, 5000000, 601000, 4999000])
+    line = _failure(capsys, *spot, "--sentinel2", *moved, "--output", tmp_path / "patches", *SMALL)
+    assert "--sentinel2: an image of the place of --xs is wanted. Received: " in line
+    assert not (tmp_path / "patches").exists()
 
 
 def test_missing_truncated_and_sensor_geometry_images(spot, local, tmp_path, capsys):
