@@ -146,6 +146,10 @@ def main(argv=None) -> int:
     parser.add_argument("--epochs", type=int, default=40, help="training epochs at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of landscape, split and training (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    if arguments.size < 512 or arguments.size % 4:
+        parser.error(f"argument --size: a multiple of 4, at least 512, is wanted. Received: {arguments.size}")
+    if arguments.epochs < 1:
+        parser.error(f"argument --epochs: at least 1 is wanted. Received: {arguments.epochs}")
 
     from simulate.planetary_computer import LocalPlanetaryComputer
 

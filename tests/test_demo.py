@@ -3,6 +3,7 @@
 
 import json
 
+import pytest
 from osgeo import gdal
 
 import demo
@@ -21,3 +22,11 @@ def test_from_query_to_report(tmp_path, capfd):
     assert (product.RasterXSize, product.RasterYSize) == (truth.RasterXSize, truth.RasterYSize)
     picture = gdal.Open(str(tmp_path / "report.png"))
     assert min(picture.RasterXSize, picture.RasterYSize) > 500
+
+
+@pytest.mark.parametrize("option, value", [("--epochs", "0"), ("--size", "508"), ("--size", "1026")])
+def test_usage_errors(tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as caught:
+        demo.main(["--output", str(tmp_path / "demo"), option, value])
+    assert caught.value.code == 2 and f"argument {option}: " in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
