@@ -21,10 +21,34 @@ to another, except for its clouds and a gain of a few percent.
 import argparse
 import datetime
 import json
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from simulate.scene_plan import ACQUISITIONS, EPSG, SPOT_DATE, TILE, Acquisition, Layout, layout
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Gives a folder whose content moves to `folder` when the block ends well; `scene.json` moves last."""
+    created = not folder.exists()
+    partial = folder / ".partial"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "scene.json"):
+            target = folder / path.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            path.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if created and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write_scenes(
@@ -196,9 +220,17 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 1
     try:
-        scene = write_scenes(arguments.output, arguments.size, arguments.held_out, arguments.seed)
-    except (ValueError, OSError, RuntimeError) as error:
+        with _whole(arguments.output) as folder:
+            scene = write_scenes(folder, arguments.size, arguments.held_out, arguments.seed)
+    except ValueError as error:
         print(error, file=sys.stderr)
+        return 1
+    except (OSError, RuntimeError) as error:
+        print(
+            f"--output: a folder that can be written, and room for the scenes, are wanted. "
+            f"Received: {arguments.output} ({' '.join(str(error).split())})",
+            file=sys.stderr,
+        )
         return 1
     print(
         f"{arguments.output}: Spot-7 {scene['size']} x {scene['size']} pixels of 1.5 m, "

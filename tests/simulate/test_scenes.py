@@ -176,6 +176,32 @@ def test_scenes_are_not_overwritten_unless_asked(tmp_path, capsys):
     assert (_read(tmp_path / "truth.tif") != before).any()
 
 
+def _fail(*_):
+    raise OSError("No space left on device")
+
+
+def test_a_failure_leaves_nothing_and_older_scenes_as_they_were(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "scenes"
+    command = ["--output", str(folder), "--size", "32", "--held-out", "40"]
+    with monkeypatch.context() as patched:
+        patched.setattr(scenes, "_write_held_out_stack", _fail)
+        assert scenes.main(command) == 1
+        assert not folder.exists()
+    assert scenes.main(command) == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(scenes, "_write_held_out_stack", _fail)
+    assert scenes.main([*command, "--seed", "2", "--overwrite"]) == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("--output: " in line and "No space left" in line for line in lines)
+
+
+def test_an_output_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert scenes.main(["--output", str(tmp_path / "file"), "--size", "32", "--held-out", "40"]) == 1
+    assert capsys.readouterr().err.startswith("--output: a folder that can be written")
+
+
 def test_help_loads_nothing_heavy():
     code = "import sys; from simulate import scenes\ntry: scenes.main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert not {'numpy', 'osgeo', 'scipy'} & set(sys.modules), 'heavy'"
