@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import otbApplication  # noqa: F401 (before tensorflow, whose copy of sqlite lacks rtree)
+import pyotb  # noqa: F401 (before tensorflow: setting up its log closes the stream of absl's)
 import pytest
 from osgeo import gdal, osr
 
