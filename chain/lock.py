@@ -2,6 +2,7 @@
 """A file that one process holds at a time; the kernel lets it go when the process ends, however it ends."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,17 @@ def locked(path: Path, refusal: Exception) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise refusal from None
+        if not _is_at(stream, path):
+            raise refusal
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _is_at(stream, path: Path) -> bool:
+    """Return whether an open file still bears the name: whoever held it before has removed it by now, if not."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
