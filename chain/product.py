@@ -249,12 +249,14 @@ def _assemble(files: Sequence[Path], folder: Path, path: Path, layout: Layout) -
 
 @contextmanager
 def _small_cache() -> Iterator[None]:
-    """Bound GDAL's block cache for a while."""
-    size = gdal.GetCacheMax()
+    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts."""
+    size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
     gdal.SetCacheMax(min(size, CACHE_BYTES))
+    gdal.SetConfigOption("VSI_CACHE", "FALSE")
     try:
         yield
     finally:
+        gdal.SetConfigOption("VSI_CACHE", of_files)
         gdal.SetCacheMax(size)
 
 
