@@ -6,7 +6,6 @@ grids of the two files differ from that (pixel sizes rounded by a reprojection, 
 CRS), HR has to be resampled onto the grid which LR implies.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +13,12 @@ from osgeo import gdal
 
 from chain.footprint import Footprint
 from chain.patches import Grid
+from chain.vsimem import new_name
 
 TOLERANCE = 0.02
 """Greatest distance between pixel borders of the two grids, in HR pixels, which passes for none."""
 RATIO_TOLERANCE = 0.05
 """Greatest relative difference between the ratio of pixel sizes and that of patch sizes."""
-_serial = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Cor
 
 def _empty_raster(xs: Footprint, scale: int, size: tuple[int, int]) -> str:
     """Make a raster in GDAL's memory which has a grid and no pixels."""
-    name = f"/vsimem/grid_{next(_serial)}.vrt"
+    name = new_name("grid", "vrt")
     dataset = gdal.GetDriverByName("VRT").Create(name, *size, 1, gdal.GDT_Byte)
     x0, dx, _, y0, _, dy = xs.geotransform
     dataset.SetGeoTransform((x0, dx / scale, 0.0, y0, 0.0, dy / scale))

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grids of pixels on the ground, parts of them, and images on them in GDAL's memory."""
 
-import itertools
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,11 +10,10 @@ import numpy as np
 from osgeo import gdal, osr
 
 from chain.serve import corner_and_spacing
+from chain.vsimem import new_name
 from models.description import ModelDescription
 
 gdal.UseExceptions()
-
-_serial = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def plan(region: Region, size: int) -> list[Region]:
 @contextmanager
 def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
     """Hold pixels (rows, columns, bands) as a GeoTIFF in GDAL's memory, which OTB opens by the name given."""
-    name = f"/vsimem/region_{os.getpid()}_{next(_serial)}.tif"
+    name = new_name("region", "tif")
     rows, columns, bands = pixels.shape
     dataset = gdal.GetDriverByName("GTiff").Create(
         name, columns, rows, bands, gdal.GDT_Float32, ["INTERLEAVE=PIXEL", "BIGTIFF=IF_SAFER"]
@@ -150,7 +147,7 @@ def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
 @contextmanager
 def memory_grid(grid: Grid) -> Iterator[str]:
     """Hold a grid without pixels as a VRT in GDAL's memory, for Superimpose to take as its reference."""
-    name = f"/vsimem/grid_{os.getpid()}_{next(_serial)}.vrt"
+    name = new_name("grid", "vrt")
     dataset = gdal.GetDriverByName("VRT").Create(name, grid.columns, grid.rows, 1, gdal.GDT_Byte)
     dataset.SetGeoTransform(grid.geotransform)
     dataset.SetProjection(grid.projection)

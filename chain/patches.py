@@ -23,13 +23,13 @@ from chain.footprint import Footprint
 from chain.memory import Region
 from chain.network import retry
 from chain.split import DROPPED
+from chain.vsimem import new_name
 
 STRIP_PIXELS = 4_000_000
 """Most HR pixels in memory at once (an array of 4 float32 bands of 64 MB, and a few copies in OTB)."""
 ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
-_serial = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def select(image: str, footprint: Footprint, size: int, step: int, nodata: float
     """
     import pyotb
 
-    layer = f"/vsimem/points_{next(_serial)}.geojson"
+    layer = new_name("points", "geojson")
     parameters = {"in": image, "grid.step": step, "grid.psize": size, "strategy": "all", "outtrain": layer}
     if nodata is not None:
         parameters["nodata"] = nodata
@@ -302,7 +302,7 @@ def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, hr_noda
 
 def _write_points(points: np.ndarray) -> str:
     """Write points (n, 2) with an integer field `id` into a layer in GDAL's memory."""
-    name = f"/vsimem/points_{next(_serial)}.geojson"
+    name = new_name("points", "geojson")
     dataset = ogr.GetDriverByName("GeoJSON").CreateDataSource(name)
     layer = dataset.CreateLayer("points", None, ogr.wkbPoint, options=["COORDINATE_PRECISION=6"])
     layer.CreateField(ogr.FieldDefn("id", ogr.OFTInteger))

@@ -31,6 +31,7 @@ from chain.bands import (
     wanted,
 )
 from chain.safe import read_safe
+from chain.vsimem import new_name
 
 FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
 LARGEST = 1000000
@@ -38,8 +39,6 @@ LARGEST = 1000000
 one as the largest of its type."""
 LARGEST_REFLECTANCE = 10.0
 """An image of floating point numbers up to here is one of reflectance."""
-
-_serial = itertools.count()
 
 
 @dataclass
@@ -196,7 +195,7 @@ def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Produ
 
 def _remote_vrt(band: str, href: str) -> str:
     """Wrap a URL in a VRT in GDAL's memory, because OTB 8.1 cuts names at the `?` of a signature."""
-    name = f"/vsimem/sentinel2_{next(_serial)}_{band}.vrt"
+    name = new_name(f"sentinel2_{band}", "vrt")
     try:
         gdal.Translate(name, gdal.Open(stac.gdal_name(href)), format="VRT")
     except RuntimeError as error:
@@ -218,7 +217,7 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None) -> 
     identity = {"kind": "raster", "path": path, "id": Path(path).name}
     product = Product({}, offset, level_in_name(Path(path).name), identity)
     for band in names:
-        product.bands[band] = f"/vsimem/sentinel2_{next(_serial)}_{band}.vrt"
+        product.bands[band] = new_name(f"sentinel2_{band}", "vrt")
         gdal.Translate(product.bands[band], dataset, format="VRT", bandList=[numbers[band]])
     return product
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Spot-6/7 bundle: a multispectral (XS) and a panchromatic (PAN) image of the same place, pansharpened by OTB."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from osgeo import gdal
 from chain.correspondence import Correspondence, correspond
 from chain.footprint import Footprint
 from chain.patches import Conditioning
+from chain.vsimem import new_name
 
 INTERPOLATION_RADIUS = 2
 """Of OTB's bicubic interpolator, in pixels of what is interpolated."""
 SMOOTHING_RADIUS = 3
 """Of the mean of PAN in OTB's RCS pansharpening, in PAN pixels."""
-_serial = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Bundle:
         correspondence = correspond(footprint, Footprint.of(pan), lr_size, hr_size)
         if list(xs_bands) != list(bands):
             order = [list(xs_bands).index(band) + 1 for band in bands]
-            name = f"/vsimem/spot_{next(_serial)}.vrt"
+            name = new_name("spot", "vrt")
             gdal.Translate(name, xs, format="VRT", bandList=order)
             xs = name
         return cls(xs, pan, footprint, correspondence, tuple(bands), nodata)
