@@ -15,6 +15,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import shutil
 import warnings
@@ -58,7 +59,9 @@ class SuperResolutionModel(otbtf.ModelBase):
     """Base class of the project's models.
 
     A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and
-    `receptive_field_radius`.
+    `receptive_field_radius`. It may state `normalization`, by which digital numbers are multiplied before the network,
+    and whose unit the network's output has; by default the network works on reflectance. `levels` and `origin` say
+    which products the weights are for (any by default), and where they come from.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
@@ -73,6 +76,9 @@ class SuperResolutionModel(otbtf.ModelBase):
     gsd: float
     bands: tuple[str, ...]
     arguments: dict
+    normalization: float = REFLECTANCE
+    levels: tuple[str, ...] = ()
+    origin: dict = {}
 
     def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
         for source in self.sources:
@@ -105,25 +111,26 @@ class SuperResolutionModel(otbtf.ModelBase):
         raise NotImplementedError(f"{type(self).__name__} does not define receptive_field_radius")
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
-        """Compute the super-resolved image, reflectance, from the normalised inputs."""
+        """Compute the super-resolved image, in the unit of the normalised inputs."""
         raise NotImplementedError(f"{type(self).__name__} does not define network")
 
     def seamless_crop(self) -> int:
-        """Return the least crop, in output pixels, that leaves no seam and suits whole input pixels."""
-        step = 2 * self.scale
+        """Return the least crop, in output pixels, that leaves no seam and suits whole pixels of all sources."""
+        step = math.lcm(2 * self.scale, *(round(source.gsd / self.gsd) for source in self.sources))
         return -(-self.receptive_field_radius // step) * step
 
     def normalize_inputs(self, inputs: Tensors) -> Tensors:
-        """Turn digital numbers into reflectance."""
+        """Turn digital numbers into what the network works on."""
         return {
-            key: keras.layers.Rescaling(REFLECTANCE, name=f"{key}_reflectance")(tensor)
+            key: keras.layers.Rescaling(self.normalization, dtype="float32", name=f"{key}_normalized")(tensor)
             for key, tensor in inputs.items()
         }
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
         """Return the output that is trained, `sr`: reflectance, float32."""
         image = self.network(normalized_inputs)
-        return {"sr": keras.layers.Activation("linear", dtype="float32", name=layer_name("sr"))(image)}
+        unit = REFLECTANCE / self.normalization
+        return {"sr": keras.layers.Rescaling(unit, dtype="float32", name=layer_name("sr"))(image)}
 
     def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
         """Return the outputs that are served: digital numbers, and cropped copies."""
@@ -155,6 +162,8 @@ class SuperResolutionModel(otbtf.ModelBase):
             outputs={"float": f"sr_crop{self.crop}", "integer": f"sr_dn_crop{self.crop}"},
             software={"tensorflow": tf.__version__, "keras": keras_version(), "otbtf": otbtf.__version__},
             weights=weights,
+            levels=self.levels,
+            origin=self.origin,
         )
         return description.to_json()
 

@@ -48,6 +48,10 @@ class ModelDescription:
     """Versions of what made the SavedModel."""
     weights: str = ""
     """SHA-256 of the weights' file."""
+    levels: tuple[str, ...] = ()
+    """Processing levels of the products that the weights are for, such as `L1C`; none: any."""
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Where converted weights come from."""
 
     @property
     def scale(self) -> float:
@@ -65,6 +69,8 @@ class ModelDescription:
             "outputs": self.outputs,
             "software": self.software,
             "weights": self.weights,
+            "levels": self.levels,
+            "origin": self.origin,
         }
         return json.loads(json.dumps(content))
 
@@ -120,6 +126,8 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             outputs=dict(content["outputs"]),
             software=dict(content["software"]),
             weights=content.get("weights", ""),
+            levels=tuple(content.get("levels", ())),
+            origin=dict(content.get("origin", {})),
         )
         _check(description)
         return description

@@ -65,12 +65,64 @@ class BicubicUpsampling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Give the shape of the output."""
-        height, width = (None if size is None else size * self.scale for size in input_shape[1:3])
-        return (input_shape[0], height, width, input_shape[3])
+        return upsampled_shape(input_shape, self.scale)
 
     def get_config(self) -> dict:
         """Give the arguments."""
         return {**super().get_config(), "scale": self.scale}
+
+
+class BilinearUpsampling(keras.layers.Layer):
+    """Bilinear interpolation between pixel centres; images are mirrored about the centres of their edge pixels.
+
+    So did scikit-image's `resize` (order 1, mode "reflect") in the original DSen2. `tf.image.resize` repeats the edge
+    pixels instead, and rounds the positions.
+
+    Args:
+        scale: ratio of the sizes, at least 2.
+    """
+
+    def __init__(self, scale: int, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Upsample (batch, height, width, bands), by `scale` in height and width."""
+        return self._along(self._along(inputs, 1), 2)
+
+    def _along(self, images: tf.Tensor, axis: int) -> tf.Tensor:
+        """Upsample along one axis: each phase mixes two neighbours; the phases are woven together."""
+        size, scale = tf.shape(images)[axis], self.scale
+
+        def part(start, length):
+            begin, extent = [0, 0, 0, 0], [-1, -1, -1, -1]
+            begin[axis], extent[axis] = start, length
+            return tf.slice(images, begin, extent)
+
+        before, after = part(tf.minimum(1, size - 1), 1), part(tf.maximum(size - 2, 0), 1)
+        previous = tf.concat([before, part(0, size - 1)], axis)
+        following = tf.concat([part(1, size - 1), after], axis)
+        phases = []
+        for phase in range(scale):
+            shift = (phase + 0.5) / scale - 0.5
+            neighbour = previous if shift < 0 else following
+            phases.append((1 - abs(shift)) * images + abs(shift) * neighbour)
+        shape = tf.unstack(tf.shape(images))
+        shape[axis], shape[3] = size * scale, images.shape[3]
+        return tf.reshape(tf.stack(phases, axis + 1), shape)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Give the shape of the output."""
+        return upsampled_shape(input_shape, self.scale)
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+def upsampled_shape(shape: tuple, scale: int) -> tuple:
+    """Return the shape of upsampled images (batch, height, width, bands), whose sizes may be unknown."""
+    return (shape[0], *(None if size is None else size * scale for size in shape[1:3]), shape[3])
 
 
 def bicubic(images: tf.Tensor, scale: int) -> tf.Tensor:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`DSen2` and `VDSen2`: the 20 m and 60 m bands of Sentinel-2 to 10 m (Lanaras et al. 2018).
+
+C. Lanaras, J. Bioucas-Dias, S. Galliani, E. Baltsavias, K. Schindler, "Super-resolution of Sentinel-2 images: learning
+a globally applicable deep neural network", ISPRS Journal 146, 2018 (doi:10.1016/j.isprsjprs.2018.09.018).
+
+Two networks, by their role: `2x` makes the six 20 m bands of the 10 m and the 20 m ones, `6x` makes B01 and B09 of all
+of them. Coarse bands are interpolated, concatenated behind the finer ones, and go through convolutions and residual
+blocks without normalisation; the result is what the interpolated bands lack. `VDSen2` is a size of it.
+
+Sources come at their native resolution: interpolation (bilinear, mirrored at the borders), scaling (DN / 2000) and the
+final addition are in the exported graph. In the original they are done outside, on patches.
+
+    python -c "from models.dsen2 import DSen2; DSen2.from_bands('2x').summary()"
+"""
+
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import Source, SuperResolutionModel, Tensors
+from models.layers import BilinearUpsampling
+
+SIZES = {
+    "dsen2": {"depth": 128, "num_blocks": 6},
+    "vdsen2": {"depth": 256, "num_blocks": 32},
+    "narrow": {"depth": 64, "num_blocks": 6},
+}
+"""Arguments of `DSen2` by name: those of the paper, and one that a few CPU cores can train."""
+
+SOURCES = {
+    "x10": Source("x10", ("B04", "B03", "B02", "B08"), 10.0),
+    "x20": Source("x20", ("B05", "B06", "B07", "B8A", "B11", "B12"), 20.0),
+    "x60": Source("x60", ("B01", "B09"), 60.0),
+}
+"""Sources by name, bands in the order of the authors' weights."""
+
+ROLES = {"2x": ("x10", "x20"), "6x": ("x10", "x20", "x60")}
+"""Names of each role's sources; the last one is made finer."""
+
+RESIDUAL_SCALE = 0.1
+KERNEL = 3
+
+
+class DSen2(SuperResolutionModel):
+    """The network of the paper. Inputs are digital numbers, target and output `sr` are reflectance at 10 m.
+
+    Args:
+        dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
+        role: `2x` or `6x`.
+        depth: number of features.
+        num_blocks: number of residual blocks.
+        start_at_interpolation: start the last convolution at zero, so that training starts at the interpolated bands;
+            by default it starts at random, as in the paper.
+        inference_cropping: crops, in 10 m pixels; by default the one that leaves no seam between tiles.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    system = "dsen2"
+    gsd = 10.0
+    normalization = 1 / 2000
+
+    def __init__(
+        self,
+        dataset_element_spec: tuple,
+        role: str = "2x",
+        depth: int = 128,
+        num_blocks: int = 6,
+        start_at_interpolation: bool = False,
+        inference_cropping: list[int] | None = None,
+    ):
+        if role not in ROLES:
+            raise ValueError(f"role: one of {', '.join(ROLES)} is wanted. Received: {role}")
+        if depth < 1:
+            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
+        if num_blocks < 0:
+            raise ValueError(f"num_blocks: at least 0 is wanted. Received: {num_blocks}")
+        self.arguments = {"role": role, "depth": depth, "num_blocks": num_blocks}
+        self.sources = tuple(SOURCES[name] for name in ROLES[role])
+        self.bands = self.sources[-1].bands
+        self._last_initializer = "zeros" if start_at_interpolation else "he_uniform"
+        super().__init__(dataset_element_spec, inference_cropping)
+
+    @classmethod
+    def from_bands(cls, role: str, **arguments) -> "DSen2":
+        """Make the model without a dataset, from its arguments."""
+        sources = [SOURCES[name] for name in ROLES.get(role, ())]
+        spec = {source.name: tf.TensorSpec((None, None, None, len(source.bands))) for source in sources}
+        return cls((spec, {}), role, **arguments)
+
+    @property
+    def receptive_field_radius(self) -> int:
+        """Number of 10 m rows along an image's side that depend on what lies beyond it.
+
+        Each convolution adds one, and so do the rows that are interpolated with what lies beyond.
+        """
+        convolutions = 2 * self.arguments["num_blocks"] + 2
+        return convolutions * (KERNEL // 2) + round(self.sources[-1].gsd / self.gsd) // 2
+
+    def _convolution(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
+        return keras.layers.Conv2D(
+            self.arguments["depth"], KERNEL, padding="same", kernel_initializer="he_uniform", dtype=dtype, name=name
+        )(tensor)
+
+    def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
+        """Add a tenth of convolution, ReLU, convolution. In mixed precision only the convolutions have 16 bits."""
+        branch = keras.layers.ReLU(name=f"{name}_relu")(self._convolution(tensor, f"{name}_1"))
+        branch = self._convolution(branch, f"{name}_2")
+        branch = keras.layers.Rescaling(RESIDUAL_SCALE, dtype="float32", name=f"{name}_scale")(branch)
+        return keras.layers.Add(dtype="float32", name=f"{name}_add")([tensor, branch])
+
+    def network(self, normalized_inputs: Tensors) -> tf.Tensor:
+        """Compute the coarsest source at 10 m, (batch, height, width, bands), from all sources: DN / 2000."""
+        images = []
+        for source in self.sources:
+            image, ratio = normalized_inputs[source.name], round(source.gsd / self.gsd)
+            if ratio > 1:
+                image = BilinearUpsampling(ratio, dtype="float32", name=f"{source.name}_interpolated")(image)
+            images.append(image)
+        stacked = keras.layers.Concatenate(dtype="float32", name="stacked")(images)
+        features = self._convolution(stacked, "first", dtype="float32")
+        features = keras.layers.ReLU(dtype="float32", name="first_relu")(features)
+        for index in range(self.arguments["num_blocks"]):
+            features = self._block(features, f"block{index + 1}")
+        details = keras.layers.Conv2D(
+            len(self.bands),
+            KERNEL,
+            padding="same",
+            kernel_initializer=self._last_initializer,
+            dtype="float32",
+            name="last",
+        )(features)
+        return keras.layers.Add(dtype="float32", name="global_skip")([images[-1], details])
