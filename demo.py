@@ -114,7 +114,7 @@ def report(output: Path, product: Path, held_out: Path, seconds: dict[str, float
     Raises:
         ValueError: the product does not lie on the truth's grid.
     """
-    from train.metrics import score
+    from evaluation.metrics import score
 
     truth, grid = read(held_out / "truth.tif")
     sr, served = read(product)

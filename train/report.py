@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from evaluation.metrics import HIGHER_IS_BETTER, METRICS, UNITS, Scores
 from models.base import REFLECTANCE, ModelDescription
 from models.layers import bicubic
 from train.data import Patches
-from train.metrics import HIGHER_IS_BETTER, METRICS, UNITS, Scores
 
 EXAMPLES = 4
 DISPLAY_PERCENTILES = (2, 98)
@@ -60,7 +60,7 @@ def evaluate(model_dir: str | Path, description: ModelDescription, patches: Patc
         batch_size: number of patches run at once.
 
     Returns:
-        `sr` and `bicubic`: the metrics of `train.metrics`, over all bands and per band; `patches`: their
+        `sr` and `bicubic`: the metrics of `evaluation.metrics`, over all bands and per band; `patches`: their
         number; `units`; `peak`: the largest value of the truth per band.
     """
     peak = np.max([targets["sr"].numpy().max(axis=(0, 1, 2)) for _, targets in patches.dataset(batch_size)], axis=0)

@@ -18,12 +18,12 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from evaluation.metrics import METRICS
 from models.base import KERAS_3, read_description, whole_file
 from models.spot7 import SIZES
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
-from train.metrics import METRICS
 
 TINY = ["--size", "small", "--depth", "2", "--blocks", "0", "--batch-size", "4"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from train.metrics import METRICS, UNITS, Scores, score, spectral_angles
+from evaluation.metrics import METRICS, UNITS, Scores, score, spectral_angles
 
 
 def pair(seed=0, size=24):

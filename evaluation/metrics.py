@@ -15,7 +15,7 @@ Images are (height, width, bands), in reflectance. Definitions, with N pixels an
 Lower is better for L1, L2, SAM and ERGAS, higher for PSNR and SSIM. Over all bands: the mean of the bands'
 values for L1, L2, PSNR and SSIM.
 
-    from train.metrics import score
+    from evaluation.metrics import score
     print(score(truth, estimate, scale=4)["psnr"])
 """
 
