@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wald's protocol: bands made coarser by the factor that is then undone, so that the bands themselves are the truth.
+
+Wald, Ranchin, Mangolini 1997, "Fusion of satellite images of different spatial resolutions: assessing the quality of
+resulting images" (PE&RS 63(6)); as in the paper of DSen2 (Lanaras et al. 2018, section 4): for the 20 m bands, all
+bands are made coarser by 2 and the 20 m bands are compared with what is made of 40 m and 20 m ones; for the 60 m bands,
+by 6, with what is made of 360 m, 120 m and 60 m ones. What is measured is thus the system at that factor of its
+resolution; `evaluation.full_scale` looks at a product itself.
+
+    from evaluation.wald import evaluate
+    report = evaluate(bands, sharpen)
+    print(report["mean_20m"]["ratio"])      # RMSE, as a share of that of bicubic interpolation
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from datasets.wald import degrade
+from evaluation import metrics
+from evaluation.bicubic import bicubic
+from evaluation.protocol import (
+    Bands,
+    beside,
+    check_bands,
+    crop,
+    extent,
+    groups_of,
+    json_numbers,
+    means,
+    present,
+    quotient,
+    ratio,
+    whole,
+)
+
+Sharpen = Callable[[dict[str, np.ndarray], tuple[str, ...]], dict[str, np.ndarray]]
+
+
+def evaluate(bands: Bands, sharpen: Sharpen) -> dict:
+    """Score a system on a scene.
+
+    Args:
+        bands: name -> (rows, columns), digital numbers (DN) at native resolution, missing pixels NaN: B02, B03, B04 and
+            B08 at 10 m, and bands of 20 m (B05, B06, B07, B8A, B11, B12), of 60 m (B01, B09), or of both. The lower
+            and right margins that make no whole pixel of the coarsest degraded band are left out.
+        sharpen: the system. It is given the degraded bands (float32 DN, missing pixels NaN; the finest are four or
+            more) and names of coarse ones among them, and gives these at the resolution of the finest, DN. It is called
+            once for the bands of 20 m and once for those of 60 m. What it gives that is no number is not scored.
+
+    Returns:
+        What JSON can hold; null stands for a number that is infinite (SRE of a perfect band) or not defined:
+
+        * `protocol`: `wald`;
+        * `bands`: name -> `rmse`, `sre`, `uiq`, `ssim`, `bias` and, of bicubic interpolation, `bicubic_rmse` and so on;
+          `mean` of the truth; `ratio` of the RMSE to that of bicubic. Units and definitions: `evaluation.metrics`;
+        * `mean_20m`, `mean_60m`: means over the bands; `ratio` of the mean RMSEs; `joint_rmse` over all bands and
+          pixels, `sam`, `ergas` and, again, `bicubic_joint_rmse` and so on; `pixels`: how many were scored, those that
+          neither the truth of a band, nor bicubic interpolation, nor the system lacks;
+        * `sam`: that of the 20 m bands, or else of the 60 m ones.
+
+    Raises:
+        ValueError: bands are missing, of different ground, too small or without a pixel to score, or `sharpen` gives
+            other bands or sizes than it was asked for.
+    """
+    check_bands("bands", bands)
+    report: dict = {"protocol": "wald", "bands": {}}
+    for group, names in groups_of(tuple(bands)).items():
+        native = _cropped(bands, names)
+        scale = ratio(names[0])
+        degraded = {name: degrade(band[..., np.newaxis], scale)[..., 0] for name, band in native.items()}
+        truth = np.stack([native[name] for name in names], axis=-1)
+        interpolated = bicubic(np.stack([degraded[name] for name in names], axis=-1), scale)
+        estimate = _sharpened(sharpen(degraded, names), names, truth.shape[:2])
+        valid = present(truth, estimate, interpolated)
+        if not valid.any():
+            raise ValueError(f"bands: pixels of {' '.join(names)} that no band lacks are wanted. Received: none")
+        scores = {
+            name: _band_scores(*(image[..., number] for image in (truth, estimate, interpolated)), valid)
+            for number, name in enumerate(names)
+        }
+        report["bands"].update(scores)
+        report[f"mean_{group}"] = {
+            **_mean_scores(list(scores.values())),
+            **beside(*(_spectral_scores(truth, image, scale, valid) for image in (estimate, interpolated))),
+            "pixels": int(valid.sum()),
+        }
+    report["sam"] = report["mean_20m" if "mean_20m" in report else "mean_60m"]["sam"]
+    return json_numbers(report)
+
+
+def _cropped(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Crop bands so that all of them can be degraded by what makes `names` finer."""
+    step = ratio(names[0]) * max(ratio(name) for name in bands)
+    size = extent("bands", bands)
+    rows, columns = (whole(length, step) for length in size)
+    needed = -(-metrics.SSIM_WINDOW * ratio(names[0]) // step) * step
+    if min(rows, columns) < needed:
+        raise ValueError(
+            f"bands: at least {needed} x {needed} pixels of 10 m are wanted for {' '.join(names)}. "
+            f"Received: {size[0]} x {size[1]}"
+        )
+    return crop(bands, rows, columns)
+
+
+def _sharpened(result: Bands, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
+    """Stack what a system gave, in the order of the names."""
+    for name in names:
+        received = result[name].shape if name in result else " ".join(result) or "none"
+        if received != size:
+            raise ValueError(f"sharpen: {name} of {size[0]} x {size[1]} pixels is wanted. Received: {received}")
+    return np.stack([np.asarray(result[name], dtype=np.float32) for name in names], axis=-1)
+
+
+def _band_scores(truth: np.ndarray, estimate: np.ndarray, interpolated: np.ndarray, valid: np.ndarray) -> dict:
+    """Score a band."""
+    functions = (metrics.rmse, metrics.sre, metrics.uiq, metrics.ssim, metrics.bias)
+    ours, theirs = (
+        {function.__name__: function(truth, image, valid) for function in functions}
+        for image in (estimate, interpolated)
+    )
+    scores = beside(ours, theirs)
+    scores["mean"] = float(truth[valid].mean(dtype=np.float64))
+    return {**scores, "ratio": quotient(scores["rmse"], scores["bicubic_rmse"])}
+
+
+def _mean_scores(scores: list[dict]) -> dict:
+    """Average the scores of bands; add the errors over all pixels of all bands, which have equally many."""
+    result = means(scores)
+    result["ratio"] = quotient(result["rmse"], result["bicubic_rmse"])
+    for name in ("rmse", "bicubic_rmse"):
+        joint = name.replace("rmse", "joint_rmse")
+        result[joint] = float(np.sqrt(np.mean(np.square([band[name] for band in scores]))))
+    return result
+
+
+def _spectral_scores(truth: np.ndarray, estimate: np.ndarray, scale: int, valid: np.ndarray) -> dict:
+    """Score all bands together; a single one has no spectral angle."""
+    angle = metrics.sam(truth, estimate, valid) if truth.shape[-1] > 1 else np.nan
+    return {"sam": angle, "ergas": metrics.ergas(truth, estimate, scale, valid)}
