@@ -158,6 +158,7 @@ def _size(native: Bands, product: Bands, names: tuple[str, ...]) -> tuple[int, i
 
 
 def _degrade(band: np.ndarray, scale: int) -> np.ndarray:
+    """Make one band coarser."""
     return degrade(band[..., np.newaxis], scale)[..., 0]
 
 
@@ -195,4 +196,5 @@ def _spectral_distortion(coarse: Bands, fine: Bands, coarse_quality: Quality, fi
 
 
 def _indices(d_lambda: float, d_s: float) -> dict[str, float]:
+    """Return D_lambda and QNR."""
     return {"d_lambda": d_lambda, "qnr": (1 - d_lambda) * (1 - d_s)}
