@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, save_weights, whole_file
+from models.base import REFLECTANCE, SuperResolutionModel, save_weights, whole_file
 from models.layers import bicubic
 
 BEST_NAME = "best.h5"
@@ -72,7 +72,7 @@ class Backup(keras.callbacks.Callback):
             for group, variables in _state(model).items():
                 for index, variable in enumerate(variables):
                     variable.assign(file[f"{group}/{index}"][()])
-            self.history = json.loads(file.attrs["history"])
+            self.history[:] = json.loads(file.attrs["history"])
         return len(self.history)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -121,19 +121,26 @@ class ImageSummaries(keras.callbacks.Callback):
     Args:
         log_dir: TensorBoard's folder.
         sample: batch of (inputs, {"sr": target}).
-        model: the model, whose first source has red, green and blue as its first bands.
+        model: the model, whose last source is the one that is made finer. Its first three bands are shown.
     """
 
     def __init__(self, log_dir: str, sample: tuple[dict, dict], model: SuperResolutionModel):
         super().__init__()
         self.inputs, targets = sample
         self.writer = tf.summary.create_file_writer(str(Path(log_dir) / "images"))
-        source = model.sources[0].name
-        normalized = model.normalize_inputs({source: self.inputs[source]})[source]
+        source = model.sources[-1]
+        reflectance = self.inputs[source.name] * REFLECTANCE
+        ratio = round(source.gsd / model.gsd)
         truth = targets["sr"][..., :3]
         low, high = np.percentile(truth, DISPLAY_PERCENTILES, axis=(0, 1, 2))
-        self._display = lambda image: np.clip((np.asarray(image)[..., :3] - low) / np.maximum(high - low, 1e-6), 0, 1)
-        self._fixed = {"1 LR": normalized, "2 bicubic": bicubic(normalized, model.scale), "4 HR": truth}
+        self._stretch = (low, np.maximum(high - low, 1e-6))
+        self._fixed = {"1 LR": reflectance, "2 bicubic": bicubic(reflectance, ratio), "4 HR": truth}
+
+    def _display(self, image: tf.Tensor) -> np.ndarray:
+        """Return the first three bands, or the first one thrice, stretched to 0 to 1."""
+        low, extent = self._stretch
+        shown = np.clip((np.asarray(image)[..., : len(low)] - low) / extent, 0, 1)
+        return shown if len(low) == 3 else np.repeat(shown[..., :1], 3, axis=-1)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the images."""

@@ -19,26 +19,43 @@ from chain.lock import locked
 from models.description import FILE_NAME
 
 LOCK_NAME = ".lock"
-NOT_IDENTITY = ("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "patches", "init", "streaming")
-"""Arguments that may change between the beginning of a training and its resumption."""
+NOT_IDENTITY = (
+    *("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "init", "streaming"),
+    *("patches", "input", "test", "levels"),
+)
+"""Arguments that may change between the beginning of a training and its resumption, or are recorded by content."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, float], size: str) -> None:
-    """Add the arguments that all training programs have.
-
-    Args:
-        parser: the parser.
-        learning_rates: the model's sizes, and the default learning rate of each.
-        size: the default size.
-    """
+def add_patches_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the training programs whose samples are patches on a disk."""
     add = parser.add_argument
-    rates = ", ".join(f"{rate:g} for {name}" for name, rate in learning_rates.items())
     add(
         "--patches",
         required=True,
         metavar="DIR",
         help="folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records",
     )
+    add(
+        "--streaming",
+        action="store_true",
+        help="read patches images again in each epoch, rather than hold them in memory",
+    )
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, learning_rates: dict[str, float], size: str, optimizer: str = "adam", **defaults
+) -> None:
+    """Add the arguments that all training programs have.
+
+    Args:
+        parser: the parser.
+        learning_rates: the model's sizes, and the default learning rate of each.
+        size: the default size.
+        optimizer: the default optimizer, `adam` or `nadam`.
+        defaults: other defaults than those below, by the arguments' names.
+    """
+    add = parser.add_argument
+    rates = ", ".join(f"{rate:g} for {name}" for name, rate in learning_rates.items())
     add("--model-dir", required=True, metavar="DIR", help="folder to be made: SavedModel, weights and scores")
     add(
         "--overwrite",
@@ -46,11 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
         help="replace --model-dir, and begin again a training that was begun otherwise",
     )
     add("--size", choices=list(learning_rates), default=size, help="size of the network (default: %(default)s)")
-    add(
-        "--streaming",
-        action="store_true",
-        help="read patches images again in each epoch, rather than hold them in memory",
-    )
     add(
         "--loss",
         choices=["l1", "l2"],
@@ -69,7 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
         "--learning-rate",
         type=float,
         metavar="RATE",
-        help=f"Adam's step: it rises, then falls to zero along a cosine (default: {rates})",
+        help=f"the optimizer's step (default: {rates})",
+    )
+    add(
+        "--optimizer",
+        choices=["adam", "nadam"],
+        default=optimizer,
+        help="adam: the step rises, then falls to zero along a cosine; nadam: with Keras' momentum schedule of 2018, "
+        "the step is halved when the validation loss no longer falls (default: %(default)s)",
     )
     add(
         "--patience",
@@ -78,7 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
         metavar="N",
         help="stop after N epochs without a lower validation loss (default: %(default)s)",
     )
-    add("--no-augmentation", dest="augmentation", action="store_false", help="no flips and rotations")
+    add(
+        "--augmentation",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="flip and rotate patches at random (default: %(default)s)",
+    )
     add(
         "--seed",
         type=int,
@@ -109,6 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
         help="where the training is kept until it is complete (default: MODEL_DIR.checkpoint)",
     )
     add("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(**defaults)
 
 
 def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -119,8 +144,6 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             parser.error(f"argument --{name.replace('_', '-')}: more than 0 is wanted. Received: {value}")
     if not 0 <= arguments.seed < 2**32:
         parser.error(f"argument --seed: 0 to 2**32 - 1 is wanted. Received: {arguments.seed}")
-    if not Path(arguments.patches).is_dir():
-        parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
     if arguments.init and not Path(arguments.init).exists():
         parser.error(f"argument --init: a file or folder that exists is wanted. Received: {arguments.init}")
     if Path(arguments.model_dir).exists() and not arguments.overwrite:
@@ -135,61 +158,67 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         )
 
 
+def check_patches(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program with status 2 when the folder of patches is not there."""
+    if not Path(arguments.patches).is_dir():
+        parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
+
+
 def _is_model(path: Path) -> bool:
     """Return whether a path is a folder of an exported model, or empty."""
     return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
 
 
-def train(arguments: argparse.Namespace, build: Callable, keys: tuple[str, ...]) -> dict:
+def train(arguments: argparse.Namespace, find: Callable, build: Callable, score: Callable) -> dict:
     """Train, export and score a model.
 
     Args:
         arguments: those of `add_arguments`.
+        find: gives the samples: set (`train`, `valid`, and more) -> what has `size`, `identity()` and
+            `dataset(batch_size, augmentation)`, as `train.data.Patches`.
         build: makes the model from a dataset's element specification.
-        keys: names of the sources in the patches; the last one is the target.
+        score: called with the folder of the exported model, its description, the samples and the history of the
+            losses, writes the scores into the folder and returns them.
 
     Returns:
-        The scores, as `train.report.evaluate` gives them.
+        The scores.
 
     Raises:
-        ValueError: the patches, the weights or the checkpoint are not what the training needs.
+        ValueError: the samples, the weights or the checkpoint are not what the training needs.
         RuntimeError: another training uses the checkpoint folder.
     """
     from tensorflow import keras
 
     from models.base import export, load_weights, replace_folder
     from train.callbacks import BEST_NAME, forget
-    from train.data import find_patches
     from train.fit import fit, is_chief, make_strategy
-    from train.report import table, write_report
 
     start = time.perf_counter()
     model_dir = Path(arguments.model_dir)
     checkpoint_dir = Path(arguments.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
     strategy = make_strategy(arguments.strategy)
     with _alone(checkpoint_dir, is_chief(strategy)):
-        patches = find_patches(arguments.patches, keys, arguments.streaming)
+        samples = find()
         identity = {
             "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
-            "patches": {name: value for subset in patches.values() for name, value in subset.identity().items()},
+            "patches": {name: value for subset in samples.values() for name, value in subset.identity().items()},
         }
-        dataset = _dataset_record(arguments.patches)
-        for name, subset in patches.items():
+        dataset = _dataset_record(arguments)
+        for name, subset in samples.items():
             print(f"{name}: {subset.size} patches", flush=True)
-        history = fit(arguments, build, patches, strategy, checkpoint_dir, identity)
+        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity)
         if not is_chief(strategy):
             return {}
         keras.backend.clear_session()
-        model = build(patches["test"].dataset(arguments.batch_size).element_spec)
+        model = build(samples["valid"].dataset(arguments.batch_size).element_spec)
         load_weights(model.model, checkpoint_dir / BEST_NAME)
         exported = checkpoint_dir / "model"
         description = export(model, exported, overwrite=True)
-        report = write_report(exported, description, patches["test"], arguments.batch_size, history)
+        report = score(exported, description, samples, history)
         _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
         model_dir.parent.mkdir(parents=True, exist_ok=True)
         replace_folder(exported, model_dir)
         forget(checkpoint_dir)
-    print(table(report))
     print(f"{model_dir}: the model, its scores and run.json")
     return report
 
@@ -232,15 +261,15 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
     record.write(folder / "run.json", content)
 
 
-def _dataset_record(folder: str) -> dict | None:
-    """Return what the program that made the patches left beside them, where it did.
+def _dataset_record(arguments: argparse.Namespace) -> dict | None:
+    """Return what the program that made the patches of a folder left beside them, where it did.
 
     Raises:
         ValueError: it is no JSON.
     """
     import json
 
-    path = Path(folder) / "dataset.json"
+    path = Path(getattr(arguments, "patches", "")) / "dataset.json"
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except ValueError as error:

@@ -12,13 +12,11 @@ from tensorflow import keras
 
 from models.base import KERAS_3, SuperResolutionModel, load_weights
 from train.callbacks import Backup, ImageSummaries, forget, read_identity
-from train.data import Patches
+from train.optimizers import Nadam, Plateau, PlateauRate, cosine
 
 LOSSES = {"l1": "mae", "l2": "mse"}
 """Keras' names of the losses."""
 SUMMARISED_PATCHES = 4
-WARM_UP = 0.05
-"""Share of the steps during which the learning rate rises."""
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -102,7 +100,7 @@ def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:
 def fit(
     arguments: argparse.Namespace,
     build: Callable[[tuple], SuperResolutionModel],
-    patches: dict[str, Patches],
+    patches: dict,
     strategy: tf.distribute.Strategy,
     checkpoint_dir: Path,
     identity: dict,
@@ -112,7 +110,7 @@ def fit(
     Args:
         arguments: those of `train.common.add_arguments`.
         build: makes the model from a dataset's element specification.
-        patches: the sets `train` and `valid`.
+        patches: the sets `train` and `valid`, as `train.common.train` has them.
         strategy: the distribution strategy.
         checkpoint_dir: the best weights are left there, as `best.h5`.
         identity: what the training is made of.
@@ -135,7 +133,7 @@ def fit(
             make_folder(checkpoint_dir, "checkpoint-dir")
             trained = model.training_model()
             trained.compile(
-                optimizer=keras.optimizers.Adam(_schedule(arguments.learning_rate, arguments.epochs * steps)),
+                optimizer=_optimizer(arguments, arguments.epochs * steps),
                 loss=LOSSES[arguments.loss],
                 jit_compile=False,  # XLA has no bicubic interpolation
                 metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
@@ -151,7 +149,11 @@ def fit(
                 initial_epoch=done,
                 steps_per_epoch=steps,
                 validation_data=validation.map(_without_key),
-                callbacks=[backup, *_tensorboard(arguments, model, validation, is_chief(strategy))],
+                callbacks=[
+                    backup,
+                    *_rate_callbacks(arguments, backup),
+                    *_tensorboard(arguments, model, validation, is_chief(strategy)),
+                ],
                 verbose=1 if sys.stdout.isatty() else 2,
             )
     finally:
@@ -171,12 +173,16 @@ def make_folder(path: Path, argument: str) -> None:
         raise OSError(f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})") from None
 
 
-def _schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Make the learning rate rise linearly, then fall to zero along a cosine."""
-    rising = max(1, round(WARM_UP * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - rising), warmup_target=learning_rate, warmup_steps=rising
-    )
+def _optimizer(arguments: argparse.Namespace, steps: int) -> keras.optimizers.Optimizer:
+    """Make the optimizer of `--optimizer`, given the number of steps of the whole training."""
+    if arguments.optimizer == "nadam":
+        return Nadam(arguments.learning_rate)
+    return keras.optimizers.Adam(cosine(arguments.learning_rate, steps))
+
+
+def _rate_callbacks(arguments: argparse.Namespace, backup: Backup) -> list[keras.callbacks.Callback]:
+    """Make the callbacks that set the learning rate, where the optimizer has no schedule of its own."""
+    return [PlateauRate(Plateau(arguments.learning_rate), backup.history)] if arguments.optimizer == "nadam" else []
 
 
 def _without_key(inputs: dict, targets: dict) -> tuple[dict, tf.Tensor]:

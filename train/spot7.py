@@ -2,17 +2,18 @@
 """Train `SRModel`, from Sentinel-2 resampled to 6 m to pansharpened Spot-7 at 1.5 m.
 
 The patches are those of `sr_dataset.py`: `{train,valid,test}_{lr,hr}.tif`. The network and its losses are
-those of OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learning rate open. Adam's step
-falls along a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+those of OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learning rate open: see
+`train/optimizers.py`.
 
     python -m train.spot7 --patches patches --model-dir model --size small --epochs 30
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from chain.command_line import run
-from train.common import add_arguments, check_arguments, train
+from train.common import add_arguments, add_patches_arguments, check_arguments, check_patches, train
 
 LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
 """Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""
@@ -25,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m train.spot7",
         description="Train, export and score the network that turns Sentinel-2 into Spot-7's 1.5 m.",
     )
+    add_patches_arguments(parser)
     add_arguments(parser, LEARNING_RATES, "base")
     add = parser.add_argument
     add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
@@ -43,6 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
 def train_spot7(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
     from models.spot7 import SIZES, SRModel
+    from train.data import find_patches
+    from train.report import write_report
 
     def build(element_spec: tuple) -> SRModel:
         size = dict(SIZES[arguments.size])
@@ -58,7 +62,10 @@ def train_spot7(arguments: argparse.Namespace) -> dict:
             **size,
         )
 
-    return train(arguments, build, KEYS)
+    def score(folder: Path, description, patches: dict, history: list) -> dict:
+        return write_report(folder, description, patches["test"], arguments.batch_size, history)
+
+    return train(arguments, lambda: find_patches(arguments.patches, KEYS, arguments.streaming), build, score)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
+    check_patches(parser, arguments)
     if arguments.depth is not None and arguments.depth < 1:
         parser.error(f"argument --depth: more than 0 is wanted. Received: {arguments.depth}")
     if arguments.blocks is not None and arguments.blocks < 0:

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training samples of DSen2: native scenes, made coarser by 2 or 6, are the input; the scenes themselves the truth.
+
+As Lanaras et al. 2018 (doi:10.1016/j.isprsjprs.2018.09.018), section 3.3: 10 and 20 m bands become 20 and 40 m ones for
+the `2x` network, whose target are the true 20 m bands; 10, 20 and 60 m bands become 60, 120 and 360 m ones for `6x`.
+Patches are cut at random places. Unlike there, validation patches come from other ground than training patches, and
+patches with clouds or missing pixels are left out. Three things, all optional, make more of few scenes: flips and
+rotations, blocks that begin at any pixel rather than at every 2nd or 6th, and random gains and offsets of the bands,
+which stand for other illumination, atmosphere and processing level (they commute with the simulation).
+
+    scenes = read_scenes(open_product("S2A_MSIL1C_….SAFE"), "2x")
+    WaldPatches(scenes, "2x", patch_size=32, size=8000).dataset(128)
+"""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from chain.memory import Region, read, spread
+from datasets.wald import blur_sigmas, degrade
+from models.base import REFLECTANCE
+from models.dsen2 import ROLES, SOURCES
+
+WINDOW = 1440
+"""Side of the windows of large scenes that are held in memory, in 10 m pixels."""
+CLOUD_CLASSES = (3, 8, 9, 10)
+"""Classes of the scene classification (SCL) that are not ground: shadows, clouds, cirrus."""
+BRIGHT = 3000
+"""Digital number of B02 from which a pixel counts as a cloud where there is no scene classification."""
+MOST_CLOUDS = 0.1
+"""Share of a patch that may be clouds."""
+GAIN_DEVIATION, BAND_GAIN_DEVIATION = 0.25, 0.12
+"""Standard deviations of the logarithms of random gains, of all bands together and of each."""
+OFFSET_DEVIATION = 60.0
+"""Standard deviation of the random offset of each band, in digital numbers."""
+TRIES = 100
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A window of a scene, at native resolution."""
+
+    name: str
+    """Where it comes from."""
+    images: dict[str, np.ndarray]
+    """For each source, digital numbers, float32 (rows, columns, bands); missing pixels are NaN."""
+    clouds: np.ndarray
+    """Whether a pixel is cloudy, on the 20 m grid."""
+
+    def part(self, start: int, stop: int) -> "Scene":
+        """Return the part between two rows, counted in 60 m."""
+        cut = {name: image[start * _per_60m(name) : stop * _per_60m(name)] for name, image in self.images.items()}
+        return replace(self, images=cut, clouds=self.clouds[3 * start : 3 * stop])
+
+    @property
+    def rows(self) -> int:
+        """Number of whole rows of 60 m."""
+        return min(image.shape[0] // _per_60m(name) for name, image in self.images.items())
+
+
+def _per_60m(name: str) -> int:
+    """Return the number of a source's pixels along 60 m."""
+    return round(60 / SOURCES[name].gsd)
+
+
+def scale_of(role: str) -> int:
+    """Return by how much a role's coarsest source is made finer."""
+    return round(SOURCES[ROLES[role][-1]].gsd / SOURCES["x10"].gsd)
+
+
+def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) -> list[Scene]:
+    """Read a scene, or some windows of a large one.
+
+    Args:
+        product: a `chain.sentinel2.Product` with bands at their native resolution, which begin at one corner.
+        role: `2x` or `6x`.
+        windows: number of windows of 14.4 km to read of a scene that is larger.
+        scl: scene classification on the 20 m grid, as a name for GDAL.
+
+    Raises:
+        ValueError: a band is missing.
+        RuntimeError: a band cannot be read.
+    """
+    images = {name: product.image(SOURCES[name].bands) for name in ROLES[role]}
+    size = images["x20"].app.GetImageSize(images["x20"].output_image_key)
+    scenes = []
+    for region in spread(tuple(length // 3 for length in size), WINDOW // 6, windows):
+        pixels = {name: read(image, region.scaled(_per_60m(name))) for name, image in images.items()}
+        for values in pixels.values():
+            values[values == product.nodata] = np.nan
+        scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, _clouds(pixels, region, scl)))
+    return scenes
+
+
+def _clouds(pixels: dict[str, np.ndarray], region: Region, scl: str | None) -> np.ndarray:
+    """Return where clouds are, on the 20 m grid: as the scene classification says, else where B02 is bright."""
+    if scl is not None:
+        from osgeo import gdal
+
+        place = region.scaled(3)
+        classes = gdal.Open(scl).ReadAsArray(place.x, place.y, place.width, place.height)
+        return np.isin(classes, CLOUD_CLASSES)
+    blue = pixels["x10"][..., SOURCES["x10"].bands.index("B02")]
+    return np.nan_to_num(blue[::2, ::2]) > BRIGHT
+
+
+def split(scenes: Sequence[Scene], share: float, patch_size: int, role: str) -> tuple[list[Scene], list[Scene]]:
+    """Split scenes into ground for training and for validation: the last rows of each, behind a gap of a patch.
+
+    Args:
+        scenes: the scenes.
+        share: part of the rows for validation.
+        patch_size: side of the patches, in pixels of the target.
+        role: `2x` or `6x`.
+
+    Returns:
+        Both lists; a scene that is too small to be split is for training.
+    """
+    patch = math.ceil(patch_size * scale_of(role) / 6)
+    training, validation = [], []
+    for scene in scenes:
+        border = scene.rows - max(round(share * scene.rows), patch)
+        if border - patch >= patch:
+            training.append(scene.part(0, border - patch))
+            validation.append(scene.part(border, scene.rows))
+        else:
+            training.append(scene)
+    return training, validation
+
+
+class WaldPatches:
+    """Patches of scenes made coarser, drawn at random as long as they are asked for.
+
+    Args:
+        scenes: the scenes; those smaller than a patch give none.
+        role: `2x` or `6x`.
+        patch_size: side of the patches, in pixels of the target.
+        size: number of patches of an epoch.
+        seed: seed of places and augmentation.
+        fixed: draw the same places in each epoch, as for validation.
+        any_phase: begin blocks at any pixel.
+        radiometry: apply random gains and offsets.
+        sigma: deviation of the blur, in pixels of each source, by the source's name; as in the paper by default.
+
+    Raises:
+        ValueError: the patch size does not suit the role, or no scene holds a patch.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        role: str,
+        patch_size: int,
+        size: int,
+        seed: int = 0,
+        fixed: bool = False,
+        any_phase: bool = False,
+        radiometry: bool = False,
+        sigma: dict[str, float | Sequence[float]] | None = None,
+    ):
+        self.role, self.scale, self.patch_size, self.size = role, scale_of(role), patch_size, size
+        self.seed, self.fixed, self.any_phase, self.radiometry = seed, fixed, any_phase, radiometry
+        self.sigma = sigma or {}
+        if patch_size < self.scale or patch_size % self.scale:
+            raise ValueError(f"patch_size: a multiple of {self.scale} is wanted. Received: {patch_size}")
+        self.scenes = [scene for scene in scenes if min(self._target(scene).shape[:2]) >= patch_size]
+        if not self.scenes:
+            raise ValueError(
+                f"scenes: one of at least {patch_size} x {patch_size} pixels of {10 * self.scale} m is wanted. "
+                f"Received: {', '.join(scene.name for scene in scenes) or 'none'}"
+            )
+        areas = np.array([np.prod(self._target(scene).shape[:2]) for scene in self.scenes], np.float64)
+        self._shares = areas / areas.sum()
+        self._epochs = itertools.count()
+
+    def _target(self, scene: Scene) -> np.ndarray:
+        return scene.images[ROLES[self.role][-1]]
+
+    def identity(self) -> dict[str, str]:
+        """Return the SHA-256 of each scene's pixels, by its name."""
+        return {
+            scene.name: hashlib.sha256(b"".join(image.tobytes() for image in scene.images.values())).hexdigest()
+            for scene in self.scenes
+        }
+
+    def dataset(self, batch_size: int, augmentation: bool = False) -> tf.data.Dataset:
+        """Make a dataset of (inputs, {"sr": target}), one pass being one epoch.
+
+        Args:
+            batch_size: number of patches of a batch; the last batch may be smaller.
+            augmentation: flip and rotate at random.
+
+        Returns:
+            Batches (batch, height, width, bands), float32: digital numbers, and reflectance for the target.
+        """
+        names, side = ROLES[self.role], self.patch_size
+        sides = {name: round(side * SOURCES["x10"].gsd / SOURCES[name].gsd) for name in names}
+        inputs = {
+            name: tf.TensorSpec((None, sides[name], sides[name], len(SOURCES[name].bands)), tf.float32)
+            for name in names
+        }
+        target = tf.TensorSpec((None, side, side, len(SOURCES[names[-1]].bands)), tf.float32)
+        batches = tf.data.Dataset.from_generator(
+            lambda: self._batches(batch_size, augmentation), output_signature=(inputs, {"sr": target})
+        )
+        count = tf.data.experimental.assert_cardinality(math.ceil(self.size / batch_size))
+        return batches.apply(count).prefetch(4)
+
+    def _batches(self, batch_size: int, augmentation: bool) -> Iterator[tuple[dict, dict]]:
+        """Give the batches of one epoch."""
+        generator = np.random.default_rng((self.seed, 0 if self.fixed else next(self._epochs)))
+        for start in range(0, self.size, batch_size):
+            samples = [self.sample(generator, augmentation) for _ in range(min(batch_size, self.size - start))]
+            inputs = {name: np.stack([images[name] for images, _ in samples]) for name in ROLES[self.role]}
+            yield inputs, {"sr": np.stack([target for _, target in samples]) * np.float32(REFLECTANCE)}
+
+    def sample(self, generator: np.random.Generator, augmentation: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Draw one patch.
+
+        Returns:
+            The sources made coarser, and the target, float32 (rows, columns, bands), digital numbers.
+
+        Raises:
+            ValueError: no patch without missing pixels and clouds is found.
+        """
+        for _ in range(TRIES):
+            scene = self.scenes[generator.choice(len(self.scenes), p=self._shares)]
+            place = [self._draw(generator, length) for length in self._target(scene).shape[:2]]
+            if self._is_clear(scene, *place):
+                break
+        else:
+            raise ValueError(f"scenes: ground without clouds is wanted. Received: {TRIES} cloudy or missing patches")
+        images = {name: self._degraded(scene, name, *place) for name in ROLES[self.role]}
+        row, column = place
+        target = self._target(scene)[row : row + self.patch_size, column : column + self.patch_size]
+        if self.radiometry:
+            images, target = self._other_radiometry(generator, images, target)
+        if augmentation:
+            turns, mirrored = generator.integers(4), generator.integers(2)
+            images = {name: _turned(image, turns, mirrored) for name, image in images.items()}
+            target = _turned(target, turns, mirrored)
+        return images, target
+
+    def _draw(self, generator: np.random.Generator, length: int) -> int:
+        """Draw the first row or column of a patch, in pixels of the target."""
+        step = 1 if self.any_phase else self.scale
+        return step * int(generator.integers((length - self.patch_size) // step + 1))
+
+    def _is_clear(self, scene: Scene, row: int, column: int) -> bool:
+        """Return whether a patch has no missing pixel, and few clouds."""
+        for name, image in scene.images.items():
+            first = [place * self._fineness(name) for place in (row, column)]
+            side = self.patch_size * self._fineness(name)
+            if np.isnan(image[first[0] : first[0] + side, first[1] : first[1] + side]).any():
+                return False
+        place = [start * self.scale // 2 for start in (row, column)]
+        side = self.patch_size * self.scale // 2
+        return scene.clouds[place[0] : place[0] + side, place[1] : place[1] + side].mean() <= MOST_CLOUDS
+
+    def _fineness(self, name: str) -> int:
+        """Return the number of native pixels of a source along a pixel of the target."""
+        return round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
+
+    def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
+        """Make the part of a source under a patch coarser; the blur sees what lies around it."""
+        image, scale = scene.images[name], self.scale
+        deviations = blur_sigmas(scale, image.shape[2], self.sigma.get(name))
+        margin = scale * math.ceil((4 * deviations.max() + 0.5) // 1 / scale)
+        side = self.patch_size * self._fineness(name)
+        window, padding = [], []
+        for start, length in zip((row, column), image.shape):
+            first = start * self._fineness(name) - margin
+            last = first + side + 2 * margin
+            window.append(slice(max(first, 0), min(last, length)))
+            padding.append((max(-first, 0), max(last - length, 0)))
+        pixels = np.pad(image[tuple(window)], (*padding, (0, 0)), mode="symmetric")
+        border = margin // scale
+        return degrade(pixels, scale, deviations)[border:-border, border:-border]
+
+    def _other_radiometry(self, generator: np.random.Generator, images: dict, target: np.ndarray) -> tuple:
+        """Apply one random gain to all bands, and a gain and an offset to each."""
+        common = generator.normal(0, GAIN_DEVIATION)
+        changed = {}
+        for name, image in images.items():
+            gains = np.exp(common + generator.normal(0, BAND_GAIN_DEVIATION, image.shape[2])).astype(np.float32)
+            offsets = generator.normal(0, OFFSET_DEVIATION, image.shape[2]).astype(np.float32)
+            changed[name] = image * gains + offsets
+        return changed, target * gains + offsets
+
+
+def _turned(image: np.ndarray, turns: int, mirrored: int) -> np.ndarray:
+    """Return one of the eight symmetries of a square image."""
+    image = np.rot90(image, turns)
+    return np.ascontiguousarray(image[:, ::-1] if mirrored else image)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train DSen2 or VDSen2 on any Sentinel-2 images, by Wald's protocol.
+
+The defaults are those of Lanaras et al. 2018 (doi:10.1016/j.isprsjprs.2018.09.018): Nadam, mean absolute error, a rate
+that is halved on plateaus, patches of 32 (2x) or 96 (6x) pixels, no augmentation; see `datasets/dsen2.py` for what the
+samples are and where they depart from the paper's. `--init` goes on from given weights, and `--adapt` trains the weights
+that come with the project for a short while on the very product that is to be sharpened: its own coarser versions.
+
+    python -m train.dsen2 --role 2x --input S2A_MSIL1C_….SAFE --input A_10m.tif A_20m.tif --model-dir model/2x
+    python -m train.dsen2 --role 2x --adapt --input S2A_MSIL2A_….SAFE --model-dir adapted/2x
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from chain.command_line import band_names, offset, run
+from train.common import add_arguments, check_arguments, train
+
+LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4}
+"""Sizes of the network, and the step of each."""
+BATCH_SIZES = {"dsen2": 128, "vdsen2": 8, "narrow": 128}
+PATCH_SIZES = {"2x": 32, "6x": 96}
+"""Side of the patches of each role, in pixels of the target."""
+SAMPLES = {"2x": 8000, "6x": 500}
+"""Patches of an epoch, for each scene."""
+ADAPTATION = {
+    "init": str(Path(__file__).resolve().parent.parent / "weights" / "dsen2"),
+    "optimizer": "adam",
+    "learning_rate": 2e-4,
+    "batch_size": 8,
+    "samples": 800,
+    "epochs": 10,
+    "augmentation": True,
+    "any_phase": True,
+}
+"""Other defaults of `--adapt`."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.dsen2",
+        description="Train, export and score a network that makes the 20 m or the 60 m bands of Sentinel-2 finer.",
+    )
+    add = parser.add_argument
+    add("--role", choices=list(PATCH_SIZES), required=True, help="2x: 20 m bands to 10 m; 6x: 60 m bands to 10 m")
+    scene = "files of one scene: a SAFE folder or zip, a STAC item, rasters with 10, 20 and 60 m bands"
+    add("--input", action="append", nargs="+", required=True, metavar="IMG", help=f"{scene}; once for each scene")
+    add("--test", action="append", nargs="+", default=[], metavar="IMG", help=f"{scene}, to score the network on")
+    add(
+        "--offset",
+        type=offset,
+        metavar="DN",
+        help="added to the digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
+        "(default: auto)",
+    )
+    add(
+        "--adapt",
+        action="store_true",
+        help="train the project's own weights for a short while on --input: other defaults for --init and the training",
+    )
+    add("--valid-share", type=float, default=0.1, metavar="SHARE", help="rows for validation (default: %(default)s)")
+    add(
+        "--windows",
+        type=int,
+        default=4,
+        metavar="N",
+        help="windows of 14.4 km read of a larger scene; 33 MB of memory each (default: %(default)s)",
+    )
+    add("--patch-size", type=int, metavar="N", help="in pixels of the target (default: 32 for 2x, 96 for 6x)")
+    add("--samples", type=int, metavar="N", help="patches of an epoch (default: 8000 or 500 for each scene)")
+    add(
+        "--any-phase",
+        action="store_true",
+        help="begin the coarser pixels at any pixel, not only at every 2nd or 6th: more samples from few scenes",
+    )
+    add(
+        "--radiometry",
+        action="store_true",
+        help="apply random gains and offsets, which stand for other illumination, atmosphere and processing level",
+    )
+    add(
+        "--mtf",
+        type=transfers,
+        default={},
+        metavar="BAND=MTF,...",
+        help="transfer of bands at the coarser pixels' Nyquist frequency, instead of the paper's blur",
+    )
+    add(
+        "--start-at-interpolation",
+        action="store_true",
+        help="start the last convolution at zero instead of at random",
+    )
+    add(
+        "--levels",
+        type=band_names,
+        default=(),
+        metavar="NAMES",
+        help="processing levels that the weights are for, such as L1C,L2A (default: any)",
+    )
+    add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
+    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
+    add_arguments(
+        parser, LEARNING_RATES, "dsen2", optimizer="nadam", batch_size=None, epochs=8192, patience=100, augmentation=False
+    )
+    return parser
+
+
+def transfers(text: str) -> dict[str, float]:
+    """Read modulation transfers: B05=0.28,B11=0.2."""
+    try:
+        values = {name: float(value) for name, value in (pair.split("=") for pair in text.split(","))}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"BAND=MTF,... is wanted. Received: {text}") from None
+    if not all(0 < value < 1 for value in values.values()):
+        raise argparse.ArgumentTypeError(f"transfers between 0 and 1 are wanted. Received: {text}")
+    return values
+
+
+def train_dsen2(arguments: argparse.Namespace) -> dict:
+    """Train the model, and return its scores."""
+    from datasets.dsen2 import WaldPatches, read_scenes, split
+    from models.dsen2 import SIZES, DSen2
+
+    def read(groups: list[list[str]]) -> list:
+        from chain.scene import opened_scene
+
+        scenes = []
+        for names in groups:
+            with opened_scene(names, arguments.offset) as scene:
+                scenes += read_scenes(scene.product, arguments.role, arguments.windows, scene.scl)
+        return scenes
+
+    def find() -> dict:
+        training, validation = split(
+            read(arguments.input), arguments.valid_share, arguments.patch_size, arguments.role
+        )
+        common = {"role": arguments.role, "patch_size": arguments.patch_size, "sigma": _sigmas(arguments)}
+        size = arguments.samples or SAMPLES[arguments.role] * len(arguments.input)
+        return {
+            "train": WaldPatches(
+                training,
+                size=size,
+                seed=arguments.seed,
+                any_phase=arguments.any_phase,
+                radiometry=arguments.radiometry,
+                **common,
+            ),
+            "valid": WaldPatches(validation, size=max(size // 10, 1), seed=arguments.seed, fixed=True, **common),
+        }
+
+    def build(element_spec: tuple) -> DSen2:
+        size = dict(SIZES[arguments.size])
+        if arguments.depth is not None:
+            size["depth"] = arguments.depth
+        if arguments.blocks is not None:
+            size["num_blocks"] = arguments.blocks
+        model = DSen2(element_spec, arguments.role, start_at_interpolation=arguments.start_at_interpolation, **size)
+        model.levels = arguments.levels
+        return model
+
+    def score(folder: Path, description, samples: dict, history: list) -> dict:
+        from evaluation.scenes import score_scenes
+
+        return score_scenes(folder, read(arguments.test), arguments.role)
+
+    return train(arguments, find, build, score)
+
+
+def _sigmas(arguments: argparse.Namespace) -> dict:
+    """Return the deviations of the blur of each source whose bands' transfer is given."""
+    from datasets.dsen2 import scale_of
+    from datasets.wald import mtf_sigma
+    from models.dsen2 import ROLES, SOURCES
+
+    scale = scale_of(arguments.role)
+    return {
+        name: [
+            mtf_sigma(arguments.mtf[band], scale) if band in arguments.mtf else 1 / scale
+            for band in SOURCES[name].bands
+        ]
+        for name in ROLES[arguments.role]
+        if set(SOURCES[name].bands) & arguments.mtf.keys()
+    }
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line, with the defaults of `--adapt` where it is given."""
+    arguments = parser.parse_args(argv)
+    if arguments.adapt:
+        weights = Path(ADAPTATION["init"]) / arguments.role
+        parser.set_defaults(**{**ADAPTATION, "init": str(weights), **_architecture(weights)})
+        arguments = parser.parse_args(argv)
+    arguments.patch_size = arguments.patch_size or PATCH_SIZES[arguments.role]
+    arguments.batch_size = arguments.batch_size or BATCH_SIZES[arguments.size]
+    arguments.learning_rate = arguments.learning_rate or LEARNING_RATES[arguments.size]
+    return arguments
+
+
+def _architecture(weights: Path) -> dict:
+    """Return the arguments of the network that weights are for."""
+    from models.description import read_description
+
+    arguments = read_description(weights).arguments
+    return {"depth": arguments["depth"], "blocks": arguments["num_blocks"]}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parse(parser, argv)
+    check_arguments(parser, arguments)
+    for name, least in (("depth", 1), ("blocks", 0), ("windows", 1), ("patch_size", 1), ("samples", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            parser.error(f"argument --{name.replace('_', '-')}: at least {least} is wanted. Received: {value}")
+    if not 0 < arguments.valid_share < 1:
+        parser.error(f"argument --valid-share: between 0 and 1 is wanted. Received: {arguments.valid_share}")
+    return run(parser, arguments, train_dsen2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
