@@ -2,7 +2,7 @@
 """A product at the resolution it is made for, where no truth is known: consistency with its input, and QNR.
 
 Consistency is Wald's first property: a sharpened band, made as coarse as it came (`datasets.wald.degrade`), is the band
-that came. It says nothing of the details.
+that came. It says nothing of the details, and zero is not within reach for 20 m bands: there, `degrade` blurs across pixels.
 
 QNR (Alparone et al. 2008, doi:10.14358/PERS.74.2.193) does: relations between bands, by Q of Wang and Bovik
 (`evaluation.metrics.uiq`), should be those of the input. For the bands of one resolution, with exponents 1:
