@@ -2,7 +2,8 @@
 """A product at the resolution it is made for, where no truth is known: consistency with its input, and QNR.
 
 Consistency is Wald's first property: a sharpened band, made as coarse as it came (`datasets.wald.degrade`), is the band
-that came. It says nothing of the details, and zero is not within reach for 20 m bands: there, `degrade` blurs across pixels.
+that came. It says nothing of the details. As `degrade` blurs across pixels at 20 m, not even a product that repeats
+pixels has no error there.
 
 QNR (Alparone et al. 2008, doi:10.14358/PERS.74.2.193) does: relations between bands, by Q of Wang and Bovik
 (`evaluation.metrics.uiq`), should be those of the input. For the bands of one resolution, with exponents 1:
@@ -12,10 +13,10 @@ QNR (Alparone et al. 2008, doi:10.14358/PERS.74.2.193) does: relations between b
 * QNR = (1 - D_lambda) (1 - D_s), 1 at best.
 
 The index was made for one panchromatic band. Sentinel-2 has four fine bands: each coarse band has its own, the one of
-B02, B03, B04 and B08 that, made as coarse, has the largest coefficient of correlation with it. So are bands chosen for
-component substitution by Wang et al. 2016 (doi:10.1016/j.rse.2016.10.030), and Vaiopoulos and Karantzalos 2016
-(doi:10.5194/isprs-archives-XLI-B7-723-2016) compute QNR with the fine bands that are spectrally closest. Fine bands are
-made as coarse as in Wald's protocol. Q is averaged over windows that do not overlap and cover the same ground at both
+B02, B03, B04 and B08 that, made as coarse, has the largest coefficient of correlation with it, as in the band selection
+scheme of Wang et al. 2016 (Remote Sensing of Environment 187, 241-252); Vaiopoulos and Karantzalos 2016
+(doi:10.5194/isprs-archives-XLI-B7-723-2016) pair Sentinel-2's bands by spectral similarity too. Fine bands are made as
+coarse as in Wald's protocol. Q is averaged over windows that do not overlap and cover the same ground at both
 resolutions: 8 x 8 coarse pixels, that is 16 x 16 (20 m bands) or 48 x 48 (60 m bands) pixels of 10 m; the original, for
 a ratio of 4, has 8 x 8 and 32 x 32.
 
