@@ -8,7 +8,8 @@ A region of the product is computed from the ground around it, as far as the net
 2. missing pixels (nodata, NaN) are filled from the valid ones around, ring by ring, so that the network sees no cliff;
 3. a source whose pixels are not the model's is resampled by Superimpose (bicubic);
 4. TensorflowModelServe runs, on images in memory;
-5. output pixels whose centre lies on a missing native pixel are missing: no more, no less.
+5. output pixels whose centre lies on a missing native pixel are missing: no more, no less. What is missing in one band
+   is so in all (`joint`), or in this band alone.
 
 All this depends on the ground alone, not on the regions, provided that the crop is at least the network's receptive
 radius. Resampling is the exception: Superimpose computes coordinates region by region, and its values differ by less
@@ -39,37 +40,50 @@ def super_resolve(
     nodata: float = 0.0,
     tile_size: int = TILE_SIZE,
     expression_field: int | None = None,
+    origin: tuple[float, float] | None = None,
+    joint: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute a region of a product.
 
     Args:
-        images: For each source's name, a pyotb image of native pixels that begins where the product does.
+        images: For each source's name, a pyotb image of native pixels.
         description: The model.
         model_dir: Its SavedModel.
-        region: Pixels of the product; x and y are multiples of the model's scale.
+        region: Pixels of the product.
         output_kind: `integer` for digital numbers, `float` for reflectance.
-        nodata: Value of missing native pixels. A pixel is missing when one of its bands is.
+        nodata: Value of missing native pixels.
         tile_size: Side of the tile that one run of the network writes, in output pixels.
         expression_field: Expression field, in output pixels.
+        origin: Upper-left corner (x, y) of the product's pixel (0, 0), where pixels of all sources that are at the
+            model's spacing begin; by default that of the first source's image.
+        joint: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss it.
 
     Returns:
-        float32 array (rows, columns, bands), and a boolean array (rows, columns): where it is valid.
+        float32 array (rows, columns, bands), and a boolean array of that shape: where it is valid.
 
     Raises:
         ValueError: When the images do not suit the model.
         RuntimeError: When OTB or TensorFlow refuses, or the model gives values that are not finite.
     """
     field = fields(description, expression_field)
-    columns, rows = (-(-count // field.expression) * field.expression for count in (region.columns, region.rows))
     crop, gsd = description.crop, description.gsd
-    valid = np.ones((region.rows, region.columns), bool)
+    if origin is None:
+        first = image_grid(images[description.sources[0].name])
+        origin = first.left, first.top
+    step = math.lcm(*field.ratios)
+    x, y = region.x - region.x % step, region.y - region.y % step
+    columns, rows = (
+        -(-(start + count) // field.expression) * field.expression
+        for start, count in ((region.x - x, region.columns), (region.y - y, region.rows))
+    )
+    presence: dict[str, np.ndarray] = {}
     blocks = []
     for source, ratio in zip(description.sources, field.ratios, strict=True):
         image = images[source.name]
         native = image_grid(image)
         wanted = Grid(
-            left=native.left + (region.x - crop) * gsd,
-            top=native.top - (region.y - crop) * gsd,
+            left=origin[0] + (x - crop) * gsd,
+            top=origin[1] - (y - crop) * gsd,
             dx=source.gsd,
             dy=source.gsd,
             columns=(columns + 2 * crop) // ratio,
@@ -82,19 +96,67 @@ def super_resolve(
             raise ValueError(
                 f"input: {len(source.bands)} bands, {', '.join(source.bands)}, are wanted. Received: {pixels.shape[2]}"
             )
-        present = np.isfinite(pixels).all(axis=2) & (pixels != nodata).all(axis=2)
-        valid &= _nearest(present, place, native, region, gsd)
+        present = _present(pixels, nodata, joint)
+        found = _nearest(present, place, native, origin, region, gsd)
+        presence.update({band: found[..., index] for index, band in enumerate(source.bands)})
         blocks.append((source.name, fill_missing(pixels, present, reach), place, wanted))
+    valid = _validity(presence, description.bands, joint)
     if not valid.any():
         return np.zeros((region.rows, region.columns, len(description.bands)), np.float32), valid
     result = _run(blocks, description, model_dir, output_kind, tile_size, field.expression)
-    result = result[: region.rows, : region.columns]
-    if result.shape[:2] != valid.shape or not np.isfinite(result[valid]).all():
+    result = result[region.y - y :, region.x - x :][: region.rows, : region.columns]
+    if result.shape != valid.shape or not np.isfinite(result[valid]).all():
         raise RuntimeError(
             f"model: finite values for {valid.shape[1]} x {valid.shape[0]} pixels are wanted. Received: "
             f"{result.shape[1]} x {result.shape[0]} pixels, {np.count_nonzero(~np.isfinite(result))} values not finite"
         )
     return result, valid
+
+
+def resample(
+    image, region: Region, origin: tuple[float, float], gsd: float, nodata: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring native pixels onto the product's grid: as they are where the grids agree, else by bicubic interpolation.
+
+    Args:
+        image: pyotb image of native pixels.
+        region: Pixels of the product.
+        origin: Upper-left corner (x, y) of the product's pixel (0, 0).
+        gsd: Spacing of the product, in metres.
+        nodata: Value of missing native pixels.
+
+    Returns:
+        float32 array (rows, columns, bands), and a boolean array of that shape: where it is valid.
+    """
+    import pyotb
+
+    native = image_grid(image)
+    left, top = origin[0] + region.x * gsd, origin[1] - region.y * gsd
+    wanted = Grid(left, top, gsd, gsd, region.columns, region.rows, native.projection)
+    place, pixels = _read_around(image, native, wanted, INTERPOLATION_SUPPORT)
+    present = _present(pixels, nodata, joint=False)
+    valid = _nearest(present, place, native, origin, region, gsd)
+    window = _window(place, wanted)
+    if window:
+        return pixels[window], valid
+    filled = fill_missing(pixels, present, INTERPOLATION_SUPPORT)
+    with memory_image(filled, place) as native_image, memory_grid(wanted) as reference:
+        values = pyotb.Superimpose({"inr": reference, "inm": native_image}).to_numpy(copy=True)
+    return values.reshape(valid.shape), valid
+
+
+def _present(pixels: np.ndarray, nodata: float, joint: bool) -> np.ndarray:
+    """Return where pixels (rows, columns, bands) are not missing, in each band, or in all of them together."""
+    present = np.isfinite(pixels) & (pixels != nodata)
+    return np.broadcast_to(present.all(axis=2, keepdims=True), pixels.shape) if joint else present
+
+
+def _validity(presence: Mapping[str, np.ndarray], bands: tuple[str, ...], joint: bool) -> np.ndarray:
+    """Return where output pixels (rows, columns, bands) are valid, given where those of the input's bands are."""
+    if joint:
+        valid = np.logical_and.reduce(list(presence.values()))
+        return np.repeat(valid[..., np.newaxis], len(bands), axis=2)
+    return np.stack([presence[band] for band in bands], axis=2)
 
 
 def _run(
@@ -179,13 +241,23 @@ def _read_mirrored(image, grid: Grid, left: int, top: int, right: int, bottom: i
     return np.asarray(part.to_numpy(), np.float32)[np.ix_(rows - y, columns - x)]
 
 
-def _nearest(present: np.ndarray, place: Grid, native: Grid, region: Region, gsd: float) -> np.ndarray:
-    """Return whether the native pixel under the centre of each output pixel is present."""
-    columns = np.floor(
-        (native.left - place.left + (region.x + np.arange(region.columns) + 0.5) * gsd) / place.dx + 1e-6
-    )
-    rows = np.floor((place.top - native.top + (region.y + np.arange(region.rows) + 0.5) * gsd) / place.dy + 1e-6)
-    return present[np.ix_(rows.astype(int), columns.astype(int))]
+def _nearest(
+    present: np.ndarray, place: Grid, native: Grid, origin: tuple[float, float], region: Region, gsd: float
+) -> np.ndarray:
+    """Return whether the native pixel under the centre of each output pixel is present, (rows, columns, bands).
+
+    An output pixel less than a native pixel beyond the image's edge counts as on it, one farther away as missing.
+    """
+    indices, inside = [], []
+    for first, count, corner, start, pixel, size in (
+        (region.y, region.rows, native.top - origin[1], native.top - place.top, native.dy, native.rows),
+        (region.x, region.columns, origin[0] - native.left, place.left - native.left, native.dx, native.columns),
+    ):
+        centres = corner + (first + np.arange(count) + 0.5) * gsd
+        index = np.floor(centres / pixel + 1e-6).astype(int)
+        inside.append((index >= -1) & (index <= size))
+        indices.append(index - round(start / pixel))
+    return present[np.ix_(*indices)] & np.logical_and.outer(*inside)[..., np.newaxis]
 
 
 def fill_missing(pixels: np.ndarray, present: np.ndarray, reach: int) -> np.ndarray:
@@ -195,26 +267,27 @@ def fill_missing(pixels: np.ndarray, present: np.ndarray, reach: int) -> np.ndar
 
     Args:
         pixels: (rows, columns, bands).
-        present: (rows, columns).
+        present: (rows, columns, bands).
         reach: Distance up to which pixels are filled so. Farther ones, which no valid output pixel sees, are given
             the mean of the present pixels.
 
     Returns:
         Pixels without missing ones; present ones are unchanged. Without any present pixel: zeros.
     """
+    values = np.where(present, pixels, np.float32(0))
     if present.all() or not present.any():
-        return np.where(present[..., np.newaxis], pixels, np.float32(0))
-    values = np.where(present[..., np.newaxis], pixels, np.float32(0))
+        return values
     known = present.copy()
     for _ in range(reach):
-        count = _sum_of_neighbours(known[..., np.newaxis].astype(np.float32))
-        ring = ~known & (count[..., 0] > 0)
+        count = _sum_of_neighbours(known.astype(np.float32))
+        ring = ~known & (count > 0)
         if not ring.any():
             break
         values[ring] = _sum_of_neighbours(values)[ring] / count[ring]
         known |= ring
-    values[~known] = pixels[present].mean(axis=0)
-    return values
+    counts = np.maximum(present.sum(axis=(0, 1)), 1)
+    means = np.where(present, pixels, 0).sum(axis=(0, 1), dtype=np.float64) / counts
+    return np.where(known, values, means.astype(np.float32))
 
 
 def _sum_of_neighbours(values: np.ndarray) -> np.ndarray:

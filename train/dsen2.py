@@ -3,7 +3,7 @@
 
 The defaults are those of Lanaras et al. 2018 (doi:10.1016/j.isprsjprs.2018.09.018): Nadam, mean absolute error, a rate
 that is halved on plateaus, patches of 32 (2x) or 96 (6x) pixels, no augmentation; see `datasets/dsen2.py` for what the
-samples are and where they depart from the paper's. `--init` goes on from given weights, and `--adapt` trains the weights
+samples are and where they depart from the paper's. `--init` goes on from given weights, and `--adapt` trains the ones
 that come with the project for a short while on the very product that is to be sharpened: its own coarser versions.
 
     python -m train.dsen2 --role 2x --input S2A_MSIL1C_….SAFE --input A_10m.tif A_20m.tif --model-dir model/2x
@@ -102,7 +102,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
     add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
     add_arguments(
-        parser, LEARNING_RATES, "dsen2", optimizer="nadam", batch_size=None, epochs=8192, patience=100, augmentation=False
+        parser,
+        LEARNING_RATES,
+        "dsen2",
+        optimizer="nadam",
+        batch_size=None,
+        epochs=8192,
+        patience=100,
+        augmentation=False,
     )
     return parser
 
@@ -133,9 +140,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
         return scenes
 
     def find() -> dict:
-        training, validation = split(
-            read(arguments.input), arguments.valid_share, arguments.patch_size, arguments.role
-        )
+        training, validation = split(read(arguments.input), arguments.valid_share, arguments.patch_size, arguments.role)
         common = {"role": arguments.role, "patch_size": arguments.patch_size, "sigma": _sigmas(arguments)}
         size = arguments.samples or SAMPLES[arguments.role] * len(arguments.input)
         return {

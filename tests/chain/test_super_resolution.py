@@ -23,9 +23,9 @@ def models(tmp_path_factory):
     return {name: (read_description(folder), folder) for name, folder in folders.items()}
 
 
-def image_of(pixels, gsd=6.0, name="/vsimem/test_super_resolution.tif"):
+def image_of(pixels, gsd=6.0, name="/vsimem/test_super_resolution.tif", corner=(LEFT, TOP)):
     """Return a pyotb image of pixels (rows, columns, bands) held in GDAL's memory."""
-    grid = grids.Grid(LEFT, TOP, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
+    grid = grids.Grid(*corner, gsd, gsd, pixels.shape[1], pixels.shape[0], projection())
     dataset = gdal.GetDriverByName("GTiff").Create(name, grid.columns, grid.rows, pixels.shape[2], gdal.GDT_Float32)
     dataset.SetGeoTransform(grid.geotransform)
     dataset.SetProjection(grid.projection)
@@ -55,7 +55,8 @@ def whole(image, model, size=64, tile=32, region=None, **options):
             {"lr": image}, description, folder, part, tile_size=tile, **options
         )
         result[place][: part.rows, : part.columns] = values
-        valid[place][: part.rows, : part.columns] = present
+        assert (present == present[..., :1]).all()
+        valid[place][: part.rows, : part.columns] = present[..., 0]
     return result, valid
 
 
@@ -136,6 +137,55 @@ def test_a_pixel_is_missing_when_one_band_is(models):
     assert np.argwhere(~valid).tolist() == [[y, x] for y in range(16, 20) for x in range(20, 24)]
 
 
+def test_bands_may_be_missing_one_by_one(models):
+    pixels = random_pixels(10, 12)
+    pixels[4, 5, 2] = 0
+    pixels[7:, :, 0] = np.nan
+    description, folder = models["nearest4"]
+    result, valid = super_resolution.super_resolve(
+        {"lr": image_of(pixels)}, description, folder, grids.Region(0, 0, 48, 40), joint=False
+    )
+    expected = np.repeat(np.repeat(np.isfinite(pixels) & (pixels != 0), 4, 0), 4, 1)
+    np.testing.assert_array_equal(valid, expected)
+    np.testing.assert_array_equal(result[valid], np.repeat(np.repeat(pixels, 4, 0), 4, 1)[valid])
+
+
+def test_a_source_that_begins_elsewhere_is_placed_by_its_corner_and_missing_beyond_its_edge(tmp_path):
+    sources = [Source("fine", ("B02",), 10.0), Source("coarse", ("B05",), 20.0)]
+    folder = toy_models.export(
+        tmp_path / "model", lambda f, c: f * 0 + toy_models.upsample(c, 2), sources, 10.0, 4, bands=("B05",)
+    )
+    fine, coarse = random_pixels(21, 33, 1, 1), random_pixels(9, 16, 2, 1)
+    fine_image = image_of(fine, 10.0)
+    origin = (LEFT - 10, TOP + 10)
+    coarse_image = image_of(coarse, 20.0, "/vsimem/test_shifted.tif", corner=origin)
+    result, valid = super_resolution.super_resolve(
+        {"fine": fine_image, "coarse": coarse_image},
+        read_description(folder),
+        folder,
+        grids.Region(1, 1, 33, 21),
+        origin=origin,
+        joint=False,
+    )
+    expected = np.repeat(np.repeat(coarse, 2, 0), 2, 1)
+    np.testing.assert_array_equal(result[:17, :31], expected[1:, 1:])
+    assert valid[:19].all() and not valid[19:].any()
+
+
+@pytest.mark.parametrize("gsd, factor, tolerance", [(10.0, 1, 0), (20.0, 2, 1e-2)])
+def test_resampling_bands_that_no_network_makes(gsd, factor, tolerance):
+    ramp = np.add.outer(30.0 * np.arange(40), 10.0 * np.arange(50))[..., np.newaxis] + 100
+    ramp[6, 7] = 0
+    region = grids.Region(3, 2, 30, 28)
+    values, valid = super_resolution.resample(image_of(ramp, gsd), region, (LEFT, TOP), 10.0)
+    y, x = ((start + np.arange(count) + 0.5) / factor for start, count in ((2, 28), (3, 30)))
+    hole = np.logical_and.outer(np.floor(y) == 6, np.floor(x) == 7)
+    np.testing.assert_array_equal(valid[..., 0], ~hole)
+    expected = np.add.outer(30 * (y - 0.5), 10 * (x - 0.5)) + 100
+    near = np.logical_and.outer(np.abs(y - 6.5) < 4, np.abs(x - 7.5) < 4) | np.logical_or.outer(y < 2, x < 2)
+    np.testing.assert_allclose(values[..., 0][~near], expected[~near], atol=tolerance)
+
+
 def test_fill_is_seamless_where_valid_pixels_see_it(models):
     pixels = random_pixels(60, 60)
     pixels[20:45, 17:50] = 0
@@ -156,7 +206,7 @@ def test_an_image_without_valid_pixels_runs_no_network(models):
 
 def test_fill_missing():
     pixels = np.arange(49, dtype=np.float32).reshape(7, 7, 1) + 1
-    present = np.ones((7, 7), bool)
+    present = np.ones((7, 7, 1), bool)
     present[3, 3] = False
     assert super_resolution.fill_missing(pixels, present, 4)[3, 3, 0] == pixels[3, 3, 0]
     present[:, 2:] = False
