@@ -2,7 +2,7 @@
 """Grids of pixels on the ground, parts of them, and images on them in GDAL's memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,9 +11,11 @@ from osgeo import gdal, osr
 
 from chain.serve import corner_and_spacing
 from chain.vsimem import new_name
-from models.description import ModelDescription
 
 gdal.UseExceptions()
+
+TOLERANCE = 1e-3
+"""Part of a pixel by which two places may differ and still count as the same."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Region:
 
 
 def image_grid(image) -> Grid:
-    """Return the grid of a pyotb image.
+    """Return the grid of a pyotb image. One without coordinate system is taken to be in metres.
 
     Raises:
         ValueError: When it is not north up, in metres.
@@ -62,22 +64,63 @@ def image_grid(image) -> Grid:
     columns, rows = image.app.GetImageSize(key)
     projection = image.app.GetImageProjection(key)
     crs = osr.SpatialReference()
-    if not projection or crs.ImportFromWkt(projection) or not crs.IsProjected() or crs.GetLinearUnits() != 1.0:
-        raise ValueError(
-            f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName() or 'none'}"
-        )
+    known = not projection or not crs.ImportFromWkt(projection)
+    if not known or (projection and (not crs.IsProjected() or crs.GetLinearUnits() != 1.0)):
+        raise ValueError(f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName()}")
     if dx <= 0 or dy >= 0:
         raise ValueError(f"input: a north-up image is wanted. Received: pixels of {dx} x {dy}")
     return Grid(left, top, dx, -dy, columns, rows, projection)
 
 
-def product_grid(source: Grid, description: ModelDescription) -> Grid:
+def product_grid(source: Grid, gsd: float) -> Grid:
     """Return the grid of a product: from the source's upper-left corner, to the last part of a pixel."""
-    gsd = description.gsd
     columns, rows = (
         math.ceil(count * step / gsd - 1e-6) for count, step in ((source.columns, source.dx), (source.rows, source.dy))
     )
     return Grid(source.left, source.top, gsd, gsd, columns, rows, source.projection)
+
+
+def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
+    """Return a corner (x, y) where pixels of all grids begin: the last one before the finest grid's corner.
+
+    Args:
+        grids: Grids by the names of the images.
+
+    Raises:
+        ValueError: When the grids have other coordinate systems, do not overlap, or their pixels begin nowhere
+            together.
+    """
+    finest_name = min(grids, key=lambda name: grids[name].dx)
+    coarsest_name = max(grids, key=lambda name: grids[name].dx)
+    finest, coarsest = grids[finest_name], grids[coarsest_name]
+    for name, grid in grids.items():
+        if not _same_crs(grid.projection, finest.projection):
+            raise ValueError(f"input: one coordinate system is wanted. Received: another one for {name}")
+        if not (
+            grid.left < finest.left + finest.columns * finest.dx
+            and finest.left < grid.left + grid.columns * grid.dx
+            and grid.top > finest.top - finest.rows * finest.dy
+            and finest.top > grid.top - grid.rows * grid.dy
+        ):
+            raise ValueError(f"input: images of one place are wanted. Received: {name} and {finest_name} apart")
+    x = coarsest.left + math.floor((finest.left - coarsest.left) / coarsest.dx + TOLERANCE) * coarsest.dx
+    y = coarsest.top - math.floor((coarsest.top - finest.top) / coarsest.dy + TOLERANCE) * coarsest.dy
+    for name, grid in grids.items():
+        shift = (x - grid.left) / grid.dx, (grid.top - y) / grid.dy
+        if any(abs(value - round(value)) > TOLERANCE for value in shift):
+            raise ValueError(
+                f"input: pixels that begin together are wanted. Received: {name} {shift[0] % 1:.3f}, {shift[1] % 1:.3f} "
+                f"of its pixels off {coarsest_name}"
+            )
+    return x, y
+
+
+def _same_crs(one: str, other: str) -> bool:
+    """Return whether two coordinate reference systems, WKT, are the same."""
+    if one == other or not (one and other):
+        return one == other
+    first, second = osr.SpatialReference(one), osr.SpatialReference(other)
+    return bool(first.IsSame(second))
 
 
 def shifted(grid: Grid, region: Region) -> Grid:

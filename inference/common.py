@@ -8,13 +8,12 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 
 import argparse
 import itertools
-import math
 import os
 import re
 import time
 from pathlib import Path
 
-from chain.command_line import band_names, offset
+from chain.command_line import offset
 
 TILES_PER_REGION = 3
 """Tiles along the side of a region: regions are what an interruption can cost."""
@@ -26,34 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all inference programs have."""
     add = parser.add_argument
     add(
-        "--input",
-        required=True,
-        nargs="+",
-        metavar="IMG",
-        help="Sentinel-2: a raster with several bands, one raster per band, a SAFE folder or zip, "
-        "a STAC item (JSON file or URL)",
-    )
-    add("--output", required=True, metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
-    add("--model-dir", required=True, metavar="DIR", help="folder of the exported model, as the training makes it")
-    add(
-        "--bands",
-        type=band_names,
-        metavar="NAMES",
-        help="names of the bands of a raster that does not describe them, in order, such as B04,B03,B02,B08",
-    )
-    add(
         "--offset",
         type=offset,
         metavar="DN",
         help="added to the digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
         "(default: auto)",
     )
-    add(
+    part = parser.add_argument_group("part to super-resolve (default: all)").add_mutually_exclusive_group()
+    part.add_argument(
         "--box",
         type=box,
         metavar="X,Y,W,H",
-        help="part to super-resolve: first column and row, width and height, in input pixels (default: all)",
+        help="input pixels: first column and row, width and height",
     )
+    part.add_argument("--bbox", type=bbox, metavar="W,S,E,N", help="box of longitudes and latitudes, in degrees")
+    part.add_argument("--geometry", metavar="FILE", help="bounds of the geometries of a file, such as a GeoJSON")
     add(
         "--tile-size",
         type=int,
@@ -79,13 +65,24 @@ def box(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
+def bbox(text: str) -> tuple[float, ...]:
+    """Read west,south,east,north."""
+    try:
+        west, south, east, north = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"west,south,east,north in degrees is wanted. Received: {text}") from None
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise argparse.ArgumentTypeError(f"west < east and south < north, in degrees, are wanted. Received: {text}")
+    return west, south, east, north
+
+
 def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
-    if not all(arguments.input):
+    if not all(arguments.input or ()):
         parser.error("argument --input: names of files or folders are wanted. Received: an empty one")
-    if not arguments.output.lower().endswith((".tif", ".tiff")):
+    if arguments.output and not arguments.output.lower().endswith((".tif", ".tiff")):
         parser.error(f"argument --output: a name that ends with .tif is wanted. Received: {arguments.output}")
-    if Path(arguments.output).exists() and not arguments.overwrite:
+    if arguments.output and Path(arguments.output).exists() and not arguments.overwrite:
         parser.error(
             f"argument --output: a file that does not exist is wanted, or --overwrite. Received: {arguments.output}"
         )
@@ -100,135 +97,133 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
 
 
-def infer(arguments: argparse.Namespace, system: str) -> Path:
-    """Super-resolve a Sentinel-2 input with an exported model.
+def check_outputs(arguments: argparse.Namespace, output: Path) -> None:
+    """Refuse outputs that exist, or whose folder cannot be written.
+
+    Raises:
+        FileExistsError: One exists and must not be replaced.
+        OSError: A folder is missing or read-only.
+    """
+    from chain.product import check_output
+
+    check_output(output, arguments.overwrite)
+    if arguments.quicklook:
+        check_output(Path(arguments.quicklook), arguments.overwrite, "--quicklook")
+
+
+def produce(arguments: argparse.Namespace, output: Path, product, recipe, identity: dict | None = None) -> Path:
+    """Make a product of an open input.
 
     Args:
         arguments: Those of `add_arguments`.
-        system: Name of the system that the model has to be of.
+        output: The file.
+        product: A `chain.sentinel2.Product`.
+        recipe: The `chain.recipe.Recipe`.
+        identity: What `inference.record.identity_of` says of both, where it is known already.
 
     Returns:
         The product's path.
 
     Raises:
-        ValueError: The model is of another system, or the input does not suit it.
+        ValueError: The input does not suit the recipe.
         RuntimeError: OTB or TensorFlow refuses.
         OSError: The disk refuses.
     """
-    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
-    from osgeo import gdal
     from tqdm import tqdm
 
-    from chain.grids import Region, box_region, image_grid, plan, product_grid, shifted
-    from chain.product import Layout, check_output, write_product
-    from chain.sentinel2 import open_product
-    from chain.serve import fields
+    from chain.grids import Region, common_origin, image_grid, plan, product_grid, shifted
+    from chain.product import Layout, write_product
     from inference.quicklook import write_quicklook
     from inference.record import files_of, identity_of, product_metadata, write_record
-    from models.description import read_description
 
-    gdal.UseExceptions()
     start = time.perf_counter()
-    output = Path(arguments.output)
-    check_output(output, arguments.overwrite)
-    if arguments.quicklook:
-        check_output(Path(arguments.quicklook), arguments.overwrite, "--quicklook")
-    description = read_description(arguments.model_dir)
-    if description.system != system:
-        raise ValueError(
-            f"--model-dir: a model of '{system}' is wanted. Received: {arguments.model_dir}, of {description.system!r}"
-        )
-    product = open_product(
-        arguments.input if len(arguments.input) > 1 else arguments.input[0],
-        bands=arguments.bands or _bands_to_open(arguments.input, description),
-        offset=arguments.offset,
+    _check_geotransforms(product)
+    _check_files(arguments, output, files_of(product))
+    images = _open_images(product, recipe)
+    grids = {name: image_grid(image) for name, image in images.items()}
+    native = grids[min(grids, key=lambda name: grids[name].dx)]
+    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
+    grid = product_grid(native, recipe.gsd)
+    first = round((grid.left - origin[0]) / recipe.gsd), round((origin[1] - grid.top) / recipe.gsd)
+    region = _region(arguments, native, grid, origin, recipe.step)
+    identity = identity or identity_of(arguments, product, recipe)
+    layout = Layout(
+        grid=shifted(grid, region),
+        bands=recipe.bands,
+        dtype="float32" if arguments.float else "uint16",
+        metadata=product_metadata(product, recipe, identity),
     )
-    try:
-        _check_geotransforms(product)
-        _check_files(arguments, files_of(product))
-        images = _open_images(product, description)
-        native = image_grid(images[description.sources[0].name])
-        grid = product_grid(native, description)
-        field = fields(description)
-        region = Region(0, 0, grid.columns, grid.rows)
-        if arguments.box:
-            region = box_region(arguments.box, native, grid, math.lcm(*field.ratios))
-        tile = max(arguments.tile_size // field.expression, 1) * field.expression
-        identity = identity_of(arguments, product, description)
-        layout = Layout(
-            grid=shifted(grid, region),
-            bands=description.bands,
-            dtype="float32" if arguments.float else "uint16",
-            metadata=product_metadata(product, description),
+    place = Region(first[0] + region.x, first[1] + region.y, region.columns, region.rows)
+    worker = _Worker(product, images, recipe, arguments, place, origin)
+    regions = plan(Region(0, 0, region.columns, region.rows), TILES_PER_REGION * recipe.tile(arguments.tile_size))
+    with tqdm(total=region.columns * region.rows, unit="px", unit_scale=True, desc=output.name) as progress:
+        resumed = write_product(
+            output,
+            layout,
+            regions,
+            worker.compute,
+            identity,
+            arguments.overwrite,
+            advance=lambda part: progress.update(part.columns * part.rows),
         )
-        worker = _Worker(product, images, description, arguments, region, tile)
-        regions = plan(Region(0, 0, region.columns, region.rows), TILES_PER_REGION * tile)
-        with tqdm(total=region.columns * region.rows, unit="px", unit_scale=True, desc=output.name) as progress:
-            resumed = write_product(
-                output,
-                layout,
-                regions,
-                worker.compute,
-                identity,
-                arguments.overwrite,
-                advance=lambda part: progress.update(part.columns * part.rows),
-            )
-    finally:
-        product.close()
     write_record(output, arguments, identity, resumed, time.perf_counter() - start)
     if arguments.quicklook:
         write_quicklook(output, Path(arguments.quicklook))
-    print(f"{output}: {region.columns} x {region.rows} pixels of {description.gsd:g} m")
+    print(f"{output}: {region.columns} x {region.rows} pixels of {recipe.gsd:g} m")
     return output
 
 
-def _bands_to_open(names: list[str], description) -> tuple[str, ...] | None:
-    """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
-    apart = (".json", ".geojson", ".zip", ".xml")
-    if len(names) == 1 and (names[0].lower().endswith(apart) or "/collections/" in names[0] or Path(names[0]).is_dir()):
-        return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
-    return None
+def _region(arguments: argparse.Namespace, native, grid, origin: tuple[float, float], step: int):
+    """Return the part of the product that is asked for."""
+    from chain.grids import Region, box_region
+    from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
+
+    if arguments.box:
+        return box_region(arguments.box, native, grid, step)
+    if arguments.bbox:
+        return bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
+    if arguments.geometry:
+        return bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
+    return Region(0, 0, grid.columns, grid.rows)
 
 
 class _Worker:
     """Computes the regions of a product, with new signatures when those of a remote input expire."""
 
-    def __init__(self, product, images: dict, description, arguments: argparse.Namespace, region, tile: int):
+    def __init__(self, product, images: dict, recipe, arguments: argparse.Namespace, region, origin):
         self._product = product
         self._images = images
-        self._description = description
+        self._recipe = recipe
         self._arguments = arguments
         self._first = region
-        self._tile = tile
+        self._origin = origin
 
     def compute(self, part):
         """Return the values and the validity of a region, counted from the product's first pixel."""
         from chain.grids import Region
         from chain.network import retry
-        from chain.super_resolution import super_resolve
 
         place = Region(self._first.x + part.x, self._first.y + part.y, part.columns, part.rows)
         attempts = itertools.count()
 
         def attempt():
             if self._product.refresh(force=next(attempts) > 0):
-                self._images = _open_images(self._product, self._description)
-            return super_resolve(
+                self._images = _open_images(self._product, self._recipe)
+            return self._recipe.compute(
                 self._images,
-                self._description,
-                self._arguments.model_dir,
                 place,
-                output_kind="float" if self._arguments.float else "integer",
+                self._origin,
+                floating=self._arguments.float,
                 nodata=self._product.nodata,
-                tile_size=self._tile,
+                tile_size=self._recipe.tile(self._arguments.tile_size),
             )
 
         return retry(attempt, (RuntimeError,), ATTEMPTS if self._product.hrefs else 1)
 
 
-def _open_images(product, description) -> dict:
+def _open_images(product, recipe) -> dict:
     """Return the chain of each source: harmonised digital numbers, in memory."""
-    return {source.name: product.image(source.bands) for source in description.sources}
+    return {name: product.image(source.bands) for name, source in recipe.sources.items()}
 
 
 def _check_geotransforms(product) -> None:
@@ -241,10 +236,10 @@ def _check_geotransforms(product) -> None:
             raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")
 
 
-def _check_files(arguments: argparse.Namespace, files: list[str]) -> None:
+def _check_files(arguments: argparse.Namespace, output: Path, files: list[str]) -> None:
     """Refuse to write over what is read."""
     read = {os.path.realpath(name) for name in (*files, *arguments.input)}
-    written = {"--output": (arguments.output, f"{arguments.output}.json"), "--quicklook": (arguments.quicklook,)}
+    written = {"--output": (output, f"{output}.json"), "--quicklook": (arguments.quicklook,)}
     for option, names in written.items():
         for name in names:
             if name and os.path.realpath(name) in read:

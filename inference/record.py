@@ -2,6 +2,8 @@
 """What a product was made of: the identity by which an interrupted run is resumed, and the record beside the file."""
 
 import argparse
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +12,12 @@ from chain import record
 
 NOT_IDENTITY = ("input", "output", "model_dir", "quicklook", "overwrite", "debug")
 """Arguments that the pixels do not depend on, or that are recorded by content."""
+IDENTITY_KEY = "SR_IDENTITY"
+"""Metadata of a product: the digest of its identity."""
 
 
-def identity_of(arguments: argparse.Namespace, product, description) -> dict:
+def identity_of(arguments: argparse.Namespace, product, recipe, not_identity: tuple[str, ...] = NOT_IDENTITY) -> dict:
     """Return all that the pixels depend on."""
-    model = [path for path in Path(arguments.model_dir).rglob("*") if path.is_file() and path.suffix != ".json"]
     return {
         "input": {
             **product.identity,
@@ -23,9 +26,23 @@ def identity_of(arguments: argparse.Namespace, product, description) -> dict:
             "hrefs": product.hrefs,
             "files": _stamps(Path(name) for name in files_of(product)),
         },
-        "model": {**description.to_json(), "files": _stamps(model)},
-        "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
+        "models": [
+            {**network.description.to_json(), "files": _stamps(_model_files(network.model_dir))}
+            for network in recipe.networks
+        ],
+        "bands": list(recipe.bands),
+        "arguments": {name: value for name, value in vars(arguments).items() if name not in not_identity},
     }
+
+
+def digest(identity: dict) -> str:
+    """Return the SHA-256 of an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _model_files(model_dir: str) -> list[Path]:
+    """Return the files of an exported model that its output depends on."""
+    return [path for path in Path(model_dir).rglob("*") if path.is_file() and path.suffix != ".json"]
 
 
 def files_of(product) -> list[str]:
@@ -48,14 +65,16 @@ def _stamps(paths: Iterable[Path]) -> dict[str, dict]:
     }
 
 
-def product_metadata(product, description) -> dict[str, str]:
+def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
     """Return the metadata that a product file carries."""
+    descriptions = [network.description for network in recipe.networks]
     return {
         "TIFFTAG_SOFTWARE": f"otb-super-resolution {record.software_version()}",
-        "SR_SYSTEM": description.system,
-        "SR_WEIGHTS": description.weights or "unknown",
+        "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
+        "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
         "SR_INPUT": str(product.identity.get("id", "")),
         "SR_OFFSET": str(product.offset),
+        IDENTITY_KEY: digest(identity),
     }
 
 
@@ -65,7 +84,7 @@ def write_record(output: Path, arguments: argparse.Namespace, identity: dict, re
         "arguments": vars(arguments),
         "versions": record.versions(),
         "input": identity["input"],
-        "model": identity["model"],
+        "models": identity["models"],
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),
     }

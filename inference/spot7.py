@@ -13,11 +13,13 @@ not averaged. The product keeps the input's registration: nothing corrects it.
 """
 
 import argparse
-import functools
 import sys
+from pathlib import Path
 
-from chain.command_line import run
-from inference.common import add_arguments, check_arguments, infer
+from chain.command_line import band_names, run
+from inference.common import add_arguments, check_arguments, check_outputs, produce
+
+SYSTEM = "spot7"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -26,8 +28,60 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m inference.spot7",
         description="Super-resolve Sentinel-2's B04, B03, B02 and B08 to 1.5 m.",
     )
+    add = parser.add_argument
+    add(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="IMG",
+        help="Sentinel-2: a raster with several bands, one raster per band, a SAFE folder or zip, "
+        "a STAC item (JSON file or URL)",
+    )
+    add("--output", required=True, metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
+    add("--model-dir", required=True, metavar="DIR", help="folder of the exported model, as the training makes it")
+    add(
+        "--bands",
+        type=band_names,
+        metavar="NAMES",
+        help="names of the bands of a raster that does not describe them, in order, such as B04,B03,B02,B08",
+    )
     add_arguments(parser)
     return parser
+
+
+def infer(arguments: argparse.Namespace) -> Path:
+    """Make the product of the command line, and return its path."""
+    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
+
+    from chain.recipe import Network, Recipe
+    from chain.sentinel2 import open_product
+    from models.description import read_description
+
+    output = Path(arguments.output)
+    check_outputs(arguments, output)
+    description = read_description(arguments.model_dir)
+    if description.system != SYSTEM:
+        raise ValueError(
+            f"--model-dir: a model of '{SYSTEM}' is wanted. Received: {arguments.model_dir}, of {description.system!r}"
+        )
+    product = open_product(
+        arguments.input if len(arguments.input) > 1 else arguments.input[0],
+        bands=arguments.bands or _bands_to_open(arguments.input, description),
+        offset=arguments.offset,
+    )
+    recipe = Recipe(description.bands, description.gsd, (Network(description, arguments.model_dir),))
+    try:
+        return produce(arguments, output, product, recipe)
+    finally:
+        product.close()
+
+
+def _bands_to_open(names: list[str], description) -> tuple[str, ...] | None:
+    """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
+    apart = (".json", ".geojson", ".zip", ".xml")
+    if len(names) == 1 and (names[0].lower().endswith(apart) or "/collections/" in names[0] or Path(names[0]).is_dir()):
+        return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
+    return None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
-    return run(parser, arguments, functools.partial(infer, system="spot7"))
+    return run(parser, arguments, infer)
 
 
 if __name__ == "__main__":

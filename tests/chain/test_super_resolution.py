@@ -45,7 +45,7 @@ def projection():
 def whole(image, model, size=64, tile=32, region=None, **options):
     """Super-resolve an image in regions of `size`, and return the product and its validity."""
     description, folder = model
-    grid = grids.product_grid(grids.image_grid(image), description)
+    grid = grids.product_grid(grids.image_grid(image), description.gsd)
     region = region or grids.Region(0, 0, grid.columns, grid.rows)
     result = np.full((region.rows, region.columns, len(description.bands)), np.nan, np.float32)
     valid = np.zeros(result.shape[:2], bool)

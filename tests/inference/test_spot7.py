@@ -124,7 +124,7 @@ def test_float_product_quicklook_and_record(tmp_path, image, models):
     assert colours[100, :, 0].tolist() == sorted(colours[100, :, 0])
     record = json.loads((tmp_path / "sr.tif.json").read_text())
     assert record["arguments"]["float"] is True and record["seconds"] > 0
-    assert record["input"]["files"][path]["bytes"] > 0 and record["model"]["crop"] == 8
+    assert record["input"]["files"][path]["bytes"] > 0 and record["models"][0]["crop"] == 8
     assert {"tensorflow", "gdal", "python"} <= record["versions"].keys()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["s2.tif", "sr.png", "sr.tif", "sr.tif.json"]
 
@@ -242,19 +242,24 @@ def test_a_model_of_another_system_is_refused(tmp_path, image, models, capsys):
 
 @pytest.mark.parametrize("remote, attempts", [(True, 3), (False, 1)])
 def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remote, attempts):
-    from chain import network, super_resolution
+    from chain import network
     from chain.grids import Region
+    from chain.recipe import Network, Recipe
 
     forced = []
     hrefs = {"B04": "u"} if remote else {}
     product = SimpleNamespace(hrefs=hrefs, refresh=lambda force: forced.append(force), nodata=0)
-    worker = common._Worker(product, {}, None, SimpleNamespace(model_dir="m", float=False), Region(0, 0, 4, 4), 4)
+    recipe = Recipe(("B04",), 1.5, (Network(None, "m"),))
+    worker = common._Worker(
+        product, {}, recipe, SimpleNamespace(float=False, tile_size=64), Region(0, 0, 4, 4), (0.0, 0.0)
+    )
 
     def fail(*_, **__):
         raise RuntimeError("gone")
 
     monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(super_resolution, "super_resolve", fail)
+    monkeypatch.setattr(Recipe, "compute", fail)
+    monkeypatch.setattr(Recipe, "tile", lambda recipe, size: size)
     with pytest.raises(RuntimeError, match="gone"):
         worker.compute(Region(0, 0, 4, 4))
     assert forced == [False, True, True][:attempts]

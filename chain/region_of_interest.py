@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of images, as users name them: a box of longitudes and latitudes, a geometry in a file."""
+
+import math
+from pathlib import Path
+
+from osgeo import gdal, ogr, osr
+
+from chain.grids import Grid, Region
+
+gdal.UseExceptions()
+ogr.UseExceptions()
+
+DENSIFICATION = 21
+"""Points along each side of a box of longitudes and latitudes, whose sides are no straight lines on a map."""
+
+
+def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, float]:
+    """Return the bounds (left, bottom, right, top), in a coordinate system, of all geometries of a file.
+
+    Args:
+        path: A file that OGR reads (GeoJSON, GeoPackage, Shapefile).
+        projection: The coordinate system, WKT.
+
+    Raises:
+        ValueError: The file holds no geometry, or does not say its coordinate system.
+    """
+    try:
+        dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
+    except RuntimeError as error:
+        raise ValueError(f"--geometry: a vector file is wanted. Received: {error}") from error
+    bounds = []
+    for index in range(dataset.GetLayerCount()):
+        layer = dataset.GetLayer(index)
+        for feature in layer:
+            geometry = feature.GetGeometryRef()
+            if geometry is None:
+                continue
+            if layer.GetSpatialRef() is None:
+                raise ValueError(f"--geometry: a file that states its coordinate system is wanted. Received: {path}")
+            geometry = geometry.Clone()
+            geometry.Transform(_transform(layer.GetSpatialRef(), projection))
+            left, right, bottom, top = geometry.GetEnvelope()
+            bounds.append((left, bottom, right, top))
+    if not bounds:
+        raise ValueError(f"--geometry: a file with a geometry is wanted. Received: {Path(path).name}, with none")
+    return (*(min(box[k] for box in bounds) for k in (0, 1)), *(max(box[k] for box in bounds) for k in (2, 3)))
+
+
+def bbox_bounds(bbox: tuple[float, float, float, float], projection: str) -> tuple[float, float, float, float]:
+    """Return the bounds (left, bottom, right, top), in a coordinate system, of a box of longitudes and latitudes.
+
+    Args:
+        bbox: West, south, east, north, in degrees (WGS 84).
+        projection: The coordinate system, WKT.
+
+    Raises:
+        ValueError: The box cannot be brought there.
+    """
+    crs = osr.SpatialReference()
+    crs.ImportFromEPSG(4326)
+    try:
+        return _transform(crs, projection).TransformBounds(*bbox, DENSIFICATION)
+    except RuntimeError as error:
+        raise ValueError(f"--bbox: a box on the image's map is wanted. Received: {error}") from error
+
+
+def _transform(source: osr.SpatialReference, projection: str) -> osr.CoordinateTransformation:
+    """Return the transformation to a coordinate system, x (or longitude) first on both sides."""
+    if not projection:
+        raise ValueError("input: an image with a coordinate system is wanted for --bbox and --geometry. Received: none")
+    source = source.Clone()
+    target = osr.SpatialReference(projection)
+    for crs in (source, target):
+        crs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return osr.CoordinateTransformation(source, target)
+
+
+def bounds_region(
+    bounds: tuple[float, float, float, float],
+    product: Grid,
+    origin: tuple[float, float],
+    step: int,
+    argument: str,
+) -> Region:
+    """Return the part of a product that covers bounds, enlarged to whole steps from an origin, inside the product.
+
+    Args:
+        bounds: Left, bottom, right, top, in the product's coordinate system.
+        product: Grid of the whole product.
+        origin: Corner (x, y) that steps are counted from.
+        step: Number of product pixels along a step.
+        argument: Name of the option, for errors.
+
+    Returns:
+        The region, counted from the product's first pixel.
+
+    Raises:
+        ValueError: The bounds do not touch the product.
+    """
+    left, bottom, right, top = bounds
+    spans = []
+    for low, high, corner, first, pixel, count in (
+        (left - origin[0], right - origin[0], product.left - origin[0], product.left, product.dx, product.columns),
+        (origin[1] - top, origin[1] - bottom, origin[1] - product.top, product.top, product.dy, product.rows),
+    ):
+        length, shift = step * pixel, round(corner / pixel)
+        start = math.floor(low / length + 1e-6) * step - shift
+        stop = math.ceil(high / length - 1e-6) * step - shift
+        start, stop = max(start, 0), min(stop, count)
+        if start >= stop:
+            raise ValueError(
+                f"{argument}: ground of the image is wanted (x {product.left:.0f} to "
+                f"{product.left + product.columns * product.dx:.0f}, y {product.top - product.rows * product.dy:.0f} to "
+                f"{product.top:.0f}). Received: x {left:.0f} to {right:.0f}, y {bottom:.0f} to {top:.0f}"
+            )
+        spans.append((start, stop - start))
+    (x, columns), (y, rows) = spans
+    return Region(x, y, columns, rows)
