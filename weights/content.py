@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file is, by its content: its digests, and the published file that has them.
+
+python -c "from weights.content import digests; print(digests('s2_032_lr_1e-04.hdf5'))"
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 20
+
+
+def default_cache() -> Path:
+    """Return the folder in which fetched files stay: `otb-super-resolution` in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otb-super-resolution"
+
+
+def digests(path: str | Path) -> dict[str, str]:
+    """Compute a file's git blob id (`blob`), `sha256` and `md5`, in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    blob = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK):
+            for digest in (blob, sha256, md5):
+                digest.update(chunk)
+    return {"blob": blob.hexdigest(), "sha256": sha256.hexdigest(), "md5": md5.hexdigest()}
+
+
+def mismatch(path: str | Path, wanted: dict[str, str]) -> str:
+    """Say in what a file differs from what is wanted of it; nothing when it does not.
+
+    Args:
+        path: the file.
+        wanted: digests by name, as `digests` gives them, each whole or its first digits.
+    """
+    received = digests(path)
+    differences = [
+        f"{name} {digest} is wanted, not {received[name]}"
+        for name, digest in wanted.items()
+        if not received[name].startswith(digest)
+    ]
+    return ", ".join(differences)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights that its authors have published."""
+
+    who: str
+    """Who has published it."""
+    name: str
+    """What they call it."""
+    role: str
+    """Role of its network."""
+    levels: tuple[str, ...]
+    """Processing levels of the products that it is for."""
+    blob: str
+    """Git blob id, or as many of its first digits as are known."""
+    band_order: tuple[str, ...]
+    """Bands of the first input, in the file's order."""
+
+    @property
+    def matched_by(self) -> str:
+        """What of the content is compared."""
+        return "git blob id" if len(self.blob) == 40 else f"first {len(self.blob)} digits of the git blob id"
+
+
+def identify(blob: str, published: Iterable[Published]) -> Published | None:
+    """Return the published file that has a git blob id."""
+    return next((file for file in published if blob.startswith(file.blob)), None)

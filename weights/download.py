@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetches published files: from a commit at GitHub, or from a record at Zenodo.
+
+A file is known by its content. What has come of it stays under a temporary name, from which the next attempt goes on;
+it gets its name when it is whole and right.
+
+    python -c "from pathlib import Path; from weights.download import fetch, zenodo_files
+    for file in zenodo_files(11091321, ['L2A20M.pt']): print(fetch(file, Path('.')))"
+"""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+from tqdm import tqdm
+
+from chain.lock import locked
+from chain.network import retry
+from weights.content import mismatch
+
+ATTEMPTS = 5
+DELAY = 1.0
+"""Pause after the first failure, in seconds; doubled after each."""
+TIMEOUT = (15, 60)
+"""Seconds to wait for a connection, and for data."""
+CHUNK = 1 << 16
+BUSY = (429, 500, 502, 503, 504)
+"""Statuses of a server that may answer later."""
+
+
+Result = TypeVar("Result")
+
+
+class Interrupted(RuntimeError):
+    """A server has not sent what it was asked for, and may do so at the next attempt."""
+
+
+AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to fetch."""
+
+    name: str
+    """Name that it gets."""
+    url: str
+    wanted: dict[str, str]
+    """Its digests: `blob` (of git), `sha256` or `md5`, each whole or its first digits."""
+    size: int | None = None
+    """Number of bytes, where it is known."""
+
+
+def github_file(repository: str, commit: str, path: str, blob: str, base_url: str) -> RemoteFile:
+    """Describe a file of a commit at GitHub.
+
+    Args:
+        repository: owner and name.
+        commit: id of the commit.
+        path: the file in the repository.
+        blob: its git blob id.
+        base_url: address of the server.
+    """
+    url = f"{base_url.rstrip('/')}/{repository}/{commit}/{path}"
+    return RemoteFile(Path(path).name, url, {"blob": blob})
+
+
+def _check_status(response: requests.Response) -> None:
+    """Raise unless a server has sent what it was asked for.
+
+    Raises:
+        Interrupted: it may do so later.
+        RuntimeError: it will not.
+    """
+    if response.status_code in BUSY:
+        raise Interrupted(f"HTTP status {response.status_code}")
+    if response.status_code not in (200, 206):
+        raise RuntimeError(f"download: the server refuses {response.url}: HTTP status {response.status_code}")
+
+
+def _persist(action: Callable[[], Result], url: str) -> Result:
+    """Do what needs the network, several times if need be.
+
+    Raises:
+        RuntimeError: it has failed each time.
+    """
+
+    def tell(error: Exception, attempt: int, delay: float) -> None:
+        tqdm.write(f"{url}: {_reason(error)}; attempt {attempt + 1} of {ATTEMPTS} in {delay:g} s", sys.stderr)
+
+    try:
+        return retry(action, AGAIN, ATTEMPTS, DELAY, tell)
+    except AGAIN as error:
+        raise RuntimeError(f"download: a connection to {url} is wanted. Received: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Say what an attempt has failed of; what requests says of a lost connection is long."""
+    return str(error) if isinstance(error, Interrupted) else f"the connection failed ({type(error).__name__})"
+
+
+def zenodo_files(record: int, names: Collection[str], base_url: str) -> list[RemoteFile]:
+    """Ask Zenodo for the addresses, sizes and checksums of a record's files.
+
+    Args:
+        record: number of the record.
+        names: names of the files.
+        base_url: address of the server.
+
+    Raises:
+        ValueError: the answer is not a record's, or the record lacks a file.
+        RuntimeError: there is no connection, or the server refuses.
+    """
+    url = f"{base_url.rstrip('/')}/api/records/{record}"
+
+    def ask() -> requests.Response:
+        response = requests.get(url, timeout=TIMEOUT)
+        _check_status(response)
+        return response
+
+    answer = _persist(ask, url)
+    try:
+        found = {file["key"]: file for file in answer.json()["files"]}
+        files = []
+        for name in names:
+            algorithm, digest = found[name]["checksum"].split(":")
+            files.append(RemoteFile(name, found[name]["links"]["self"], {algorithm: digest}, found[name]["size"]))
+        return files
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"download: a record with {', '.join(names)} is wanted ({reason}). Received: {url}") from error
+
+
+def _receive(file: RemoteFile, partial: Path) -> None:
+    """Fetch a file, or what is missing of it.
+
+    Raises:
+        Interrupted: not all of it has come.
+        RuntimeError: the server refuses.
+    """
+    start = partial.stat().st_size if partial.exists() else 0
+    if start and start == file.size:
+        return
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    with requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        if response.status_code == 416 or response.status_code == 206 and not continued:
+            partial.unlink()
+            raise Interrupted("the server cannot continue the file")
+        _check_status(response)
+        if response.status_code == 200:
+            start = 0
+        length = response.headers.get("Content-Length")
+        end = start + int(length) if length else file.size
+        progress = tqdm(total=end, initial=start, unit="B", unit_scale=True, desc=file.name)
+        with open(partial, "ab" if start else "wb") as stream, progress:
+            for chunk in response.iter_content(CHUNK):
+                stream.write(chunk)
+                progress.update(len(chunk))
+    received = partial.stat().st_size
+    if end is not None and received < end:
+        raise Interrupted(f"{received} of {end} bytes have come")
+
+
+def fetch(file: RemoteFile, folder: Path) -> Path:
+    """Fetch a file, unless it is there already.
+
+    Args:
+        file: the file.
+        folder: folder that it goes to, which is made.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ValueError: what has come has another content: nothing of it is kept.
+        RuntimeError: there is no connection, the server refuses, or another process fetches the same file.
+    """
+    path, partial = folder / file.name, folder / f"{file.name}.partial"
+    if is_whole(path, file.wanted):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    refusal = RuntimeError(f"download: another process is fetching {path}")
+    with locked(folder / f".{file.name}.lock", refusal):
+        _persist(lambda: _receive(file, partial), file.url)
+        difference = mismatch(partial, file.wanted)
+        if difference:
+            partial.unlink()
+            raise ValueError(f"download: {difference}. Received: {file.url}")
+        os.replace(partial, path)
+    return path
+
+
+def is_whole(path: Path, wanted: dict[str, str]) -> bool:
+    """Return whether a file is there, with the content that is wanted."""
+    return path.is_file() and not mismatch(path, wanted)
