@@ -43,6 +43,10 @@ NODATA = 0
 OFFSET = -1000
 OFFSET_BASELINE = (4, 0)
 OFFSET_HELP = "pass --offset -1000 (DN = 10000 x reflectance + 1000, baseline 04.00 on) or --offset 0"
+CLASSES_NAME = "SCL"
+"""Name of the scene classification, in files, descriptions and catalogues."""
+COMPANIONS = ("AOT", "WVP", "TCI", "PVI", "CLD", "CLDPRB", "SNW", "SNWPRB", "VISUAL", "PREVIEW", "THUMBNAIL")
+"""Names of images that come with the bands and are not used."""
 BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?[1-9]|1[0-2]|8A)(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)
 BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
 
@@ -57,6 +61,12 @@ def band_in_name(name: str) -> tuple[str, float] | None:
         return None
     band = f"B{match[1].upper().zfill(2)}"
     return band, float(match[2] or BANDS[band])
+
+
+def companion_in_name(name: str) -> str | None:
+    """Return which companion of the bands a file name states: `SCL`, `AOT`, `TCI`…, or None."""
+    words = re.split(r"[_\W]", name.upper())
+    return next((word for word in (CLASSES_NAME, *COMPANIONS) if word in words), None)
 
 
 def baseline_in_name(name: str) -> str | None:

@@ -109,8 +109,8 @@ def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
         shift = (x - grid.left) / grid.dx, (grid.top - y) / grid.dy
         if any(abs(value - round(value)) > TOLERANCE for value in shift):
             raise ValueError(
-                f"input: pixels that begin together are wanted. Received: {name} {shift[0] % 1:.3f}, {shift[1] % 1:.3f} "
-                f"of its pixels off {coarsest_name}"
+                f"input: pixels that begin together are wanted. Received: {name} "
+                f"{shift[0] % 1:.3f}, {shift[1] % 1:.3f} of its pixels off {coarsest_name}"
             )
     return x, y
 

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chain import network, stac
-from chain.bands import BANDS, COMMON_NAMES, OFFSET_HELP, baseline_in_name, level_in_name, offset_of_baseline
+from chain.bands import (
+    BANDS,
+    CLASSES_NAME,
+    COMMON_NAMES,
+    OFFSET_HELP,
+    baseline_in_name,
+    level_in_name,
+    offset_of_baseline,
+)
 
 
 def read_item(source) -> dict:
@@ -60,6 +68,11 @@ def band_assets(item: Mapping) -> dict[str, dict]:
     return {
         band: asset for key, asset in item["assets"].items() if (band := key if key in BANDS else COMMON_NAMES.get(key))
     }
+
+
+def classes_asset(item: Mapping) -> dict | None:
+    """Return the asset of the scene classification of an item, or None."""
+    return next((asset for key, asset in item["assets"].items() if key.upper() == CLASSES_NAME), None)
 
 
 def baseline(item: Mapping) -> str | None:

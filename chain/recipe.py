@@ -44,7 +44,7 @@ class Recipe:
     networks: tuple[Network, ...] = ()
     """Networks that make bands; of bands that two make, the first one's are taken."""
     taken: tuple[Source, ...] = ()
-    """Sources whose bands are taken: as they are where they have the product's pixels, else by bicubic interpolation."""
+    """Sources whose bands are taken: as they are where they have the product's pixels, else interpolated (bicubic)."""
     joint: bool = True
     """Whether a pixel that is missing in one band of a network's sources is missing in all of its output."""
 

@@ -100,19 +100,19 @@ def bounds_region(
     """
     left, bottom, right, top = bounds
     spans = []
-    for low, high, corner, first, pixel, count in (
-        (left - origin[0], right - origin[0], product.left - origin[0], product.left, product.dx, product.columns),
-        (origin[1] - top, origin[1] - bottom, origin[1] - product.top, product.top, product.dy, product.rows),
+    for low, high, corner, pixel, count in (
+        (left - origin[0], right - origin[0], product.left - origin[0], product.dx, product.columns),
+        (origin[1] - top, origin[1] - bottom, origin[1] - product.top, product.dy, product.rows),
     ):
         length, shift = step * pixel, round(corner / pixel)
         start = math.floor(low / length + 1e-6) * step - shift
         stop = math.ceil(high / length - 1e-6) * step - shift
         start, stop = max(start, 0), min(stop, count)
         if start >= stop:
+            edges = product.left + product.columns * product.dx, product.top - product.rows * product.dy
             raise ValueError(
-                f"{argument}: ground of the image is wanted (x {product.left:.0f} to "
-                f"{product.left + product.columns * product.dx:.0f}, y {product.top - product.rows * product.dy:.0f} to "
-                f"{product.top:.0f}). Received: x {left:.0f} to {right:.0f}, y {bottom:.0f} to {top:.0f}"
+                f"{argument}: ground of the image is wanted (x {product.left:.0f} to {edges[0]:.0f}, y {edges[1]:.0f} "
+                f"to {product.top:.0f}). Received: x {left:.0f} to {right:.0f}, y {bottom:.0f} to {top:.0f}"
             )
         spans.append((start, stop - start))
     (x, columns), (y, rows) = spans

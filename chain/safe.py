@@ -19,7 +19,7 @@ class Safe:
     path: str
     """Folder or zip."""
     files: dict[str, str]
-    """For each band, the file of its finest resolution, as a name for GDAL."""
+    """For each band, the file of its native resolution, as a name for GDAL."""
     metadata: ElementTree.Element
     """Root of MTD_MSIL1C.xml or MTD_MSIL2A.xml."""
     level: str
@@ -28,6 +28,8 @@ class Safe:
     """Processing baseline, `04.00` for instance; empty when the metadata do not say."""
     identifier: str
     """Name of the product, from its metadata."""
+    classes: str | None
+    """The scene classification at 20 m, as a name for GDAL; None in L1C."""
 
     def offset(self, bands: Iterable[str]) -> int:
         """Return the offset which the metadata give to bands.
@@ -85,21 +87,23 @@ def read_safe(path: str) -> Safe:
         metadata[0][-7:-4],
         next((element.text.strip() for element in tree.iter("PROCESSING_BASELINE")), ""),
         next((element.text.strip() for element in tree.iter("PRODUCT_URI")), Path(path).name),
+        next((name for name in names if re.search(r"/IMG_DATA/.*_SCL_20m\.(jp2|tif)$", name)), None),
     )
 
 
 def _band_files(path: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the finest image of each band."""
+    """Return the image of each band at its native resolution, or the one nearest to it: L2A has copies of others."""
     found: dict[str, tuple[float, str]] = {}
     for name in names:
         stated = band_in_name(Path(name).stem)
         if "/IMG_DATA/" not in name or not stated or Path(name).suffix.lower() not in (".jp2", ".tif"):
             continue
         band, gsd = stated
-        if band in found and found[band][0] == gsd:
+        distance = abs(gsd - BANDS[band])
+        if band in found and found[band][0] == distance:
             raise ValueError(f"{path}: a SAFE product with one tile is wanted. Received: two files of {band}")
-        if band not in found or gsd < found[band][0]:
-            found[band] = gsd, name
+        if band not in found or distance < found[band][0]:
+            found[band] = distance, name
     return {band: name for band, (_, name) in found.items()}
 
 

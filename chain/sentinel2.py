@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening Sentinel-2: whatever the container, the same bands, the same harmonised digital numbers.
 
-`open_product` takes a SAFE folder or zip, a STAC item (Planetary Computer, Earth Search), a raster with
-several bands, or one file per band, and says which file holds which band, and by which offset its digital
+`open_product` takes a SAFE folder or zip, a STAC item (Planetary Computer, Earth Search), rasters with one or
+several bands each, or a folder of them, and says which file holds which band, and by which offset its digital
 numbers (DN) have to be harmonised. The offset is read from the metadata, never guessed from the date, because
-archives are reprocessed and some catalogues have removed it already. An input which does not say it is an
-error.
+archives are reprocessed and some catalogues have removed it already. Where nothing states it, many numbers far
+below 1000 prove that there is none; otherwise an input which does not say it is an error.
 
     product = open_product("S2B_MSIL2A_20220714T105629_N0400_R094_T31UDQ_20220714T182657.SAFE")
     image = product.image(("B04", "B03", "B02", "B08"))     # pyotb, in memory: DN = 10 000 x reflectance
@@ -16,16 +16,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from osgeo import gdal
 
 from chain import items, network, stac
 from chain.bands import (
     BANDS,
+    CLASSES_NAME,
     COMMON_NAMES,
     NODATA,
     OFFSET_HELP,
     band_in_name,
     baseline_in_name,
+    companion_in_name,
     level_in_name,
     offset_of_baseline,
     wanted,
@@ -33,10 +36,16 @@ from chain.bands import (
 from chain.safe import read_safe
 from chain.vsimem import new_name
 
+RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
 FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
 LARGEST = 1000000
 """Floating point numbers from here on, and those that are not numbers, are no digital numbers: OTB reads an infinite
 one as the largest of its type."""
+IMPOSSIBLE_WITH_OFFSET, IMPOSSIBLE_SHARE = 500, 0.01
+"""More than this share of a band's pixels below this number: they carry no offset of 1000. It would make them
+reflectances below -0.05, which atmospheric correction does not leave over areas."""
+SAMPLED_SIDE = 512
+"""Pixels along each side of a raster, at most, of which the numbers are looked at."""
 LARGEST_REFLECTANCE = 10.0
 """An image of floating point numbers up to here is one of reflectance."""
 
@@ -59,6 +68,8 @@ class Product:
     """For each remote band, its URL without signature."""
     signed: dict[str, str] = field(default_factory=dict)
     """For each remote band, its URL as last signed."""
+    classes: str | None = None
+    """Scene classification (SCL), where there is one: a URL, or a name for GDAL."""
 
     def refresh(self, force: bool = False) -> bool:
         """Sign the remote bands again if their signatures are about to expire.
@@ -134,8 +145,8 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
     """Open a Sentinel-2 image.
 
     Args:
-        source: a SAFE folder, its zip or its MTD_MSI*.xml; a raster with several bands; a list of rasters,
-            one for each band, named after it (`…_B04_10m.jp2`); a STAC item (`pystac.Item`, mapping, JSON
+        source: a SAFE folder, its zip or its MTD_MSI*.xml; a raster with several bands; a list or a folder of
+            rasters, of several described bands, or of one that the name tells (`…_B04_10m.jp2`); a STAC item (`pystac.Item`, mapping, JSON
             file or URL).
         bands: bands wanted (all by default); of a raster which does not describe its bands, their names in
             order.
@@ -167,9 +178,10 @@ def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Pr
         raise ValueError(f"{path}: a file or folder is wanted. Received: one which does not exist")
     if Path(path).name.startswith("MTD_MSI"):
         path = str(Path(path).parent)
-    if Path(path).is_dir() or path.lower().endswith(".zip"):
-        return _open_safe(path, bands, offset)
-    return _open_raster(path, bands, offset)
+    if Path(path).is_dir():
+        rasters = sorted(str(file) for file in Path(path).iterdir() if file.suffix.lower() in RASTER_SUFFIXES)
+        return _open_files(rasters, bands, offset) if rasters else _open_safe(path, bands, offset)
+    return _open_safe(path, bands, offset) if path.lower().endswith(".zip") else _open_raster(path, bands, offset)
 
 
 def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
@@ -177,7 +189,8 @@ def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Pr
     safe = read_safe(path)
     files = {band: safe.files[band] for band in wanted(safe.files, bands, path)}
     identity = {"kind": "SAFE", "path": path, "id": safe.identifier, "baseline": safe.baseline}
-    return Product(files, safe.offset(files) if offset is None else offset, safe.level, identity)
+    offset = safe.offset(files) if offset is None else offset
+    return Product(files, offset, safe.level, identity, classes=safe.classes)
 
 
 def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Product:
@@ -187,7 +200,8 @@ def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Produ
     names = {band: assets[band]["href"] for band in wanted(assets, bands, item["id"])}
     offset = items.offset(item, list(names)) if offset is None else offset
     remote = {band: href for band, href in names.items() if "://" in href}
-    product = Product(names, offset, items.level(item), items.identity(item), hrefs=remote)
+    classes = (items.classes_asset(item) or {}).get("href")
+    product = Product(names, offset, items.level(item), items.identity(item), hrefs=remote, classes=classes)
     attempts = itertools.count()
     network.retry(lambda: product.refresh(force=next(attempts) > 0), (stac.StacError,), stac.TRIES)
     return product
@@ -275,26 +289,62 @@ def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> 
                     f"{path}: a number is wanted in {key}, or --offset. Received: {metadata[key]}"
                 ) from None
     baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
-    if baseline is None or len(stated) > 1:
-        raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
-    return offset_of_baseline(baseline)
+    if len(stated) == 1:
+        if baseline is not None:
+            return offset_of_baseline(baseline)
+        if any(_disproves_offset(band) for band in bands):
+            return 0
+    raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
+
+
+def _disproves_offset(band: gdal.Band) -> bool:
+    """Return whether many valid digital numbers are lower than any that carry an offset of 1000."""
+    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
+    try:
+        values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
+    except RuntimeError:  # one that cannot be read: said when the pixels are used
+        return False
+    nodata = band.GetNoDataValue()
+    valid = values[np.isfinite(values) & (values != NODATA) & (values != (NODATA if nodata is None else nodata))]
+    return valid.size > 0 and np.mean(valid < IMPOSSIBLE_WITH_OFFSET) > IMPOSSIBLE_SHARE
 
 
 def _open_files(paths: Sequence[str], bands: Sequence[str] | None, offset: int | None) -> Product:
-    """Open one raster per band; the name of each file says its band."""
-    products = [_open_path(path, None, offset) for path in paths]
+    """Open rasters of one or several bands each; names of files or descriptions say which."""
+    companions = {path: companion_in_name(Path(path).stem) for path in paths}
+    opened = [(path, _open_path(path, None, offset)) for path in paths if not companions[path]]
+    classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
+    return merge(opened, bands, classes)
+
+
+def merge(
+    opened: Sequence[tuple[str, Product]], bands: Sequence[str] | None = None, classes: str | None = None
+) -> Product:
+    """Make one product of those that hold bands of the same scene.
+
+    Args:
+        opened: paths and what they hold.
+        bands: bands wanted (all by default).
+        classes: scene classification, where it is a file of its own.
+
+    Raises:
+        ValueError: a band is missing or there twice, or offsets or levels differ.
+    """
+    paths = [path for path, _ in opened]
+    products = [product for _, product in opened]
     merged: dict[str, str] = {}
-    for path, product in zip(paths, products):
+    for path, product in opened:
         twice = set(product.bands) & set(merged)
         if twice:
             raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
         merged.update(product.bands)
-    offsets = {product.offset for product in products}
-    if len(offsets) != 1:
-        raise ValueError(f"{', '.join(paths)}: one offset is wanted. Received: {sorted(offsets)}")
-    identity = {"kind": "files", "paths": list(paths), "id": Path(paths[0]).name}
-    names = {band: merged[band] for band in wanted(merged, bands, paths[0])}
-    return Product(names, offsets.pop(), products[0].level, identity)
+    levels = sorted({product.level for product in products} - {"unknown"})
+    for what, found in (("offset", sorted({product.offset for product in products})), ("level", levels)):
+        if len(found) > 1:
+            raise ValueError(f"{', '.join(paths)}: one {what} is wanted. Received: {found}")
+    names = {band: merged[band] for band in wanted(merged, bands, paths[0] if paths else "input")}
+    identity = {"kind": "files", "paths": paths, "id": Path(paths[0]).name}
+    return Product(names, products[0].offset, levels[0] if levels else "unknown", identity, classes=classes)
 
 
 def _grid(name: str) -> tuple:

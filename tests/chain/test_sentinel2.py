@@ -136,8 +136,10 @@ def _with_metadata(path, **metadata):
     return path
 
 
-def test_offset_of_a_raster_is_read_or_refused(stack):
-    path, _ = stack(bands=SPOT_ORDER)
+def test_offset_of_a_raster_is_read_or_refused(write_raster):
+    array = np.random.default_rng(0).integers(1000, 3000, (40, 30, 4)).astype(np.uint16)
+    array[:2, :2] = 0
+    path = write_raster("stack.tif", array, bands=SPOT_ORDER)
     with pytest.raises(ValueError, match="--offset -1000.*--offset 0"):
         open_product(path)
     assert open_product(path, offset=-1000).offset == -1000
@@ -151,6 +153,53 @@ def test_offset_of_a_raster_is_read_or_refused(stack):
         dataset.GetRasterBand(number).SetOffset(-0.1)
     dataset = None
     assert open_product(_with_metadata(path, PROCESSING_BASELINE="03.01")).offset == -1000
+
+
+@pytest.mark.parametrize("dark, proven", [(0.02, True), (0.005, False)])
+def test_many_dark_pixels_prove_that_there_is_no_offset(write_raster, dark, proven):
+    array = np.full((100, 100, 4), 1500, np.uint16)
+    array[: round(100 * dark), :, 2] = 300
+    array[round(100 * dark), : round(10000 * dark) % 100, 2] = 300
+    array[50:, :, 1] = 0
+    path = write_raster("stack.tif", array, bands=SPOT_ORDER)
+    if proven:
+        assert open_product(path).offset == 0
+    else:
+        with pytest.raises(ValueError, match="--offset -1000.*--offset 0"):
+            open_product(path)
+    assert open_product(_with_metadata(path, PROCESSING_BASELINE="04.00")).offset == -1000
+
+
+def test_contradicting_offsets_are_refused_whatever_the_pixels(write_raster):
+    path = write_raster("stack.tif", np.full((20, 20, 4), 300, np.uint16), bands=SPOT_ORDER)
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    dataset.GetRasterBand(1).SetScale(1e-4)
+    dataset.GetRasterBand(1).SetOffset(-0.1)
+    dataset = None
+    with pytest.raises(ValueError, match="--offset -1000.*--offset 0"):
+        open_product(path)
+
+
+def test_files_of_several_bands_and_companions(write_raster, tmp_path):
+    rng = np.random.default_rng(1)
+    fine, coarse = (rng.integers(1, 9, (size, size, 2)).astype(np.uint16) for size in (12, 6))
+    names = [
+        write_raster("S_10m.tif", fine, bands=("B02", "B8")),
+        write_raster("S_20m.tif", coarse, gsd=20.0, bands=("B05", "B11")),
+        write_raster("S_SCL.tif", coarse[..., 0].astype(np.uint8), gsd=20.0),
+        write_raster("S_AOT_20m.tif", coarse[..., 0], gsd=20.0),
+    ]
+    for source in (names, tmp_path):
+        product = open_product(source, offset=0)
+        assert set(product.bands) == {"B02", "B08", "B05", "B11"} and product.classes == str(names[2])
+        assert np.array_equal(_read(product.bands["B11"]), coarse[..., 1])
+
+
+def test_files_of_two_levels_are_refused(write_raster):
+    ones = np.ones((12, 12), np.uint16)
+    paths = [write_raster("S2A_MSIL1C_x_B04.tif", ones), write_raster("S2A_MSIL2A_x_B03.tif", ones)]
+    with pytest.raises(ValueError, match="one level is wanted. Received: .*L1C.*L2A"):
+        open_product(paths, offset=0)
 
 
 def test_one_file_for_each_band(write_raster):
