@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an image was interpolated to a finer grid, recognised from its pixels.
+
+Native pixels are fitted to parts of the image, along its rows and along its columns, for each method and each phase.
+Only the true ones leave as little as rounding does. Then each side is fitted with each border rule.
+
+    found = recognise(pixels, 2)                                # Resampling(method='bilinear', phase=(0, 0), ...)
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chain.interpolation import METHODS, OPEN, Axis, Resampling, axis
+from chain.restoration import RELATIVE, Mismatch, fit, is_counted, limits_of
+
+PARTS = 8
+"""Most parts of an image, and of each of its sides, to recognise it by."""
+Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
+"""Gives fine pixels of an image, and where they are missing, from first row, first column, rows, columns."""
+_ALL_OPEN = dict.fromkeys(("top", "bottom", "left", "right"), OPEN)
+
+
+def _residual(lines: Axis, pixels: np.ndarray) -> np.ndarray:
+    """Return what a fit along the first axis leaves of pixels (fine pixels, any number)."""
+    seen = lines.shown(pixels) / np.bincount(lines.footprint)[:, None]
+    after = lines.matrix.shape[1] - lines.before - lines.count
+    start = np.pad(seen, ((lines.before, after), (0, 0)), mode="edge")
+    left = pixels - lines.matrix @ start
+    return left - lines.matrix @ lines.solve(lines.transposed @ left)
+
+
+@dataclass
+class _Misfit:
+    """What fits along one axis leave."""
+
+    largest: float = 0.0
+    squares: float = 0.0
+    freedom: int = 0
+
+    def add(self, lines: Axis, pixels: np.ndarray) -> None:
+        freedom = (lines.matrix.shape[0] - lines.matrix.shape[1]) * pixels.shape[1]
+        if freedom > 0:
+            residual = _residual(lines, pixels)
+            self.largest = max(self.largest, float(np.abs(residual).max()))
+            self.squares += float(np.vdot(residual, residual))
+            self.freedom += freedom
+
+    @property
+    def rms(self) -> float:
+        return (self.squares / self.freedom) ** 0.5 if self.freedom else np.inf
+
+    def within(self, limits: tuple[float, float]) -> bool:
+        slack = 1e-9 * (1 + limits[0])
+        return self.freedom > 0 and self.largest <= limits[0] + slack and self.rms <= limits[1] + slack
+
+
+def _best_phase(windows: Sequence[np.ndarray], ratio: int, method: str) -> tuple[int, _Misfit]:
+    """Return the phase that fits best along the first axis of windows, and how well it does."""
+    best = 0, _Misfit()
+    for phase in range(ratio):
+        misfit = _Misfit()
+        for window in windows:
+            misfit.add(axis(method, ratio, phase, len(window), OPEN, OPEN), window)
+        if misfit.rms < best[1].rms:
+            best = phase, misfit
+    return best
+
+
+def recognise_method(windows: Sequence[np.ndarray], ratio: int, counted: bool = True) -> list[Resampling]:
+    """Recognise method and phase in parts of an image; border rules are left open.
+
+    More than one can fit. By a ratio of 2, each image that cubic (a = -0.5) gives is also what bilinear gives of
+    another one: third differences around each native pixel are 0 in both.
+
+    Args:
+        windows: fine pixels, (rows, columns), without missing ones. The first row and column of each are a multiple of
+            `ratio` from the image's.
+        ratio: fine pixels along a native one.
+        counted: whether the image's pixels are integers.
+
+    Returns:
+        Those that fit as tightly as any, simple ones first.
+
+    Raises:
+        Mismatch: no method gives these pixels.
+        ValueError: the windows are too small to tell.
+    """
+    windows = [np.asarray(window, float) for window in windows]
+    peak = np.array([np.abs(window).max() for window in windows])
+    found = []
+    for name in METHODS:
+        down = _best_phase(windows, ratio, name)
+        across = _best_phase([window.T for window in windows], ratio, name)
+        if min(down[1].freedom, across[1].freedom):
+            limits = limits_of(peak, name, counted)
+            fits = down[1].within(limits) and across[1].within(limits)
+            rms, largest = max(down[1].rms, across[1].rms), max(down[1].largest, across[1].largest)
+            found.append((name, (down[0], across[0]), fits, rms, largest))
+    if not found:
+        raise ValueError(f"an image of more pixels is wanted. Received: {' x '.join(map(str, windows[0].shape))}")
+    fitting = [entry for entry in found if entry[2]]
+    if not fitting:
+        closest = min(found, key=lambda entry: entry[3])
+        raise Mismatch(closest[0], closest[4])
+    tightest = min(entry[3] for entry in fitting)
+    return [
+        Resampling(name, phase, counted=counted)
+        for name, phase, _, rms, _ in fitting
+        if name == "nearest" or rms <= 1.05 * tightest + 1e-9 * peak.max()
+    ]
+
+
+def lattice(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> tuple[complex, int]:
+    """Tell how near to whole numbers, plus something, the native pixels are that fit parts of an image.
+
+    Returns:
+        The mean of exp(2 pi i x), whose modulus is 1 if all are and near 0 if none is, and over how many it is.
+    """
+    total, number = 0j, 0
+    for window in windows:
+        native = fit(np.asarray(window, float), ratio, replace(found, **_ALL_OPEN)).native
+        uneven = np.abs(np.diff(native, axis=0, prepend=native[:1])) > 1
+        inner = (native[2:-2, 2:-2])[uneven[2:-2, 2:-2]]
+        total, number = total + np.exp(2j * np.pi * inner).sum(), number + inner.size
+    return (total / number if number else 0j), number
+
+
+def _more_whole(windows: Sequence[np.ndarray], ratio: int, found: Sequence[Resampling]) -> Resampling | None:
+    """Return the one whose native pixels are whole numbers, None when that does not tell."""
+    scores = [lattice(windows, ratio, each) for each in found]
+    order = sorted(range(len(found)), key=lambda index: -abs(scores[index][0]))
+    (first, number), (second, _) = scores[order[0]], scores[order[1]]
+    return found[order[0]] if number and abs(first) > max(1.5 * abs(second), 4 / number**0.5) else None
+
+
+def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> str:
+    """Recognise the border rule of a side whose native pixels are whole.
+
+    Args:
+        windows: fine pixels, (from the border inwards, along it), without missing ones and away from corners.
+        ratio: fine pixels along a native one.
+        found: how they were made; the phase is that from the border, which is 0, and along it.
+
+    Returns:
+        The rule, `open` where none explains the pixels.
+    """
+    fitting = []
+    for rule in METHODS[found.method].borders if windows else ():
+        try:
+            fits = [fit(window, ratio, replace(found, top=rule)) for window in windows]
+        except Mismatch:
+            continue
+        fitting.append((sum(each.rms for each in fits), rule))
+    tightest = min(fitting)[0] if fitting else 0.0
+    return next((rule for rms, rule in fitting if rms <= 1.05 * tightest + 1e-9), OPEN)
+
+
+def recognise(
+    pixels: np.ndarray, ratio: int, missing: np.ndarray | None = None, likely: Sequence[str] = ()
+) -> Resampling:
+    """Recognise how an image held in memory was made finer.
+
+    Args:
+        pixels: fine pixels, (rows, columns).
+        ratio: fine pixels along a native one.
+        missing: true where there is no data.
+        likely: methods of other bands of the same image.
+
+    Raises:
+        Mismatch: no method gives these pixels.
+        ValueError: the image is too small to tell, has too little data, or two methods fit.
+    """
+    missing = ~np.isfinite(pixels) if missing is None else missing
+
+    def read(row: int, column: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        part = np.s_[row : row + rows, column : column + columns]
+        return pixels[part], missing[part]
+
+    return recognise_image(read, pixels.shape, ratio, likely)
+
+
+def recognise_image(
+    read: Read,
+    shape: tuple[int, int],
+    ratio: int,
+    likely: Sequence[str] = (),
+    besides: Sequence[tuple[int, int, int, int]] = (),
+) -> Resampling:
+    """Recognise how an image was made finer, from parts of it.
+
+    Where several methods fit, the one is right whose native pixels are whole numbers; else the one whose border rules
+    explain the sides; else the one that is likely.
+
+    Args:
+        read: gives parts of the image.
+        shape: rows and columns of the image.
+        ratio: fine pixels along a native one.
+        likely: methods of other bands of the same image.
+        besides: parts to take besides those that are chosen: first row, first column, rows, columns.
+
+    Raises:
+        Mismatch: no method gives these pixels.
+        ValueError: the image is too small to tell, has too little data, or two methods fit.
+    """
+    windows = _inner_windows(read, shape, ratio) + _complete(read, besides)
+    if not windows:
+        raise ValueError("larger parts with data are wanted. Received: hardly any pixels without nodata around them")
+    counted = all(is_counted(window) for window in windows)
+    fitting = recognise_method(windows, ratio, counted)
+    if len(fitting) > 1 and fitting[0].method != "nearest":
+        whole = _more_whole(windows, ratio, fitting)
+        fitting = fitting if whole is None else [whole]
+    candidates = [_with_borders(read, shape, ratio, found) for found in fitting]
+    if len(candidates) > 1 and candidates[0].method != "nearest":
+        candidates = _explaining(candidates, likely) or _alike(windows, ratio, candidates)
+    if not candidates:
+        names = " and ".join(found.method for found in fitting)
+        raise ValueError(f"an interpolation that can be told is wanted. Received: pixels that {names} both give")
+    found = candidates[0]
+    if not counted or found.method == "nearest":
+        return found
+    mean, number = lattice(windows, ratio, found)
+    return replace(found, truncated=bool(number) and mean.real < -max(0.05, 4 / number**0.5))
+
+
+def _explaining(candidates: list[Resampling], likely: Sequence[str]) -> list[Resampling]:
+    """Return the one that explains the most sides, or among several, the one that is likely; nothing if none is."""
+    explained = [sum(getattr(found, side) != OPEN for side in _ALL_OPEN) for found in candidates]
+    best = [found for found, number in zip(candidates, explained) if number == max(explained)]
+    best = best if len(best) == 1 else [found for found in best if found.method in likely]
+    return best if len(best) == 1 else []
+
+
+def _alike(windows: Sequence[np.ndarray], ratio: int, candidates: list[Resampling]) -> list[Resampling]:
+    """Return the simplest one if it matters little which is right, as in smooth images; else nothing."""
+    for window in windows:
+        first, *others = (fit(window, ratio, replace(found, **_ALL_OPEN)).native[2:-2, 2:-2] for found in candidates)
+        unit = 1.0 if candidates[0].counted else RELATIVE * float(np.abs(window).max())
+        if any(np.abs(first - other).max(initial=0.0) > 2 * unit for other in others):
+            return []
+    return candidates[:1]
+
+
+def _with_borders(read: Read, shape: tuple[int, int], ratio: int, found: Resampling) -> Resampling:
+    """Add the border rules of the sides where native pixels are whole."""
+    sides = {}
+    for side, along in (("top", 1), ("bottom", 1), ("left", 0), ("right", 0)):
+        phase = found.phase[1 - along]
+        whole = phase == 0 if side in ("top", "left") else (shape[1 - along] + phase) % ratio == 0
+        if whole and METHODS[found.method].reach:
+            turned = replace(found, phase=(0, found.phase[along]), **_ALL_OPEN)
+            sides[side] = recognise_border(_side_windows(read, shape, ratio, side), ratio, turned)
+    return replace(found, **sides)
+
+
+def _spread(low: int, high: int, number: int, ratio: int) -> list[int]:
+    """Return at most `number` multiples of `ratio` spread from `low` to `high`."""
+    places = np.linspace(low, max(low, high), number) // ratio * ratio
+    return sorted({int(place) for place in places})
+
+
+def _complete(read: Read, parts: Iterable[tuple[int, int, int, int]]) -> list[np.ndarray]:
+    """Read parts of an image; return those without missing pixels."""
+    windows = (read(*part) for part in parts)
+    return [pixels for pixels, missing in windows if not missing.any()]
+
+
+def _varied(windows: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the most varied parts of an image."""
+    return sorted(windows, key=lambda window: -float(np.std(window, dtype=float)))[:PARTS]
+
+
+def _insets(shape: tuple[int, int], ratio: int) -> list[int]:
+    """Return fine pixels along each side that border rules may concern, if the image is large enough to do without."""
+    return [3 * ratio if size >= 12 * ratio else 0 for size in shape]
+
+
+def _inner_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
+    """Read parts of an image away from its borders: of those without missing pixels, the most varied ones."""
+    insets = _insets(shape, ratio)
+    for natives, number in ((32, 6), (16, 12), (8, 12)):
+        sizes = [min(max(natives * ratio, 3 * natives), length - 2 * inset) for length, inset in zip(shape, insets)]
+        rows, columns = (
+            _spread(inset, length - inset - size, number, ratio) for length, inset, size in zip(shape, insets, sizes)
+        )
+        windows = _complete(read, [(row, column, *sizes) for row in rows for column in columns])
+        if windows:
+            return _varied(windows)
+    return _searched_windows(read, shape, ratio)
+
+
+def _searched_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
+    """Read small parts of an image which has few without missing pixels."""
+    size, windows = 8 * ratio, []
+    for row in range(2 * ratio, shape[0] - size, size):
+        pixels, missing = read(row, 0, size, shape[1])
+        holes = np.pad(np.cumsum(missing.any(axis=0)), (1, 0))
+        for column in range(2 * ratio, shape[1] - size, size):
+            if holes[column] == holes[column + size]:
+                windows.append(pixels[:, column : column + size])
+        if len(windows) > 8 * PARTS:
+            break
+    return _varied(windows)
+
+
+def _side_windows(read: Read, shape: tuple[int, int], ratio: int, side: str) -> list[np.ndarray]:
+    """Read parts of an image along a side, each turned so that its first row is the border."""
+    along = 1 if side in ("top", "bottom") else 0
+    across, inset = shape[1 - along], _insets(shape, ratio)[along]
+    depth = min(12 * ratio, max(across - 2 * ratio, across // 2))
+    size = min(32 * ratio, shape[along] - 2 * inset)
+    first = 0 if side in ("top", "left") else across - depth
+    places = _spread(inset, shape[along] - inset - size, 12, ratio)
+    windows = _complete(
+        read, [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
+    )
+    windows = [window if along else window.T for window in windows]
+    return _varied([window if side in ("top", "left") else window[::-1] for window in windows])
