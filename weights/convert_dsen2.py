@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.command_line import band_names, run
-from weights.content import Published, default_cache, digests, identify
-from weights.dsen2_published import BAND_ORDER, GITHUB_RAW, PUBLISHED, ZENODO
+from weights.dsen2_published import BAND_ORDER, PUBLISHED
+from weights.published import GITHUB_RAW, ZENODO, Published, default_cache, digests, identify
 
 if TYPE_CHECKING:
     from models.dsen2 import DSen2

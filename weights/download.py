@@ -4,8 +4,7 @@
 A file is known by its content. What has come of it stays under a temporary name, from which the next attempt goes on;
 it gets its name when it is whole and right.
 
-    python -c "from pathlib import Path; from weights.download import fetch, zenodo_files
-    for file in zenodo_files(11091321, ['L2A20M.pt']): print(fetch(file, Path('.')))"
+    python -c "from weights.download import zenodo_files; print(zenodo_files(11091321, ['L2A20M.pt']))"
 """
 
 import os
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from chain.lock import locked
 from chain.network import retry
-from weights.content import mismatch
+from weights.published import GITHUB_RAW, ZENODO, mismatch
 
 ATTEMPTS = 5
 DELAY = 1.0
@@ -55,7 +54,7 @@ class RemoteFile:
     """Number of bytes, where it is known."""
 
 
-def github_file(repository: str, commit: str, path: str, blob: str, base_url: str) -> RemoteFile:
+def github_file(repository: str, commit: str, path: str, blob: str, base_url: str = GITHUB_RAW) -> RemoteFile:
     """Describe a file of a commit at GitHub.
 
     Args:
@@ -103,7 +102,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, Interrupted) else f"the connection failed ({type(error).__name__})"
 
 
-def zenodo_files(record: int, names: Collection[str], base_url: str) -> list[RemoteFile]:
+def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) -> list[RemoteFile]:
     """Ask Zenodo for the addresses, sizes and checksums of a record's files.
 
     Args:

@@ -7,7 +7,7 @@ python -c "from pathlib import Path; from weights.dsen2_published import downloa
 import dataclasses
 from pathlib import Path
 
-from weights.content import Published
+from weights.published import GITHUB_RAW, ZENODO, Published
 
 BAND_ORDER = ("B04", "B03", "B02", "B08")
 """Order of the 10 m bands in our models, and in all published files but those of RSP 0.3, for which it is not known."""
@@ -33,12 +33,10 @@ PUBLISHED = tuple(
 )
 """Known files. UP42's two for the 20 m bands are the same; RSP 0.1 has UP42's."""
 
-GITHUB_RAW = "https://raw.githubusercontent.com"
 ORIGINAL_REPOSITORY = "lanha/DSen2"
 ORIGINAL_COMMIT = "38d7209d38a298d5d4c4856e02d5dcefa94a192a"
 ORIGINAL_FOLDER = "models"
 """Folder of the files in the repository."""
-ZENODO = "https://zenodo.org"
 RSP_RECORD = 11091321
 """Number of RSP 0.2.2 at Zenodo."""
 

@@ -13,9 +13,9 @@ from models.base import load_weights, read_description
 from models.dsen2 import SOURCES, DSen2
 from tests.weights.files import DATA, draw_convolutions, state_dict, write_keras, write_torch
 from weights import convert_dsen2
-from weights.content import Published, identify
 from weights.convert_dsen2 import main, read_model
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
+from weights.published import Published, identify
 
 ROTATED = ("B02", "B03", "B04", "B08")
 
@@ -63,6 +63,26 @@ def test_reference_files(shared_data):
     assert model.arguments == {"role": "6x", "depth": 128, "num_blocks": 6}
     received = core(model)([io[name].transpose(0, 2, 3, 1) for name in ("x10", "x20", "x60")])
     assert np.abs(received - io["y60"].transpose(0, 2, 3, 1)).max() <= 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_models_that_keras_saves(tmp_path):
+    """A whole model, compiled, with a Lambda layer and Keras' own names, as this version of Keras writes HDF5."""
+    inputs = [keras.Input((None, None, bands)) for bands in (4, 6)]
+    features = keras.layers.Conv2D(3, 3, padding="same", activation="relu")(keras.layers.Concatenate()(inputs))
+    for _ in range(2):
+        branch = keras.layers.Activation("relu")(keras.layers.Conv2D(3, 3, padding="same")(features))
+        branch = keras.layers.Lambda(lambda image: image * 0.1)(keras.layers.Conv2D(3, 3, padding="same")(branch))
+        features = keras.layers.Add()([features, branch])
+    output = keras.layers.Add()([keras.layers.Conv2D(6, 3, padding="same")(features), inputs[1]])
+    network = keras.Model(inputs, output)
+    network.compile("nadam", "mae")
+    images = [np.random.default_rng(0).random((1, 8, 9, bands), "float32") for bands in (4, 6)]
+    network.train_on_batch(images, np.zeros((1, 8, 9, 6)))
+    network.save(tmp_path / "w.h5")
+    model = read_model(tmp_path / "w.h5")
+    assert model.origin["format"] == "Keras HDF5, whole model" and model.origin["residual_only"] is False
+    assert np.abs(core(model)(images) - network(images)).max() < 2e-6
 
 
 def test_band_order_of_the_file(tmp_path):
@@ -194,7 +214,9 @@ def test_command_line(tmp_path, capsys):
     assert main(command) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "output: " in error and "--overwrite" in error
-    assert main([*command, "--overwrite"]) == 0
+    short = write_keras(tmp_path / "short.hdf5", draw_convolutions(blocks=0))
+    assert main(["--input", str(short), "--output", str(tmp_path / "models"), "--overwrite"]) == 0
+    assert read_description(tmp_path / "models" / "2x").origin["file"] == "short.hdf5"
 
 
 def test_several_levels(publish, tmp_path, capsys):

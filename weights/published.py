@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file is, by its content: its digests, and the published file that has them.
+"""Published files: which one a file is, by its content; where they are fetched from, and where they stay.
 
-python -c "from weights.content import digests; print(digests('s2_032_lr_1e-04.hdf5'))"
+python -c "from weights.published import digests; print(digests('s2_032_lr_1e-04.hdf5'))"
 """
 
 import hashlib
@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+GITHUB_RAW = "https://raw.githubusercontent.com"
+ZENODO = "https://zenodo.org"
 CHUNK = 1 << 20
 
 
