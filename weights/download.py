@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import MaxRetryError
 
 from chain.lock import locked
 from chain.network import retry
@@ -85,16 +86,22 @@ def _persist(action: Callable[[], Result], url: str) -> Result:
     """Do what needs the network, several times if need be.
 
     Raises:
-        RuntimeError: it has failed each time.
+        RuntimeError: it has failed each time, or the server cannot be reached in the first place.
     """
 
     def tell(error: Exception, attempt: int, delay: float) -> None:
+        if attempt == 1 and error.args and isinstance(error.args[0], MaxRetryError):  # no connection was made
+            raise _no_connection(error, url) from error
         tqdm.write(f"{url}: {_reason(error)}; attempt {attempt + 1} of {ATTEMPTS} in {delay:g} s", sys.stderr)
 
     try:
         return retry(action, AGAIN, ATTEMPTS, DELAY, tell)
     except AGAIN as error:
-        raise RuntimeError(f"download: a connection to {url} is wanted. Received: {_reason(error)}") from error
+        raise _no_connection(error, url) from error
+
+
+def _no_connection(error: Exception, url: str) -> RuntimeError:
+    return RuntimeError(f"download: a connection to {url} is wanted. Received: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import requests
 
 from models.base import read_description
 from tests.weights.files import draw_convolutions, write_keras
@@ -153,9 +154,8 @@ def test_a_file_without_length(server, remote, tmp_path):
 
 
 @pytest.fixture
-def nowhere(monkeypatch):
+def nowhere():
     """An address at which nothing listens."""
-    monkeypatch.setattr(download, "DELAY", 0.01)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -165,9 +165,23 @@ def nowhere(monkeypatch):
 def test_offline(nowhere, tmp_path, capsys, source):
     command = ["--download", source, "--output", str(tmp_path / "m"), "--cache", str(tmp_path / "cache")]
     assert convert_dsen2.main([*command, "--base-url", nowhere]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("python -m weights.convert_dsen2: error: download: a connection to http://127.0.0.1")
-    assert "the connection failed" in last and not (tmp_path / "m").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m weights.convert_dsen2: error: download: a connection to http://127.0.0.1")
+    assert "the connection failed" in line and not (tmp_path / "m").exists()
+
+
+def test_a_network_that_goes_away(server, remote, tmp_path, monkeypatch):
+    """What has come stays, and a connection that cannot be made is tried again once data has come."""
+    get, calls = requests.get, []
+
+    def get_or_fail(url, **options):
+        calls.append(url)
+        return get(url if len(calls) != 2 else "http://127.0.0.1:1/", **options)
+
+    monkeypatch.setattr(requests, "get", get_or_fail)
+    server.faults = ["drop"]
+    assert fetch(remote, tmp_path).read_bytes() == CONTENT and len(calls) == 3
+    assert len(server.requests) == 2 and server.requests[1][1]
 
 
 def record(server, files):
