@@ -37,6 +37,13 @@ class Footprint:
             raise ValueError(f"{path}: a north-up image is wanted. Received: geotransform {geotransform}")
         return cls(geotransform, (dataset.RasterXSize, dataset.RasterYSize), dataset.GetProjection())
 
+    @classmethod
+    def of_box(cls, box: tuple[float, float, float, float], pixels: int = 64) -> "Footprint":
+        """Return the footprint of a box of longitudes and latitudes: west, south, east, north, in degrees."""
+        west, south, east, north = box
+        geotransform = (west, (east - west) / pixels, 0.0, north, 0.0, (south - north) / pixels)
+        return cls(geotransform, (pixels, pixels), _spatial_reference(None).ExportToWkt())
+
     @property
     def corner(self) -> np.ndarray:
         """Upper left corner (x, y)."""

@@ -72,6 +72,12 @@ def image_grid(image) -> Grid:
     return Grid(left, top, dx, -dy, columns, rows, projection)
 
 
+def raster_grid(dataset: gdal.Dataset) -> Grid:
+    """Return the grid of a north-up raster."""
+    left, dx, _, top, _, dy = dataset.GetGeoTransform()
+    return Grid(left, top, dx, -dy, dataset.RasterXSize, dataset.RasterYSize, dataset.GetProjection())
+
+
 def product_grid(source: Grid, gsd: float) -> Grid:
     """Return the grid of a product: from the source's upper-left corner, to the last part of a pixel."""
     columns, rows = (
@@ -94,7 +100,7 @@ def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
     coarsest_name = max(grids, key=lambda name: grids[name].dx)
     finest, coarsest = grids[finest_name], grids[coarsest_name]
     for name, grid in grids.items():
-        if not _same_crs(grid.projection, finest.projection):
+        if not same_crs(grid.projection, finest.projection):
             raise ValueError(f"input: one coordinate system is wanted. Received: another one for {name}")
         if not (
             grid.left < finest.left + finest.columns * finest.dx
@@ -115,7 +121,7 @@ def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
     return x, y
 
 
-def _same_crs(one: str, other: str) -> bool:
+def same_crs(one: str, other: str) -> bool:
     """Return whether two coordinate reference systems, WKT, are the same."""
     if one == other or not (one and other):
         return one == other

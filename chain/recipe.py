@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chain.grids import Region
+from chain.mask import Mask
 from chain.serve import TILE_SIZE, fields
 from chain.super_resolution import resample, super_resolve
 from models.description import ModelDescription, Source
@@ -47,6 +48,8 @@ class Recipe:
     """Sources whose bands are taken: as they are where they have the product's pixels, else interpolated (bicubic)."""
     joint: bool = True
     """Whether a pixel that is missing in one band of a network's sources is missing in all of its output."""
+    masks: tuple[Mask, ...] = ()
+    """Ground to be missing."""
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -94,7 +97,7 @@ class Recipe:
         values: dict[str, np.ndarray] = {}
         valid: dict[str, np.ndarray] = {}
         for source in self.taken:
-            numbers, present = resample(images[source.name], region, origin, self.gsd, nodata)
+            numbers, present = resample(images[source.name], region, origin, self.gsd, nodata, self.masks)
             self._add(values, valid, source.bands, numbers * REFLECTANCE if floating else numbers, present)
         for network in self.networks:
             result = super_resolve(
@@ -107,6 +110,7 @@ class Recipe:
                 tile_size=tile_size,
                 origin=origin,
                 joint=self.joint,
+                masks=self.masks,
             )
             self._add(values, valid, network.description.bands, *result)
         return tuple(np.stack([found[band] for band in self.bands], axis=2) for found in (values, valid))

@@ -146,8 +146,8 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
 
     Args:
         source: a SAFE folder, its zip or its MTD_MSI*.xml; a raster with several bands; a list or a folder of
-            rasters, of several described bands, or of one that the name tells (`…_B04_10m.jp2`); a STAC item (`pystac.Item`, mapping, JSON
-            file or URL).
+            rasters, of several described bands, or of one that the name tells (`…_B04_10m.jp2`); a STAC item
+            (`pystac.Item`, mapping, JSON file or URL).
         bands: bands wanted (all by default); of a raster which does not describe its bands, their names in
             order.
         offset: offset of the digital numbers, 0 or -1000, which overrides the metadata.
@@ -165,7 +165,7 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
     if isinstance(source, str | Path):
         return _open_path(str(source), bands, offset)
     names = [str(name) for name in source]
-    return _open_path(names[0], bands, offset) if len(names) == 1 else _open_files(names, bands, offset)
+    return _open_path(names[0], bands, offset) if len(names) == 1 else open_files(names, bands, offset)
 
 
 def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
@@ -180,7 +180,7 @@ def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Pr
         path = str(Path(path).parent)
     if Path(path).is_dir():
         rasters = sorted(str(file) for file in Path(path).iterdir() if file.suffix.lower() in RASTER_SUFFIXES)
-        return _open_files(rasters, bands, offset) if rasters else _open_safe(path, bands, offset)
+        return open_files(rasters, bands, offset) if rasters else _open_safe(path, bands, offset)
     return _open_safe(path, bands, offset) if path.lower().endswith(".zip") else _open_raster(path, bands, offset)
 
 
@@ -217,8 +217,11 @@ def _remote_vrt(band: str, href: str) -> str:
     return name
 
 
-def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
-    """Open a raster with several bands, known by their descriptions, or named by `bands` in order."""
+def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alone: bool = True) -> Product:
+    """Open a raster with several bands, known by their descriptions, or named by `bands` in order.
+
+    Only a raster that is not `alone` may leave its offset open, None.
+    """
     try:
         dataset = gdal.Open(stac.gdal_name(path))
     except RuntimeError as error:
@@ -228,6 +231,8 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None) -> 
     _check_digital_numbers(dataset, numbers[names[0]], path)
     if offset is None:
         offset = _raster_offset(dataset, [numbers[band] for band in names], path)
+        if offset is None and alone:
+            raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
     identity = {"kind": "raster", "path": path, "id": Path(path).name}
     product = Product({}, offset, level_in_name(Path(path).name), identity)
     for band in names:
@@ -270,8 +275,8 @@ def _check_digital_numbers(dataset: gdal.Dataset, number: int, path: str) -> Non
         raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: {received}")
 
 
-def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int:
-    """Return the offset which a raster states by its bands' scale and offset, its metadata or its path."""
+def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int | None:
+    """Return the offset which a raster states by its bands' scale and offset, its metadata or its path, or proves."""
     bands = [dataset.GetRasterBand(number) for number in numbers]
     stated = {
         round(band.GetOffset() / band.GetScale()) if band.GetScale() and band.GetOffset() is not None else None
@@ -289,12 +294,11 @@ def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> 
                     f"{path}: a number is wanted in {key}, or --offset. Received: {metadata[key]}"
                 ) from None
     baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
-    if len(stated) == 1:
-        if baseline is not None:
-            return offset_of_baseline(baseline)
-        if any(_disproves_offset(band) for band in bands):
-            return 0
-    raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
+    if len(stated) > 1:
+        raise ValueError(f"{path}: one offset is wanted. Received: several ones: {OFFSET_HELP}")
+    if baseline is not None:
+        return offset_of_baseline(baseline)
+    return 0 if any(_disproves_offset(band) for band in bands) else None
 
 
 def _disproves_offset(band: gdal.Band) -> bool:
@@ -309,42 +313,48 @@ def _disproves_offset(band: gdal.Band) -> bool:
     return valid.size > 0 and np.mean(valid < IMPOSSIBLE_WITH_OFFSET) > IMPOSSIBLE_SHARE
 
 
-def _open_files(paths: Sequence[str], bands: Sequence[str] | None, offset: int | None) -> Product:
-    """Open rasters of one or several bands each; names of files or descriptions say which."""
-    companions = {path: companion_in_name(Path(path).stem) for path in paths}
-    opened = [(path, _open_path(path, None, offset)) for path in paths if not companions[path]]
-    classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
-    return merge(opened, bands, classes)
-
-
-def merge(
-    opened: Sequence[tuple[str, Product]], bands: Sequence[str] | None = None, classes: str | None = None
+def open_files(
+    paths: Sequence[str],
+    bands: Sequence[str] | None = None,
+    offset: int | None = None,
+    naming: Mapping[str, Sequence[str]] | None = None,
 ) -> Product:
-    """Make one product of those that hold bands of the same scene.
+    """Open rasters, of one scene, of one or several bands each; names of files or descriptions say which.
 
     Args:
-        opened: paths and what they hold.
+        paths: the rasters; of companions of the bands, only the scene classification is used.
         bands: bands wanted (all by default).
-        classes: scene classification, where it is a file of its own.
+        offset: offset of the digital numbers, which overrides the metadata. Without it, what some of the rasters state
+            or prove holds for all.
+        naming: bands, in order, of rasters that do not describe them, by their paths.
 
     Raises:
-        ValueError: a band is missing or there twice, or offsets or levels differ.
+        ValueError: a band is missing or there twice, or offsets or levels differ, or no offset is known.
     """
-    paths = [path for path, _ in opened]
-    products = [product for _, product in opened]
+    companions = {path: companion_in_name(Path(path).stem) for path in paths}
+    classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
+    products = {}
     merged: dict[str, str] = {}
-    for path, product in opened:
+    for path in paths:
+        if companions[path]:
+            continue
+        product = _open_raster(path, (naming or {}).get(path), offset, alone=False)
         twice = set(product.bands) & set(merged)
         if twice:
             raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
         merged.update(product.bands)
-    levels = sorted({product.level for product in products} - {"unknown"})
-    for what, found in (("offset", sorted({product.offset for product in products})), ("level", levels)):
+        products[path] = product
+    names = ", ".join(products) or ", ".join(paths)
+    levels = sorted({product.level for product in products.values()} - {"unknown"})
+    offsets = sorted({product.offset for product in products.values()} - {None})
+    for what, found in (("offset", offsets), ("level", levels)):
         if len(found) > 1:
-            raise ValueError(f"{', '.join(paths)}: one {what} is wanted. Received: {found}")
-    names = {band: merged[band] for band in wanted(merged, bands, paths[0] if paths else "input")}
-    identity = {"kind": "files", "paths": paths, "id": Path(paths[0]).name}
-    return Product(names, products[0].offset, levels[0] if levels else "unknown", identity, classes=classes)
+            raise ValueError(f"{names}: one {what} is wanted. Received: {found}")
+    if products and not offsets:
+        raise ValueError(f"{names}: the offset of their digital numbers is not stated: {OFFSET_HELP}")
+    opened = {band: merged[band] for band in wanted(merged, bands, names)}
+    identity = {"kind": "files", "paths": list(products), "id": Path(next(iter(products))).name}
+    return Product(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
 
 
 def _grid(name: str) -> tuple:

@@ -17,13 +17,14 @@ than a thousandth of a digital number.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 
 from chain.grids import Grid, Region, image_grid, memory_grid, memory_image
+from chain.mask import Mask, covered
 from chain.serve import TILE_SIZE, fields, serve
 from models.description import ModelDescription
 
@@ -42,6 +43,7 @@ def super_resolve(
     expression_field: int | None = None,
     origin: tuple[float, float] | None = None,
     joint: bool = True,
+    masks: Sequence[Mask] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute a region of a product.
 
@@ -57,6 +59,7 @@ def super_resolve(
         origin: Upper-left corner (x, y) of the product's pixel (0, 0), where pixels of all sources that are at the
             model's spacing begin; by default that of the first source's image.
         joint: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss it.
+        masks: Ground to be missing too.
 
     Returns:
         float32 array (rows, columns, bands), and a boolean array of that shape: where it is valid.
@@ -99,8 +102,13 @@ def super_resolve(
         present = _present(pixels, nodata, joint)
         found = _nearest(present, place, native, origin, region, gsd)
         presence.update({band: found[..., index] for index, band in enumerate(source.bands)})
-        blocks.append((source.name, fill_missing(pixels, present, reach), place, wanted))
-    valid = _validity(presence, description.bands, joint)
+        seen = present & ~covered(masks, place)[..., np.newaxis]
+        blocks.append((source.name, fill_missing(pixels, seen, reach), place, wanted))
+    ground = Grid(
+        *(origin[0] + region.x * gsd, origin[1] - region.y * gsd, gsd, gsd, region.columns, region.rows),
+        native.projection,
+    )
+    valid = _validity(presence, description.bands, joint) & ~covered(masks, ground)[..., np.newaxis]
     if not valid.any():
         return np.zeros((region.rows, region.columns, len(description.bands)), np.float32), valid
     result = _run(blocks, description, model_dir, output_kind, tile_size, field.expression)
@@ -114,7 +122,12 @@ def super_resolve(
 
 
 def resample(
-    image, region: Region, origin: tuple[float, float], gsd: float, nodata: float = 0.0
+    image,
+    region: Region,
+    origin: tuple[float, float],
+    gsd: float,
+    nodata: float = 0.0,
+    masks: Sequence[Mask] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring native pixels onto the product's grid: as they are where the grids agree, else by bicubic interpolation.
 
@@ -124,6 +137,7 @@ def resample(
         origin: Upper-left corner (x, y) of the product's pixel (0, 0).
         gsd: Spacing of the product, in metres.
         nodata: Value of missing native pixels.
+        masks: Ground to be missing too.
 
     Returns:
         float32 array (rows, columns, bands), and a boolean array of that shape: where it is valid.
@@ -135,7 +149,7 @@ def resample(
     wanted = Grid(left, top, gsd, gsd, region.columns, region.rows, native.projection)
     place, pixels = _read_around(image, native, wanted, INTERPOLATION_SUPPORT)
     present = _present(pixels, nodata, joint=False)
-    valid = _nearest(present, place, native, origin, region, gsd)
+    valid = _nearest(present, place, native, origin, region, gsd) & ~covered(masks, wanted)[..., np.newaxis]
     window = _window(place, wanted)
     if window:
         return pixels[window], valid

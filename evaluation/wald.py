@@ -12,7 +12,7 @@ resolution; `evaluation.full_scale` looks at a product itself.
     print(report["mean_20m"]["ratio"])      # RMSE, as a share of that of bicubic interpolation
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from evaluation.protocol import (
 Sharpen = Callable[[dict[str, np.ndarray], tuple[str, ...]], dict[str, np.ndarray]]
 
 
-def evaluate(bands: Bands, sharpen: Sharpen) -> dict:
+def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None) -> dict:
     """Score a system on a scene.
 
     Args:
@@ -47,6 +47,7 @@ def evaluate(bands: Bands, sharpen: Sharpen) -> dict:
         sharpen: the system. It is given the degraded bands (float32 DN, missing pixels NaN; the finest are four or
             more) and names of coarse ones among them, and gives these at the resolution of the finest, DN. It is called
             once for the bands of 20 m and once for those of 60 m. What it gives that is no number is not scored.
+        scored: coarse bands to score; all of `bands` by default.
 
     Returns:
         What JSON can hold; null stands for a number that is infinite (SRE of a perfect band) or not defined:
@@ -65,7 +66,7 @@ def evaluate(bands: Bands, sharpen: Sharpen) -> dict:
     """
     check_bands("bands", bands)
     report: dict = {"protocol": "wald", "bands": {}}
-    for group, names in groups_of(tuple(bands)).items():
+    for group, names in groups_of(tuple(bands if scored is None else scored)).items():
         native = _cropped(bands, names)
         scale = ratio(names[0])
         degraded = {name: degrade(band[..., np.newaxis], scale)[..., 0] for name, band in native.items()}

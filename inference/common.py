@@ -145,7 +145,7 @@ def produce(arguments: argparse.Namespace, output: Path, product, recipe, identi
     origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
     grid = product_grid(native, recipe.gsd)
     first = round((grid.left - origin[0]) / recipe.gsd), round((origin[1] - grid.top) / recipe.gsd)
-    region = _region(arguments, native, grid, origin, recipe.step)
+    region = region_of_interest(arguments, native, grid, origin, recipe.step)
     identity = identity or identity_of(arguments, product, recipe)
     layout = Layout(
         grid=shifted(grid, region),
@@ -173,7 +173,7 @@ def produce(arguments: argparse.Namespace, output: Path, product, recipe, identi
     return output
 
 
-def _region(arguments: argparse.Namespace, native, grid, origin: tuple[float, float], step: int):
+def region_of_interest(arguments: argparse.Namespace, native, grid, origin: tuple[float, float], step: int):
     """Return the part of the product that is asked for."""
     from chain.grids import Region, box_region
     from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds

@@ -166,7 +166,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
         return model
 
     def score(folder: Path, description, samples: dict, history: list) -> dict:
-        from evaluation.scenes import score_scenes
+        from evaluation.networks import score_scenes
 
         return score_scenes(folder, read(arguments.test), arguments.role)
 

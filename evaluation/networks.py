@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of DSen2 as the protocols see them: arrays of native bands in, arrays of 10 m bands out.
+
+They are served as in any inference: TensorflowModelServe, mirrored borders, missing pixels filled.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from chain.grids import Grid, Region, memory_image
+from chain.recipe import Network, Recipe
+from evaluation import report, wald
+from models.description import read_description
+
+Bands = Mapping[str, np.ndarray]
+
+
+def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]], dict[str, np.ndarray]]:
+    """Return the function that `evaluation.wald.evaluate` calls.
+
+    It takes bands (rows, columns), float32 digital numbers, missing ones NaN, at their own resolutions, and the names
+    of those to be made; it returns these on the grid of the 10 m bands, not rounded.
+    """
+
+    def sharpen(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        import pyotb
+
+        used = tuple(network for network in networks if set(names) & set(network.description.bands))
+        gsd = used[0].description.gsd
+        recipe = Recipe(tuple(names), gsd, used, joint=False)
+        with ExitStack() as stack:
+            images, rows, columns = {}, 0, 0
+            for name, source in recipe.sources.items():
+                pixels = np.stack([bands[band] for band in source.bands], axis=2).astype(np.float32)
+                grid = Grid(0.0, 0.0, source.gsd, source.gsd, pixels.shape[1], pixels.shape[0], "")
+                images[name] = pyotb.Input(stack.enter_context(memory_image(pixels, grid)))
+                if source.gsd == gsd:
+                    rows, columns = pixels.shape[:2]
+            region = Region(0, 0, columns, rows)
+            values, valid = recipe.compute(images, region, (0.0, 0.0), floating=True, nodata=float("nan"))
+        values = np.where(valid, values * np.float32(1e4), np.float32(np.nan))
+        return {band: values[..., index] for index, band in enumerate(names)}
+
+    return sharpen
+
+
+def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
+    """Score an exported network on scenes by Wald's protocol, and write `scores.json` and `scores.md` beside it.
+
+    Args:
+        model_dir: folder of the exported model.
+        scenes: `datasets.dsen2.Scene`s.
+        role: `2x` or `6x`.
+
+    Returns:
+        For each scene's name, what `evaluation.wald.evaluate` returns.
+    """
+    from models.dsen2 import ROLES, SOURCES
+
+    description = read_description(model_dir)
+    sharpen = sharpener([Network(description, str(model_dir))])
+    reports = {}
+    for scene in scenes:
+        bands = {
+            band: scene.images[name][..., index]
+            for name in ROLES[role]
+            for index, band in enumerate(SOURCES[name].bands)
+        }
+        reports[scene.name] = wald.evaluate(bands, sharpen, description.bands)
+    report.write(model_dir / "scores.json", reports)
+    text = "\n".join(f"### {name}\n\n{report.table(found)}" for name, found in reports.items())
+    (model_dir / "scores.md").write_text(text, encoding="utf-8")
+    print(text)
+    return reports

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make every band of a Sentinel-2 product 10 m fine, with DSen2 (Lanaras et al. 2018).
+
+The product holds the 12 bands in ESA's order, B01 to B12 without B10: the 10 m bands as they are, the six 20 m bands
+from the `2x` network, B01 and B09 from the `6x` network. Weights that come with the project are used unless others are
+given; weights are chosen by the product's level. Bands may come as a SAFE product, files, or one stack in which all
+bands were resampled to 10 m: those are first brought back to their native resolution.
+
+Deviations from the original (doi:10.1016/j.isprsjprs.2018.09.018): tiles overlap by all that the network sees, so there
+is no seam (`--tiling original` computes as the authors did); missing pixels stay missing, each band's by itself, and
+nothing else is affected; numbers are rounded to 16 bits. The offset of baseline 04.00 is taken off.
+
+    python -m inference.dsen2 --input S2A_MSIL2A_….SAFE --output sr.tif
+    python -m inference.dsen2 --input S_10m.tif S_20m.tif S_60m.tif --output sr.tif --bands B05,B11
+    python -m inference.dsen2 --input images --output-dir products
+    python -m inference.dsen2 --evaluate wald --input S2A_MSIL1C_….SAFE --box 3000,3000,1200,1200 --metrics m.json
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chain.bands import BANDS
+from chain.command_line import band_names, run
+from inference.common import add_arguments, check_arguments, check_outputs, produce
+from inference.record import NOT_IDENTITY
+
+SYSTEM = "dsen2"
+PROJECT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / SYSTEM
+DEFAULT_BANDS = tuple(band for band in BANDS if band != "B10")
+SETTINGS = {
+    "IMAGES_PATH": "input",
+    "SR_IMAGES_PATH": "output_dir",
+    "SR_20M_PATH": "weights",
+    "SR_60M_PATH": "weights",
+}
+"""Names in `.env` or the environment, and the options that they stand for when --input is not given."""
+OWN_NOT_IDENTITY = (
+    *NOT_IDENTITY,
+    *("output_dir", "env", "weights", "evaluate", "metrics", "figure", "separate", "search", "stac_url", "collection"),
+    "max_cloud_cover",
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m inference.dsen2",
+        description="Make the 20 m and 60 m bands of Sentinel-2 10 m fine.",
+        epilog="Without --input, IMAGES_PATH, SR_IMAGES_PATH, SR_20M_PATH and SR_60M_PATH of .env or the environment "
+        "stand for --input, --output-dir and --weights.",
+    )
+    add = parser.add_argument
+    add(
+        "--input",
+        nargs="+",
+        metavar="IMG",
+        help="a scene of Sentinel-2: SAFE folder or zip, STAC item (JSON file or URL), a raster with all bands, "
+        "rasters with bands of 10, 20 and 60 m, or a folder of these; with --output-dir, scenes and folders of scenes",
+    )
+    add("--output", metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
+    add("--output-dir", metavar="DIR", help="folder of the products, one for each scene; those that are done stay")
+    add("--env", default=".env", metavar="FILE", help="file of settings (default: %(default)s, if it exists)")
+    weights = parser.add_argument_group("weights (default: those of the project)")
+    weights.add_argument(
+        "--model-dir",
+        nargs="+",
+        metavar="DIR",
+        help="folders of exported models, or folders of such folders, from which role and level choose",
+    )
+    weights.add_argument(
+        "--weights",
+        nargs="+",
+        metavar="FILE",
+        help="published files of weights, Keras HDF5 or PyTorch, which are converted (weights/convert_dsen2.py)",
+    )
+    weights.add_argument(
+        "--level",
+        choices=["L1C", "L2A"],
+        help="level of the product, where it does not say it, or of the weights to be used all the same",
+    )
+    bands = parser.add_argument_group("bands")
+    bands.add_argument(
+        "--bands",
+        type=band_names,
+        metavar="NAMES",
+        help=f"bands of the product (default: {','.join(DEFAULT_BANDS)}, those of 60 m if the input has any)",
+    )
+    bands.add_argument("--with-b10", action="store_true", help="add B10 of L1C, interpolated to 10 m")
+    for gsd in (10, 20, 60):
+        bands.add_argument(
+            f"--bands-{gsd}m",
+            type=band_names,
+            metavar="NAMES",
+            help=f"names, in order, of the bands of a raster of {gsd} m that does not describe them",
+        )
+    bands.add_argument(
+        "--separate", action="store_true", help="write each band as a file of its own too: OUTPUT_B05.tif"
+    )
+    masks = parser.add_argument_group("ground to leave out (default: where a band has no data)")
+    masks.add_argument("--mask", metavar="IMG", help="raster on the same map: missing where it is not 0")
+    masks.add_argument(
+        "--mask-classes",
+        type=classes,
+        metavar="N,...",
+        help="classes of the scene classification (SCL) of L2A to leave out: 3,8,9,10 are clouds and their shadows",
+    )
+    search = parser.add_argument_group("search in a STAC catalogue, instead of --input")
+    search.add_argument("--search", metavar="START/END", help="days YYYY-MM-DD: the clearest item over --bbox is taken")
+    search.add_argument(
+        "--stac-url",
+        default="https://planetarycomputer.microsoft.com/api/stac/v1",
+        metavar="URL",
+        help="root of the STAC API (default: %(default)s)",
+    )
+    search.add_argument("--collection", default="sentinel-2-l2a", help="STAC collection (default: %(default)s)")
+    search.add_argument(
+        "--max-cloud-cover",
+        type=float,
+        default=20.0,
+        metavar="PERCENT",
+        help="most clouds and missing data over --bbox (default: %(default)g)",
+    )
+    quality = parser.add_argument_group("measured quality")
+    quality.add_argument(
+        "--evaluate",
+        choices=["wald", "full"],
+        help="wald: score the networks on the input made coarser, where the input is the truth (no --output is "
+        "needed); full: consistency of the product with the input, and an index without reference",
+    )
+    quality.add_argument("--metrics", metavar="JSON", help="file of the scores")
+    quality.add_argument("--figure", metavar="PNG", help="figure: scores (wald), or the input and the product (full)")
+    add(
+        "--tiling",
+        choices=["seamless", "original"],
+        default="seamless",
+        help="original: patches as the authors cut them, the whole image in memory (default: %(default)s)",
+    )
+    add_arguments(parser)
+    return parser
+
+
+def classes(text: str) -> tuple[int, ...]:
+    """Read numbers of classes."""
+    try:
+        numbers = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers separated by commas are wanted. Received: {text}") from None
+    return numbers
+
+
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program with status 2 when the arguments do not go together."""
+    for wrong, argument, wanted in (
+        (arguments.search and arguments.input, "--search", "it or --input"),
+        (arguments.search and not arguments.bbox, "--search", "--bbox beside it"),
+        (not arguments.search and not arguments.input, "--input", "it, --search, or IMAGES_PATH in the environment"),
+        (arguments.weights and arguments.model_dir, "--weights", "it or --model-dir"),
+        (arguments.output and arguments.output_dir, "--output", "it or --output-dir"),
+        (
+            not (arguments.output or arguments.output_dir or arguments.evaluate == "wald"),
+            "--output",
+            "it or --output-dir",
+        ),
+        (arguments.output_dir and arguments.quicklook, "--quicklook", "--output, not --output-dir, beside it"),
+        (arguments.output_dir and arguments.evaluate, "--evaluate", "--output, not --output-dir, beside it"),
+        ((arguments.metrics or arguments.figure) and not arguments.evaluate, "--metrics", "--evaluate beside it"),
+        (arguments.figure and not str(arguments.figure).lower().endswith(".png"), "--figure", "a name ending in .png"),
+    ):
+        if wrong:
+            parser.error(f"argument {argument}: {wanted} is wanted")
+    for band in arguments.bands or ():
+        if band not in BANDS:
+            parser.error(f"argument --bands: names among {', '.join(BANDS)} are wanted. Received: {band}")
+    if arguments.with_b10 and arguments.bands and "B10" not in arguments.bands:
+        arguments.bands = (*arguments.bands, "B10")
+
+
+def settings(arguments: argparse.Namespace) -> None:
+    """Fill options that were not given from `.env` and the environment; the environment goes before the file.
+
+    Raises:
+        ValueError: the file of --env does not exist.
+    """
+    import os
+
+    if arguments.input or arguments.search:
+        return
+    from dotenv import dotenv_values
+
+    if arguments.env != ".env" and not Path(arguments.env).is_file():
+        raise ValueError(f"--env: a file is wanted. Received: {arguments.env}")
+    values = {**dotenv_values(arguments.env), **os.environ}
+    found = {name: values[name] for name in SETTINGS if values.get(name)}
+    if "IMAGES_PATH" in found:
+        arguments.input = [found["IMAGES_PATH"]]
+    if "SR_IMAGES_PATH" in found and not (arguments.output or arguments.output_dir):
+        arguments.output_dir = found["SR_IMAGES_PATH"]
+    files = [found[name] for name in ("SR_20M_PATH", "SR_60M_PATH") if name in found]
+    if files and not (arguments.weights or arguments.model_dir):
+        arguments.weights = files
+
+
+def infer(arguments: argparse.Namespace) -> None:
+    """Make the product or the products of the command line."""
+    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
+
+    from inference.batch import PRODUCT_SUFFIX, run_all, scenes_of
+
+    if arguments.output_dir:
+        folder = Path(arguments.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        scenes = {"search": []} if arguments.search else scenes_of(arguments.input)
+        run_all(scenes, lambda name, files: make(arguments, files, folder / f"{name}{PRODUCT_SUFFIX}.tif", done=True))
+    else:
+        make(arguments, arguments.input or [], Path(arguments.output) if arguments.output else None)
+
+
+def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | None, done: bool = False) -> str:
+    """Make the product of one scene, and score it where that is asked for.
+
+    Args:
+        arguments: those of the command line.
+        names: files of the scene; none: the one that --search finds.
+        output: the product; None where only the networks are scored.
+        done: leave the product alone when it is there and the same command would make it again.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        ValueError: the scene, the weights or the options do not suit each other.
+        RuntimeError: OTB, TensorFlow or a server refuses.
+        OSError: the disk refuses.
+    """
+    from chain.scene import opened_scene
+    from inference.dsen2_recipe import recipe_of
+    from inference.record import IDENTITY_KEY, digest, identity_of
+
+    if output and not done:
+        check_outputs(arguments, output)
+    naming = {gsd: getattr(arguments, f"bands_{gsd}m") for gsd in (10, 20, 60) if getattr(arguments, f"bands_{gsd}m")}
+    source = names or [_found(arguments)]
+    with opened_scene(source, arguments.offset, naming or None) as scene:
+        recipe = recipe_of(arguments, scene)
+        if arguments.evaluate == "wald":
+            _evaluate_wald(arguments, scene, recipe)
+        if output is None:
+            return "scored"
+        identity = identity_of(arguments, scene.product, recipe, OWN_NOT_IDENTITY)
+        if done and output.exists() and not arguments.overwrite:
+            if _metadata(output, IDENTITY_KEY) == digest(identity):
+                return "done before"
+            raise FileExistsError(
+                f"--output-dir: a product of this input, these weights and options is wanted, or --overwrite. "
+                f"Received: another one in {output}"
+            )
+        produce(arguments, output, scene.product, recipe, identity)
+        if arguments.separate:
+            _separate(output)
+        if arguments.evaluate == "full":
+            _evaluate_product(arguments, scene, output)
+    return str(output)
+
+
+def _found(arguments: argparse.Namespace):
+    """Return the item that --search finds: the clearest over --bbox."""
+    from chain import cloud_cover, stac
+    from chain.footprint import Footprint
+
+    footprint = Footprint.of_box(arguments.bbox)
+    items = stac.search(footprint, arguments.search, arguments.stac_url, arguments.collection)
+    found = cloud_cover.choose(items, footprint, arguments.max_cloud_cover)
+    print(f"{found.item.id}: {100 * found.cloudy:.1f} % clouds, {100 * found.uncovered:.1f} % without data")
+    return found.item
+
+
+def _metadata(path: Path, key: str) -> str | None:
+    """Return an item of a product's metadata."""
+    from osgeo import gdal
+
+    return gdal.Open(str(path)).GetMetadataItem(key)
+
+
+def _separate(output: Path) -> None:
+    """Write each band of a product as a file of its own, whole or not at all."""
+    import os
+
+    from osgeo import gdal
+
+    dataset = gdal.Open(str(output))
+    for number in range(1, dataset.RasterCount + 1):
+        path = output.with_name(f"{output.stem}_{dataset.GetRasterBand(number).GetDescription()}.tif")
+        partial = path.with_name(f".{path.name}.partial")
+        gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=["COMPRESS=DEFLATE"])
+        os.replace(partial, path)
+
+
+def _evaluate_wald(arguments: argparse.Namespace, scene, recipe) -> None:
+    """Score the recipe's networks on the scene made coarser."""
+    from evaluation import report, wald
+    from evaluation.networks import sharpener
+    from evaluation.protocol import GROUPS
+    from inference.native_bands import read_bands
+
+    bands = read_bands(arguments, scene, recipe)
+    coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
+    found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
+    print(report.table(found))
+    _write_scores(arguments, found)
+
+
+def _evaluate_product(arguments: argparse.Namespace, scene, output: Path) -> None:
+    """Score a product without a reference."""
+    from evaluation import full_scale, report
+    from inference.native_bands import read_bands, read_product
+
+    native, product = read_bands(arguments, scene, None), read_product(output)
+    found = full_scale.evaluate(native, product)
+    print(report.table(found))
+    _write_scores(arguments, found)
+    if arguments.figure:
+        report.draw_details(Path(arguments.figure), native, product)
+
+
+def _write_scores(arguments: argparse.Namespace, found: dict) -> None:
+    """Write the files of scores that are asked for."""
+    from evaluation import report
+
+    if arguments.metrics:
+        report.write(Path(arguments.metrics), found)
+    if arguments.figure and arguments.evaluate == "wald":
+        report.draw_scores(Path(arguments.figure), found)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: Arguments of the command line.
+
+    Returns:
+        Exit status: 0, or 1 when it failed. Wrong usage ends the program with status 2.
+    """
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        settings(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    check(parser, arguments)
+    if arguments.input:
+        check_arguments(parser, arguments)
+    return run(parser, arguments, infer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
