@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from chain.bands import BANDS
 from chain.interpolation import METHODS, OPEN, Resampling
@@ -230,8 +230,12 @@ def _restore_block(source: _Source, ratio: int, found: Resampling, part: tuple, 
         right=found.right if column + columns == source.shape[1] else OPEN,
     )
     absent = source.nodata if not missing.any() or np.any(pixels[missing] == source.nodata) else source.declared
+    checked = tuple(
+        slice(max(0, first * ratio - phase), (first + count) * ratio - phase)
+        for first, count, phase in zip(kept[:2], kept[2:], block.phase)
+    )
     try:
-        native, valid = restore(pixels, ratio, block, missing, absent)
+        native, valid = restore(pixels, ratio, block, missing, absent, checked)
     except Mismatch as error:
         inset = 0 if min(rows, columns) < 12 * ratio else 3 * ratio
         raise _BlockMismatch(error, (row + inset, column + inset, rows - 2 * inset, columns - 2 * inset)) from error

@@ -17,6 +17,8 @@ from chain.restoration import RELATIVE, Mismatch, fit, is_counted, limits_of
 
 PARTS = 8
 """Most parts of an image, and of each of its sides, to recognise it by."""
+AWAY = 3
+"""Native pixels beside missing ones, or the border, to leave out where neither is to count."""
 Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
 """Gives fine pixels of an image, and where they are missing, from first row, first column, rows, columns."""
 _ALL_OPEN = dict.fromkeys(("top", "bottom", "left", "right"), OPEN)
@@ -204,7 +206,7 @@ def recognise_image(
         Mismatch: no method gives these pixels.
         ValueError: the image is too small to tell, has too little data, or two methods fit.
     """
-    windows = _inner_windows(read, shape, ratio) + _complete(read, besides)
+    windows = _inner_windows(read, shape, ratio) + _complete(read, shape, ratio, besides)
     if not windows:
         raise ValueError("larger parts with data are wanted. Received: hardly any pixels without nodata around them")
     counted = all(is_counted(window) for window in windows)
@@ -261,10 +263,18 @@ def _spread(low: int, high: int, number: int, ratio: int) -> list[int]:
     return sorted({int(place) for place in places})
 
 
-def _complete(read: Read, parts: Iterable[tuple[int, int, int, int]]) -> list[np.ndarray]:
-    """Read parts of an image; return those without missing pixels."""
-    windows = (read(*part) for part in parts)
-    return [pixels for pixels, missing in windows if not missing.any()]
+def _complete(
+    read: Read, shape: tuple[int, int], ratio: int, parts: Iterable[tuple[int, int, int, int]]
+) -> list[np.ndarray]:
+    """Read parts of an image; return those without missing pixels, and away from them: those change interpolation."""
+    windows = []
+    for row, column, rows, columns in parts:
+        top, left = max(0, row - AWAY * ratio), max(0, column - AWAY * ratio)
+        bottom, right = (min(size, last + AWAY * ratio) for size, last in zip(shape, (row + rows, column + columns)))
+        pixels, missing = read(top, left, bottom - top, right - left)
+        if not missing.any():
+            windows.append(pixels[row - top :, column - left :][:rows, :columns])
+    return windows
 
 
 def _varied(windows: list[np.ndarray]) -> list[np.ndarray]:
@@ -274,7 +284,7 @@ def _varied(windows: list[np.ndarray]) -> list[np.ndarray]:
 
 def _insets(shape: tuple[int, int], ratio: int) -> list[int]:
     """Return fine pixels along each side that border rules may concern, if the image is large enough to do without."""
-    return [3 * ratio if size >= 12 * ratio else 0 for size in shape]
+    return [AWAY * ratio if size >= 4 * AWAY * ratio else 0 for size in shape]
 
 
 def _inner_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
@@ -285,7 +295,7 @@ def _inner_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.nd
         rows, columns = (
             _spread(inset, length - inset - size, number, ratio) for length, inset, size in zip(shape, insets, sizes)
         )
-        windows = _complete(read, [(row, column, *sizes) for row in rows for column in columns])
+        windows = _complete(read, shape, ratio, [(row, column, *sizes) for row in rows for column in columns])
         if windows:
             return _varied(windows)
     return _searched_windows(read, shape, ratio)
@@ -293,13 +303,13 @@ def _inner_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.nd
 
 def _searched_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
     """Read small parts of an image which has few without missing pixels."""
-    size, windows = 8 * ratio, []
-    for row in range(2 * ratio, shape[0] - size, size):
-        pixels, missing = read(row, 0, size, shape[1])
+    size, away, windows = 8 * ratio, AWAY * ratio, []
+    for row in range(away, shape[0] - size - away, size):
+        pixels, missing = read(row - away, 0, size + 2 * away, shape[1])
         holes = np.pad(np.cumsum(missing.any(axis=0)), (1, 0))
-        for column in range(2 * ratio, shape[1] - size, size):
-            if holes[column] == holes[column + size]:
-                windows.append(pixels[:, column : column + size])
+        for column in range(away, shape[1] - size - away, size):
+            if holes[column - away] == holes[column + size + away]:
+                windows.append(pixels[away : away + size, column : column + size])
         if len(windows) > 8 * PARTS:
             break
     return _varied(windows)
@@ -313,8 +323,7 @@ def _side_windows(read: Read, shape: tuple[int, int], ratio: int, side: str) -> 
     size = min(32 * ratio, shape[along] - 2 * inset)
     first = 0 if side in ("top", "left") else across - depth
     places = _spread(inset, shape[along] - inset - size, 12, ratio)
-    windows = _complete(
-        read, [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
-    )
+    parts = [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
+    windows = _complete(read, shape, ratio, parts)
     windows = [window if along else window.T for window in windows]
     return _varied([window if side in ("top", "left") else window[::-1] for window in windows])

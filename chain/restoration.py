@@ -15,7 +15,7 @@ more than half of these could be told by a search among integers.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from chain.interpolation import EXACT, LeastSquares, Resampling, axes_of, frame_of, interpolation_of, product
 
@@ -29,6 +29,9 @@ TRUNCATION = {2: 15 / 32}
 """What truncation takes away on average, by ratio, if not a half; bilinear by 2 has sixteenths."""
 DETERMINED = 0.05
 """Least sum of squared weights of a native pixel in the pixels at hand, for its value to count as determined."""
+NOTHING, NOTHING_BESIDE = 1.5, 6.0
+"""Where missing pixels were interpolated as numbers, a native pixel has no data when it is this near to that number; a
+native pixel partly missing is less well determined."""
 CLIPPED = (32766, 32767, 65534, 65535)
 """Numbers that stand for larger ones; those up to 1 can stand for smaller ones, as nodata is avoided."""
 
@@ -74,6 +77,7 @@ def fit(
     found: Resampling,
     missing: np.ndarray | None = None,
     absent: float | None = None,
+    checked: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> Fitted:
     """Fit native pixels to an image, by whichever treatment of missing pixels explains it.
 
@@ -87,6 +91,7 @@ def fit(
         found: how they were made.
         missing: true where there is no data; none by default.
         absent: the number of missing pixels, where it can have been interpolated as one.
+        checked: the part whose pixels have to be explained, rows and columns.
 
     Raises:
         Mismatch: the pixels are not made so.
@@ -95,9 +100,9 @@ def fit(
         attempts = (_fit_complete,)
         missing = np.zeros(pixels.shape, bool)
     else:
-        attempts = (_fit_numbers, _fit_renormalised, _fit_beside_bilinear, _fit_masked)
+        attempts = (_fit_numbers, _fit_renormalised, _fit_beside_bilinear, _fit_masked, _fit_away)
         pixels = np.where(missing, 0, pixels)
-    problem = _Problem(np.asarray(pixels, float), ratio, found, missing, absent)
+    problem = _Problem(np.asarray(pixels, float), ratio, found, missing, absent, checked)
     limits = limits_of(problem.pixels, found.method, found.counted)
     largest = []
     for attempt in attempts:
@@ -124,8 +129,9 @@ def _ridge(means: np.ndarray) -> float:
 class _Problem:
     """An image to fit, its axes, and what does not depend on the treatment of missing pixels."""
 
-    def __init__(self, pixels, ratio, found, missing, absent):
+    def __init__(self, pixels, ratio, found, missing, absent, checked):
         self.pixels, self.ratio, self.found, self.missing = pixels, ratio, found, missing
+        self.checked = checked
         self.absent = absent if absent is not None and abs(absent) < 1e5 else None
         self.rows, self.columns = axes_of(found, ratio, pixels.shape)
         self.tolerance = 1e-3 if found.counted else 1e-7 * float(np.abs(pixels).max(initial=0.0))
@@ -142,55 +148,71 @@ class _Problem:
         """Return the interpolation of the image, were no pixel missing."""
         return interpolation_of(self.found, self.ratio, self.pixels.shape, self.ridge)
 
+    def frame(self) -> np.ndarray:
+        """Return 1 for the fine pixels that gdalwarp's cubic left to bilinear at the borders, 0 for others."""
+        frame = frame_of(self.found, self.ratio, self.pixels.shape)
+        return np.zeros(self.pixels.shape) if frame is None else 1.0 * frame
+
+    def certain(self) -> np.ndarray:
+        """Return 1 for the fine pixels which do not depend on doubtful native ones, 0 for others.
+
+        Those are doubtful that the image does not show, beside some that are not wholly there.
+        """
+        beyond = np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True)
+        gone = self.extended((self.present < self.pieces).astype(float)) > 0
+        doubtful = beyond & binary_dilation(gone, np.ones((3, 3), bool), iterations=2)
+        return 1.0 * (product(abs(self.rows.matrix), abs(self.columns.matrix), 1.0 * doubtful) < 1e-9)
+
     def _shown(self, fine: np.ndarray) -> np.ndarray:
         """Sum fine pixels over the native pixels that hold them."""
         return self.columns.shown(self.rows.shown(fine).T).T
 
     def extended(self, native: np.ndarray) -> np.ndarray:
         """Repeat the edges of native pixels over those that the image does not show."""
-        after = [lines.matrix.shape[1] - lines.before - lines.count for lines in (self.rows, self.columns)]
-        return np.pad(native, ((self.rows.before, after[0]), (self.columns.before, after[1])), mode="edge")
+        return np.pad(native, self.borders(), mode="edge")
+
+    def borders(self) -> list[tuple[int, int]]:
+        """Return how many native pixels, which the image does not show, its own ones depend on: rows, columns."""
+        axes = (self.rows, self.columns)
+        return [(lines.before, lines.matrix.shape[1] - lines.before - lines.count) for lines in axes]
 
     def inner(self, native: np.ndarray) -> np.ndarray:
         """Return the native pixels that the image shows."""
         rows, columns = self.rows, self.columns
         return native[rows.before :, columns.before :][: rows.count, : columns.count]
 
-    def start(self, missing_value: float | None = None) -> np.ndarray:
-        """Return means over native pixels; without data, the value given or that of the nearest one with data."""
-        empty = self.present == 0
-        means = self.means
-        if empty.any():
-            if missing_value is not None:
-                means = np.where(empty, missing_value, means)
-            elif not empty.all():
-                nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
-                means = means[tuple(nearest)]
-            else:
-                means = np.zeros_like(means)
-        return self.extended(means)
+    def start(self) -> np.ndarray:
+        """Return means over native pixels, extended; without data, that of the nearest one with data."""
+        empty, means = self.present == 0, self.means
+        if empty.any() and not empty.all():
+            nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
+            means = means[tuple(nearest)]
+        return self.extended(np.nan_to_num(means))
 
-    def solve(self, fit_: LeastSquares, weight: np.ndarray | None, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def solve(
+        self, fit_: LeastSquares, weight: np.ndarray | None, start: np.ndarray, less: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Fit and return native pixels, extended, and residuals; pixels that were clipped are left out.
 
         Args:
             fit_: the interpolation, without weights.
             weight: 1 for the fine pixels to fit, 0 for others; None for all.
             start: values of what stays undetermined.
+            less: what to take off the fine pixels, and the native ones, before.
         """
-        plain = fit_.terms
+        plain, pixels, start = fit_.terms, self.pixels - less, start - less if less else start
         for _ in range(3):
             if weight is not None:
                 fit_.terms = [(weight if scale is None else weight * scale, *axes) for scale, *axes in plain]
-            target = self.pixels if weight is None else weight * self.pixels
+            target = pixels if weight is None else weight * pixels
             native = fit_.solve(target, start, self.tolerance)
             self.energy = fit_.energy() if weight is not None else None
             fit_.terms = plain
-            residual = self.pixels - fit_.forward(native)
+            residual = pixels - fit_.forward(native)
             if weight is not None:
                 residual *= weight
             clipped = ((self.pixels <= 1) & (residual > self.bound)) | (
-                np.isin(self.pixels, (32766, 32767, 65534, 65535)) & (residual < -self.bound)
+                np.isin(self.pixels, CLIPPED) & (residual < -self.bound)
             )
             if not clipped.any():
                 break
@@ -198,8 +220,9 @@ class _Problem:
         return native, residual
 
     def fitted(self, native: np.ndarray, valid: np.ndarray, residual: np.ndarray) -> Fitted:
-        number = max(1, residual.size - int(self.missing.sum()))
-        rms = (np.vdot(residual, residual) / number) ** 0.5
+        residual, missing = residual[self.checked], self.missing[self.checked]
+        number = max(1, residual.size - int(missing.sum()))
+        rms = (np.sum(residual**2) / number) ** 0.5
         return Fitted(self.inner(native), valid, float(np.abs(residual).max(initial=0.0)), float(rms))
 
 
@@ -211,65 +234,74 @@ def _fit_complete(problem: _Problem) -> Fitted:
 
 
 def _fit_numbers(problem: _Problem) -> Fitted | None:
-    """Fit an image whose missing native pixels were interpolated as numbers."""
-    if problem.absent is None:
+    """Fit an image whose missing native pixels were interpolated as numbers: those are known."""
+    absent, whole = problem.absent, problem.interpolation()
+    if absent is None:
         return None
-    whole = problem.interpolation()
-    native, residual = problem.solve(whole, 1.0 - problem.missing, problem.start(problem.absent))
-    beyond = whole.forward(native) - problem.absent
-    beyond = np.maximum(beyond, 0) if problem.absent == 0 else beyond
+    whole.mask = problem.extended((problem.present > 0).astype(float))
+    certain = problem.certain()
+    native, residual = problem.solve(whole, certain * ~problem.missing, problem.start() * whole.mask, absent)
+    beyond = whole.forward(native) * certain
+    beyond = np.maximum(beyond, 0) if absent == 0 else beyond  # where the sum is negative, 0 is written
     residual = np.where(problem.missing, beyond, residual)
-    partly = problem.present < problem.pieces
-    valid = (problem.present > 0) & ~(partly & (np.abs(problem.inner(native) - problem.absent) < 1.5))
-    return problem.fitted(native, valid, residual)
+    doubt = np.where(problem.present < problem.pieces, NOTHING_BESIDE, NOTHING)
+    valid = (problem.present > 0) & (np.abs(problem.inner(native)) > (doubt if problem.found.counted else 0))
+    return problem.fitted(native + absent, valid, residual)
 
 
-def _fit_left_out(problem: _Problem, bilinear: bool) -> Fitted | None:
-    """Fit an image whose missing native pixels were left out, and maybe bilinear taken beside them."""
-    shape = problem.pixels.shape
+def _fit_left_out(problem: _Problem, parts: list[tuple[np.ndarray | float, str]]) -> Fitted | None:
+    """Fit an image whose missing native pixels were left out, their weights shared among the others.
+
+    Args:
+        problem: the image.
+        parts: methods, each with 1 for the fine pixels that it gave and 0 for the others.
+    """
+    there = problem.present == problem.pieces
     whole = problem.interpolation()
-    valid = problem.present == problem.pieces
-    whole.mask = problem.extended(valid.astype(float))
-    weight = 1.0 - problem.missing
-    terms = []
-    beside = np.zeros(shape, bool)
-    if bilinear:
-        rows, columns = (abs(lines.matrix) for lines in axes_of(problem.found, problem.ratio, shape))
-        beside = product(rows, columns, 1 - whole.mask) > 1e-9
-        frame = frame_of(problem.found, problem.ratio, shape)
-        beside |= False if frame is None else frame
-        terms = [(~beside, problem.found.method), (beside, "bilinear")]
-    else:
-        terms = [(scale, None) for scale, *_ in whole.terms]
-    scaled = []
-    for term, (part, method) in enumerate(terms):
-        axes = whole.terms[term][1:] if method is None else axes_of(problem.found, problem.ratio, shape, method)
-        shares = product(axes[0].matrix, axes[1].matrix, whole.mask)
-        used = (problem.missing == 0) if part is None else (np.asarray(part, bool) & ~problem.missing)
-        if np.any(used & (shares < 1e-6)):
+    whole.mask, whole.terms = problem.extended(there.astype(float)), []
+    for part, method in parts:
+        rows, columns = axes_of(problem.found, problem.ratio, problem.pixels.shape, method, problem.ridge)
+        shares, used = product(rows.matrix, columns.matrix, whole.mask), part * ~problem.missing
+        if np.any(shares[used > 0] < 1e-6):
             return None
-        scaled.append((np.where(used, 1 / np.where(used, shares, 1.0), 0.0), *axes))
-    whole.terms = scaled
-    native, residual = problem.solve(whole, weight, problem.start() * whole.mask)
-    return problem.fitted(native, valid, residual)
+        whole.terms.append((used / np.where(used > 0, shares, 1.0), rows, columns))
+    native, residual = problem.solve(whole, problem.certain() * ~problem.missing, problem.start() * whole.mask)
+    return problem.fitted(native, there, residual)
 
 
 def _fit_renormalised(problem: _Problem) -> Fitted | None:
     """Fit an image whose missing native pixels were left out."""
-    return _fit_left_out(problem, bilinear=False)
+    frame, method = problem.frame(), problem.found.method
+    return _fit_left_out(problem, [(1.0 - frame, method), (frame, "bilinear")] if frame.any() else [(1.0, method)])
 
 
 def _fit_beside_bilinear(problem: _Problem) -> Fitted | None:
-    """Fit an image for which bilinear replaced cubic beside missing native pixels."""
-    return _fit_left_out(problem, bilinear=True) if problem.found.method == "cubic" else None
+    """Fit an image for which gdalwarp's bilinear replaced cubic beside missing native pixels."""
+    if problem.found.method != "cubic":
+        return None
+    beside = np.maximum(_beside(problem), problem.frame())
+    return _fit_left_out(problem, [(1.0 - beside, problem.found.method), (beside, "bilinear")])
 
 
 def _fit_masked(problem: _Problem) -> Fitted:
     """Fit an image whose pixels were masked after interpolation."""
-    whole = problem.interpolation()
-    native, residual = problem.solve(whole, 1.0 - problem.missing, problem.start())
+    native, residual = problem.solve(problem.interpolation(), 1.0 - problem.missing, problem.start())
     valid = (problem.present > 0) & (problem.inner(problem.energy) > DETERMINED)
     return problem.fitted(native, valid, residual)
+
+
+def _fit_away(problem: _Problem) -> Fitted:
+    """Fit the part of an image that does not depend on native pixels which are not wholly there."""
+    weight = (1.0 - _beside(problem)) * problem.certain() * ~problem.missing
+    native, residual = problem.solve(problem.interpolation(), weight, problem.start())
+    there = problem.present == problem.pieces
+    return problem.fitted(native, there & (problem.inner(problem.energy) > DETERMINED), residual)
+
+
+def _beside(problem: _Problem) -> np.ndarray:
+    """Return 1 for the fine pixels that depend on native ones which are not wholly there, 0 for others."""
+    gone = problem.extended((problem.present < problem.pieces).astype(float))
+    return 1.0 * (product(abs(problem.rows.matrix), abs(problem.columns.matrix), gone) > 1e-9)
 
 
 def restore(
@@ -278,6 +310,7 @@ def restore(
     found: Resampling,
     missing: np.ndarray | None = None,
     absent: float | None = None,
+    checked: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Invert an interpolation in an image held in memory.
 
@@ -287,6 +320,7 @@ def restore(
         found: how they were made.
         missing: true where there is no data; none by default.
         absent: the number of missing pixels, where it can have been interpolated as one.
+        checked: the part whose pixels have to be explained, rows and columns; all by default.
 
     Returns:
         Native pixels, (rows, columns), float64, whole numbers where the fine pixels are; and which of them have data.
@@ -294,7 +328,7 @@ def restore(
     Raises:
         Mismatch: the pixels are not made so.
     """
-    fitted = fit(pixels, ratio, found, missing, absent)
+    fitted = fit(pixels, ratio, found, missing, absent, checked)
     native = fitted.native
     if found.counted:
         native = np.rint(native + (TRUNCATION.get(ratio, 0.5) if found.truncated else 0.0))
