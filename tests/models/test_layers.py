@@ -4,10 +4,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from osgeo import gdal
+from skimage.transform import resize
 from tensorflow import keras
 
-from models.layers import BicubicUpsampling, BilinearInitializer, Crop, DigitalNumbers
+from models.layers import BicubicUpsampling, BilinearInitializer, BilinearUpsampling, Crop, DigitalNumbers
 
 
 def test_crop():
@@ -29,6 +32,40 @@ def test_bicubic_is_gdals(write_raster, tmp_path):
     upsampled = BicubicUpsampling(4)(pixels[None, :, :, None])[0, :, :, 0].numpy()
     inside = np.s_[8:-8, 8:-8]
     assert np.allclose(upsampled[inside], wanted[inside], atol=0.01)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    scale=st.sampled_from([2, 3, 6]), rows=st.integers(1, 9), columns=st.integers(1, 9), seed=st.integers(0, 2**32 - 1)
+)
+def test_bilinear_is_scikit_images(scale, rows, columns, seed):
+    """As in the original DSen2: order 1, mirrored about the centres of the edge pixels, down to a single pixel."""
+    pixels = np.random.default_rng(seed).integers(0, 20000, (rows, columns, 2)).astype("float32")
+    size = (scale * rows, scale * columns)
+    wanted = resize(pixels.astype("float64"), size, order=1, mode="reflect", anti_aliasing=False, preserve_range=True)
+    upsampled = BilinearUpsampling(scale)(pixels[None])[0]
+    assert upsampled.dtype == tf.float32 and np.allclose(upsampled, wanted, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_bilinear_of_a_ramp(axis):
+    ramp = np.moveaxis(np.array([0, 100, 200, 300], "float32").reshape(1, 4, 1, 1), 1, axis)
+    lines = [np.take(BilinearUpsampling(scale)(ramp), 0, axis=3 - axis).ravel() for scale in (2, 6)]
+    assert lines[0].tolist() == [25, 25, 75, 125, 175, 225, 275, 275]
+    assert np.allclose(lines[1][:5], [125 / 3, 25, 25 / 3, 25 / 3, 25])
+
+
+def test_bilinear_of_images_of_unknown_size():
+    """As in an exported graph; `tf.image.resize` differs at the edges only."""
+    layer = BilinearUpsampling(2)
+    graph = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for shape in ((2, 5, 7, 3), (1, 1, 2, 3)):
+        images = np.random.default_rng(0).random(shape, "float32")
+        upsampled = graph(images).numpy()
+        assert upsampled.shape == layer.compute_output_shape(shape) and np.array_equal(upsampled, layer(images))
+        clamped = tf.image.resize(images, upsampled.shape[1:3]).numpy()
+        assert np.allclose(upsampled[:, 1:-1, 1:-1], clamped[:, 1:-1, 1:-1], atol=1e-5)
+    assert layer.compute_output_shape((None, None, 4, 3)) == (None, None, 8, 3)
 
 
 @pytest.mark.parametrize("kernel", [2, 4])
@@ -54,7 +91,7 @@ def test_bilinear_initializer_follows_the_seed():
         BilinearInitializer()((3, 3, 1, 1))
 
 
-@pytest.mark.parametrize("layer", [Crop(1), DigitalNumbers(1e4), BicubicUpsampling(4)])
+@pytest.mark.parametrize("layer", [Crop(1), DigitalNumbers(1e4), BicubicUpsampling(4), BilinearUpsampling(2)])
 def test_layers_tell_their_arguments(layer):
     again = type(layer).from_config(layer.get_config())
     image = tf.random.uniform((1, 6, 6, 2))
