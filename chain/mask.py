@@ -2,7 +2,7 @@
 """Ground to be left out of products: classes of the scene classification, or a mask of the user's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from osgeo import gdal
@@ -45,6 +45,13 @@ def covered(masks: Sequence[Mask], grid: Grid) -> np.ndarray:
     return result
 
 
+def wholly_covered(masks: Sequence[Mask], grid: Grid, parts: int) -> np.ndarray:
+    """Return whether all `parts` x `parts` parts of a grid's pixels, (rows, columns), are to be left out."""
+    finer = replace(grid, dx=grid.dx / parts, dy=grid.dy / parts, columns=grid.columns * parts, rows=grid.rows * parts)
+    blocks = covered(masks, finer).reshape(grid.rows, parts, grid.columns, parts)
+    return blocks.all(axis=(1, 3))
+
+
 def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] | None = None) -> Mask:
     """Read a mask.
 
@@ -55,7 +62,7 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         classes: values to be left out; all but 0 by default.
 
     Raises:
-        ValueError: it cannot be read, or is on another map than the image.
+        ValueError: it cannot be read, is not north up, or is on another map than the image.
     """
     try:
         dataset = gdal.Open(stac.gdal_name(stac.sign(name)))
@@ -63,6 +70,9 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
     except RuntimeError as error:
         raise ValueError(f"{argument}: a raster is wanted. Received: {stac.reason(error)}") from error
     grid = raster_grid(dataset)
+    geotransform = dataset.GetGeoTransform()
+    if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:
+        raise ValueError(f"{argument}: a north-up raster is wanted. Received: geotransform {geotransform} of {name}")
     if not same_crs(grid.projection, projection):
         raise ValueError(f"{argument}: a raster in the image's coordinate system is wanted. Received: {name}")
     return Mask(name, grid, np.isin(values, classes) if classes else values != 0)

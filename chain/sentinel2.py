@@ -344,7 +344,7 @@ def open_files(
             raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
         merged.update(product.bands)
         products[path] = product
-    names = ", ".join(products) or ", ".join(paths)
+    names = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     levels = sorted({product.level for product in products.values()} - {"unknown"})
     offsets = sorted({product.offset for product in products.values()} - {None})
     for what, found in (("offset", offsets), ("level", levels)):

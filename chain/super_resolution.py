@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from chain.grids import Grid, Region, image_grid, memory_grid, memory_image
-from chain.mask import Mask, covered
+from chain.mask import Mask, covered, wholly_covered
 from chain.serve import TILE_SIZE, fields, serve
 from models.description import ModelDescription
 
@@ -102,7 +102,7 @@ def super_resolve(
         present = _present(pixels, nodata, joint)
         found = _nearest(present, place, native, origin, region, gsd)
         presence.update({band: found[..., index] for index, band in enumerate(source.bands)})
-        seen = present & ~covered(masks, place)[..., np.newaxis]
+        seen = present & ~wholly_covered(masks, place, max(round(native.dx / gsd), 1))[..., np.newaxis]
         blocks.append((source.name, fill_missing(pixels, seen, reach), place, wanted))
     ground = Grid(
         *(origin[0] + region.x * gsd, origin[1] - region.y * gsd, gsd, gsd, region.columns, region.rows),
@@ -153,7 +153,8 @@ def resample(
     window = _window(place, wanted)
     if window:
         return pixels[window], valid
-    filled = fill_missing(pixels, present, INTERPOLATION_SUPPORT)
+    seen = present & ~covered(masks, place)[..., np.newaxis]
+    filled = fill_missing(pixels, seen, INTERPOLATION_SUPPORT)
     with memory_image(filled, place) as native_image, memory_grid(wanted) as reference:
         values = pyotb.Superimpose({"inr": reference, "inm": native_image}).to_numpy(copy=True)
     return values.reshape(valid.shape), valid

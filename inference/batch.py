@@ -38,29 +38,38 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list[st
         ValueError: an input does not exist, two scenes have one name, or there is none.
     """
     scenes: dict[str, list[str]] = {}
-    rasters: list[Path] = []
+    rasters: dict[Path, None] = {}
     for name in inputs:
         path = Path(name)
         if "://" not in name and not path.exists():
             raise ValueError(f"--input: files or folders that exist are wanted. Received: {name}")
         if "://" in name or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTERS):
-            _merge(scenes, {Path(name.split("?")[0]).stem: [name]})
+            _merge(scenes, {_name_of(name): [name]})
         elif path.is_file():
-            rasters.append(path)
+            rasters[path] = None
         else:
             for entry in sorted(path.iterdir()):
-                if entry.suffix.lower() in RASTERS and not entry.stem.endswith(PRODUCT_SUFFIX):
-                    rasters.append(entry)
+                if entry.name.startswith("."):
+                    continue
+                if entry.suffix.lower() in RASTERS and not TOKENS.sub("", entry.stem).endswith(PRODUCT_SUFFIX):
+                    rasters[entry] = None
                 elif entry.suffix.lower() == ".zip" or (entry.is_dir() and not entry.suffix == PARTS_SUFFIX):
                     _merge(scenes, scenes_of([str(entry)], required=False))
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[Path, str], list[str]] = {}
     for path in rasters:
-        stem = TOKENS.sub("", path.stem)
-        groups.setdefault(stem or path.resolve().parent.name, []).append(str(path))
-    _merge(scenes, groups)
+        stem = TOKENS.sub("", path.stem).strip("_-. ")
+        groups.setdefault((path.resolve().parent, stem or path.resolve().parent.name), []).append(str(path))
+    for (_, name), files in groups.items():
+        _merge(scenes, {name: files})
     if required and not scenes:
         raise ValueError(f"--input: scenes are wanted. Received: none in {' '.join(inputs)}")
     return scenes
+
+
+def _name_of(name: str) -> str:
+    """Return the name of the scene that one input is; metadata of a SAFE product stand for its folder."""
+    path = Path(name.split("?")[0])
+    return path.resolve().parent.stem if path.name.startswith("MTD_MSI") and "://" not in name else path.stem
 
 
 def _is_safe(path: Path) -> bool:

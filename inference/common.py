@@ -238,7 +238,7 @@ def _check_geotransforms(product) -> None:
 
 def _check_files(arguments: argparse.Namespace, output: Path, files: list[str]) -> None:
     """Refuse to write over what is read."""
-    read = {os.path.realpath(name) for name in (*files, *arguments.input)}
+    read = {os.path.realpath(name) for name in (*files, *(arguments.input or ()))}
     written = {"--output": (output, f"{output}.json"), "--quicklook": (arguments.quicklook,)}
     for option, names in written.items():
         for name in names:

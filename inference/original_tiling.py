@@ -4,7 +4,7 @@
 The image is padded symmetrically by a border, cut into overlapping patches whose bands are interpolated each by itself,
 and the centres of the results are put side by side; the last patch of a row or column is moved back to end with the
 image. The border (8 or 12 pixels) is less than what the network sees (15 or 17): results depend on where patches lie.
-Missing pixels are digital numbers like others here. The whole image is held in memory.
+Missing and masked pixels are digital numbers like others to the network here, and missing in the result. The whole image is held in memory.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chain.grids import Region
+from chain.grids import Grid, Region
+from chain.mask import covered
 from chain.recipe import REFLECTANCE, Network, Recipe
 from chain.super_resolution import resample
 from models.description import ModelDescription
@@ -51,11 +52,11 @@ def super_resolve_patches(images: Mapping[str, np.ndarray], network: Network) ->
     step = (patch - 2 * border) // scale
     coarsest = next(name for name, ratio in ratios.items() if ratio == scale)
     rows, columns = images[coarsest].shape[:2]
-    sizes = {name: tuple(length * ratios[name] for length in image.shape[:2]) for name, image in images.items()}
-    if min(rows, columns) < step or len({sizes[name] for name in ratios}) > 1:
+    sizes = {tuple(length * ratio for length in images[name].shape[:2]) for name, ratio in ratios.items()}
+    if min(rows, columns) < step or len(sizes) > 1:
         raise ValueError(
             f"--tiling original: at least {step * scale} x {step * scale} pixels of 10 m, a multiple of {scale}, are "
-            f"wanted. Received: {' and '.join(' x '.join(map(str, size)) for size in sorted(set(sizes.values())))}"
+            f"wanted. Received: {' and '.join(' x '.join(map(str, size)) for size in sorted(sizes))}"
         )
     padded = {name: _padded(images[name], border // ratio) for name, ratio in ratios.items()}
     places = [(row, column) for row in starts(rows, step) for column in starts(columns, step)]
@@ -121,5 +122,10 @@ class OriginalTiling(Recipe):
             valid.update({band: present[..., index] for index, band in enumerate(source.bands)})
         for network in self.networks:
             made = super_resolve_patches(native, network) * unit
-            values.update({band: made[..., index] for index, band in enumerate(network.description.bands)})
-        return tuple(np.stack([found[band] for band in self.bands], axis=2) for found in (values, valid))
+            for index, band in enumerate(network.description.bands):
+                values.setdefault(band, made[..., index])
+        left, top = origin[0] + region.x * self.gsd, origin[1] - region.y * self.gsd
+        ground = Grid(left, top, self.gsd, self.gsd, region.columns, region.rows, "")
+        there = ~covered(self.masks, ground)
+        pixels, present = (np.stack([found[band] for band in self.bands], axis=2) for found in (values, valid))
+        return pixels, present & there[..., np.newaxis]

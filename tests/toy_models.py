@@ -25,13 +25,15 @@ class Toy(tf.Module):
         self.serve = tf.function(serve, input_signature=specs, autograph=False)
 
 
-def export(folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64, system="spot7"):
+def export(
+    folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64, system="spot7", arguments=None, levels=()
+):
     """Write a model made of `function`, and return its folder as a string."""
     toy = Toy(function, sources, crop)
     tf.saved_model.save(toy, str(folder), signatures=toy.serve)
     description = ModelDescription(
         system=system,
-        arguments={},
+        arguments=arguments or {},
         sources=tuple(sources),
         gsd=gsd,
         bands=tuple(bands),
@@ -39,6 +41,7 @@ def export(folder, function, sources, gsd, crop, bands=BANDS, weights="0" * 64, 
         outputs={"float": f"sr_crop{crop}", "integer": f"sr_dn_crop{crop}"},
         software={"tensorflow": tf.__version__},
         weights=weights,
+        levels=levels,
     )
     (folder / FILE_NAME).write_text(json.dumps(description.to_json()))
     return str(folder)
@@ -63,3 +66,22 @@ def blurring(folder, factor=4, crop=16, gsd=6.0, radius=3, bands=BANDS):
         return upsample(tf.nn.depthwise_conv2d(lr, kernel, (1, 1, 1, 1), "SAME"), factor)
 
     return export(folder, blur, [Source("lr", tuple(bands), gsd)], gsd / factor, crop, bands)
+
+
+def dsen2(folder, role, levels=(), change=0.0):
+    """Export a network of DSen2's that repeats the pixels of its coarsest source, and adds a change to them."""
+    from models.dsen2 import ROLES, SOURCES
+
+    sources = [SOURCES[name] for name in ROLES[role]]
+    factor = round(sources[-1].gsd / 10)
+    return export(
+        folder,
+        lambda *tensors: upsample(tensors[-1], factor) + change,
+        sources,
+        10.0,
+        12,
+        bands=sources[-1].bands,
+        system="dsen2",
+        arguments={"role": role},
+        levels=levels,
+    )

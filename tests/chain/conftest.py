@@ -9,6 +9,7 @@ import pytest
 from osgeo import gdal, osr
 
 from chain import network, stac
+from chain.bands import BANDS
 from simulate.items import footprint, make_item
 from simulate.planetary_computer import LocalPlanetaryComputer
 
@@ -61,7 +62,8 @@ def make_sentinel2_item(tmp_path):
         rng = np.random.default_rng(sum(map(ord, identity)))
         _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)
         for band in bands:
-            _write(folder / f"{band}.tif", rng.integers(1, 4000, (SIZE, SIZE)).astype(np.uint16), 10.0)
+            side = round(SIZE * 10.0 / BANDS[band])
+            _write(folder / f"{band}.tif", rng.integers(1, 4000, (side, side)).astype(np.uint16), BANDS[band])
         left, top, side = *ORIGIN, SIZE * 10.0
         right = left + covers * side
         ring = [(left, top), (right, top), (right, top - side), (left, top - side)]
