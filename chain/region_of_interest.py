@@ -12,7 +12,7 @@ gdal.UseExceptions()
 ogr.UseExceptions()
 
 DENSIFICATION = 21
-"""Points along each side of a box of longitudes and latitudes, whose sides are no straight lines on a map."""
+"""Points along each side of a box of longitudes and latitudes, or of a geometry: it is no straight line on another map."""
 
 
 def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, float]:
@@ -23,7 +23,7 @@ def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, fl
         projection: The coordinate system, WKT.
 
     Raises:
-        ValueError: The file holds no geometry, or does not say its coordinate system.
+        ValueError: The file holds no geometry, or does not say its coordinate system, or they cannot be brought there.
     """
     try:
         dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
@@ -34,17 +34,42 @@ def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, fl
         layer = dataset.GetLayer(index)
         for feature in layer:
             geometry = feature.GetGeometryRef()
-            if geometry is None:
+            if geometry is None or geometry.IsEmpty():
                 continue
             if layer.GetSpatialRef() is None:
                 raise ValueError(f"--geometry: a file that states its coordinate system is wanted. Received: {path}")
-            geometry = geometry.Clone()
-            geometry.Transform(_transform(layer.GetSpatialRef(), projection))
-            left, right, bottom, top = geometry.GetEnvelope()
-            bounds.append((left, bottom, right, top))
+            bounds.append(_bounds_of(geometry.Clone(), _transform(layer.GetSpatialRef(), projection)))
     if not bounds:
         raise ValueError(f"--geometry: a file with a geometry is wanted. Received: {Path(path).name}, with none")
     return (*(min(box[k] for box in bounds) for k in (0, 1)), *(max(box[k] for box in bounds) for k in (2, 3)))
+
+
+def _bounds_of(geometry: ogr.Geometry, transform: osr.CoordinateTransformation) -> tuple[float, float, float, float]:
+    """Return the bounds (left, bottom, right, top) of a geometry once transformed; straight sides may then be curved.
+
+    Raises:
+        ValueError: It cannot be transformed.
+    """
+    left, right, bottom, top = geometry.GetEnvelope()
+    if max(right - left, top - bottom) > 0:
+        geometry.Segmentize(max(right - left, top - bottom) / DENSIFICATION)
+    try:
+        geometry.Transform(transform)
+        left, right, bottom, top = geometry.GetEnvelope()
+        _check_finite(left, bottom, right, top)
+    except RuntimeError as error:
+        raise ValueError(f"--geometry: geometries on the image's map are wanted. Received: {error}") from error
+    return left, bottom, right, top
+
+
+def _check_finite(*bounds: float) -> None:
+    """Refuse bounds that PROJ could not compute.
+
+    Raises:
+        RuntimeError: One is no number.
+    """
+    if not all(math.isfinite(value) for value in bounds):
+        raise RuntimeError("a place that its coordinate system does not reach")
 
 
 def bbox_bounds(bbox: tuple[float, float, float, float], projection: str) -> tuple[float, float, float, float]:
@@ -60,9 +85,11 @@ def bbox_bounds(bbox: tuple[float, float, float, float], projection: str) -> tup
     crs = osr.SpatialReference()
     crs.ImportFromEPSG(4326)
     try:
-        return _transform(crs, projection).TransformBounds(*bbox, DENSIFICATION)
+        bounds = _transform(crs, projection).TransformBounds(*bbox, DENSIFICATION)
+        _check_finite(*bounds)
     except RuntimeError as error:
         raise ValueError(f"--bbox: a box on the image's map is wanted. Received: {error}") from error
+    return bounds
 
 
 def _transform(source: osr.SpatialReference, projection: str) -> osr.CoordinateTransformation:
@@ -106,7 +133,7 @@ def bounds_region(
     ):
         length, shift = step * pixel, round(corner / pixel)
         start = math.floor(low / length + 1e-6) * step - shift
-        stop = math.ceil(high / length - 1e-6) * step - shift
+        stop = max(math.ceil(high / length - 1e-6) * step - shift, start + step)
         start, stop = max(start, 0), min(stop, count)
         if start >= stop:
             edges = product.left + product.columns * product.dx, product.top - product.rows * product.dy

@@ -12,13 +12,14 @@ takes out.
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from osgeo import gdal
 
-from chain.bands import BANDS
+from chain import stac
+from chain.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name
 from chain.native_grid import native_product
 from chain.sentinel2 import Product, open_files, open_product
 from chain.vsimem import new_name
@@ -27,6 +28,9 @@ gdal.UseExceptions()
 
 TOLERANCE = 1e-3
 """Relative difference between spacings that count as the same."""
+METRES = 'PROJCS["image",GEOGCS["none",DATUM["none",SPHEROID["none",6378137,298.257223563]],PRIMEM["Greenwich",0],\
+UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],UNIT["metre",1]]'
+"""Coordinate system of images without one while their bands are brought back, which takes metres."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,24 @@ def opened_scene(
         ValueError: the input is no scene, or a band is missing or at a resolution from which it cannot be brought back.
         StacError: an item's images cannot be reached.
     """
-    product = _open_named(names, offset, naming) if naming else _open(names, offset)
-    try:
-        if _is_unplaced(product):
-            _place(product)
+    with ExitStack() as stack:
+        product = _open_named(names, offset, naming) if naming else _open(names, offset)
+        stack.callback(product.close)
+        unplaced = _is_unplaced(product)
+        if unplaced:
+            product = _placed(product)
+            stack.callback(product.close)
+            stack.callback(_forget, product.classes)
         factor = _pyramid_factor(product)
-        if factor is not None:
-            yield Scene(product, 10.0 * factor)
-            return
-        with tempfile.TemporaryDirectory(prefix="native_bands_") as folder:
-            native, resampled = native_product(product, Path(folder))
-            yield Scene(native, 10.0, resampled)
-    finally:
-        product.close()
+        resampled: dict[str, str] = {}
+        if factor is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
+            product, resampled = native_product(product, Path(folder))
+            stack.callback(product.close)
+        if unplaced:
+            for name in product.bands.values():
+                gdal.Open(name, gdal.GA_Update).SetProjection("")
+        yield Scene(product, 10.0 * (factor or 1.0), resampled)
 
 
 def _open(names: Sequence[str], offset: int | None) -> Product:
@@ -85,19 +94,29 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float,
     """Open rasters whose bands the user names."""
     named = {}
     for name in names:
+        if companion_in_name(Path(name).stem):
+            continue
         try:
-            named[name] = _bands_of(gdal.Open(name), name, naming)
+            dataset = gdal.Open(stac.gdal_name(name))
         except RuntimeError as error:
             raise ValueError(f"{name}: a raster is wanted where bands are named. Received: {error}") from error
+        bands = _bands_of(dataset, name, naming)
+        if bands:
+            named[name] = bands
     return open_files(names, offset=offset, naming=named)
 
 
 def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[float, Sequence[str]]) -> Sequence[str]:
-    """Return the names given for a raster: those of its pixel size, else, without georeference, of its count."""
+    """Return the names given for a raster: those of its pixel size, else, without georeference, of its count.
+
+    There are none for a raster that describes its bands, or whose name does.
+    """
     spacing = dataset.GetGeoTransform()[1]
     by_size = [bands for gsd, bands in naming.items() if abs(spacing - gsd) < TOLERANCE * gsd]
     by_count = [bands for bands in naming.values() if len(bands) == dataset.RasterCount]
     found = by_size or (by_count if dataset.GetGeoTransform(can_return_null=True) is None else [])
+    if not found and _is_described(dataset, name):
+        return ()
     if len(found) != 1 or len(found[0]) != dataset.RasterCount:
         options = ", ".join(f"--bands-{gsd:g}m" for gsd in naming)
         raise ValueError(
@@ -105,6 +124,13 @@ def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[float, Sequence[
             f"Received: {', '.join(f'{len(bands)} at {gsd:g} m' for gsd, bands in naming.items())}"
         )
     return found[0]
+
+
+def _is_described(dataset: gdal.Dataset, name: str) -> bool:
+    """Return whether a raster, or the name of one with a single band, says which bands it holds."""
+    words = [dataset.GetRasterBand(number).GetDescription().strip() for number in range(1, dataset.RasterCount + 1)]
+    words += [Path(name).stem] if dataset.RasterCount == 1 else []
+    return any(band_in_name(word) or word.lower() in COMMON_NAMES for word in words)
 
 
 def _is_unplaced(product: Product) -> bool:
@@ -115,26 +141,63 @@ def _is_unplaced(product: Product) -> bool:
     )
 
 
-def _place(product: Product) -> None:
-    """Count pixels from the images' common corner: as many metres as the largest image makes a pixel of 10 m.
+def _placed(product: Product) -> Product:
+    """Return a product whose pixels are counted from the images' common corner.
+
+    The largest image tells how many metres: its pixels are those of the finest of its bands.
 
     Raises:
         ValueError: an image's size is not a whole fraction of the largest one's.
     """
-    sizes = {band: gdal.Open(name).RasterXSize for band, name in product.bands.items()}
-    finest = min(BANDS[band] for band, size in sizes.items() if size == max(sizes.values()))
-    for band, name in list(product.bands.items()):
-        ratio = round(max(sizes.values()) / sizes[band])
-        if ratio not in (1, round(BANDS[band] / finest)):
+    sizes = {band: _size(name) for band, name in product.bands.items()}
+    largest = max(sizes.values())
+    finest = min(BANDS[band] for band, size in sizes.items() if size == largest)
+    placed = {}
+    for band, size in sizes.items():
+        native = round(BANDS[band] / finest)
+        ratio = next((ratio for ratio in (1, native) if _is_fraction(size, largest, ratio)), None)
+        if ratio is None:
+            wanted = dict.fromkeys(tuple(-(-side // ratio) for side in largest) for ratio in (1, native))
             raise ValueError(
-                f"{band}: an image of {max(sizes.values())} or {max(sizes.values()) * finest / BANDS[band]:g} columns, "
-                f"as the others', is wanted. Received: {sizes[band]}"
+                f"{band}: an image of {' or '.join(f'{x} x {y}' for x, y in wanted)} pixels, as the others', "
+                f"is wanted. Received: {size[0]} x {size[1]}"
             )
-        placed = new_name(f"sentinel2_{band}_placed", "vrt")
-        dataset = gdal.Translate(placed, gdal.Open(name), format="VRT")
-        dataset.SetGeoTransform((0.0, finest * ratio, 0.0, 0.0, 0.0, -finest * ratio))
-        dataset.FlushCache()
-        product.bands[band] = placed
+        placed[band] = _at_corner(product.bands[band], finest * ratio, f"sentinel2_{band}_placed")
+    classes = product.classes
+    if classes:
+        ratio = round(largest[0] / _size(classes)[0])
+        classes = _at_corner(classes, finest * ratio, "sentinel2_classes", "")
+        if not _is_fraction(_size(classes), largest, ratio):
+            gdal.Unlink(classes)
+            classes = None
+    return replace(product, bands=placed, classes=classes)
+
+
+def _size(name: str) -> tuple[int, int]:
+    """Return columns and rows of a raster."""
+    dataset = gdal.Open(name)
+    return dataset.RasterXSize, dataset.RasterYSize
+
+
+def _is_fraction(size: tuple[int, int], largest: tuple[int, int], ratio: int) -> bool:
+    """Return whether as many pixels cover an image of the largest size, but for a part of a pixel."""
+    return all(abs(side * ratio - whole) < ratio for side, whole in zip(size, largest))
+
+
+def _at_corner(name: str, spacing: float, stem: str, projection: str = METRES) -> str:
+    """Return the name, in GDAL's memory, of a raster whose pixels are counted from its corner."""
+    placed = new_name(stem, "vrt")
+    dataset = gdal.Translate(placed, gdal.Open(name), format="VRT")
+    dataset.SetGeoTransform((0.0, spacing, 0.0, 0.0, 0.0, -spacing))
+    dataset.SetProjection(projection)
+    dataset.FlushCache()
+    return placed
+
+
+def _forget(name: str | None) -> None:
+    """Remove a raster in GDAL's memory, if there is one."""
+    if name:
+        gdal.Unlink(name)
 
 
 def _pyramid_factor(product: Product) -> float | None:

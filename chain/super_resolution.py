@@ -153,7 +153,7 @@ def resample(
     window = _window(place, wanted)
     if window:
         return pixels[window], valid
-    seen = present & ~covered(masks, place)[..., np.newaxis]
+    seen = present & ~wholly_covered(masks, place, max(round(native.dx / gsd), 1))[..., np.newaxis]
     filled = fill_missing(pixels, seen, INTERPOLATION_SUPPORT)
     with memory_image(filled, place) as native_image, memory_grid(wanted) as reference:
         values = pyotb.Superimpose({"inr": reference, "inm": native_image}).to_numpy(copy=True)

@@ -4,7 +4,8 @@
 The image is padded symmetrically by a border, cut into overlapping patches whose bands are interpolated each by itself,
 and the centres of the results are put side by side; the last patch of a row or column is moved back to end with the
 image. The border (8 or 12 pixels) is less than what the network sees (15 or 17): results depend on where patches lie.
-Missing and masked pixels are digital numbers like others to the network here, and missing in the result. The whole image is held in memory.
+Missing and masked pixels are digital numbers like others to the network here, and missing in the result. The whole
+image is held in memory.
 """
 
 from collections.abc import Mapping
