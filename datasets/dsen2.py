@@ -137,7 +137,7 @@ class WaldPatches:
     """Patches of scenes made coarser, drawn at random as long as they are asked for.
 
     Args:
-        scenes: the scenes; those smaller than a patch give none.
+        scenes: the scenes; those smaller than a patch are mirrored at their lower and right edges.
         role: `2x` or `6x`.
         patch_size: side of the patches, in pixels of the target.
         size: number of patches of an epoch.
@@ -148,7 +148,7 @@ class WaldPatches:
         sigma: deviation of the blur, in pixels of each source, by the source's name; as in the paper by default.
 
     Raises:
-        ValueError: the patch size does not suit the role, or no scene holds a patch.
+        ValueError: the patch size does not suit the role, or there is no scene.
     """
 
     def __init__(
@@ -168,12 +168,9 @@ class WaldPatches:
         self.sigma = sigma or {}
         if patch_size < self.scale or patch_size % self.scale:
             raise ValueError(f"patch_size: a multiple of {self.scale} is wanted. Received: {patch_size}")
-        self.scenes = [scene for scene in scenes if min(self._target(scene).shape[:2]) >= patch_size]
-        if not self.scenes:
-            raise ValueError(
-                f"scenes: one of at least {patch_size} x {patch_size} pixels of {10 * self.scale} m is wanted. "
-                f"Received: {', '.join(scene.name for scene in scenes) or 'none'}"
-            )
+        if not scenes:
+            raise ValueError("scenes: at least one is wanted. Received: none")
+        self.scenes = [_extended(scene, math.ceil(patch_size * self.scale / 6)) for scene in scenes]
         areas = np.array([np.prod(self._target(scene).shape[:2]) for scene in self.scenes], np.float64)
         self._shares = areas / areas.sum()
         self._epochs = itertools.count()
@@ -291,6 +288,17 @@ class WaldPatches:
             offsets = generator.normal(0, OFFSET_DEVIATION, image.shape[2]).astype(np.float32)
             changed[name] = image * gains + offsets
         return changed, target * gains + offsets
+
+
+def _extended(scene: Scene, least: int) -> Scene:
+    """Mirror a scene at its lower and right edges until it has at least so many rows and columns of 60 m."""
+
+    def pad(image: np.ndarray, per_60m: int) -> np.ndarray:
+        missing = [(0, max(least * per_60m - length, 0)) for length in image.shape[:2]]
+        return np.pad(image, missing + [(0, 0)] * (image.ndim - 2), mode="symmetric")
+
+    images = {name: pad(image, _per_60m(name)) for name, image in scene.images.items()}
+    return replace(scene, images=images, clouds=pad(scene.clouds, _per_60m("x20")))
 
 
 def _turned(image: np.ndarray, turns: int, mirrored: int) -> np.ndarray:

@@ -8,6 +8,10 @@ Two networks, by their role: `2x` makes the six 20 m bands of the 10 m and the 2
 of them. Coarse bands are interpolated, concatenated behind the finer ones, and go through convolutions and residual
 blocks without normalisation; the result is what the interpolated bands lack. `VDSen2` is a size of it.
 
+One thing may be added (`back_projection`, not in the paper): what the output's mean over each coarse pixel lacks of
+that pixel is interpolated and added, one step of M. Irani and S. Peleg, "Improving resolution by image registration",
+CVGIP 53(3), 1991. The output then has no colour shift.
+
 Sources come at their native resolution: interpolation (bilinear, mirrored at the borders), scaling (DN / 2000) and the
 final addition are in the exported graph. In the original they are done outside, on patches.
 
@@ -49,6 +53,7 @@ class DSen2(SuperResolutionModel):
         role: `2x` or `6x`.
         depth: number of features.
         num_blocks: number of residual blocks.
+        back_projection: add what the output's means over coarse pixels lack of these.
         start_at_interpolation: start the last convolution at zero, so that training starts at the interpolated bands;
             by default it starts at random, as in the paper.
         inference_cropping: crops, in 10 m pixels; by default the one that leaves no seam between tiles.
@@ -67,6 +72,7 @@ class DSen2(SuperResolutionModel):
         role: str = "2x",
         depth: int = 128,
         num_blocks: int = 6,
+        back_projection: bool = False,
         start_at_interpolation: bool = False,
         inference_cropping: list[int] | None = None,
     ):
@@ -76,7 +82,12 @@ class DSen2(SuperResolutionModel):
             raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
         if num_blocks < 0:
             raise ValueError(f"num_blocks: at least 0 is wanted. Received: {num_blocks}")
-        self.arguments = {"role": role, "depth": depth, "num_blocks": num_blocks}
+        self.arguments = {
+            "role": role,
+            "depth": depth,
+            "num_blocks": num_blocks,
+            "back_projection": back_projection,
+        }
         self.sources = tuple(SOURCES[name] for name in ROLES[role])
         self.bands = self.sources[-1].bands
         self._last_initializer = "zeros" if start_at_interpolation else "he_uniform"
@@ -93,10 +104,17 @@ class DSen2(SuperResolutionModel):
     def receptive_field_radius(self) -> int:
         """Number of 10 m rows along an image's side that depend on what lies beyond it.
 
-        Each convolution adds one, and so do the rows that are interpolated with what lies beyond.
+        Each convolution adds one, so do the rows that are interpolated with what lies beyond, and back-projection adds
+        the neighbouring coarse pixel.
         """
         convolutions = 2 * self.arguments["num_blocks"] + 2
-        return convolutions * (KERNEL // 2) + round(self.sources[-1].gsd / self.gsd) // 2
+        rows = convolutions * (KERNEL // 2) + self._ratio // 2
+        return rows + 3 * self._ratio // 2 if self.arguments["back_projection"] else rows
+
+    @property
+    def _ratio(self) -> int:
+        """Number of output pixels along one pixel of the coarsest source."""
+        return round(self.sources[-1].gsd / self.gsd)
 
     def _convolution(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
         return keras.layers.Conv2D(
@@ -131,4 +149,10 @@ class DSen2(SuperResolutionModel):
             dtype="float32",
             name="last",
         )(features)
-        return keras.layers.Add(dtype="float32", name="global_skip")([images[-1], details])
+        output = keras.layers.Add(dtype="float32", name="global_skip")([images[-1], details])
+        if not self.arguments["back_projection"]:
+            return output
+        means = keras.layers.AveragePooling2D(self._ratio, dtype="float32", name="means")(output)
+        lacking = keras.layers.Subtract(dtype="float32", name="lacking")([normalized_inputs[source.name], means])
+        lacking = BilinearUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
+        return keras.layers.Add(dtype="float32", name="back_projection")([output, lacking])

@@ -93,6 +93,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="start the last convolution at zero instead of at random",
     )
     add(
+        "--back-projection",
+        action="store_true",
+        help="add to the output what its means over coarse pixels lack of these: no colour shift",
+    )
+    add(
         "--levels",
         type=band_names,
         default=(),
@@ -161,7 +166,13 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
             size["depth"] = arguments.depth
         if arguments.blocks is not None:
             size["num_blocks"] = arguments.blocks
-        model = DSen2(element_spec, arguments.role, start_at_interpolation=arguments.start_at_interpolation, **size)
+        model = DSen2(
+            element_spec,
+            arguments.role,
+            back_projection=arguments.back_projection,
+            start_at_interpolation=arguments.start_at_interpolation,
+            **size,
+        )
         model.levels = arguments.levels
         return model
 
@@ -208,7 +219,11 @@ def _architecture(weights: Path) -> dict:
     from models.description import read_description
 
     arguments = read_description(weights).arguments
-    return {"depth": arguments["depth"], "blocks": arguments["num_blocks"]}
+    return {
+        "depth": arguments["depth"],
+        "blocks": arguments["num_blocks"],
+        "back_projection": arguments["back_projection"],
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
