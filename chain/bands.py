@@ -23,6 +23,8 @@ BANDS = {
     "B12": 20.0,
 }
 """Ground sampling distance of each band, in metres, in the order of ESA's band numbers."""
+SURFACE_BANDS = tuple(band for band in BANDS if band != "B10")
+"""Bands that see the ground, in ESA's order: those of L2A."""
 COMMON_NAMES = {
     "coastal": "B01",
     "blue": "B02",

@@ -21,14 +21,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chain.bands import BANDS
+from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import band_names, run
 from inference.common import add_arguments, check_arguments, check_outputs, produce
 from inference.record import NOT_IDENTITY
 
-SYSTEM = "dsen2"
-PROJECT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / SYSTEM
-DEFAULT_BANDS = tuple(band for band in BANDS if band != "B10")
 SETTINGS = {
     "IMAGES_PATH": "input",
     "SR_IMAGES_PATH": "output_dir",
@@ -85,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--bands",
         type=band_names,
         metavar="NAMES",
-        help=f"bands of the product (default: {','.join(DEFAULT_BANDS)}, those of 60 m if the input has any)",
+        help=f"bands of the product (default: {','.join(SURFACE_BANDS)}, those of 60 m if the input has any)",
     )
     bands.add_argument("--with-b10", action="store_true", help="add B10 of L1C, interpolated to 10 m")
     for gsd in (10, 20, 60):
@@ -235,6 +232,7 @@ def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | Non
         OSError: the disk refuses.
     """
     from chain.scene import opened_scene
+    from inference.dsen2_evaluation import score_networks, score_product
     from inference.dsen2_recipe import recipe_of
     from inference.record import IDENTITY_KEY, digest, identity_of
 
@@ -245,7 +243,7 @@ def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | Non
     with opened_scene(source, arguments.offset, naming or None) as scene:
         recipe = recipe_of(arguments, scene)
         if arguments.evaluate == "wald":
-            _evaluate_wald(arguments, scene, recipe)
+            score_networks(arguments, scene, recipe)
         if output is None:
             return "scored"
         identity = identity_of(arguments, scene.product, recipe, OWN_NOT_IDENTITY)
@@ -260,7 +258,7 @@ def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | Non
         if arguments.separate:
             _separate(output)
         if arguments.evaluate == "full":
-            _evaluate_product(arguments, scene, output)
+            score_product(arguments, scene, output)
     return str(output)
 
 
@@ -295,43 +293,6 @@ def _separate(output: Path) -> None:
         partial = path.with_name(f".{path.name}.partial")
         gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=["COMPRESS=DEFLATE"])
         os.replace(partial, path)
-
-
-def _evaluate_wald(arguments: argparse.Namespace, scene, recipe) -> None:
-    """Score the recipe's networks on the scene made coarser."""
-    from evaluation import report, wald
-    from evaluation.networks import sharpener
-    from evaluation.protocol import GROUPS
-    from inference.native_bands import read_bands
-
-    bands = read_bands(arguments, scene, recipe)
-    coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
-    found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
-    print(report.table(found))
-    _write_scores(arguments, found)
-
-
-def _evaluate_product(arguments: argparse.Namespace, scene, output: Path) -> None:
-    """Score a product without a reference."""
-    from evaluation import full_scale, report
-    from inference.native_bands import read_bands, read_product
-
-    native, product = read_bands(arguments, scene, None), read_product(output)
-    found = full_scale.evaluate(native, product)
-    print(report.table(found))
-    _write_scores(arguments, found)
-    if arguments.figure:
-        report.draw_details(Path(arguments.figure), native, product)
-
-
-def _write_scores(arguments: argparse.Namespace, found: dict) -> None:
-    """Write the files of scores that are asked for."""
-    from evaluation import report
-
-    if arguments.metrics:
-        report.write(Path(arguments.metrics), found)
-    if arguments.figure and arguments.evaluate == "wald":
-        report.draw_scores(Path(arguments.figure), found)
 
 
 def main(argv: list[str] | None = None) -> int:

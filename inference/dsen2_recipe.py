@@ -8,15 +8,16 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from chain.bands import BANDS, wanted
+from chain.bands import BANDS, SURFACE_BANDS, wanted
 from chain.mask import Mask, read_mask
 from chain.recipe import Network, Recipe
-from inference.dsen2 import DEFAULT_BANDS, PROJECT_WEIGHTS, SYSTEM
 from inference.model_folders import exported, find_models, served_folder
 from inference.original_tiling import OriginalTiling
 from models.description import ModelDescription, Source, read_description
 from weights.published import default_cache
 
+SYSTEM = "dsen2"
+PROJECT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / SYSTEM
 LEVELS = ("L1C", "L2A")
 FINE, MEDIUM, COARSE = ({band for band, gsd in BANDS.items() if gsd == size} for size in (10.0, 20.0, 60.0))
 ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
@@ -59,7 +60,7 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
 
 def _bands(arguments: argparse.Namespace, found: Sequence[str]) -> tuple[str, ...]:
     """Return the bands of the product: those asked for, else all that the input allows."""
-    bands = arguments.bands or tuple(band for band in DEFAULT_BANDS if band not in COARSE or COARSE & set(found))
+    bands = arguments.bands or tuple(band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
     return (*bands, "B10") if arguments.with_b10 and "B10" not in bands else tuple(bands)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bands of a scene and of a product as arrays, for the evaluation."""
+"""Scores of DSen2's networks on a scene made coarser, and of a product without a reference.
+
+The part of the scene that is asked for is held in memory, several times over.
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -8,14 +11,43 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from chain.bands import BANDS
+from chain.bands import BANDS, SURFACE_BANDS
 from chain.grids import Region, common_origin, image_grid, product_grid
 from chain.recipe import Recipe
 from chain.super_resolution import resample
+from evaluation import full_scale, report, wald
+from evaluation.networks import sharpener
+from evaluation.protocol import GROUPS
 from inference.common import region_of_interest
 
 COARSEST = 6
 """Number of 10 m pixels along one of 60 m."""
+
+
+def score_networks(arguments: argparse.Namespace, scene, recipe: Recipe) -> None:
+    """Score the networks of a recipe by Wald's protocol on a scene; print the table, write what is asked for."""
+    bands = read_bands(arguments, scene, recipe)
+    coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
+    found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
+    _tell(arguments, found)
+    if arguments.figure:
+        report.draw_scores(Path(arguments.figure), found)
+
+
+def score_product(arguments: argparse.Namespace, scene, output: Path) -> None:
+    """Score a product of a scene without a reference; print the table, write what is asked for."""
+    native, product = read_bands(arguments, scene, None), read_product(output)
+    found = full_scale.evaluate(native, product)
+    _tell(arguments, found)
+    if arguments.figure:
+        report.draw_details(Path(arguments.figure), native, product)
+
+
+def _tell(arguments: argparse.Namespace, found: dict) -> None:
+    """Print scores, and write them where that is asked for."""
+    print(report.table(found))
+    if arguments.metrics:
+        report.write(Path(arguments.metrics), found)
 
 
 def read_bands(arguments: argparse.Namespace, scene, recipe: Recipe | None) -> dict[str, np.ndarray]:
@@ -36,9 +68,7 @@ def read_bands(arguments: argparse.Namespace, scene, recipe: Recipe | None) -> d
     product, gsd = scene.product, scene.spacing
     needed = {band for source in (recipe.sources.values() if recipe else ()) for band in source.bands}
     groups = {
-        size: tuple(
-            b for b, native in BANDS.items() if native == size and b in (needed or product.bands) and b != "B10"
-        )
+        size: tuple(band for band in SURFACE_BANDS if BANDS[band] == size and band in (needed or product.bands))
         for size in (10.0, 20.0, 60.0)
     }
     images = {size: product.image(bands) for size, bands in groups.items() if bands}
