@@ -12,7 +12,7 @@ gdal.UseExceptions()
 ogr.UseExceptions()
 
 DENSIFICATION = 21
-"""Points along each side of a box of longitudes and latitudes, or of a geometry: it is no straight line on another map."""
+"""Points along each side of a box of longitudes and latitudes, or of a geometry, which other maps show curved."""
 
 
 def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, float]:

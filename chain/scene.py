@@ -92,6 +92,10 @@ def _open(names: Sequence[str], offset: int | None) -> Product:
 
 def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float, Sequence[str]]) -> Product:
     """Open rasters whose bands the user names."""
+    for gsd, bands in naming.items():
+        for band in bands:
+            if band not in BANDS:
+                raise ValueError(f"--bands-{gsd:g}m: names among {', '.join(BANDS)} are wanted. Received: {band}")
     named = {}
     for name in names:
         if companion_in_name(Path(name).stem):
@@ -152,7 +156,7 @@ def _placed(product: Product) -> Product:
     sizes = {band: _size(name) for band, name in product.bands.items()}
     largest = max(sizes.values())
     finest = min(BANDS[band] for band, size in sizes.items() if size == largest)
-    placed = {}
+    ratios = {}
     for band, size in sizes.items():
         native = round(BANDS[band] / finest)
         ratio = next((ratio for ratio in (1, native) if _is_fraction(size, largest, ratio)), None)
@@ -162,14 +166,17 @@ def _placed(product: Product) -> Product:
                 f"{band}: an image of {' or '.join(f'{x} x {y}' for x, y in wanted)} pixels, as the others', "
                 f"is wanted. Received: {size[0]} x {size[1]}"
             )
-        placed[band] = _at_corner(product.bands[band], finest * ratio, f"sentinel2_{band}_placed")
+        ratios[band] = ratio
+    placed = {
+        band: _at_corner(product.bands[band], finest * ratio, f"sentinel2_{band}_placed")
+        for band, ratio in ratios.items()
+    }
     classes = product.classes
     if classes:
-        ratio = round(largest[0] / _size(classes)[0])
-        classes = _at_corner(classes, finest * ratio, "sentinel2_classes", "")
-        if not _is_fraction(_size(classes), largest, ratio):
-            gdal.Unlink(classes)
-            classes = None
+        size = _size(classes)
+        ratio = round(largest[0] / size[0])
+        fits = _is_fraction(size, largest, ratio)
+        classes = _at_corner(classes, finest * ratio, "sentinel2_classes", "") if fits else None
     return replace(product, bands=placed, classes=classes)
 
 

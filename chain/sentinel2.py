@@ -13,6 +13,7 @@ below 1000 prove that there is none; otherwise an input which does not say it is
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,9 +136,9 @@ class Product:
         return f"{' && '.join(valid)} ? max(im1b1 + ({self.offset}), 1) : {self.nodata}"
 
     def close(self) -> None:
-        """Release what the product holds in GDAL's memory."""
+        """Release what the product holds in GDAL's memory, if it is still there."""
         for name in self.bands.values():
-            if name.startswith("/vsimem/"):
+            if name.startswith("/vsimem/") and gdal.VSIStatL(name) is not None:
                 gdal.Unlink(name)
 
 
@@ -333,27 +334,37 @@ def open_files(
     """
     companions = {path: companion_in_name(Path(path).stem) for path in paths}
     classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
-    products = {}
+    with ExitStack() as stack:
+        products = []
+        for path in paths:
+            if not companions[path]:
+                products.append((path, _open_raster(path, (naming or {}).get(path), offset, alone=False)))
+                stack.callback(products[-1][1].close)
+        product = _merged(products, paths, bands, classes)
+        stack.pop_all()
+    return product
+
+
+def _merged(
+    products: Sequence[tuple[str, Product]], paths: Sequence[str], bands: Sequence[str] | None, classes: str | None
+) -> Product:
+    """Return the product that several make, each given with its path, among all paths given."""
     merged: dict[str, str] = {}
-    for path in paths:
-        if companions[path]:
-            continue
-        product = _open_raster(path, (naming or {}).get(path), offset, alone=False)
+    for path, product in products:
         twice = set(product.bands) & set(merged)
         if twice:
             raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
         merged.update(product.bands)
-        products[path] = product
     names = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    levels = sorted({product.level for product in products.values()} - {"unknown"})
-    offsets = sorted({product.offset for product in products.values()} - {None})
+    levels = sorted({product.level for _, product in products} - {"unknown"})
+    offsets = sorted({product.offset for _, product in products} - {None})
     for what, found in (("offset", offsets), ("level", levels)):
         if len(found) > 1:
             raise ValueError(f"{names}: one {what} is wanted. Received: {found}")
     if products and not offsets:
         raise ValueError(f"{names}: the offset of their digital numbers is not stated: {OFFSET_HELP}")
     opened = {band: merged[band] for band in wanted(merged, bands, names)}
-    identity = {"kind": "files", "paths": list(products), "id": Path(next(iter(products))).name}
+    identity = {"kind": "files", "paths": [path for path, _ in products], "id": Path(products[0][0]).name}
     return Product(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
 
 
