@@ -15,12 +15,14 @@ which stand for other illumination, atmosphere and processing level (they commut
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
+from chain.grids import TOLERANCE, Grid, common_origin, image_grid
+from chain.mask import read_mask
 from chain.memory import Region, read, spread
 from datasets.wald import blur_sigmas, degrade
 from models.base import REFLECTANCE
@@ -77,35 +79,80 @@ def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) ->
     """Read a scene, or some windows of a large one.
 
     Args:
-        product: a `chain.sentinel2.Product` with bands at their native resolution, which begin at one corner.
+        product: a `chain.sentinel2.Product` with bands at their native resolution; what not all of them cover is left
+            out.
         role: `2x` or `6x`.
         windows: number of windows of 14.4 km to read of a scene that is larger.
-        scl: scene classification on the 20 m grid, as a name for GDAL.
+        scl: scene classification, at any resolution: a URL, or a name for GDAL.
 
     Raises:
-        ValueError: a band is missing.
+        ValueError: a band is missing, bands are not of one place, or the classification cannot be read.
         RuntimeError: a band cannot be read.
     """
     images = {name: product.image(SOURCES[name].bands) for name in ROLES[role]}
-    size = images["x20"].app.GetImageSize(images["x20"].output_image_key)
+    grids = {name: image_grid(image) for name, image in images.items()}
+    firsts, size = _common_ground(grids)
+    mask = None if scl is None else read_mask(scl, grids["x20"].projection, "input", CLOUD_CLASSES)
     scenes = []
-    for region in spread(tuple(length // 3 for length in size), WINDOW // 6, windows):
-        pixels = {name: read(image, region.scaled(_per_60m(name))) for name, image in images.items()}
+    for region in spread(size, WINDOW // 6, windows):
+        places = {name: _place(region, name, firsts[name]) for name in images}
+        pixels = {name: read(image, places[name]) for name, image in images.items()}
         for values in pixels.values():
             values[values == product.nodata] = np.nan
-        scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, _clouds(pixels, region, scl)))
+        clouds = _bright(pixels["x10"]) if mask is None else mask.at(_part(grids["x20"], places["x20"]))
+        scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, clouds))
     return scenes
 
 
-def _clouds(pixels: dict[str, np.ndarray], region: Region, scl: str | None) -> np.ndarray:
-    """Return where clouds are, on the 20 m grid: as the scene classification says, else where B02 is bright."""
-    if scl is not None:
-        from osgeo import gdal
+def _common_ground(grids: Mapping[str, Grid]) -> tuple[dict[str, tuple[int, int]], tuple[int, int]]:
+    """Find the ground that all images cover.
 
-        place = region.scaled(3)
-        classes = gdal.Open(scl).ReadAsArray(place.x, place.y, place.width, place.height)
-        return np.isin(classes, CLOUD_CLASSES)
-    blue = pixels["x10"][..., SOURCES["x10"].bands.index("B02")]
+    Returns:
+        Its first column and row in each image, and its number of columns and rows of 60 m.
+
+    Raises:
+        ValueError: there is none, or pixels begin nowhere together.
+    """
+    common_origin(grids)  # or an error that says why
+    coarsest = max(grids.values(), key=lambda grid: grid.dx)
+    right, down = (
+        math.ceil(max(shift, 0) / coarsest.dx - TOLERANCE) * coarsest.dx
+        for shift in (
+            max(grid.left for grid in grids.values()) - coarsest.left,
+            coarsest.top - min(grid.top for grid in grids.values()),
+        )
+    )
+    firsts = {
+        name: (round((coarsest.left + right - grid.left) / grid.dx), round((grid.top - coarsest.top + down) / grid.dy))
+        for name, grid in grids.items()
+    }
+    columns, rows = (
+        min(length // _per_60m(name) for name, length in lengths.items())
+        for lengths in (
+            {name: grid.columns - firsts[name][0] for name, grid in grids.items()},
+            {name: grid.rows - firsts[name][1] for name, grid in grids.items()},
+        )
+    )
+    if columns < 1 or rows < 1:
+        raise ValueError("input: bands that share at least 60 x 60 m are wanted. Received: less")
+    return firsts, (columns, rows)
+
+
+def _place(region: Region, name: str, first: tuple[int, int]) -> Region:
+    """Return a region, given in 60 m from the common corner, in an image's pixels."""
+    place = region.scaled(_per_60m(name))
+    return replace(place, x=place.x + first[0], y=place.y + first[1])
+
+
+def _part(grid: Grid, place: Region) -> Grid:
+    """Return the grid of a part of an image."""
+    left, top = grid.left + place.x * grid.dx, grid.top - place.y * grid.dy
+    return replace(grid, left=left, top=top, columns=place.width, rows=place.height)
+
+
+def _bright(pixels: np.ndarray) -> np.ndarray:
+    """Return where B02 is as bright as a cloud, on the 20 m grid."""
+    blue = pixels[..., SOURCES["x10"].bands.index("B02")]
     return np.nan_to_num(blue[::2, ::2]) > BRIGHT
 
 
@@ -249,11 +296,10 @@ class WaldPatches:
         return step * int(generator.integers((length - self.patch_size) // step + 1))
 
     def _is_clear(self, scene: Scene, row: int, column: int) -> bool:
-        """Return whether a patch has no missing pixel, and few clouds."""
+        """Return whether a patch has few clouds, and no missing pixel in what the blur sees."""
         for name, image in scene.images.items():
-            first = [place * self._fineness(name) for place in (row, column)]
-            side = self.patch_size * self._fineness(name)
-            if np.isnan(image[first[0] : first[0] + side, first[1] : first[1] + side]).any():
+            window, _ = self._window(name, image.shape, row, column)
+            if np.isnan(image[window]).any():
                 return False
         place = [start * self.scale // 2 for start in (row, column)]
         side = self.patch_size * self.scale // 2
@@ -265,19 +311,31 @@ class WaldPatches:
 
     def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
         """Make the part of a source under a patch coarser; the blur sees what lies around it."""
-        image, scale = scene.images[name], self.scale
-        deviations = blur_sigmas(scale, image.shape[2], self.sigma.get(name))
-        margin = scale * math.ceil((4 * deviations.max() + 0.5) // 1 / scale)
-        side = self.patch_size * self._fineness(name)
+        image, border = scene.images[name], self._margin(name) // self.scale
+        window, padding = self._window(name, image.shape, row, column)
+        pixels = np.pad(image[window], (*padding, (0, 0)), mode="symmetric")
+        coarse = degrade(pixels, self.scale, self._deviations(name))
+        side = self.patch_size * self._fineness(name) // self.scale
+        return coarse[border : border + side, border : border + side]
+
+    def _deviations(self, name: str) -> np.ndarray:
+        """Return the deviation of the blur of each band of a source, in its pixels."""
+        return blur_sigmas(self.scale, len(SOURCES[name].bands), self.sigma.get(name))
+
+    def _margin(self, name: str) -> int:
+        """Return how far the blur sees beyond a patch, in a source's pixels: whole blocks."""
+        return self.scale * math.ceil((4 * self._deviations(name).max() + 0.5) // 1 / self.scale)
+
+    def _window(self, name: str, shape: Sequence[int], row: int, column: int) -> tuple[tuple[slice, slice], list]:
+        """Return the part of a source of this shape that the blur sees, and by how many pixels it is to be padded."""
+        margin, side = self._margin(name), self.patch_size * self._fineness(name)
         window, padding = [], []
-        for start, length in zip((row, column), image.shape):
+        for start, length in zip((row, column), shape):
             first = start * self._fineness(name) - margin
             last = first + side + 2 * margin
             window.append(slice(max(first, 0), min(last, length)))
             padding.append((max(-first, 0), max(last - length, 0)))
-        pixels = np.pad(image[tuple(window)], (*padding, (0, 0)), mode="symmetric")
-        border = margin // scale
-        return degrade(pixels, scale, deviations)[border:-border, border:-border]
+        return tuple(window), padding
 
     def _other_radiometry(self, generator: np.random.Generator, images: dict, target: np.ndarray) -> tuple:
         """Apply one random gain to all bands, and a gain and an offset to each."""
