@@ -27,7 +27,7 @@ FRAME = "frame"
 """Border rule of gdalwarp's cubic: bilinear along both axes wherever a native pixel beyond the border was needed."""
 EXACT = 1e-9
 """Weight of the starting values in least squares, where only what the pixels leave undetermined may depend on them."""
-STEPS = 60
+STEPS = 120
 """Most steps of conjugate gradients."""
 
 
@@ -94,6 +94,8 @@ class Resampling:
     """Whether its pixels are whole numbers, of whatever type."""
     truncated: bool = False
     """Whether they were truncated, not rounded, to them."""
+    gaps: str = ""
+    """How native pixels without data were treated, where that is known: `numbers`, `left out` or `bilinear`."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,11 @@ def product(rows: sparse.csr_matrix, columns: sparse.csr_matrix, image: np.ndarr
     return np.ascontiguousarray((columns @ np.ascontiguousarray((rows @ image).T)).T)
 
 
+def _inner(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the inner product; without BLAS, whose threads wait for each other on a busy machine."""
+    return float(np.sum(first * second))
+
+
 class LeastSquares:
     """Least squares of native pixels: `scale * (R X C')`, and the same of a second pair of axes, against targets."""
 
@@ -245,16 +252,16 @@ class LeastSquares:
             return start + self._precondition(gradient)
         change, ridge = np.zeros_like(start), self.terms[0][1].ridge
         step = direction = self._precondition(gradient)
-        slope = np.vdot(gradient, step)
+        slope = _inner(gradient, step)
         for _ in range(STEPS):
             if slope <= 0 or np.abs(step).max() < tolerance:
                 break
             image = self.backward(self.forward(direction)) + ridge * direction
-            length = slope / np.vdot(direction, image)
+            length = slope / _inner(direction, image)
             change += length * direction
             gradient = gradient - length * image
             step = self._precondition(gradient)
-            slope, previous = np.vdot(gradient, step), slope
+            slope, previous = _inner(gradient, step), slope
             direction = step + slope / previous * direction
         return start + change
 
@@ -290,13 +297,13 @@ def axes_of(
 
 def frame_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the fine pixels, (rows, columns), that gdalwarp's cubic leaves to bilinear; None when there is none."""
-    wide = ratio + ratio // 2
+    before, after = ratio + (ratio + 1) // 2, ratio + ratio // 2  # a pixel at a native one's centre looks back
     frame = np.zeros(shape, bool)
     for rule, part in (
-        (found.top, np.s_[:wide]),
-        (found.bottom, np.s_[-wide:]),
-        (found.left, np.s_[:, :wide]),
-        (found.right, np.s_[:, -wide:]),
+        (found.top, np.s_[:before]),
+        (found.bottom, np.s_[-after:]),
+        (found.left, np.s_[:, :before]),
+        (found.right, np.s_[:, -after:]),
     ):
         if rule == FRAME:
             frame[part] = True

@@ -23,7 +23,7 @@ from osgeo import gdal
 from chain.bands import BANDS
 from chain.interpolation import METHODS, OPEN, Resampling
 from chain.recognition import recognise_image
-from chain.restoration import Mismatch, restore
+from chain.restoration import TELLING, Mismatch, restore
 from chain.sentinel2 import FLOATING, LARGEST, Product
 
 gdal.UseExceptions()
@@ -180,10 +180,11 @@ def _write_native(source: _Source, ratio: int, found: Resampling, path: str) -> 
         written.SetNoDataValue(source.declared)
     size = max(1, BLOCK // ratio)
     for row in range(0, rows, size):
-        strip = [
-            _restore_block(source, ratio, found, part, kept)
-            for part, kept in _blocks(row, min(row + size, rows), columns, size, source.shape, ratio, found)
-        ]
+        strip = []
+        for part, kept in _blocks(row, min(row + size, rows), columns, size, source.shape, ratio, found):
+            block, gaps = _restore_block(source, ratio, found, part, kept)
+            strip.append(block)
+            found = replace(found, gaps=gaps) if gaps in TELLING else found
         written.WriteArray(np.concatenate(strip, axis=1), 0, row)
     target.FlushCache()
 
@@ -212,15 +213,15 @@ def _blocks(
         yield (top, left, bottom - top, right - left), kept
 
 
-def _restore_block(source: _Source, ratio: int, found: Resampling, part: tuple, kept: tuple) -> np.ndarray:
-    """Return a block of native pixels in the type to write, with nodata where there is none."""
+def _restore_block(source: _Source, ratio: int, found: Resampling, part: tuple, kept: tuple) -> tuple[np.ndarray, str]:
+    """Return a block of native pixels in the type to write, and the treatment of those without data in it."""
     row, column, rows, columns = part
     pixels, missing = source.read(*part)
     nodata = source.nodata if source.declared is None else source.declared
     kept_part = np.s_[kept[0] : kept[0] + kept[2], kept[1] : kept[1] + kept[3]]
     dtype = np.float32 if source.floating else pixels.dtype
     if missing.all():
-        return np.full(kept[2:], nodata, dtype)
+        return np.full(kept[2:], nodata, dtype), ""
     block = replace(
         found,
         phase=(found.phase[0] if row == 0 else 0, found.phase[1] if column == 0 else 0),
@@ -235,13 +236,13 @@ def _restore_block(source: _Source, ratio: int, found: Resampling, part: tuple, 
         for first, count, phase in zip(kept[:2], kept[2:], block.phase)
     )
     try:
-        native, valid = restore(pixels, ratio, block, missing, absent, checked)
+        fitted = restore(pixels, ratio, block, missing, absent, checked)
     except Mismatch as error:
         inset = 0 if min(rows, columns) < 12 * ratio else 3 * ratio
         raise _BlockMismatch(error, (row + inset, column + inset, rows - 2 * inset, columns - 2 * inset)) from error
-    native, valid = native[kept_part], valid[kept_part]
+    native, valid = fitted.native[kept_part], fitted.valid[kept_part]
     if not source.floating:
         limits = np.iinfo(dtype)
         native = np.clip(native, limits.min, limits.max)
         native = np.where(valid & np.isin(native, (source.nodata, nodata)), native + 1, native)
-    return np.where(valid, native, nodata).astype(dtype)
+    return np.where(valid, native, nodata).astype(dtype), fitted.gaps

@@ -46,7 +46,7 @@ class _Misfit:
         if freedom > 0:
             residual = _residual(lines, pixels)
             self.largest = max(self.largest, float(np.abs(residual).max()))
-            self.squares += float(np.vdot(residual, residual))
+            self.squares += float(np.sum(residual**2))
             self.freedom += freedom
 
     @property
@@ -137,7 +137,7 @@ def _more_whole(windows: Sequence[np.ndarray], ratio: int, found: Sequence[Resam
     return found[order[0]] if number and abs(first) > max(1.5 * abs(second), 4 / number**0.5) else None
 
 
-def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> str:
+def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> tuple[str, float]:
     """Recognise the border rule of a side whose native pixels are whole.
 
     Args:
@@ -146,7 +146,7 @@ def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resamplin
         found: how they were made; the phase is that from the border, which is 0, and along it.
 
     Returns:
-        The rule, `open` where none explains the pixels.
+        The rule, `open` where none explains the pixels; and the root mean square that its fit leaves.
     """
     fitting = []
     for rule in METHODS[found.method].borders if windows else ():
@@ -154,9 +154,9 @@ def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resamplin
             fits = [fit(window, ratio, replace(found, top=rule)) for window in windows]
         except Mismatch:
             continue
-        fitting.append((sum(each.rms for each in fits), rule))
+        fitting.append((sum(each.rms for each in fits) / len(fits), rule))
     tightest = min(fitting)[0] if fitting else 0.0
-    return next((rule for rms, rule in fitting if rms <= 1.05 * tightest + 1e-9), OPEN)
+    return next(((rule, rms) for rms, rule in fitting if rms <= 1.05 * tightest + 1e-9), (OPEN, 0.0))
 
 
 def recognise(
@@ -214,47 +214,66 @@ def recognise_image(
     if len(fitting) > 1 and fitting[0].method != "nearest":
         whole = _more_whole(windows, ratio, fitting)
         fitting = fitting if whole is None else [whole]
-    candidates = [_with_borders(read, shape, ratio, found) for found in fitting]
-    if len(candidates) > 1 and candidates[0].method != "nearest":
-        candidates = _explaining(candidates, likely) or _alike(windows, ratio, candidates)
-    if not candidates:
-        names = " and ".join(found.method for found in fitting)
-        raise ValueError(f"an interpolation that can be told is wanted. Received: pixels that {names} both give")
-    found = candidates[0]
+    bordered = [_with_borders(read, shape, ratio, found) for found in fitting]
+    found = bordered[0][0]
+    if len(bordered) > 1 and found.method != "nearest":
+        told = _explaining(bordered, likely)
+        if told is None and not _alike(windows, ratio, fitting):
+            names = " and ".join(each.method for each in fitting)
+            raise ValueError(f"an interpolation that can be told is wanted. Received: pixels that {names} both give")
+        found = told or found
     if not counted or found.method == "nearest":
         return found
     mean, number = lattice(windows, ratio, found)
     return replace(found, truncated=bool(number) and mean.real < -max(0.05, 4 / number**0.5))
 
 
-def _explaining(candidates: list[Resampling], likely: Sequence[str]) -> list[Resampling]:
-    """Return the one that explains the most sides, or among several, the one that is likely; nothing if none is."""
-    explained = [sum(getattr(found, side) != OPEN for side in _ALL_OPEN) for found in candidates]
-    best = [found for found, number in zip(candidates, explained) if number == max(explained)]
-    best = best if len(best) == 1 else [found for found in best if found.method in likely]
-    return best if len(best) == 1 else []
+def _explaining(bordered: list[tuple[Resampling, list[float]]], likely: Sequence[str]) -> Resampling | None:
+    """Return the one that explains the most sides, or those better; else the one that is likely, or None."""
+    most = max(len(misfits) for _, misfits in bordered)
+    best = sorted((sum(misfits), index) for index, (_, misfits) in enumerate(bordered) if len(misfits) == most)
+    factor = 1.25 if bordered[0][0].counted else 10
+    best = [bordered[index][0] for misfit, index in best if misfit <= factor * best[0][0]]
+    expected = [found for found in best if found.method in likely]
+    if len(best) == 1 or (most == 0 and len(expected) != 1):
+        return best[0] if len(best) == 1 else None
+    return min(expected or best, key=_rarity)
 
 
-def _alike(windows: Sequence[np.ndarray], ratio: int, candidates: list[Resampling]) -> list[Resampling]:
-    """Return the simplest one if it matters little which is right, as in smooth images; else nothing."""
+def _rarity(found: Resampling) -> int:
+    """Return how unlikely the border rules are for the method; symmetric is to cubic what edge is to bilinear, by 2."""
+    rules = METHODS[found.method].borders
+    return sum(rules.index(rule) for rule in (getattr(found, side) for side in _ALL_OPEN) if rule != OPEN)
+
+
+def _alike(windows: Sequence[np.ndarray], ratio: int, fitting: list[Resampling]) -> bool:
+    """Return whether it matters little which of several is right, as in smooth images."""
     for window in windows:
-        first, *others = (fit(window, ratio, replace(found, **_ALL_OPEN)).native[2:-2, 2:-2] for found in candidates)
-        unit = 1.0 if candidates[0].counted else RELATIVE * float(np.abs(window).max())
+        first, *others = (fit(window, ratio, replace(found, **_ALL_OPEN)).native[2:-2, 2:-2] for found in fitting)
+        unit = 1.0 if fitting[0].counted else RELATIVE * float(np.abs(window).max())
         if any(np.abs(first - other).max(initial=0.0) > 2 * unit for other in others):
-            return []
-    return candidates[:1]
+            return False
+    return True
 
 
-def _with_borders(read: Read, shape: tuple[int, int], ratio: int, found: Resampling) -> Resampling:
-    """Add the border rules of the sides where native pixels are whole."""
-    sides = {}
+def _with_borders(read: Read, shape: tuple[int, int], ratio: int, found: Resampling) -> tuple[Resampling, list[float]]:
+    """Add the border rules of the sides where native pixels are whole; return what their fits leave, too.
+
+    A side that has no part with data gets the rule that most others have.
+    """
+    sides, misfits = {}, []
     for side, along in (("top", 1), ("bottom", 1), ("left", 0), ("right", 0)):
         phase = found.phase[1 - along]
         whole = phase == 0 if side in ("top", "left") else (shape[1 - along] + phase) % ratio == 0
         if whole and METHODS[found.method].reach:
             turned = replace(found, phase=(0, found.phase[along]), **_ALL_OPEN)
-            sides[side] = recognise_border(_side_windows(read, shape, ratio, side), ratio, turned)
-    return replace(found, **sides)
+            windows = _side_windows(read, shape, ratio, side)
+            rule, misfit = recognise_border(windows, ratio, turned)
+            sides[side] = rule if windows else ""
+            misfits += [misfit] if rule != OPEN else []
+    known = [rule for rule in sides.values() if rule] or [OPEN]
+    likeliest = max(known, key=known.count)
+    return replace(found, **{side: rule or likeliest for side, rule in sides.items()}), misfits
 
 
 def _spread(low: int, high: int, number: int, ratio: int) -> list[int]:
@@ -320,10 +339,12 @@ def _side_windows(read: Read, shape: tuple[int, int], ratio: int, side: str) -> 
     along = 1 if side in ("top", "bottom") else 0
     across, inset = shape[1 - along], _insets(shape, ratio)[along]
     depth = min(12 * ratio, max(across - 2 * ratio, across // 2))
-    size = min(32 * ratio, shape[along] - 2 * inset)
     first = 0 if side in ("top", "left") else across - depth
-    places = _spread(inset, shape[along] - inset - size, 12, ratio)
-    parts = [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
-    windows = _complete(read, shape, ratio, parts)
+    windows: list[np.ndarray] = []
+    for natives in (32, 16, 8):
+        size = min(natives * ratio, shape[along] - 2 * inset)
+        places = _spread(inset, shape[along] - inset - size, 12, ratio)
+        parts = [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
+        windows = windows or _complete(read, shape, ratio, parts)
     windows = [window if along else window.T for window in windows]
     return _varied([window if side in ("top", "left") else window[::-1] for window in windows])

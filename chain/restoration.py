@@ -9,17 +9,17 @@ From rounded numbers, native integers come back exactly by a ratio of 6. By 2, r
 native pixel has four fine ones only. Off by 1 are then 8 % of the native pixels for bilinear and 0.6 % for cubic; no
 more than half of these could be told by a search among integers.
 
-    native, valid = restore(pixels, 2, Resampling("bilinear", (0, 0), "edge", "edge", "edge", "edge"))
+    native = restore(pixels, 2, Resampling("bilinear", (0, 0), "edge", "edge", "edge", "edge")).native
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from chain.interpolation import EXACT, LeastSquares, Resampling, axes_of, frame_of, interpolation_of, product
 
-ROUNDING = 1.5
+ROUNDING = 2.0
 """Largest residual of digital numbers. A rounded number is off by 0.5, which the fit can distribute unevenly."""
 ROUNDING_RMS = 0.4
 """Largest root mean square of residuals of digital numbers; that of a number rounded is 0.29."""
@@ -27,13 +27,15 @@ RELATIVE = 1e-4
 """Largest residual of floating point numbers, relative to the largest one."""
 TRUNCATION = {2: 15 / 32}
 """What truncation takes away on average, by ratio, if not a half; bilinear by 2 has sixteenths."""
-DETERMINED = 0.05
-"""Least sum of squared weights of a native pixel in the pixels at hand, for its value to count as determined."""
-NOTHING, NOTHING_BESIDE = 1.5, 6.0
+DETERMINED = 0.3
+"""Least share of the squared weights of a native pixel that pixels at hand have, for it to count as determined."""
+NOTHING, NOTHING_BESIDE = 0.5, 6.0
 """Where missing pixels were interpolated as numbers, a native pixel has no data when it is this near to that number; a
 native pixel partly missing is less well determined."""
 CLIPPED = (32766, 32767, 65534, 65535)
 """Numbers that stand for larger ones; those up to 1 can stand for smaller ones, as nodata is avoided."""
+CLIPPING = 8
+"""Most times to decide which numbers are such."""
 
 
 class Mismatch(ValueError):
@@ -69,6 +71,8 @@ class Fitted:
     """Largest residual of the fine pixels."""
     rms: float
     """Root mean square of their residuals."""
+    gaps: str = ""
+    """Treatment of native pixels without data that explains the image: one in `TREATMENTS`."""
 
 
 def fit(
@@ -97,20 +101,20 @@ def fit(
         Mismatch: the pixels are not made so.
     """
     if missing is None or not missing.any():
-        attempts = (_fit_complete,)
+        treatments = [""]
         missing = np.zeros(pixels.shape, bool)
     else:
-        attempts = (_fit_numbers, _fit_renormalised, _fit_beside_bilinear, _fit_masked, _fit_away)
+        treatments = sorted(TREATMENTS, key=lambda name: name != found.gaps)
         pixels = np.where(missing, 0, pixels)
     problem = _Problem(np.asarray(pixels, float), ratio, found, missing, absent, checked)
     limits = limits_of(problem.pixels, found.method, found.counted)
     largest = []
-    for attempt in attempts:
-        fitted = attempt(problem)
+    for name in treatments:
+        fitted = TREATMENTS[name](problem) if name else _fit_complete(problem)
         if fitted is not None:
             largest.append(fitted.largest)
             if fitted.largest <= limits[0] + 1e-6 and fitted.rms <= limits[1] + 1e-6:
-                return fitted
+                return replace(fitted, gaps=name)
     raise Mismatch(found.method, min(largest))
 
 
@@ -118,12 +122,12 @@ def _ridge(means: np.ndarray) -> float:
     """Return the weight of starting values that is right for rounded numbers: a power of 10, as axes are kept.
 
     It is the variance of rounding by that of the difference between a native pixel and the mean of its fine ones, or
-    of its neighbour: about that between neighbours.
+    of its neighbour, both at most ten times the variance between neighbours.
     """
     steps = np.diff(means, axis=1)
     steps = steps[np.isfinite(steps)]
     variance = float(np.mean(steps**2)) if steps.size else 0.0
-    return 10.0 ** round(np.log10((1 / 12) / max(variance, 1.0)))
+    return 10.0 ** round(np.log10((1 / 120) / max(variance, 1.0)))
 
 
 class _Problem:
@@ -201,23 +205,25 @@ class _Problem:
             less: what to take off the fine pixels, and the native ones, before.
         """
         plain, pixels, start = fit_.terms, self.pixels - less, start - less if less else start
-        for _ in range(3):
-            if weight is not None:
-                fit_.terms = [(weight if scale is None else weight * scale, *axes) for scale, *axes in plain]
-            target = pixels if weight is None else weight * pixels
-            native = fit_.solve(target, start, self.tolerance)
-            self.energy = fit_.energy() if weight is not None else None
+        low, high = self.pixels <= 1, np.isin(self.pixels, CLIPPED)
+        clipped = np.zeros(pixels.shape, bool)
+        for _ in range(CLIPPING):
+            used = weight if not clipped.any() else (1.0 if weight is None else weight) * ~clipped
+            if used is not None:
+                fit_.terms = [(used if scale is None else used * scale, *axes) for scale, *axes in plain]
+            native = fit_.solve(pixels if used is None else used * pixels, start, self.tolerance)
+            self.energy = fit_.energy() if used is not None else None
             fit_.terms = plain
-            residual = pixels - fit_.forward(native)
-            if weight is not None:
-                residual *= weight
-            clipped = ((self.pixels <= 1) & (residual > self.bound)) | (
-                np.isin(self.pixels, CLIPPED) & (residual < -self.bound)
-            )
-            if not clipped.any():
+            residual = (pixels - fit_.forward(native)) * (1.0 if weight is None else weight)
+            before, least = clipped, np.where(clipped, 0, self.bound)
+            clipped = (low & (residual > least)) | (high & (residual < -least))
+            if np.array_equal(before, clipped):
                 break
-            weight = np.where(clipped, 0.0, 1.0 if weight is None else weight)
-        return native, residual
+        return native, np.where(clipped, 0, residual)
+
+    def determined(self) -> np.ndarray:
+        """Return which native pixels the fine ones determine that were used last."""
+        return self.inner(self.energy) > DETERMINED * self.inner(self.interpolation().energy())
 
     def fitted(self, native: np.ndarray, valid: np.ndarray, residual: np.ndarray) -> Fitted:
         residual, missing = residual[self.checked], self.missing[self.checked]
@@ -286,7 +292,7 @@ def _fit_beside_bilinear(problem: _Problem) -> Fitted | None:
 def _fit_masked(problem: _Problem) -> Fitted:
     """Fit an image whose pixels were masked after interpolation."""
     native, residual = problem.solve(problem.interpolation(), 1.0 - problem.missing, problem.start())
-    valid = (problem.present > 0) & (problem.inner(problem.energy) > DETERMINED)
+    valid = (problem.present > 0) & problem.determined()
     return problem.fitted(native, valid, residual)
 
 
@@ -295,13 +301,25 @@ def _fit_away(problem: _Problem) -> Fitted:
     weight = (1.0 - _beside(problem)) * problem.certain() * ~problem.missing
     native, residual = problem.solve(problem.interpolation(), weight, problem.start())
     there = problem.present == problem.pieces
-    return problem.fitted(native, there & (problem.inner(problem.energy) > DETERMINED), residual)
+    return problem.fitted(native, there & problem.determined(), residual)
 
 
 def _beside(problem: _Problem) -> np.ndarray:
     """Return 1 for the fine pixels that depend on native ones which are not wholly there, 0 for others."""
     gone = problem.extended((problem.present < problem.pieces).astype(float))
     return 1.0 * (product(abs(problem.rows.matrix), abs(problem.columns.matrix), gone) > 1e-9)
+
+
+TREATMENTS = {
+    "numbers": _fit_numbers,
+    "left out": _fit_renormalised,
+    "bilinear": _fit_beside_bilinear,
+    "masked": _fit_masked,
+    "avoided": _fit_away,
+}
+"""Treatments of native pixels without data, in the order in which they are tried."""
+TELLING = ("numbers", "left out", "bilinear")
+"""Those that explain an image by what the resampler did: one for all parts of an image."""
 
 
 def restore(
@@ -311,7 +329,7 @@ def restore(
     missing: np.ndarray | None = None,
     absent: float | None = None,
     checked: tuple[slice, slice] = (slice(None), slice(None)),
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Fitted:
     """Invert an interpolation in an image held in memory.
 
     Args:
@@ -323,13 +341,13 @@ def restore(
         checked: the part whose pixels have to be explained, rows and columns; all by default.
 
     Returns:
-        Native pixels, (rows, columns), float64, whole numbers where the fine pixels are; and which of them have data.
+        Native pixels, whole numbers where the fine pixels are, and which of them have data.
 
     Raises:
         Mismatch: the pixels are not made so.
     """
     fitted = fit(pixels, ratio, found, missing, absent, checked)
-    native = fitted.native
-    if found.counted:
-        native = np.rint(native + (TRUNCATION.get(ratio, 0.5) if found.truncated else 0.0))
-    return native, fitted.valid
+    if not found.counted:
+        return fitted
+    lost = TRUNCATION.get(ratio, 0.5) if found.truncated else 0.0
+    return replace(fitted, native=np.rint(fitted.native + lost))
