@@ -23,7 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chain.grids import Grid, Region, image_grid, memory_grid, memory_image
+from chain.grids import Grid, Region, image_grid, memory_grid, memory_image, shifted
 from chain.mask import Mask, covered, wholly_covered
 from chain.serve import TILE_SIZE, fields, serve
 from models.description import ModelDescription
@@ -102,7 +102,7 @@ def super_resolve(
         present = _present(pixels, nodata, joint)
         found = _nearest(present, place, native, origin, region, gsd)
         presence.update({band: found[..., index] for index, band in enumerate(source.bands)})
-        seen = present & ~wholly_covered(masks, place, max(round(native.dx / gsd), 1))[..., np.newaxis]
+        seen = present & ~_hidden(masks, place, native, gsd)[..., np.newaxis]
         blocks.append((source.name, fill_missing(pixels, seen, reach), place, wanted))
     ground = Grid(
         *(origin[0] + region.x * gsd, origin[1] - region.y * gsd, gsd, gsd, region.columns, region.rows),
@@ -153,7 +153,7 @@ def resample(
     window = _window(place, wanted)
     if window:
         return pixels[window], valid
-    seen = present & ~wholly_covered(masks, place, max(round(native.dx / gsd), 1))[..., np.newaxis]
+    seen = present & ~_hidden(masks, place, native, gsd)[..., np.newaxis]
     filled = fill_missing(pixels, seen, INTERPOLATION_SUPPORT)
     with memory_image(filled, place) as native_image, memory_grid(wanted) as reference:
         values = pyotb.Superimpose({"inr": reference, "inm": native_image}).to_numpy(copy=True)
@@ -254,6 +254,26 @@ def _read_mirrored(image, grid: Grid, left: int, top: int, right: int, bottom: i
         }
     )
     return np.asarray(part.to_numpy(), np.float32)[np.ix_(rows - y, columns - x)]
+
+
+def _hidden(masks: Sequence[Mask], place: Grid, native: Grid, gsd: float) -> np.ndarray:
+    """Return whether pixels around an image, (rows, columns), are wholly masked; beyond its edges, those mirrored are.
+
+    Args:
+        masks: Ground to be missing.
+        place: Grid of the pixels.
+        native: Grid of the image.
+        gsd: Spacing of the product, in metres: a pixel is wholly masked when all of the product's in it are.
+    """
+    if not masks:
+        return np.zeros((place.rows, place.columns), bool)
+    left, top = round((place.left - native.left) / native.dx), round((native.top - place.top) / native.dy)
+    columns = mirrored(left, left + place.columns, native.columns)
+    rows = mirrored(top, top + place.rows, native.rows)
+    x, y = int(columns.min()), int(rows.min())
+    part = shifted(native, Region(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y))
+    hidden = wholly_covered(masks, part, max(round(native.dx / gsd), 1))
+    return hidden[np.ix_(rows - y, columns - x)]
 
 
 def _nearest(

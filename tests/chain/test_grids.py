@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal, osr
 
@@ -45,6 +45,7 @@ def test_a_coarse_image_that_begins_inside_leaves_the_origin_before_the_fine_one
     assert common_origin(grids(coarse=coarse)) == (LEFT - 20, TOP + 20)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_the_origin_is_on_all_grids_and_no_coarse_pixel_before_the_finest(data):
     def spans(gsd, reach):
@@ -75,6 +76,7 @@ def test_the_origin_is_on_all_grids_and_no_coarse_pixel_before_the_finest(data):
     assert 0 <= finest.left - x < max(sizes) and 0 <= y - finest.top < max(sizes)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.floats(0.01, 9.99), st.floats(0, 9.99), st.sampled_from(["fine", "medium"]))
 def test_pixels_that_begin_nowhere_together_are_refused(across, down, moved):
     grid = grids()[moved]
