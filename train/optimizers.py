@@ -44,7 +44,10 @@ class Plateau:
     """Rate below which it does not go."""
 
     def rate(self, losses: Sequence[float]) -> float:
-        """Return the rate after these validation losses, by the rules of Keras' ReduceLROnPlateau."""
+        """Return the rate after these validation losses, by the rules of Keras' ReduceLROnPlateau.
+
+        They are today's: that of Keras 2.1 waited one epoch more.
+        """
         rate, best, waited, resting = self.learning_rate, float("inf"), 0, 0
         for loss in losses:
             resting = max(resting - 1, 0)
@@ -147,5 +150,7 @@ class Nadam(keras.optimizers.Optimizer):
         config = super().get_config()
         names = ("beta_1", "beta_2", "epsilon", "schedule_decay")
         config.update({name: getattr(self, name) for name in names})
-        config.setdefault("learning_rate", self.learning_rate)
+        if not KERAS_3:
+            rate = self._serialize_hyperparameter(self._learning_rate)
+            config["learning_rate"] = rate if isinstance(rate, dict) else float(rate)
         return config
