@@ -4,8 +4,8 @@
 Many users hold a stack of 12 or 13 bands on one 10 m grid, its coarse bands resampled by gdalwarp, SNAP, OTB or the
 like. `native_product` recognises from the pixels how each was resampled (`chain.recognition`), inverts that
 (`chain.restoration`) and writes the bands at 20 m and 60 m; it refuses those which no known interpolation explains, as
-no network makes sense of such pixels. Where the stack was cut, native pixels can begin before it: the pixels tell. Refused
-is, too, what was cut so near to the border of a cubic or Lanczos resampling that its border rule still shows in part.
+no network makes sense of such pixels. Where the stack was cut, native pixels can begin before it: the pixels tell. What
+was cut so near to the border of a cubic or Lanczos resampling that its border rule still shows in part is refused, too.
 
 Full tiles are read strip by strip, and restored in blocks with margins of `MARGIN` native pixels: the inverse of an
 interpolation looks no further.
