@@ -93,8 +93,12 @@ def exported(make: Callable[[], object], files: list[Path], name: str, cache: Pa
         raise OSError(f"cache: a folder that can be written is wanted. Received: {cache} ({error.strerror})") from error
     try:
         export(make(), partial / "model")
-        if not folder.exists():
+        try:
             (partial / "model").rename(folder)
+        except OSError:  # another process was faster, or what it left is not whole
+            if not (folder / FILE_NAME).exists():
+                shutil.rmtree(folder)
+                (partial / "model").rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

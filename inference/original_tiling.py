@@ -120,7 +120,8 @@ class OriginalTiling(Recipe):
             part = Region(*(place // ratio for place in (region.x, region.y, region.columns, region.rows)))
             native[source.name], present = resample(images[source.name], part, origin, source.gsd, nodata)
             present = np.repeat(np.repeat(present, ratio, axis=0), ratio, axis=1)
-            valid.update({band: present[..., index] for index, band in enumerate(source.bands)})
+            for index, band in enumerate(source.bands):
+                valid.setdefault(band, present[..., index])
         for network in self.networks:
             made = super_resolve_patches(native, network) * unit
             for index, band in enumerate(network.description.bands):
