@@ -39,12 +39,13 @@ ATTEMPTS = 3
 CREATION = ("TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER")
 
 
-def native_product(product: Product, folder: Path) -> tuple[Product, dict[str, str]]:
+def native_product(product: Product, folder: Path, unit: float = 1.0) -> tuple[Product, dict[str, str]]:
     """Bring bands to their native grid that were resampled to a finer one.
 
     Args:
         product: the image; it stays as it is.
         folder: where to write restored bands, `B05_20m.tif` and so on.
+        unit: by how much all native pixels are larger than Sentinel-2's, where the whole image was made coarser.
 
     Returns:
         The image with restored bands in place of resampled ones, or `product` itself if none is; and the method of each
@@ -55,7 +56,7 @@ def native_product(product: Product, folder: Path) -> tuple[Product, dict[str, s
         ValueError: a band's pixels are coarser than its native ones, or finer by no whole ratio, or not in metres, or
             no interpolation gives them.
     """
-    ratios = {band: _ratio(gdal.Open(name), band) for band, name in product.bands.items()}
+    ratios = {band: _ratio(gdal.Open(name), band, unit * BANDS[band]) for band, name in product.bands.items()}
     methods: dict[str, str] = {}
     bands = dict(product.bands)
     for band in sorted(ratios, key=lambda band: -ratios[band]):  # the larger the ratio, the surer it is recognised
@@ -63,7 +64,8 @@ def native_product(product: Product, folder: Path) -> tuple[Product, dict[str, s
             bands[band] = str(Path(folder) / f"{band}_{BANDS[band]:.0f}m.tif")
             source = _Source(product.bands[band], product.nodata)
             likely = list(dict.fromkeys(methods.values()))
-            methods[band] = _restore_band(source, band, ratios[band], bands[band], likely).method
+            gsd = unit * BANDS[band]
+            methods[band] = _restore_band(source, band, gsd, ratios[band], bands[band], likely).method
     if not methods:
         return product, {}
     methods = {band: methods[band] for band in product.bands if band in methods}
@@ -74,8 +76,8 @@ def native_product(product: Product, folder: Path) -> tuple[Product, dict[str, s
     return replace(product, bands=bands, identity={**product.identity, "resampled": methods}, **remote), methods
 
 
-def _ratio(dataset: gdal.Dataset, band: str) -> int:
-    """Return how many pixels of a raster lie along a native one of a band.
+def _ratio(dataset: gdal.Dataset, band: str, gsd: float) -> int:
+    """Return how many pixels of a raster lie along a native one of a band, of `gsd` metres.
 
     Raises:
         ValueError: it is no whole number, or the raster is not in metres and north up.
@@ -87,11 +89,11 @@ def _ratio(dataset: gdal.Dataset, band: str) -> int:
     _, dx, row_turn, _, column_turn, dy = dataset.GetGeoTransform()
     if dx <= 0 or dy >= 0 or row_turn or column_turn or abs(dx + dy) > 1e-6 * dx:
         raise ValueError(f"{band}: square pixels, north up, are wanted. Received: pixels of {dx:g} x {dy:g} m")
-    ratio = BANDS[band] / dx
+    ratio = gsd / dx
     if ratio < 1 - 1e-6:
-        raise ValueError(f"{band}: pixels of {BANDS[band]:g} m or finer are wanted. Received: {dx:g} m")
+        raise ValueError(f"{band}: pixels of {gsd:g} m or finer are wanted. Received: {dx:g} m")
     if abs(ratio - round(ratio)) > 1e-6 * ratio:
-        raise ValueError(f"{band}: pixels by a whole ratio finer than {BANDS[band]:g} m are wanted. Received: {dx:g} m")
+        raise ValueError(f"{band}: pixels by a whole ratio finer than {gsd:g} m are wanted. Received: {dx:g} m")
     return round(ratio)
 
 
@@ -121,9 +123,9 @@ class _Source:
         return all(self.read(row, 0, min(BLOCK, rows - row), columns)[1].all() for row in range(0, rows, BLOCK))
 
 
-def _restore_band(source: _Source, band: str, ratio: int, path: str, likely: list[str]) -> Resampling:
-    """Recognise how a band was resampled, and write its native pixels."""
-    step = BANDS[band] / ratio
+def _restore_band(source: _Source, band: str, gsd: float, ratio: int, path: str, likely: list[str]) -> Resampling:
+    """Recognise how a band was resampled, and write its native pixels, of `gsd` metres."""
+    step = gsd / ratio
     contradicting: list[tuple[int, int, int, int]] = []
     try:
         for attempt in range(ATTEMPTS):
@@ -139,7 +141,7 @@ def _restore_band(source: _Source, band: str, ratio: int, path: str, likely: lis
                 contradicting.append(error.part)
     except Mismatch as error:
         raise ValueError(
-            f"{band}: a band at {BANDS[band]:g} m, or one resampled to {step:g} m by nearest, bilinear or cubic "
+            f"{band}: a band at {gsd:g} m, or one resampled to {step:g} m by nearest, bilinear or cubic "
             f"interpolation, is wanted. Received: {step:g} m {error}"
         ) from error
     except ValueError as error:

@@ -73,16 +73,16 @@ def opened_scene(
             product = _placed(product)
             stack.callback(product.close)
             stack.callback(_forget, product.classes)
-        factor = _pyramid_factor(product)
+        unit, is_native = _unit(product)
         resampled: dict[str, str] = {}
-        if factor is None:
+        if not is_native:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
-            product, resampled = native_product(product, Path(folder))
+            product, resampled = native_product(product, Path(folder), unit)
             stack.callback(product.close)
         if unplaced:
             for name in product.bands.values():
                 gdal.Open(name, gdal.GA_Update).SetProjection("")
-        yield Scene(product, 10.0 * (factor or 1.0), resampled)
+        yield Scene(product, 10.0 * unit, resampled)
 
 
 def _open(names: Sequence[str], offset: int | None) -> Product:
@@ -207,17 +207,26 @@ def _forget(name: str | None) -> None:
         gdal.Unlink(name)
 
 
-def _pyramid_factor(product: Product) -> float | None:
-    """Return by how much pixels are larger than native ones, None when that differs from band to band.
+def _unit(product: Product) -> tuple[float, bool]:
+    """Return by how much pixels are larger than native ones, and whether that is so in all bands.
+
+    Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native.
 
     Raises:
-        ValueError: the images have no coordinates in metres.
+        ValueError: the images have no coordinates in metres, or fine bands were made coarser and others not.
     """
-    factors = []
+    factors = {}
     for band, name in product.bands.items():
         dataset = gdal.Open(name)
         crs = dataset.GetSpatialRef()
         if crs is not None and not (crs.IsProjected() and crs.GetLinearUnits() == 1.0):
             raise ValueError(f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName()}")
-        factors.append(dataset.GetGeoTransform()[1] / BANDS[band])
-    return factors[0] if max(factors) - min(factors) < TOLERANCE * factors[0] else None
+        factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
+    coarsest = max(factors, key=factors.get)
+    unit = factors[coarsest]
+    is_native = unit - min(factors.values()) < TOLERANCE * unit
+    if not is_native and unit > 1 + TOLERANCE and any(abs(factor - 1) < TOLERANCE for factor in factors.values()):
+        raise ValueError(
+            f"{coarsest}: pixels of {BANDS[coarsest]:g} m are wanted. Received: {unit * BANDS[coarsest]:g} m"
+        )
+    return unit, is_native
