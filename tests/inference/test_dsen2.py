@@ -516,3 +516,46 @@ def test_scores_of_a_product_without_reference(files, models, tmp_path):
     assert infer(files(), tmp_path / "sr.tif", models, *more) == 0
     scores = json.loads(metrics.read_text())
     assert abs(scores["bands"]["B11"]["bias"]) < 1 and figure.stat().st_size > 1000
+
+
+def test_a_real_tile_of_cogs_through_item_files_and_stack(models, tmp_path, shared_data):
+    """A whole tile, ten times coarser than it was."""
+    folder = shared_data("s2_l2a_cog_stac_29RKH_decimated")
+    item = json.loads((folder / "S2A_29RKH_20200219_0_L2A.json").read_text())
+    for asset in item["assets"].values():
+        asset["href"] = str(folder / Path(asset["href"]).name)
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    fine = gdal.Open(str(folder / "B02.tif"))
+    cube = [
+        gdal.Warp(
+            "",
+            str(folder / f"{band}.tif"),
+            format="MEM",
+            width=fine.RasterXSize,
+            height=fine.RasterYSize,
+            resampleAlg="bilinear",
+        ).ReadAsArray()
+        for band in ALL
+    ]
+    stack = gdal.GetDriverByName("GTiff").Create(
+        str(tmp_path / "stack.tif"), fine.RasterXSize, fine.RasterYSize, len(ALL), gdal.GDT_UInt16
+    )
+    stack.SetGeoTransform(fine.GetGeoTransform())
+    stack.SetProjection(fine.GetProjection())
+    for number, band in enumerate(ALL, start=1):
+        stack.GetRasterBand(number).WriteArray(cube[number - 1])
+        stack.GetRasterBand(number).SetDescription(band)
+    del stack
+    more = ["--box", "300,600,240,180"]
+    assert infer(tmp_path / "item.json", tmp_path / "a.tif", models, *more) == 0
+    assert infer(folder, tmp_path / "b.tif", models, "--offset", "0", "--level", "L2A", *more) == 0
+    assert infer(tmp_path / "stack.tif", tmp_path / "c.tif", models, "--offset", "0", "--level", "L2A", *more) == 0
+    item_bands, dataset = read(tmp_path / "a.tif")
+    assert dataset.GetGeoTransform()[1] == 100
+    for band in ALL:
+        native = gdal.Open(str(folder / f"{band}.tif"))
+        factor = round(native.GetGeoTransform()[1] / 100)
+        part = native.ReadAsArray(300 // factor, 600 // factor, 240 // factor, 180 // factor)
+        np.testing.assert_array_equal(item_bands[band], np.repeat(np.repeat(part, factor, 0), factor, 1))
+        np.testing.assert_array_equal(read(tmp_path / "b.tif")[0][band], item_bands[band])
+        assert np.abs(read(tmp_path / "c.tif")[0][band].astype(int) - item_bands[band]).max() <= 1
