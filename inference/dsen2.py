@@ -205,21 +205,22 @@ def infer(arguments: argparse.Namespace) -> None:
 
     from inference.batch import PRODUCT_SUFFIX, run_all, scenes_of
 
-    if arguments.output_dir:
-        folder = Path(arguments.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        scenes = {"search": []} if arguments.search else scenes_of(arguments.input)
-        run_all(scenes, lambda name, files: make(arguments, files, folder / f"{name}{PRODUCT_SUFFIX}.tif", done=True))
-    else:
-        make(arguments, arguments.input or [], Path(arguments.output) if arguments.output else None)
+    names = [_found(arguments)] if arguments.search else arguments.input
+    if not arguments.output_dir:
+        make(arguments, names, Path(arguments.output) if arguments.output else None)
+        return
+    folder = Path(arguments.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = {names[0].id: names} if arguments.search else scenes_of(names)
+    run_all(scenes, lambda name, files: make(arguments, files, folder / f"{name}{PRODUCT_SUFFIX}.tif", done=True))
 
 
-def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | None, done: bool = False) -> str:
+def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, done: bool = False) -> str:
     """Make the product of one scene, and score it where that is asked for.
 
     Args:
         arguments: those of the command line.
-        names: files of the scene; none: the one that --search finds.
+        names: files of the scene, or its item.
         output: the product; None where only the networks are scored.
         done: leave the product alone when it is there and the same command would make it again.
 
@@ -239,8 +240,7 @@ def make(arguments: argparse.Namespace, names: Sequence[str], output: Path | Non
     if output and not done:
         check_outputs(arguments, output)
     naming = {gsd: getattr(arguments, f"bands_{gsd}m") for gsd in (10, 20, 60) if getattr(arguments, f"bands_{gsd}m")}
-    source = names or [_found(arguments)]
-    with opened_scene(source, arguments.offset, naming or None) as scene:
+    with opened_scene(names, arguments.offset, naming or None) as scene:
         recipe = recipe_of(arguments, scene)
         if arguments.evaluate == "wald":
             score_networks(arguments, scene, recipe)
