@@ -77,7 +77,8 @@ def opened_scene(
         resampled: dict[str, str] = {}
         if not is_native:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
-            product, resampled = native_product(product, Path(folder), unit)
+            native, resampled = native_product(product, Path(folder), unit)
+            product = replace(native, originals={band: product.bands[band] for band in resampled})
             stack.callback(product.close)
         if unplaced:
             for name in product.bands.values():

@@ -71,6 +71,8 @@ class Product:
     """For each remote band, its URL as last signed."""
     classes: str | None = None
     """Scene classification (SCL), where there is one: a URL, or a name for GDAL."""
+    originals: dict[str, str] = field(default_factory=dict)
+    """For each band that was brought to another grid for the time being, the name of what it was made of."""
 
     def refresh(self, force: bool = False) -> bool:
         """Sign the remote bands again if their signatures are about to expire.

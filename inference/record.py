@@ -49,7 +49,7 @@ def files_of(product) -> list[str]:
     """Return the local files that a product's bands are read from; mosaics (VRT) are followed to theirs."""
     from osgeo import gdal
 
-    found, asked = set(), list(product.bands.values())
+    found, asked = set(), list({**product.bands, **product.originals}.values())
     while asked:
         names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
         asked += [name for name in names if name.lower().endswith(".vrt")]

@@ -12,6 +12,7 @@ from chain.bands import BANDS
 from chain.grids import image_grid
 from chain.mask import read_mask
 from chain.scene import opened_scene
+from inference.record import files_of
 
 LEFT, TOP = 300000.0, 5000040.0
 NAMES = {
@@ -108,12 +109,28 @@ def test_a_stack_of_10_m_is_brought_back_to_native_pixels(write_raster):
         assert scene.spacing == 10.0
         assert scene.resampled == {band: "bilinear" for band in ORDER if BANDS[band] > 10.0}
         assert scene.product.identity["resampled"] == scene.resampled
+        assert files_of(scene.product) == [str(path)]
 
 
 def test_a_pyramid_stays_as_coarse_as_it_is(files):
     with opened_scene(files(scale=10.0), offset=0) as scene:
         assert scene.spacing == pytest.approx(100.0) and scene.resampled == {}
         check_native(scene, scale=10.0)
+
+
+def test_a_stack_of_a_pyramid_is_brought_back_to_its_own_native_pixels(write_raster):
+    path = write_raster("stack.tif", stacked(write_raster), gsd=100.0, bands=ORDER)
+    with opened_scene([str(path)], offset=0) as scene:
+        assert scene.spacing == pytest.approx(100.0) and set(scene.resampled.values()) == {"bilinear"}
+        check_native(scene, scale=10.0, tolerance=1)
+
+
+@pytest.mark.parametrize("gsd", [20.0, 60.0])
+def test_fine_bands_that_were_made_as_coarse_as_others_are_refused(write_raster, gsd):
+    path = write_raster("stack.tif", np.ones((20, 20, 12), np.uint16), gsd=gsd, bands=ORDER)
+    with pytest.raises(ValueError, match=f"^B0[248]: pixels of 10 m are wanted. Received: {gsd:g} m$"):
+        with opened_scene([str(path)], offset=0):
+            pass
 
 
 def test_sizes_tell_the_pixels_of_images_without_georeference(bare_files):

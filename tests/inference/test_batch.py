@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which scenes names stand for, and a run over all of them."""
 
+import json
+
+import numpy as np
 import pytest
 
+from inference import dsen2
 from inference.batch import run_all, scenes_of
+from tests import toy_models
 
 SAFE = "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248"
 OTHER = "S2B_MSIL2A_20220413T150759_N0400_R025_T33XWJ_20220414T082126"
@@ -166,3 +171,25 @@ def test_an_interruption_ends_the_run():
 
     with pytest.raises(KeyboardInterrupt):
         run_all({"one": ["a"], "two": ["b"]}, make)
+
+
+def test_a_stack_brought_back_to_native_pixels_is_done_once_unless_it_changes(tmp_path, write_raster, capsys):
+    for role in ("2x", "6x"):
+        toy_models.dsen2(tmp_path / "models" / role, role)
+    rng, cube = np.random.default_rng(0), []
+    bands = {1: ("B02", "B03", "B04", "B08"), 2: ("B05", "B06", "B07", "B8A", "B11", "B12"), 6: ("B01", "B09")}
+    for ratio, names in bands.items():
+        for _ in names:
+            pixels = rng.integers(1, 8000, (96 // ratio, 120 // ratio)).astype(np.uint16)
+            cube.append(np.repeat(np.repeat(pixels, ratio, 0), ratio, 1))
+    path = write_raster("S2A_MSIL2A_x.tif", np.stack(cube, axis=2), bands=sum(bands.values(), ()))
+    command = ["--input", str(path), "--output-dir", str(tmp_path / "out"), "--model-dir", str(tmp_path / "models")]
+    assert dsen2.main(command) == 0
+    record = json.loads((tmp_path / "out" / "S2A_MSIL2A_x_SR.tif.json").read_text())
+    assert list(record["input"]["files"]) == [str(path)]
+    capsys.readouterr()
+    assert dsen2.main(command) == 0
+    assert "S2A_MSIL2A_x  done before" in capsys.readouterr().out
+    path.touch()
+    assert dsen2.main(command) == 1
+    assert "another one in" in capsys.readouterr().err
