@@ -75,6 +75,11 @@ def scale_of(role: str) -> int:
     return round(SOURCES[ROLES[role][-1]].gsd / SOURCES["x10"].gsd)
 
 
+def rows_of(patch_size: int, role: str) -> int:
+    """Return how many rows of 60 m hold a patch, whose side is given in pixels of the target."""
+    return math.ceil(patch_size * scale_of(role) / 6)
+
+
 def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) -> list[Scene]:
     """Read a scene, or some windows of a large one.
 
@@ -168,7 +173,7 @@ def split(scenes: Sequence[Scene], share: float, patch_size: int, role: str) -> 
     Returns:
         Both lists; a scene that is too small to be split is for training.
     """
-    patch = math.ceil(patch_size * scale_of(role) / 6)
+    patch = rows_of(patch_size, role)
     training, validation = [], []
     for scene in scenes:
         border = scene.rows - max(round(share * scene.rows), patch)
@@ -217,7 +222,7 @@ class WaldPatches:
             raise ValueError(f"patch_size: a multiple of {self.scale} is wanted. Received: {patch_size}")
         if not scenes:
             raise ValueError("scenes: at least one is wanted. Received: none")
-        self.scenes = [_extended(scene, math.ceil(patch_size * self.scale / 6)) for scene in scenes]
+        self.scenes = [_extended(scene, rows_of(patch_size, role)) for scene in scenes]
         areas = np.array([np.prod(self._target(scene).shape[:2]) for scene in self.scenes], np.float64)
         self._shares = areas / areas.sum()
         self._epochs = itertools.count()

@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from chain.bands import BANDS
 from chain.command_line import band_names, offset, run
 from train.common import add_arguments, check_arguments, train
 
@@ -125,6 +126,9 @@ def transfers(text: str) -> dict[str, float]:
         values = {name: float(value) for name, value in (pair.split("=") for pair in text.split(","))}
     except ValueError:
         raise argparse.ArgumentTypeError(f"BAND=MTF,... is wanted. Received: {text}") from None
+    unknown = [name for name in values if name not in BANDS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"bands among {', '.join(BANDS)} are wanted. Received: {', '.join(unknown)}")
     if not all(0 < value < 1 for value in values.values()):
         raise argparse.ArgumentTypeError(f"transfers between 0 and 1 are wanted. Received: {text}")
     return values
@@ -132,7 +136,7 @@ def transfers(text: str) -> dict[str, float]:
 
 def train_dsen2(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
-    from datasets.dsen2 import WaldPatches, read_scenes, split
+    from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
     from models.dsen2 import SIZES, DSen2
 
     def read(groups: list[list[str]]) -> list:
@@ -145,7 +149,14 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
         return scenes
 
     def find() -> dict:
-        training, validation = split(read(arguments.input), arguments.valid_share, arguments.patch_size, arguments.role)
+        scenes = read(arguments.input)
+        training, validation = split(scenes, arguments.valid_share, arguments.patch_size, arguments.role)
+        if not validation:
+            least = 3 * rows_of(arguments.patch_size, arguments.role)
+            raise ValueError(
+                f"input: a scene of at least {least} rows of 60 m, to train and to validate on, is wanted, or smaller "
+                f"--patch-size and --valid-share. Received: {max(scene.rows for scene in scenes)} rows"
+            )
         common = {"role": arguments.role, "patch_size": arguments.patch_size, "sigma": _sigmas(arguments)}
         size = arguments.samples or SAMPLES[arguments.role] * len(arguments.input)
         return {
@@ -205,24 +216,36 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     """Parse the command line, with the defaults of `--adapt` where it is given."""
     arguments = parser.parse_args(argv)
     if arguments.adapt:
-        weights = Path(ADAPTATION["init"]) / arguments.role
-        parser.set_defaults(**{**ADAPTATION, "init": str(weights), **_architecture(weights)})
+        weights = Path(arguments.init or Path(ADAPTATION["init"]) / arguments.role)
+        try:
+            parser.set_defaults(**{**ADAPTATION, "init": str(weights), **_architecture(weights)})
+        except ValueError as error:
+            parser.error(f"argument --adapt: {error}")
         arguments = parser.parse_args(argv)
-    arguments.patch_size = arguments.patch_size or PATCH_SIZES[arguments.role]
-    arguments.batch_size = arguments.batch_size or BATCH_SIZES[arguments.size]
-    arguments.learning_rate = arguments.learning_rate or LEARNING_RATES[arguments.size]
+    defaults = {
+        "patch_size": PATCH_SIZES[arguments.role],
+        "batch_size": BATCH_SIZES[arguments.size],
+        "learning_rate": LEARNING_RATES[arguments.size],
+    }
+    for name, default in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     return arguments
 
 
 def _architecture(weights: Path) -> dict:
-    """Return the arguments of the network that weights are for."""
+    """Return the arguments of the network that weights are for, as the folder beside them says.
+
+    Raises:
+        ValueError: it does not.
+    """
     from models.description import read_description
 
-    arguments = read_description(weights).arguments
+    arguments = read_description(weights.parent if weights.is_file() else weights).arguments
     return {
         "depth": arguments["depth"],
         "blocks": arguments["num_blocks"],
-        "back_projection": arguments["back_projection"],
+        "back_projection": arguments.get("back_projection", False),
     }
 
 

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training DSen2 on made-up scenes: what is learned and left, defaults, resumption, adaptation, usage errors."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from osgeo import gdal, osr
+from scipy.ndimage import gaussian_filter
+
+from datasets.wald import mtf_sigma
+from models.description import read_description
+from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
+from train import dsen2
+
+TINY = ["--depth", "6", "--blocks", "1", "--batch-size", "8"]
+PATCH = {"2x": "12", "6x": "6"}
+SIDE = 120
+"""Rows and columns of the scenes, in pixels of 10 m."""
+
+
+def write(path, pixels, gsd, bands):
+    dataset = gdal.GetDriverByName("GTiff").Create(
+        str(path), pixels.shape[1], pixels.shape[0], pixels.shape[2], gdal.GDT_UInt16
+    )
+    dataset.SetGeoTransform((300000.0, gsd, 0.0, 5000040.0, 0.0, -gsd))
+    crs = osr.SpatialReference()
+    crs.ImportFromEPSG(32631)
+    dataset.SetProjection(crs.ExportToWkt())
+    for number, name in enumerate(bands):
+        dataset.GetRasterBand(number + 1).WriteArray(pixels[..., number])
+        dataset.GetRasterBand(number + 1).SetDescription(name)
+    dataset.FlushCache()
+
+
+def write_scene(folder, seed=0, side=SIDE):
+    """Write rasters of 10, 20 and 60 m whose bands mix the same three materials, and return their names."""
+    rng = np.random.default_rng(seed)
+    cover = np.stack([gaussian_filter(rng.normal(size=(side, side)), width) for width in (0.8, 1.5, 3.0)], axis=-1)
+    cover = np.abs(cover) / np.abs(cover).mean(axis=(0, 1))
+    spectra, names = np.random.default_rng(99), []
+    for source in SOURCES.values():
+        ratio = round(source.gsd / 10)
+        fine = 300 + cover @ spectra.uniform(100, 500, (3, len(source.bands)))
+        coarse = fine.reshape(side // ratio, ratio, side // ratio, ratio, -1).mean(axis=(1, 3))
+        names.append(str(folder / f"scene{seed}_{source.gsd:.0f}m.tif"))
+        write(names[-1], np.round(coarse), source.gsd, source.bands)
+    return names
+
+
+def command(role, names, model_dir, *others):
+    inputs = ["--input", *names, "--offset", "0", "--patch-size", PATCH[role], "--samples", "64"]
+    return ["--role", role, *inputs, "--model-dir", str(model_dir), *TINY, *others]
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def history(folder):
+    return read_json(folder / "run.json")["history"]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return write_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def trained(scene, tmp_path_factory):
+    """The folder of a trained model of the 2x role."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = ["--epochs", "6", "--learning-rate", "0.003", "--start-at-interpolation", "--levels", "L1C,L2A"]
+    test = ["--test", *write_scene(folder, seed=1), "--debug"]
+    assert dsen2.main(command("2x", scene, folder / "model", *options, *test)) == 0
+    return folder / "model"
+
+
+def test_what_a_training_leaves(trained):
+    names = {path.name for path in trained.iterdir()}
+    wanted = {"saved_model.pb", "variables", "model.json", "weights.h5", "run.json", "scores.json", "scores.md"}
+    assert wanted <= names and {path.name for path in trained.parent.glob("model*")} == {"model"}
+    description = read_description(trained)
+    assert description.levels == ("L1C", "L2A") and description.system == "dsen2"
+    expected = {"role": "2x", "depth": 6, "num_blocks": 1}
+    assert expected.items() <= description.arguments.items()
+    assert DSen2.from_bands(**description.arguments).crop == description.crop
+
+
+def test_the_loss_falls(trained):
+    losses, valid = ([epoch[name] for epoch in history(trained)] for name in ("loss", "val_loss"))
+    assert len(losses) == 6 and losses[-1] < 0.8 * losses[0] and min(valid) < 0.8 * valid[0]
+    assert read_json(trained / "run.json")["best_epoch"] == 1 + int(np.argmin(valid))
+
+
+def test_scores(trained):
+    """On ground that was not trained on: better than bicubic interpolation, as fine bands tell of the coarse ones."""
+    ((name, report),) = read_json(trained / "scores.json").items()
+    assert name == "scene1_10m.tif@0,0" and set(report["bands"]) == set(SOURCES["x20"].bands)
+    assert report["protocol"] == "wald" and report["mean_20m"]["ratio"] < 0.9
+    text = (trained / "scores.md").read_text()
+    assert f"### {name}" in text and "B8A" in text
+
+
+def test_run_json(trained, scene):
+    run = read_json(trained / "run.json")
+    arguments = run["arguments"]
+    assert arguments["optimizer"] == "nadam" and arguments["augmentation"] is False and arguments["input"] == [scene]
+    assert {"otb-super-resolution", "tensorflow", "keras", "otbtf"} <= set(run["versions"])
+    assert all(len(value) == 64 for value in run["patches"].values()) and run["patches"]
+
+
+def test_init_starts_from_the_weights(trained, scene, tmp_path):
+    options = ["--epochs", "1", "--learning-rate", "1e-9", "--init", str(trained), "--debug"]
+    assert dsen2.main(command("2x", scene, tmp_path / "model", *options)) == 0
+    best = min(epoch["val_loss"] for epoch in history(trained))
+    assert history(tmp_path / "model")[0]["val_loss"] == pytest.approx(best, rel=1e-3)
+    assert read_json(tmp_path / "model" / "scores.json") == {}
+
+
+def test_adaptation(trained, scene, tmp_path, monkeypatch):
+    """The project's weights are gone on with, by the defaults of `--adapt`; other options are as given."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "2x").symlink_to(trained)
+    monkeypatch.setitem(dsen2.ADAPTATION, "init", str(tmp_path / "weights"))
+    arguments = ["--role", "2x", "--adapt", "--input", *scene, "--offset", "0", "--model-dir", str(tmp_path / "model")]
+    others = ["--patch-size", "12", "--samples", "24", "--epochs", "2", "--debug"]
+    assert dsen2.main([*arguments, *others]) == 0
+    run = read_json(tmp_path / "model" / "run.json")["arguments"]
+    given = {"samples": 24, "epochs": 2, "patch_size": 12}
+    wanted = {**dsen2.ADAPTATION, "init": str(tmp_path / "weights" / "2x"), "depth": 6, "blocks": 1, **given}
+    assert wanted.items() <= run.items()
+    assert (run["optimizer"], run["batch_size"], run["any_phase"], run["learning_rate"]) == ("adam", 8, True, 2e-4)
+    first, before = history(tmp_path / "model")[0]["val_loss"], history(trained)
+    assert first < 0.5 * (before[0]["val_loss"] + min(epoch["val_loss"] for epoch in before))
+    parsed = dsen2.parse(dsen2.make_parser(), [*arguments, "--init", str(trained / "weights.h5")])
+    assert (parsed.depth, parsed.blocks, parsed.init) == (6, 1, str(trained / "weights.h5"))
+
+
+def test_adaptation_without_weights(scene, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(dsen2.ADAPTATION, "init", str(tmp_path / "nothing"))
+    with pytest.raises(SystemExit) as caught:
+        dsen2.main(["--role", "6x", "--adapt", "--input", *scene, "--model-dir", str(tmp_path / "model")])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "argument --adapt: model_dir: a folder with model.json" in error and error.endswith("nothing/6x")
+
+
+def test_other_options(scene, tmp_path, capsys):
+    """The other role, optimizer and loss; a blur by the bands' transfer; all that makes more of few scenes."""
+    options = ["--optimizer", "adam", "--loss", "l2", "--any-phase", "--radiometry", "--augmentation"]
+    others = ["--mtf", "B01=0.3,B04=0.2", "--mixed-precision", "--epochs", "3", "--learning-rate", "1e-3", "--debug"]
+    test = ["--test", *scene, "--start-at-interpolation", "--back-projection"]
+    assert dsen2.main(command("6x", scene, tmp_path / "model", *options, *others, *test)) == 0
+    assert "train: 64 patches" in capsys.readouterr().out
+    description, run = read_description(tmp_path / "model"), read_json(tmp_path / "model" / "run.json")
+    assert description.bands == ("B01", "B09") and [s.name for s in description.sources] == ["x10", "x20", "x60"]
+    assert description.arguments["back_projection"] is True and description.levels == ()
+    assert run["arguments"]["mtf"] == {"B01": 0.3, "B04": 0.2} and len(run["history"]) == 3
+    (report,) = read_json(tmp_path / "model" / "scores.json").values()
+    assert set(report["bands"]) == {"B01", "B09"} and np.isfinite(report["mean_60m"]["ratio"])
+
+
+def _epochs_done(state):
+    try:
+        with h5py.File(state, "r") as file:
+            return len(json.loads(file.attrs["history"]))
+    except OSError:
+        return 0
+
+
+def test_a_killed_training_goes_on(tmp_path, capsys):
+    """Killed after a few epochs, then run again: as many epochs in all, the first ones being those before.
+
+    Other options and other pixels are noticed; other names of the files are not.
+    """
+    names = write_scene(tmp_path)
+    arguments = command("2x", names, tmp_path / "model", "--epochs", "25")
+    program = [sys.executable, "-m", "train.dsen2", *arguments]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = tmp_path / "model.checkpoint" / "state.h5"
+    limit = time.monotonic() + 90
+    while _epochs_done(state) < 2 and time.monotonic() < limit and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    with h5py.File(state, "r") as file:
+        before = json.loads(file.attrs["history"])
+    assert 2 <= len(before) < 25
+
+    assert dsen2.main([*arguments, "--radiometry"]) == 1
+    assert "begun with radiometry False" in capsys.readouterr().err
+    content = Path(names[0]).read_bytes()
+    write_scene(tmp_path, seed=1)
+    shutil.copy(tmp_path / "scene1_10m.tif", names[0])
+    assert dsen2.main(arguments) == 1
+    assert "begun with another scene0_10m.tif@0,0" in capsys.readouterr().err
+
+    Path(names[0]).write_bytes(content)
+    (tmp_path / "moved").mkdir()
+    moved = [shutil.move(name, tmp_path / "moved") for name in names]
+    assert dsen2.main([*command("2x", moved, tmp_path / "model", "--epochs", "25"), "--debug"]) == 0
+    assert f"going on after epoch {len(before)} of 25" in capsys.readouterr().out
+    after = history(tmp_path / "model")
+    assert after[: len(before)] == before and len(after) == 25 and not state.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "role, size, wanted",
+    [
+        ("2x", "dsen2", {"patch_size": 32, "batch_size": 128}),
+        ("6x", "dsen2", {"patch_size": 96, "batch_size": 128}),
+        ("2x", "vdsen2", {"patch_size": 32, "batch_size": 8}),
+    ],
+)
+def test_defaults_are_the_papers(role, size, wanted):
+    parser = dsen2.make_parser()
+    arguments = vars(
+        dsen2.parse(parser, ["--role", role, "--size", size, "--input", "a", "b", "--input", "c", "--model-dir", "m"])
+    )
+    recipe = {"optimizer": "nadam", "loss": "l1", "learning_rate": 1e-4, "augmentation": False, "valid_share": 0.1}
+    additions = {"any_phase": False, "radiometry": False, "mtf": {}, "start_at_interpolation": False, "adapt": False}
+    assert {**recipe, **additions, **wanted, "epochs": 8192, "offset": None, "levels": ()}.items() <= arguments.items()
+    assert arguments["input"] == [["a", "b"], ["c"]] and dsen2.SAMPLES == {"2x": 8000, "6x": 500}
+
+
+def test_blur_of_bands_whose_transfer_is_given():
+    parser = dsen2.make_parser()
+    arguments = dsen2.parse(parser, ["--role", "6x", "--input", "a", "--model-dir", "m", "--mtf", "B8A=0.3,B09=0.1"])
+    wanted = {"x20": [1 / 6] * 6, "x60": [1 / 6, mtf_sigma(0.1, 6)]}
+    wanted["x20"][3] = mtf_sigma(0.3, 6)
+    assert dsen2._sigmas(arguments) == wanted
+    arguments.role = "2x"
+    assert dsen2._sigmas(arguments) == {"x20": [0.5, 0.5, 0.5, mtf_sigma(0.3, 2), 0.5, 0.5]}
+    arguments.mtf = {}
+    assert dsen2._sigmas(arguments) == {}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--role", "3x"], "--role: invalid choice: '3x'"),
+        (["--epochs", "0"], "--epochs: more than 0 is wanted. Received: 0"),
+        (["--batch-size", "0"], "--batch-size: more than 0 is wanted. Received: 0"),
+        (["--learning-rate", "0"], "--learning-rate: more than 0 is wanted. Received: 0.0"),
+        (["--patch-size", "0"], "--patch-size: at least 1 is wanted. Received: 0"),
+        (["--samples", "0"], "--samples: at least 1 is wanted. Received: 0"),
+        (["--windows", "0"], "--windows: at least 1 is wanted. Received: 0"),
+        (["--depth", "0"], "--depth: at least 1 is wanted. Received: 0"),
+        (["--blocks", "-1"], "--blocks: at least 0 is wanted. Received: -1"),
+        (["--valid-share", "1"], "--valid-share: between 0 and 1 is wanted. Received: 1.0"),
+        (["--offset", "1000"], "--offset: auto, 0 or -1000 is wanted. Received: 1000"),
+        (["--mtf", "B05"], "--mtf: BAND=MTF,... is wanted. Received: B05"),
+        (["--mtf", "B05=1.5"], "--mtf: transfers between 0 and 1 are wanted. Received: B05=1.5"),
+        (["--mtf", "B5=0.3"], "are wanted. Received: B5"),
+        (["--levels", ","], "--levels: names separated by commas are wanted. Received: ','"),
+        (["--init", "/nothing"], "--init: a file or folder that exists is wanted. Received: /nothing"),
+        (["--model-dir", "."], "--model-dir: a folder that does not exist is wanted, or --overwrite. Received: ."),
+    ],
+)
+def test_usage_errors(scene, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as caught:
+        dsen2.main(["--role", "2x", "--input", *scene, "--model-dir", str(tmp_path / "model"), *options])
+    assert caught.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_failures_are_one_line(scene, tmp_path, capsys):
+    small = write_scene(tmp_path, seed=7, side=60)
+    renamed = str(tmp_path / "three_20m.tif")
+    gdal.Translate(renamed, scene[1], bandList=[1, 2, 3])
+    for role, names, options, message in (
+        ("6x", scene[:2], [], "bands B01 B09 are wanted. Received: "),
+        ("2x", [scene[0], renamed], [], "bands B8A B11 B12 are wanted. Received: "),
+        ("2x", ["/nothing.tif"], [], "/nothing.tif"),
+        ("2x", scene, ["--patch-size", "13"], "patch_size: a multiple of 2 is wanted. Received: 13"),
+        ("2x", small, ["--patch-size", "32"], "input: a scene of at least 33 rows of 60 m, to train and to validate"),
+        ("2x", scene, ["--test", *scene, "--init", scene[0]], "weights: "),
+    ):
+        assert dsen2.main(command(role, names, tmp_path / "model", *options)) == 1, message
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("python -m train.dsen2: error: ") and message in error
+        assert not list(tmp_path.glob("model*"))
+
+
+def test_every_size_of_the_model_can_be_trained():
+    assert set(dsen2.LEARNING_RATES) == set(dsen2.BATCH_SIZES) == set(SIZES)
+    assert set(dsen2.PATCH_SIZES) == set(dsen2.SAMPLES) == set(ROLES)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, train.dsen2\n"
+        "try:\n    train.dsen2.main(['--help'])\n"
+        "except SystemExit:\n    sys.exit(bool({'tensorflow', 'numpy', 'osgeo'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0 and "--any-phase" in result.stdout and "--role" in result.stdout
