@@ -30,6 +30,8 @@ def identity_of(arguments: argparse.Namespace, product, recipe, not_identity: tu
             {**network.description.to_json(), "files": _stamps(_model_files(network.model_dir))}
             for network in recipe.networks
         ],
+        "masks": _stamps(Path(mask.name) for mask in recipe.masks if os.path.isfile(mask.name)),
+        "geometry": _stamps(Path(name) for name in (arguments.geometry,) if name and os.path.isfile(name)),
         "bands": list(recipe.bands),
         "arguments": {name: value for name, value in vars(arguments).items() if name not in not_identity},
     }
