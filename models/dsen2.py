@@ -104,12 +104,14 @@ class DSen2(SuperResolutionModel):
     def receptive_field_radius(self) -> int:
         """Number of 10 m rows along an image's side that depend on what lies beyond it.
 
-        Each convolution adds one, so do the rows that are interpolated with what lies beyond, and back-projection adds
-        the neighbouring coarse pixel.
+        Each convolution adds one, and so do the rows that are interpolated with what lies beyond. By back-projection,
+        these reach the mean over their coarse pixel, and whatever is interpolated with it.
         """
         convolutions = 2 * self.arguments["num_blocks"] + 2
         rows = convolutions * (KERNEL // 2) + self._ratio // 2
-        return rows + 3 * self._ratio // 2 if self.arguments["back_projection"] else rows
+        if self.arguments["back_projection"]:
+            rows = -(-rows // self._ratio) * self._ratio + self._ratio // 2
+        return rows
 
     @property
     def _ratio(self) -> int:

@@ -65,7 +65,8 @@ def test_number_of_parameters(size, role, parameters):
     assert counts[0] + blocks * (counts[1] - counts[0]) == parameters
     if size == "dsen2":
         model = DSen2.from_bands(role)
-        assert model.arguments == {"role": role, **SIZES[size]} and model.model.count_params() == parameters
+        assert model.arguments == {"role": role, **SIZES[size], "back_projection": False}
+        assert model.model.count_params() == parameters
 
 
 def test_convolutions_by_name():
@@ -129,32 +130,53 @@ def test_receptive_field_of_known_networks(size, role, radius, crop):
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("blocks", [0, 2])
-def test_receptive_field_is_exact(blocks, role):
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+@pytest.mark.parametrize("back_projection", [False, True])
+def test_receptive_field_is_exact(back_projection, blocks, role):
     """What one pixel beyond a border at rows and columns 0 does, in a linear network: it reaches just so far."""
-    model = DSen2.from_bands(role, depth=2, num_blocks=blocks)
+    model = DSen2.from_bands(role, depth=2, num_blocks=blocks, back_projection=back_projection)
     randomize(model.model, positive=True)
-    side = 72
-    assert model.receptive_field_radius == 2 * blocks + 2 + RATIOS[ROLES[role][-1]] // 2
+    side, reached = 72, []
     for name in ROLES[role]:
         inputs = {key: np.zeros_like(image) for key, image in digital_numbers(role, 2 * side, 2 * side).items()}
         last = side // RATIOS[name] - 1
         inputs[name][0, last, last] = 1e4
         changed = model.model(inputs)["sr"][0].numpy().any(axis=-1)
-        reach = 2 * blocks + 2 + RATIOS[name] // 2
-        for line in (changed.any(axis=1), changed.any(axis=0)):
-            assert np.flatnonzero(line)[-1] == side + reach - 1 <= side + model.receptive_field_radius - 1
+        rows, columns = (np.flatnonzero(changed.any(axis=axis))[-1] + 1 - side for axis in (1, 0))
+        assert rows == columns
+        if not back_projection:
+            assert rows == 2 * blocks + 2 + RATIOS[name] // 2
+        reached.append(rows)
+    assert max(reached) == model.receptive_field_radius
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_crop_leaves_no_seam(role):
-    model = DSen2.from_bands(role, **TINY)
+@pytest.mark.parametrize("back_projection", [False, True])
+def test_crop_leaves_no_seam(back_projection, role):
+    model = DSen2.from_bands(role, **TINY, back_projection=back_projection)
     randomize(model.model)
     whole, crop = digital_numbers(role, 96, 96), model.crop
     part = {name: image[:, 24 // RATIOS[name] :, 24 // RATIOS[name] :] for name, image in whole.items()}
     wanted, received = (model.model(images)["sr"][0].numpy() for images in (whole, part))
     errors = np.abs(wanted[24:, 24:] - received).max(axis=-1)
     assert errors[crop:, crop:].max() < 1e-5 < errors[0].max()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_back_projection(role):
+    """What the means over coarse pixels lack of these is interpolated and added: a colour shift is taken back."""
+    plain, model = (DSen2.from_bands(role, **TINY, back_projection=value) for value in (False, True))
+    randomize(model.model)
+    plain.model.set_weights(model.model.get_weights())
+    inputs, ratio = digital_numbers(role, 24, 36), RATIOS[ROLES[role][-1]]
+    before = plain.model(inputs)["sr"].numpy().astype("float64")
+    means = before.reshape(1, 24 // ratio, ratio, 36 // ratio, ratio, -1).mean(axis=(2, 4))
+    wanted = before + interpolated(inputs[ROLES[role][-1]] * 1e-4 - means, ratio)
+    received = model.model(inputs)["sr"].numpy()
+    assert np.allclose(received, wanted, atol=1e-4) and not np.allclose(received, before, atol=1e-2)
+    kernel, bias = model.model.get_layer("last").get_weights()
+    model.model.get_layer("last").set_weights([kernel, bias + 3])
+    assert np.allclose(model.model(inputs)["sr"], received, atol=1e-4)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -185,7 +207,7 @@ def test_signature_is_the_same_in_both_generations(exported):
 def test_model_json_and_weights(exported):
     model, folder, role = exported
     content = json.loads((folder / "model.json").read_text())
-    assert content["system"] == "dsen2" and content["arguments"] == {"role": role, **TINY}
+    assert content["system"] == "dsen2" and content["arguments"] == {"role": role, **TINY, "back_projection": False}
     bands = {"2x": ["B05", "B06", "B07", "B8A", "B11", "B12"], "6x": ["B01", "B09"]}[role]
     assert content["sources"][0] == {"name": "x10", "bands": ["B04", "B03", "B02", "B08"], "gsd": 10.0}
     assert [source["gsd"] for source in content["sources"]] == [10.0, 20.0, 60.0][: len(ROLES[role])]
