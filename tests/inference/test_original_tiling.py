@@ -39,8 +39,7 @@ class Patchwork(tf.Module):
             total = 0.0
             for tensor, source in zip(tensors, sources):
                 numbers = upsample(tensor, round(source.gsd / 10))
-                kernel = tf.ones((41, 41, 2, 1)) / 41**2
-                total += numbers + tf.nn.depthwise_conv2d(numbers, kernel, (1, 1, 1, 1), "SAME")
+                total += numbers + tf.nn.avg_pool2d(numbers, 33, 1, "SAME")
             return {"sr": total * 1e-4}
 
         specs = [tf.TensorSpec([None, None, None, 2], name=s.name) for s in sources]
@@ -116,7 +115,7 @@ def test_patches_begin_at_every_step_and_end_with_the_image(more, step):
 
 
 @pytest.mark.parametrize(
-    "scale, rows, columns", [(2, 112, 112), (2, 230, 150), (2, 224, 336), (6, 168, 198), (6, 342, 174)]
+    "scale, rows, columns", [(2, 112, 112), (2, 230, 150), (2, 112, 224), (6, 168, 198), (6, 342, 174)]
 )
 def test_patches_are_those_of_a_plain_loop(networks, scale, rows, columns):
     images = arrays(scale, rows, columns)
