@@ -258,9 +258,8 @@ def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None)
         return {stated[0]: 1}
     if not numbers and (bands is None or len(bands) != dataset.RasterCount):
         raise ValueError(
-            f"{path}: its {dataset.RasterCount} bands are not described: --bands (of inference.dsen2: --bands-10m and so on) "
-            f"has to name them in order. "
-            f"Received: {' '.join(bands or ()) or 'nothing'}"
+            f"{path}: its {dataset.RasterCount} bands are not described: --bands (of inference.dsen2: --bands-10m, "
+            f"-20m, -60m) has to name them in order. Received: {' '.join(bands or ()) or 'nothing'}"
         )
     return numbers or {band: number for number, band in enumerate(bands, 1)}
 
