@@ -51,7 +51,6 @@ class Plateau:
         rate, best, waited, resting = self.learning_rate, float("inf"), 0, 0
         for loss in losses:
             resting = max(resting - 1, 0)
-            waited = 0 if resting else waited
             if loss < best - self.least_gain:
                 best, waited = loss, 0
             elif not resting:
