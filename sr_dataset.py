@@ -81,13 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="names of the bands of a raster that does not describe them, in order, such as B04,B03,B02,B08",
     )
-    add(
-        "--offset",
-        type=command_line.offset,
-        metavar="DN",
-        help="added to Sentinel-2's digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
-        "(default: auto)",
-    )
+    command_line.add_offset_argument(dates)
     patches = parser.add_argument_group("patches")
     add = patches.add_argument
     add("--lr-patch-size", type=int, default=32, help="in pixels of --xs (default: %(default)d)")

@@ -32,6 +32,17 @@ def offset(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
+def add_offset_argument(parser) -> None:
+    """Add `--offset`, which all programs that read Sentinel-2 have, to a parser or a group of one."""
+    parser.add_argument(
+        "--offset",
+        type=offset,
+        metavar="DN",
+        help="added to Sentinel-2's digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
+        "(default: auto)",
+    )
+
+
 def one_line(error: Exception) -> str:
     """Return the message of an error in one line, without signatures of addresses and without OTB's class names."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -231,10 +231,12 @@ class WaldPatches:
         return scene.images[ROLES[self.role][-1]]
 
     def identity(self) -> dict[str, str]:
-        """Return the SHA-256 of each scene's pixels, by its name."""
+        """Return the SHA-256 of each scene's pixels, by its number and name."""
         return {
-            scene.name: hashlib.sha256(b"".join(image.tobytes() for image in scene.images.values())).hexdigest()
-            for scene in self.scenes
+            f"{number} {scene.name}": hashlib.sha256(
+                b"".join(image.tobytes() for image in scene.images.values())
+            ).hexdigest()
+            for number, scene in enumerate(self.scenes, start=1)
         }
 
     def dataset(self, batch_size: int, augmentation: bool = False) -> tf.data.Dataset:

@@ -13,7 +13,7 @@ import re
 import time
 from pathlib import Path
 
-from chain.command_line import offset
+from chain.command_line import add_offset_argument
 
 TILES_PER_REGION = 3
 """Tiles along the side of a region: regions are what an interruption can cost."""
@@ -24,13 +24,7 @@ ATTEMPTS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that all inference programs have."""
     add = parser.add_argument
-    add(
-        "--offset",
-        type=offset,
-        metavar="DN",
-        help="added to the digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
-        "(default: auto)",
-    )
+    add_offset_argument(parser)
     part = parser.add_argument_group("part to super-resolve (default: all)").add_mutually_exclusive_group()
     part.add_argument(
         "--box",

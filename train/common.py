@@ -63,6 +63,8 @@ def add_arguments(
         help="replace --model-dir, and begin again a training that was begun otherwise",
     )
     add("--size", choices=list(learning_rates), default=size, help="size of the network (default: %(default)s)")
+    add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
+    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
     add(
         "--loss",
         choices=["l1", "l2"],
@@ -142,6 +144,10 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         value = getattr(arguments, name)
         if value is not None and not 0 < value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: more than 0 is wanted. Received: {value}")
+    for name, wanted, least in (("depth", "more than 0", 1), ("blocks", "0 or more", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            parser.error(f"argument --{name}: {wanted} is wanted. Received: {value}")
     if not 0 <= arguments.seed < 2**32:
         parser.error(f"argument --seed: 0 to 2**32 - 1 is wanted. Received: {arguments.seed}")
     if arguments.init and not Path(arguments.init).exists():
@@ -156,6 +162,12 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             "argument --model-dir: --overwrite replaces the folder of an exported model, and nothing else. "
             f"Received: {arguments.model_dir}"
         )
+
+
+def architecture(arguments: argparse.Namespace, sizes: dict[str, dict]) -> dict:
+    """Return the network's arguments that --size, --depth and --blocks ask for."""
+    asked = {"depth": arguments.depth, "num_blocks": arguments.blocks}
+    return {**sizes[arguments.size], **{name: value for name, value in asked.items() if value is not None}}
 
 
 def check_patches(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -201,7 +213,11 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         samples = find()
         identity = {
             "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
-            "patches": {name: value for subset in samples.values() for name, value in subset.identity().items()},
+            "patches": {
+                f"{name}: {content}": value
+                for name, subset in samples.items()
+                for content, value in subset.identity().items()
+            },
         }
         dataset = _dataset_record(arguments)
         for name, subset in samples.items():

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from chain.bands import BANDS
-from chain.command_line import band_names, offset, run
-from train.common import add_arguments, check_arguments, train
+from chain.command_line import add_offset_argument, band_names, run
+from train.common import add_arguments, architecture, check_arguments, train
 
 LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4}
 """Sizes of the network, and the step of each."""
@@ -49,13 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     scene = "files of one scene: a SAFE folder or zip, a STAC item, rasters with 10, 20 and 60 m bands"
     add("--input", action="append", nargs="+", required=True, metavar="IMG", help=f"{scene}; once for each scene")
     add("--test", action="append", nargs="+", default=[], metavar="IMG", help=f"{scene}, to score the network on")
-    add(
-        "--offset",
-        type=offset,
-        metavar="DN",
-        help="added to the digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
-        "(default: auto)",
-    )
+    add_offset_argument(parser)
     add(
         "--adapt",
         action="store_true",
@@ -105,8 +99,6 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="processing levels that the weights are for, such as L1C,L2A (default: any)",
     )
-    add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
-    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
     add_arguments(
         parser,
         LEARNING_RATES,
@@ -148,6 +140,8 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
                 scenes += read_scenes(scene.product, arguments.role, arguments.windows, scene.scl)
         return scenes
 
+    tests = read(arguments.test)
+
     def find() -> dict:
         scenes = read(arguments.input)
         training, validation = split(scenes, arguments.valid_share, arguments.patch_size, arguments.role)
@@ -172,17 +166,12 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
         }
 
     def build(element_spec: tuple) -> DSen2:
-        size = dict(SIZES[arguments.size])
-        if arguments.depth is not None:
-            size["depth"] = arguments.depth
-        if arguments.blocks is not None:
-            size["num_blocks"] = arguments.blocks
         model = DSen2(
             element_spec,
             arguments.role,
             back_projection=arguments.back_projection,
             start_at_interpolation=arguments.start_at_interpolation,
-            **size,
+            **architecture(arguments, SIZES),
         )
         model.levels = arguments.levels
         return model
@@ -190,7 +179,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
     def score(folder: Path, description, samples: dict, history: list) -> dict:
         from evaluation.networks import score_scenes
 
-        return score_scenes(folder, read(arguments.test), arguments.role)
+        return score_scenes(folder, tests, arguments.role)
 
     return train(arguments, find, build, score)
 
@@ -254,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parse(parser, argv)
     check_arguments(parser, arguments)
-    for name, least in (("depth", 1), ("blocks", 0), ("windows", 1), ("patch_size", 1), ("samples", 1)):
+    for name, least in (("windows", 1), ("patch_size", 1), ("samples", 1)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             parser.error(f"argument --{name.replace('_', '-')}: at least {least} is wanted. Received: {value}")

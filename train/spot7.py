@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from chain.command_line import run
-from train.common import add_arguments, add_patches_arguments, check_arguments, check_patches, train
+from train.common import add_arguments, add_patches_arguments, architecture, check_arguments, check_patches, train
 
 LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
 """Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""
@@ -29,8 +29,6 @@ def make_parser() -> argparse.ArgumentParser:
     add_patches_arguments(parser)
     add_arguments(parser, LEARNING_RATES, "base")
     add = parser.add_argument
-    add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
-    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
     add("--activation", default="swish", metavar="NAME", help="a Keras activation (default: %(default)s)")
     add("--final-activation", default="relu", metavar="NAME", help="activation of the output (default: %(default)s)")
     add(
@@ -49,17 +47,12 @@ def train_spot7(arguments: argparse.Namespace) -> dict:
     from train.report import write_report
 
     def build(element_spec: tuple) -> SRModel:
-        size = dict(SIZES[arguments.size])
-        if arguments.depth is not None:
-            size["depth"] = arguments.depth
-        if arguments.blocks is not None:
-            size["num_blocks"] = arguments.blocks
         return SRModel(
             element_spec,
             activation=arguments.activation,
             final_activation=arguments.final_activation,
             global_skip=arguments.global_skip,
-            **size,
+            **architecture(arguments, SIZES),
         )
 
     def score(folder: Path, description, patches: dict, history: list) -> dict:
@@ -74,10 +67,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     check_arguments(parser, arguments)
     check_patches(parser, arguments)
-    if arguments.depth is not None and arguments.depth < 1:
-        parser.error(f"argument --depth: more than 0 is wanted. Received: {arguments.depth}")
-    if arguments.blocks is not None and arguments.blocks < 0:
-        parser.error(f"argument --blocks: 0 or more is wanted. Received: {arguments.blocks}")
     arguments.learning_rate = arguments.learning_rate or LEARNING_RATES[arguments.size]
     return run(parser, arguments, train_spot7)
 

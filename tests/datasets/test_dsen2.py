@@ -266,11 +266,11 @@ def test_no_scene():
 def test_identity_is_that_of_the_pixels():
     scenes = [make_scene("2x", seed=seed, name=str(seed)) for seed in (0, 1)]
     identity = WaldPatches(scenes, "2x", 8, 1).identity()
-    assert set(identity) == {"0", "1"} and len(set(identity.values())) == 2
+    assert set(identity) == {"1 0", "2 1"} and len(set(identity.values())) == 2
     assert WaldPatches(scenes, "2x", 16, 9, seed=5).identity() == identity
     scenes[1].images["x10"][5, 5, 3] += 1
     changed = WaldPatches(scenes, "2x", 8, 1).identity()
-    assert changed["0"] == identity["0"] and changed["1"] != identity["1"]
+    assert changed["1 0"] == identity["1 0"] and changed["2 1"] != identity["2 1"]
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -203,7 +203,7 @@ def test_a_killed_training_goes_on(tmp_path, capsys):
     write_scene(tmp_path, seed=1)
     shutil.copy(tmp_path / "scene1_10m.tif", names[0])
     assert dsen2.main(arguments) == 1
-    assert "begun with another scene0_10m.tif@0,0" in capsys.readouterr().err
+    assert "begun with another train: 1 scene0_10m.tif@0,0" in capsys.readouterr().err
 
     Path(names[0]).write_bytes(content)
     (tmp_path / "moved").mkdir()
@@ -255,8 +255,8 @@ def test_blur_of_bands_whose_transfer_is_given():
         (["--patch-size", "0"], "--patch-size: at least 1 is wanted. Received: 0"),
         (["--samples", "0"], "--samples: at least 1 is wanted. Received: 0"),
         (["--windows", "0"], "--windows: at least 1 is wanted. Received: 0"),
-        (["--depth", "0"], "--depth: at least 1 is wanted. Received: 0"),
-        (["--blocks", "-1"], "--blocks: at least 0 is wanted. Received: -1"),
+        (["--depth", "0"], "--depth: more than 0 is wanted. Received: 0"),
+        (["--blocks", "-1"], "--blocks: 0 or more is wanted. Received: -1"),
         (["--valid-share", "1"], "--valid-share: between 0 and 1 is wanted. Received: 1.0"),
         (["--offset", "1000"], "--offset: auto, 0 or -1000 is wanted. Received: 1000"),
         (["--mtf", "B05"], "--mtf: BAND=MTF,... is wanted. Received: B05"),
