@@ -48,7 +48,7 @@ def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]],
 
 
 def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
-    """Score an exported network on scenes by Wald's protocol, and write `scores.json` and `scores.md` beside it.
+    """Score an exported network on scenes by Wald's protocol; write `scores.json`, `.md` and `.png` beside it.
 
     Args:
         model_dir: folder of the exported model.
@@ -56,7 +56,7 @@ def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
         role: `2x` or `6x`.
 
     Returns:
-        For each scene's name, what `evaluation.wald.evaluate` returns.
+        `scenes`: what `evaluation.wald.evaluate` returns, for each scene's name; `mean`: the mean of these.
     """
     from models.dsen2 import ROLES, SOURCES
 
@@ -70,8 +70,24 @@ def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
             for index, band in enumerate(SOURCES[name].bands)
         }
         reports[scene.name] = wald.evaluate(bands, sharpen, description.bands)
-    report.write(model_dir / "scores.json", reports)
-    text = "\n".join(f"### {name}\n\n{report.table(found)}" for name, found in reports.items())
+    scores = {"scenes": reports, "mean": mean_of(list(reports.values()))}
+    report.write(model_dir / "scores.json", scores)
+    sections = {**reports, "mean of the scenes": scores["mean"]} if reports else {}
+    text = "\n".join(f"### {name}\n\n{report.table(found)}" for name, found in sections.items())
     (model_dir / "scores.md").write_text(text, encoding="utf-8")
+    if reports:
+        report.draw_scores(model_dir / "scores.png", scores["mean"])
     print(text)
-    return reports
+    return scores
+
+
+def mean_of(reports: Sequence):
+    """Return the mean of reports, or of parts of them, number by number; None where one of them has none."""
+    if not reports:
+        return {}
+    first = reports[0]
+    if isinstance(first, dict):
+        return {key: mean_of([found[key] for found in reports]) for key in first}
+    if isinstance(first, str):
+        return first
+    return None if None in reports else float(np.mean(reports))

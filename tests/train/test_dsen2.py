@@ -86,7 +86,8 @@ def trained(scene, tmp_path_factory):
 
 def test_what_a_training_leaves(trained):
     names = {path.name for path in trained.iterdir()}
-    wanted = {"saved_model.pb", "variables", "model.json", "weights.h5", "run.json", "scores.json", "scores.md"}
+    wanted = {"saved_model.pb", "variables", "model.json", "weights.h5", "run.json"}
+    wanted |= {"scores.json", "scores.md", "scores.png"}
     assert wanted <= names and {path.name for path in trained.parent.glob("model*")} == {"model"}
     description = read_description(trained)
     assert description.levels == ("L1C", "L2A") and description.system == "dsen2"
@@ -103,7 +104,9 @@ def test_the_loss_falls(trained):
 
 def test_scores(trained):
     """On ground that was not trained on: better than bicubic interpolation, as fine bands tell of the coarse ones."""
-    ((name, report),) = read_json(trained / "scores.json").items()
+    scores = read_json(trained / "scores.json")
+    ((name, report),) = scores["scenes"].items()
+    assert scores["mean"]["bands"] == report["bands"]
     assert name == "scene1_10m.tif@0,0" and set(report["bands"]) == set(SOURCES["x20"].bands)
     assert report["protocol"] == "wald" and report["mean_20m"]["ratio"] < 0.9
     text = (trained / "scores.md").read_text()
@@ -123,7 +126,7 @@ def test_init_starts_from_the_weights(trained, scene, tmp_path):
     assert dsen2.main(command("2x", scene, tmp_path / "model", *options)) == 0
     best = min(epoch["val_loss"] for epoch in history(trained))
     assert history(tmp_path / "model")[0]["val_loss"] == pytest.approx(best, rel=1e-3)
-    assert read_json(tmp_path / "model" / "scores.json") == {}
+    assert read_json(tmp_path / "model" / "scores.json") == {"scenes": {}, "mean": {}}
 
 
 def test_adaptation(trained, scene, tmp_path, monkeypatch):
@@ -165,7 +168,7 @@ def test_other_options(scene, tmp_path, capsys):
     assert description.bands == ("B01", "B09") and [s.name for s in description.sources] == ["x10", "x20", "x60"]
     assert description.arguments["back_projection"] is True and description.levels == ()
     assert run["arguments"]["mtf"] == {"B01": 0.3, "B04": 0.2} and len(run["history"]) == 2
-    (report,) = read_json(tmp_path / "model" / "scores.json").values()
+    (report,) = read_json(tmp_path / "model" / "scores.json")["scenes"].values()
     assert set(report["bands"]) == {"B01", "B09"} and np.isfinite(report["mean_60m"]["ratio"])
 
 
