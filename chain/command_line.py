@@ -7,8 +7,11 @@ Nothing heavy is imported here, so that help and wrong usage answer at once.
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
@@ -69,7 +72,8 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     try:
-        command(arguments)
+        with _terminated_as_interrupted():
+            command(arguments)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 1
@@ -79,3 +83,16 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, with which schedulers and containers end programs, clean up as an interruption does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -86,11 +86,12 @@ def product_grid(source: Grid, gsd: float) -> Grid:
     return Grid(source.left, source.top, gsd, gsd, columns, rows, source.projection)
 
 
-def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
+def common_origin(grids: Mapping[str, Grid], aligned: bool = True) -> tuple[float, float]:
     """Return a corner (x, y) where pixels of all grids begin: the last one before the finest grid's corner.
 
     Args:
         grids: Grids by the names of the images.
+        aligned: Refuse grids whose pixels begin nowhere together.
 
     Raises:
         ValueError: When the grids have other coordinate systems, do not overlap, or their pixels begin nowhere
@@ -113,7 +114,7 @@ def common_origin(grids: Mapping[str, Grid]) -> tuple[float, float]:
     y = coarsest.top - math.floor((coarsest.top - finest.top) / coarsest.dy + TOLERANCE) * coarsest.dy
     for name, grid in grids.items():
         shift = (x - grid.left) / grid.dx, (grid.top - y) / grid.dy
-        if any(abs(value - round(value)) > TOLERANCE for value in shift):
+        if aligned and any(abs(value - round(value)) > TOLERANCE for value in shift):
             raise ValueError(
                 f"input: pixels that begin together are wanted. Received: {name} "
                 f"{shift[0] % 1:.3f}, {shift[1] % 1:.3f} of its pixels off {coarsest_name}"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ground to be left out of products: classes of the scene classification, or a mask of the user's."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,11 @@ class Mask:
     """Its pixels' places."""
     missing: np.ndarray
     """(rows, columns): whether a pixel is to be left out."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what is left out, and where."""
+        place = repr((self.grid.geotransform, self.missing.shape)).encode()
+        return hashlib.sha256(place + np.packbits(self.missing).tobytes()).hexdigest()
 
     def at(self, grid: Grid) -> np.ndarray:
         """Return whether the centres of a grid's pixels, (rows, columns), are to be left out; not beyond the mask."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of results which appears whole or not at all.
+"""Files and folders of results which appear whole or not at all.
 
-Files are written into a hidden folder inside the target, and moved out of it when all of them are whole; the
-file that marks completion moves last. A lock keeps a second process out.
+Files of a folder are written into a hidden folder inside the target, and moved out of it when all of them are whole;
+the file that marks completion moves last. A lock keeps a second process out.
 """
 
 import os
@@ -12,6 +12,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain.lock import locked
+
+
+@contextmanager
+def whole_file(path: Path, argument: str = "--output") -> Iterator[Path]:
+    """Give a temporary name for a file that gets its own when the block ends without an exception.
+
+    Args:
+        path: the file; one that is there is replaced.
+        argument: name of the option, for errors.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        _replace(partial, path)
+    except OSError as error:
+        raise OSError(
+            f"{argument}: a file that can be written is wanted. Received: {path} ({error.strerror})"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+        partial.with_name(f"{partial.name}.aux.xml").unlink(missing_ok=True)
 
 
 @contextmanager

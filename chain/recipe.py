@@ -50,6 +50,8 @@ class Recipe:
     """Whether a pixel that is missing in one band of a network's sources is missing in all of its output."""
     masks: tuple[Mask, ...] = ()
     """Ground to be missing."""
+    grain: int = 1
+    """Number of pixels that parts of a product are whole multiples of, beside what the networks want."""
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -60,8 +62,10 @@ class Recipe:
 
     @property
     def step(self) -> int:
-        """Number of product pixels along a pixel of the coarsest of the sources that networks want."""
-        return math.lcm(1, *(ratio for network in self.networks for ratio in fields(network.description).ratios))
+        """Number of pixels that parts of a product are whole multiples of."""
+        return math.lcm(
+            self.grain, *(ratio for network in self.networks for ratio in fields(network.description).ratios)
+        )
 
     def tile(self, size: int) -> int:
         """Return the largest side of a tile, at most `size` where possible, that suits all networks."""

@@ -2,13 +2,14 @@
 """What a run leaves behind to be understood, and repeated, later."""
 
 import json
-import os
 import platform
 import re
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+
+from chain.output import whole_file
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -57,6 +58,5 @@ def versions() -> dict[str, str]:
 
 def write(path: Path, record: dict) -> None:
     """Write a record as JSON, whole or not at all; what JSON does not know is written as text."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")

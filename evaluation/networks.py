@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chain import record
 from chain.grids import Grid, Region, memory_image
 from chain.recipe import Network, Recipe
 from evaluation import report, wald
@@ -71,7 +72,7 @@ def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
         }
         reports[scene.name] = wald.evaluate(bands, sharpen, description.bands)
     scores = {"scenes": reports, "mean": mean_of(list(reports.values()))}
-    report.write(model_dir / "scores.json", scores)
+    record.write(model_dir / "scores.json", scores)
     sections = {**reports, "mean of the scenes": scores["mean"]} if reports else {}
     text = "\n".join(f"### {name}\n\n{report.table(found)}" for name, found in sections.items())
     (model_dir / "scores.md").write_text(text, encoding="utf-8")

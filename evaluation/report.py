@@ -2,21 +2,19 @@
 """What the protocols found, to be read: JSON, a Markdown table, bars per band, and a look at the pixels.
 
 from evaluation import report
-report.write("wald.json", scores)           # what evaluation.wald or evaluation.full_scale returned
 print(report.table(scores))
 report.draw_scores("wald.png", scores)
 report.draw_details("details.png", native, sharpened, band="B11")
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from chain import record
 from chain.bands import BANDS
+from chain.output import whole_file
 from evaluation.protocol import GROUPS, Bands, crop, extent, present, ratio, whole
 
 DISPLAY_PERCENTILES = (2, 98)
@@ -70,16 +68,6 @@ GROUP_COLUMNS = {
     "full-scale": (Column("d_lambda", "D_lambda", 4), Column("d_s", "D_s", 4), Column("qnr", "QNR", 4, "high")),
 }
 DRAWN = {"wald": ("rmse", "sre", "uiq", "ssim"), "full-scale": ("relative", "d_s")}
-
-
-def write(path: str | Path, report: dict) -> None:
-    """Write a report as JSON, whole or not at all.
-
-    Args:
-        path: the file.
-        report: what `evaluation.wald.evaluate` or `evaluation.full_scale.evaluate` returned.
-    """
-    record.write(Path(path), report)
 
 
 def table(report: dict) -> str:
@@ -244,6 +232,5 @@ def _save(figure, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    partial = path.with_name(f"{path.name}.partial")
-    figure.savefig(partial, dpi=100, format="png")
-    os.replace(partial, path)
+    with whole_file(path, "--figure") as partial:
+        figure.savefig(partial, dpi=100, format="png")

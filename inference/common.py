@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chain.command_line import add_offset_argument
@@ -72,7 +73,7 @@ def bbox(text: str) -> tuple[float, ...]:
 
 def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
-    if not all(arguments.input or ()):
+    if arguments.input and not all(arguments.input):
         parser.error("argument --input: names of files or folders are wanted. Received: an empty one")
     if arguments.output and not arguments.output.lower().endswith((".tif", ".tiff")):
         parser.error(f"argument --output: a name that ends with .tif is wanted. Received: {arguments.output}")
@@ -87,12 +88,36 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             "argument --quicklook: a file that does not exist is wanted, or --overwrite. "
             f"Received: {arguments.quicklook}"
         )
+    for option, suffix in (("metrics", ".json"), ("figure", ".png")):
+        name = getattr(arguments, option, None)
+        if name and not name.lower().endswith(suffix):
+            parser.error(f"argument --{option}: a name that ends with {suffix} is wanted. Received: {name}")
     if arguments.tile_size < 8:
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
 
 
-def check_outputs(arguments: argparse.Namespace, output: Path) -> None:
-    """Refuse outputs that exist, or whose folder cannot be written.
+def written_files(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> list[tuple]:
+    """Return the files that a program will write, each with the option that names it.
+
+    Args:
+        arguments: those of the program.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
+    """
+    named = [("--output", output), ("--output", output and Path(f"{output}.json"))]
+    named += [("--separate", band_file(output, band)) for band in bands if output]
+    options = ("quicklook", "metrics", "figure")
+    named += [(f"--{option}", getattr(arguments, option, None)) for option in options]
+    return [(option, Path(name)) for option, name in named if name]
+
+
+def band_file(output: Path, band: str) -> Path:
+    """Return the name of the file of one band of a product."""
+    return output.with_name(f"{output.stem}_{band}.tif")
+
+
+def check_outputs(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> None:
+    """Refuse outputs that exist, or whose folder cannot be written. Scores may replace older ones.
 
     Raises:
         FileExistsError: One exists and must not be replaced.
@@ -100,12 +125,12 @@ def check_outputs(arguments: argparse.Namespace, output: Path) -> None:
     """
     from chain.product import check_output
 
-    check_output(output, arguments.overwrite)
-    if arguments.quicklook:
-        check_output(Path(arguments.quicklook), arguments.overwrite, "--quicklook")
+    for option, path in written_files(arguments, output, bands):
+        may_replace = option in ("--metrics", "--figure") or path.suffix == ".json"
+        check_output(path, arguments.overwrite or may_replace, option)
 
 
-def produce(arguments: argparse.Namespace, output: Path, product, recipe, identity: dict | None = None) -> Path:
+def produce(arguments: argparse.Namespace, output: Path, product, recipe, naming=None, keep_done: bool = False) -> bool:
     """Make a product of an open input.
 
     Args:
@@ -113,44 +138,50 @@ def produce(arguments: argparse.Namespace, output: Path, product, recipe, identi
         output: The file.
         product: A `chain.sentinel2.Product`.
         recipe: The `chain.recipe.Recipe`.
-        identity: What `inference.record.identity_of` says of both, where it is known already.
+        naming: Names given to bands that nothing describes.
+        keep_done: Leave a product alone that is there and would be made again as it is.
 
     Returns:
-        The product's path.
+        Whether it was made.
 
     Raises:
+        FileExistsError: A product that would be made otherwise is there.
         ValueError: The input does not suit the recipe.
         RuntimeError: OTB or TensorFlow refuses.
         OSError: The disk refuses.
     """
     from tqdm import tqdm
 
-    from chain.grids import Region, common_origin, image_grid, plan, product_grid, shifted
+    from chain.grids import Region, image_grid, plan
     from chain.product import Layout, write_product
     from inference.quicklook import write_quicklook
-    from inference.record import files_of, identity_of, product_metadata, write_record
+    from inference.record import differences, files_of, identity_of, product_metadata, write_record
 
     start = time.perf_counter()
     _check_geotransforms(product)
-    _check_files(arguments, output, files_of(product))
-    images = _open_images(product, recipe)
-    grids = {name: image_grid(image) for name, image in images.items()}
-    native = grids[min(grids, key=lambda name: grids[name].dx)]
-    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
-    grid = product_grid(native, recipe.gsd)
-    first = round((grid.left - origin[0]) / recipe.gsd), round((origin[1] - grid.top) / recipe.gsd)
-    region = region_of_interest(arguments, native, grid, origin, recipe.step)
-    identity = identity or identity_of(arguments, product, recipe)
+    check_files(arguments, files_of(product), output)
+    images = open_images(product, recipe)
+    origin, grid, place = ground_of(
+        arguments, {name: image_grid(image) for name, image in images.items()}, recipe.gsd, recipe.step
+    )
+    identity = identity_of(product, recipe, grid, arguments.float, naming)
+    if keep_done and output.exists() and not arguments.overwrite:
+        changed = differences(output, identity)
+        if changed:
+            raise FileExistsError(
+                f"--output-dir: no product, or the one that would be made, or --overwrite, is wanted. Received: "
+                f"{output}, of other {', '.join(changed)}"
+            )
+        return False
     layout = Layout(
-        grid=shifted(grid, region),
+        grid=grid,
         bands=recipe.bands,
         dtype="float32" if arguments.float else "uint16",
         metadata=product_metadata(product, recipe, identity),
     )
-    place = Region(first[0] + region.x, first[1] + region.y, region.columns, region.rows)
     worker = _Worker(product, images, recipe, arguments, place, origin)
-    regions = plan(Region(0, 0, region.columns, region.rows), TILES_PER_REGION * recipe.tile(arguments.tile_size))
-    with tqdm(total=region.columns * region.rows, unit="px", unit_scale=True, desc=output.name) as progress:
+    regions = plan(Region(0, 0, place.columns, place.rows), TILES_PER_REGION * recipe.tile(arguments.tile_size))
+    with tqdm(total=place.columns * place.rows, unit="px", unit_scale=True, desc=output.name) as progress:
         resumed = write_product(
             output,
             layout,
@@ -160,25 +191,44 @@ def produce(arguments: argparse.Namespace, output: Path, product, recipe, identi
             arguments.overwrite,
             advance=lambda part: progress.update(part.columns * part.rows),
         )
-    write_record(output, arguments, identity, resumed, time.perf_counter() - start)
+    write_record(output, arguments, recipe, identity, resumed, time.perf_counter() - start)
     if arguments.quicklook:
         write_quicklook(output, Path(arguments.quicklook))
-    print(f"{output}: {region.columns} x {region.rows} pixels of {recipe.gsd:g} m")
-    return output
+    print(f"{output}: {place.columns} x {place.rows} pixels of {recipe.gsd:g} m")
+    return True
 
 
-def region_of_interest(arguments: argparse.Namespace, native, grid, origin: tuple[float, float], step: int):
-    """Return the part of the product that is asked for."""
-    from chain.grids import Region, box_region
+def ground_of(arguments: argparse.Namespace, grids: Mapping, gsd: float, step: int) -> tuple:
+    """Return the ground that is asked for: of the whole finest image, or of a part of it.
+
+    Args:
+        arguments: Those of `add_arguments`.
+        grids: Grids of the images, by name.
+        gsd: Spacing of the product, in metres.
+        step: Number of the product's pixels that a part is a whole multiple of.
+
+    Returns:
+        The corner (x, y) where pixels of all images begin together, the grid of the ground, and its pixels, counted
+        from that corner.
+
+    Raises:
+        ValueError: The images do not belong together, or the part is not on them.
+    """
+    from chain.grids import Region, box_region, common_origin, product_grid, shifted
     from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
 
+    native = grids[min(grids, key=lambda name: grids[name].dx)]
+    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
+    grid = product_grid(native, gsd)
+    region = Region(0, 0, grid.columns, grid.rows)
     if arguments.box:
-        return box_region(arguments.box, native, grid, step)
-    if arguments.bbox:
-        return bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
-    if arguments.geometry:
-        return bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
-    return Region(0, 0, grid.columns, grid.rows)
+        region = box_region(arguments.box, native, grid, step)
+    elif arguments.bbox:
+        region = bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
+    elif arguments.geometry:
+        region = bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
+    x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
+    return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
 
 
 class _Worker:
@@ -202,7 +252,7 @@ class _Worker:
 
         def attempt():
             if self._product.refresh(force=next(attempts) > 0):
-                self._images = _open_images(self._product, self._recipe)
+                self._images = open_images(self._product, self._recipe)
             return self._recipe.compute(
                 self._images,
                 place,
@@ -215,7 +265,7 @@ class _Worker:
         return retry(attempt, (RuntimeError,), ATTEMPTS if self._product.hrefs else 1)
 
 
-def _open_images(product, recipe) -> dict:
+def open_images(product, recipe) -> dict:
     """Return the chain of each source: harmonised digital numbers, in memory."""
     return {name: product.image(source.bands) for name, source in recipe.sources.items()}
 
@@ -230,11 +280,22 @@ def _check_geotransforms(product) -> None:
             raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")
 
 
-def _check_files(arguments: argparse.Namespace, output: Path, files: list[str]) -> None:
-    """Refuse to write over what is read."""
-    read = {os.path.realpath(name) for name in (*files, *(arguments.input or ()))}
-    written = {"--output": (output, f"{output}.json"), "--quicklook": (arguments.quicklook,)}
-    for option, names in written.items():
-        for name in names:
-            if name and os.path.realpath(name) in read:
-                raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {name}")
+def check_files(
+    arguments: argparse.Namespace, files: list[str], output: Path | None, bands: Sequence[str] = ()
+) -> None:
+    """Refuse to write over what is read.
+
+    Args:
+        arguments: those of the program.
+        files: what is read.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
+
+    Raises:
+        ValueError: a file would be written over.
+    """
+    inputs = [name for name in arguments.input or () if isinstance(name, str)]
+    read = {os.path.realpath(name) for name in (*files, *inputs)}
+    for option, path in written_files(arguments, output, bands):
+        if os.path.realpath(path) in read:
+            raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {path}")

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import band_names, run
-from inference.common import add_arguments, check_arguments, check_outputs, produce
-from inference.record import NOT_IDENTITY
+from inference.common import add_arguments, band_file, check_arguments, check_files, check_outputs, produce
 
+_COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
 SETTINGS = {
     "IMAGES_PATH": "input",
     "SR_IMAGES_PATH": "output_dir",
@@ -33,11 +33,7 @@ SETTINGS = {
     "SR_60M_PATH": "weights",
 }
 """Names in `.env` or the environment, and the options that they stand for when --input is not given."""
-OWN_NOT_IDENTITY = (
-    *NOT_IDENTITY,
-    *("output_dir", "env", "weights", "evaluate", "metrics", "figure", "separate", "search", "stac_url", "collection"),
-    "max_cloud_cover",
-)
+COG_OPTIONS = ("COMPRESS=DEFLATE", "PREDICTOR=YES", "BIGTIFF=IF_SAFER")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -75,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--level",
         choices=["L1C", "L2A"],
-        help="level of the product, where it does not say it, or of the weights to be used all the same",
+        help="level whose weights are used, where the product does not say its own, or all the same",
     )
     bands = parser.add_argument_group("bands")
     bands.add_argument(
@@ -162,16 +158,21 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         ),
         (arguments.output_dir and arguments.quicklook, "--quicklook", "--output, not --output-dir, beside it"),
         (arguments.output_dir and arguments.evaluate, "--evaluate", "--output, not --output-dir, beside it"),
-        ((arguments.metrics or arguments.figure) and not arguments.evaluate, "--metrics", "--evaluate beside it"),
-        (arguments.figure and not str(arguments.figure).lower().endswith(".png"), "--figure", "a name ending in .png"),
+        (arguments.metrics and not arguments.evaluate, "--metrics", "--evaluate beside it"),
+        (arguments.figure and not arguments.evaluate, "--figure", "--evaluate beside it"),
+        (arguments.evaluate == "wald" and arguments.tiling == "original", "--evaluate", "full, or --tiling seamless,"),
+        (
+            arguments.evaluate == "full" and arguments.bands and not _COARSE & set(arguments.bands),
+            "--bands",
+            "a band of 20 or 60 m, for --evaluate full,",
+        ),
+        (len(set(arguments.bands or ())) < len(arguments.bands or ()), "--bands", "each band once"),
     ):
         if wrong:
             parser.error(f"argument {argument}: {wanted} is wanted")
     for band in arguments.bands or ():
         if band not in BANDS:
             parser.error(f"argument --bands: names among {', '.join(BANDS)} are wanted. Received: {band}")
-    if arguments.with_b10 and arguments.bands and "B10" not in arguments.bands:
-        arguments.bands = (*arguments.bands, "B10")
 
 
 def settings(arguments: argparse.Namespace) -> None:
@@ -182,17 +183,17 @@ def settings(arguments: argparse.Namespace) -> None:
     """
     import os
 
+    if arguments.env != ".env" and not Path(arguments.env).is_file():
+        raise ValueError(f"--env: a file is wanted. Received: {arguments.env}")
     if arguments.input or arguments.search:
         return
     from dotenv import dotenv_values
 
-    if arguments.env != ".env" and not Path(arguments.env).is_file():
-        raise ValueError(f"--env: a file is wanted. Received: {arguments.env}")
     values = {**dotenv_values(arguments.env), **os.environ}
     found = {name: values[name] for name in SETTINGS if values.get(name)}
     if "IMAGES_PATH" in found:
         arguments.input = [found["IMAGES_PATH"]]
-    if "SR_IMAGES_PATH" in found and not (arguments.output or arguments.output_dir):
+    if "SR_IMAGES_PATH" in found and not (arguments.output or arguments.output_dir or arguments.evaluate):
         arguments.output_dir = found["SR_IMAGES_PATH"]
     files = [found[name] for name in ("SR_20M_PATH", "SR_60M_PATH") if name in found]
     if files and not (arguments.weights or arguments.model_dir):
@@ -210,7 +211,10 @@ def infer(arguments: argparse.Namespace) -> None:
         make(arguments, names, Path(arguments.output) if arguments.output else None)
         return
     folder = Path(arguments.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
     scenes = {names[0].id: names} if arguments.search else scenes_of(names)
     run_all(scenes, lambda name, files: make(arguments, files, folder / f"{name}{PRODUCT_SUFFIX}.tif", done=True))
 
@@ -235,31 +239,24 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
     from chain.scene import opened_scene
     from inference.dsen2_evaluation import score_networks, score_product
     from inference.dsen2_recipe import recipe_of
-    from inference.record import IDENTITY_KEY, digest, identity_of
+    from inference.record import files_of
 
-    if output and not done:
-        check_outputs(arguments, output)
     naming = {gsd: getattr(arguments, f"bands_{gsd}m") for gsd in (10, 20, 60) if getattr(arguments, f"bands_{gsd}m")}
     with opened_scene(names, arguments.offset, naming or None) as scene:
         recipe = recipe_of(arguments, scene)
+        separate = recipe.bands if arguments.separate else ()
+        check_files(arguments, files_of(scene.product), output, separate)
+        if not done:
+            check_outputs(arguments, output, separate)
         if arguments.evaluate == "wald":
             score_networks(arguments, scene, recipe)
         if output is None:
             return "scored"
-        identity = identity_of(arguments, scene.product, recipe, OWN_NOT_IDENTITY)
-        if done and output.exists() and not arguments.overwrite:
-            if _metadata(output, IDENTITY_KEY) == digest(identity):
-                return "done before"
-            raise FileExistsError(
-                f"--output-dir: a product of this input, these weights and options is wanted, or --overwrite. "
-                f"Received: another one in {output}"
-            )
-        produce(arguments, output, scene.product, recipe, identity)
-        if arguments.separate:
-            _separate(output)
+        made = produce(arguments, output, scene.product, recipe, naming, keep_done=done)
+        _separate(output, separate, made)
         if arguments.evaluate == "full":
             score_product(arguments, scene, output)
-    return str(output)
+    return str(output) if made else "done before"
 
 
 def _found(arguments: argparse.Namespace):
@@ -274,25 +271,18 @@ def _found(arguments: argparse.Namespace):
     return found.item
 
 
-def _metadata(path: Path, key: str) -> str | None:
-    """Return an item of a product's metadata."""
+def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:
+    """Write bands of a product as files of their own, whole or not at all; those that are there only if `anew`."""
     from osgeo import gdal
 
-    return gdal.Open(str(path)).GetMetadataItem(key)
-
-
-def _separate(output: Path) -> None:
-    """Write each band of a product as a file of its own, whole or not at all."""
-    import os
-
-    from osgeo import gdal
+    from chain.output import whole_file
 
     dataset = gdal.Open(str(output))
-    for number in range(1, dataset.RasterCount + 1):
-        path = output.with_name(f"{output.stem}_{dataset.GetRasterBand(number).GetDescription()}.tif")
-        partial = path.with_name(f".{path.name}.partial")
-        gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=["COMPRESS=DEFLATE"])
-        os.replace(partial, path)
+    for number, band in enumerate(bands, start=1):
+        path = band_file(output, band)
+        if anew or not path.exists():
+            with whole_file(path, "--separate") as partial:
+                gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=COG_OPTIONS)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -311,8 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     check(parser, arguments)
-    if arguments.input:
-        check_arguments(parser, arguments)
+    check_arguments(parser, arguments)
     return run(parser, arguments, infer)
 
 

@@ -5,28 +5,30 @@ The part of the scene that is asked for is held in memory, several times over.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal
 
+from chain import record
 from chain.bands import BANDS, SURFACE_BANDS
-from chain.grids import Region, common_origin, image_grid, product_grid
+from chain.grids import Grid, Region, common_origin, image_grid, raster_grid
+from chain.mask import Mask
 from chain.recipe import Recipe
 from chain.super_resolution import resample
 from evaluation import full_scale, report, wald
 from evaluation.networks import sharpener
 from evaluation.protocol import GROUPS
-from inference.common import region_of_interest
-
-COARSEST = 6
-"""Number of 10 m pixels along one of 60 m."""
+from inference.common import ground_of, open_images
 
 
 def score_networks(arguments: argparse.Namespace, scene, recipe: Recipe) -> None:
     """Score the networks of a recipe by Wald's protocol on a scene; print the table, write what is asked for."""
-    bands = read_bands(arguments, scene, recipe)
+    grids = {name: image_grid(image) for name, image in open_images(scene.product, recipe).items()}
+    _, ground, _ = ground_of(arguments, grids, recipe.gsd, recipe.step)
+    needed = {band for source in recipe.sources.values() for band in source.bands}
+    bands, _ = read_bands(scene, needed, ground, recipe.masks)
     coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
     found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
     _tell(arguments, found)
@@ -36,66 +38,70 @@ def score_networks(arguments: argparse.Namespace, scene, recipe: Recipe) -> None
 
 def score_product(arguments: argparse.Namespace, scene, output: Path) -> None:
     """Score a product of a scene without a reference; print the table, write what is asked for."""
-    native, product = read_bands(arguments, scene, None), read_product(output)
+    product, ground = read_product(output)
+    fine = {band for band in SURFACE_BANDS if BANDS[band] == 10.0}
+    native, (x, y) = read_bands(scene, fine | set(product), ground)
+    product = {band: pixels[y:, x:] for band, pixels in product.items()}
     found = full_scale.evaluate(native, product)
     _tell(arguments, found)
     if arguments.figure:
-        report.draw_details(Path(arguments.figure), native, product)
+        coarse = [band for band in product if BANDS[band] > 10.0]
+        report.draw_details(Path(arguments.figure), native, product, "B11" if "B11" in coarse else coarse[0])
 
 
 def _tell(arguments: argparse.Namespace, found: dict) -> None:
     """Print scores, and write them where that is asked for."""
     print(report.table(found))
     if arguments.metrics:
-        report.write(Path(arguments.metrics), found)
+        record.write(Path(arguments.metrics), found)
 
 
-def read_bands(arguments: argparse.Namespace, scene, recipe: Recipe | None) -> dict[str, np.ndarray]:
-    """Read the native bands of the part of a scene that is asked for.
+def read_bands(
+    scene, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
+) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+    """Read native bands of a scene, from the first corner on a ground where pixels of all bands begin together.
 
     Args:
-        arguments: those of `inference.common.add_arguments`.
         scene: the `chain.scene.Scene`.
-        recipe: only what its networks need is read; None: all bands.
+        bands: their names; B10 is left out.
+        ground: the ground, in pixels of the scene's 10 m bands.
+        masks: ground to be missing.
 
     Returns:
-        float32 (rows, columns), digital numbers, missing pixels NaN, by band. All begin at one corner.
+        float32 (rows, columns), digital numbers, missing pixels NaN, by band; and the number of columns and rows of the
+        ground that lie before the first ones.
 
     Raises:
         ValueError: the images do not belong together.
         RuntimeError: one cannot be read.
     """
     product, gsd = scene.product, scene.spacing
-    needed = {band for source in (recipe.sources.values() if recipe else ()) for band in source.bands}
     groups = {
-        size: tuple(band for band in SURFACE_BANDS if BANDS[band] == size and band in (needed or product.bands))
+        size: tuple(band for band in SURFACE_BANDS if BANDS[band] == size and band in bands)
         for size in (10.0, 20.0, 60.0)
     }
-    images = {size: product.image(bands) for size, bands in groups.items() if bands}
-    grids = {f"bands of {size:g} m": image_grid(image) for size, image in images.items()}
-    origin = common_origin(grids)
-    fine = grids["bands of 10 m"]
-    step = COARSEST if 60.0 in images else 2
-    region = region_of_interest(arguments, fine, product_grid(fine, gsd), origin, step)
-    first = round((fine.left - origin[0]) / gsd) + region.x, round((origin[1] - fine.top) / gsd) + region.y
-    shift = [-place % step for place in first]
+    images = {size: product.image(names) for size, names in groups.items() if names}
+    origin = common_origin({f"bands of {size:g} m": image_grid(image) for size, image in images.items()})
+    step = round(max(images) / 10.0)
+    first = round((ground.left - origin[0]) / gsd), round((origin[1] - ground.top) / gsd)
+    shift = tuple(-place % step for place in first)
     found: dict[str, np.ndarray] = {}
     for size, image in images.items():
         ratio = round(size / 10.0)
         part = Region(
             (first[0] + shift[0]) // ratio,
             (first[1] + shift[1]) // ratio,
-            (region.columns - shift[0]) // ratio,
-            (region.rows - shift[1]) // ratio,
+            (ground.columns - shift[0]) // ratio,
+            (ground.rows - shift[1]) // ratio,
         )
-        pixels, valid = resample(image, part, origin, gsd * ratio, product.nodata)
+        pixels, valid = resample(image, part, origin, gsd * ratio, product.nodata, masks)
         pixels = np.where(valid, pixels, np.float32(np.nan))
         found.update({band: pixels[..., index] for index, band in enumerate(groups[size])})
-    return found
+    return found, shift
 
 
-def read_product(path: Path) -> Mapping[str, np.ndarray]:
-    """Read the bands of a product: float32 (rows, columns), digital numbers, missing pixels NaN."""
+def read_product(path: Path) -> tuple[dict[str, np.ndarray], Grid]:
+    """Read the bands of a product, float32 (rows, columns), digital numbers, missing pixels NaN, and their grid."""
     dataset = gdal.Open(str(path))
     found = {}
     for number in range(1, dataset.RasterCount + 1):
@@ -103,5 +109,6 @@ def read_product(path: Path) -> Mapping[str, np.ndarray]:
         values = band.ReadAsArray().astype(np.float32)
         scale = 1e4 if band.DataType == gdal.GDT_Float32 else 1.0
         values[values == band.GetNoDataValue()] = np.nan
-        found[band.GetDescription()] = values * np.float32(scale)
-    return found
+        if band.GetDescription() in SURFACE_BANDS:
+            found[band.GetDescription()] = values * np.float32(scale)
+    return found, raster_grid(dataset)

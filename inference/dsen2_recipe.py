@@ -9,6 +9,7 @@ from pathlib import Path
 from osgeo import gdal
 
 from chain.bands import BANDS, SURFACE_BANDS, wanted
+from chain.grids import common_origin, raster_grid
 from chain.mask import Mask, read_mask
 from chain.recipe import Network, Recipe
 from inference.model_folders import exported, find_models, served_folder
@@ -19,6 +20,8 @@ from weights.published import default_cache
 SYSTEM = "dsen2"
 PROJECT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / SYSTEM
 LEVELS = ("L1C", "L2A")
+GRAIN = 6
+"""Number of 10 m pixels along 60 m: parts of scenes are whole multiples of it, whichever bands are made seamlessly."""
 FINE, MEDIUM, COARSE = ({band for band, gsd in BANDS.items() if gsd == size} for size in (10.0, 20.0, 60.0))
 ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
 """Bands that each role's network makes."""
@@ -44,7 +47,7 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
     needed = {band for network in networks for source in network.description.sources for band in source.bands}
     name = str(product.identity.get("id", "input"))
     wanted(product.bands, sorted(needed | set(bands), key=list(BANDS).index), name)
-    _say(name, product, level, networks, scene)
+    _say(name, product, networks, scene)
     taken = [Source("fine", tuple(band for band in bands if band in FINE), scene.spacing)]
     taken += [Source("B10", ("B10",), 60.0 * factor)]
     kind = OriginalTiling if arguments.tiling == "original" else Recipe
@@ -55,6 +58,7 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
         taken=tuple(source for source in taken if set(source.bands) & set(bands)),
         joint=False,
         masks=_masks(arguments, scene),
+        grain=GRAIN if kind is Recipe else 1,
     )
 
 
@@ -97,10 +101,15 @@ def _chosen(descriptions: dict[Path, ModelDescription], role: str, level: str) -
     received = ", ".join(f"{folder} for {' and '.join(each.levels) or 'any'}" for folder, each in of_role.items())
     if len(right) > 1:
         raise ValueError(f"--model-dir: one {role} network for {level} is wanted. Received: {received}")
-    advice = "--level, which says what the product is" if level == "unknown" else "--level, to use others all the same"
+    if not of_role:
+        raise ValueError(
+            f"--model-dir or --weights: a {role} network, or --bands without {' and '.join(sorted(ROLES[role]))}, is "
+            f"wanted. Received: none of that role"
+        )
+    advice = "what the product is" if level == "unknown" else "to use others all the same"
     raise ValueError(
-        f"--model-dir: weights of the {role} network for a product of level {level} are wanted, or {advice}. "
-        f"Received: {received or 'none of that role'}"
+        f"--model-dir: weights of the {role} network for a product of level {level} are wanted, or --level, {advice}. "
+        f"Received: {received}"
     )
 
 
@@ -116,6 +125,9 @@ def _converted(files: Sequence[str], level: str | None) -> list[Path]:
     from weights.convert_dsen2 import read_model
 
     levels = (level,) if level else None
+    for file in files:
+        if not Path(file).is_file():
+            raise ValueError(f"--weights: files that exist are wanted. Received: {file}")
     return [
         exported(
             lambda file=file: read_model(file, levels), [Path(file)], f"{SYSTEM}-{level or 'any'}", default_cache()
@@ -130,10 +142,12 @@ def _masks(arguments: argparse.Namespace, scene) -> tuple[Mask, ...]:
     Raises:
         ValueError: the product has no scene classification, or a mask cannot be used.
     """
-    projection = gdal.Open(next(iter(scene.product.bands.values()))).GetProjection()
+    first = gdal.Open(next(iter(scene.product.bands.values())))
+    projection = first.GetProjection()
     masks = []
     if arguments.mask:
         masks.append(read_mask(arguments.mask, projection, "--mask"))
+        common_origin({"--mask": masks[0].grid, "the scene": raster_grid(first)}, aligned=False)
     if arguments.mask_classes:
         if scene.scl is None:
             raise ValueError("--mask-classes: a product with a scene classification (SCL) is wanted. Received: none")
@@ -141,14 +155,14 @@ def _masks(arguments: argparse.Namespace, scene) -> tuple[Mask, ...]:
     return tuple(masks)
 
 
-def _say(name: str, product, level: str, networks: Sequence[Network], scene) -> None:
+def _say(name: str, product, networks: Sequence[Network], scene) -> None:
     """Tell what was recognised and chosen."""
     weights = ", ".join(
         f"{network.description.arguments['role']} {network.description.weights[:8]} "
         f"(for {' and '.join(network.description.levels) or 'any level'})"
         for network in networks
     )
-    print(f"{name}: level {level}, offset {product.offset}; weights: {weights or 'none'}", file=sys.stderr)
+    print(f"{name}: level {product.level}, offset {product.offset}; weights: {weights or 'none'}", file=sys.stderr)
     for method in sorted(set(scene.resampled.values())):
         bands = " ".join(band for band, found in scene.resampled.items() if found == method)
         print(f"{name}: {bands} had been resampled to {scene.spacing:g} m ({method}): brought back", file=sys.stderr)

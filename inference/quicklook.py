@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A picture of a product, to look at."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal
+
+from chain.output import whole_file
 
 SIZE = 1024
 """Longest side of a quicklook, in pixels."""
@@ -33,9 +34,8 @@ def write_quicklook(product: Path, picture: Path) -> None:
         low, high = np.percentile(values[valid], (2, 98)) if valid.any() else (0, 1)
         scaled = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-6), 0, 1) * 254 + 1
         memory.GetRasterBand(target).WriteArray(np.where(valid, scaled, 0).astype(np.uint8))
-    partial = picture.with_name(f"{picture.name}.partial")
-    gdal.GetDriverByName("PNG").CreateCopy(str(partial), memory)
-    os.replace(partial, picture)
+    with whole_file(picture, "--quicklook") as partial:
+        gdal.GetDriverByName("PNG").CreateCopy(str(partial), memory)
 
 
 def _natural_colours(names: Sequence[str]) -> list[int]:

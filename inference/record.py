@@ -10,31 +10,46 @@ from pathlib import Path
 
 from chain import record
 
-NOT_IDENTITY = ("input", "output", "model_dir", "quicklook", "overwrite", "debug")
-"""Arguments that the pixels do not depend on, or that are recorded by content."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
 
-def identity_of(arguments: argparse.Namespace, product, recipe, not_identity: tuple[str, ...] = NOT_IDENTITY) -> dict:
-    """Return all that the pixels depend on."""
+def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
+    """Return all that the pixels of a product depend on, and nothing else.
+
+    Args:
+        product: the open input.
+        recipe: how the product is made.
+        grid: where its pixels lie.
+        floating: whether it holds reflectance.
+        naming: names given to bands that nothing describes.
+    """
+    stated = {name: value for name, value in product.identity.items() if name not in ("path", "paths")}
     return {
         "input": {
-            **product.identity,
-            "bands": list(product.bands),
+            **stated,
+            "bands": sorted(product.bands),
+            "naming": naming,
             "offset": product.offset,
             "hrefs": product.hrefs,
             "files": _stamps(Path(name) for name in files_of(product)),
         },
-        "models": [
-            {**network.description.to_json(), "files": _stamps(_model_files(network.model_dir))}
-            for network in recipe.networks
-        ],
-        "masks": _stamps(Path(mask.name) for mask in recipe.masks if os.path.isfile(mask.name)),
-        "geometry": _stamps(Path(name) for name in (arguments.geometry,) if name and os.path.isfile(name)),
+        "models": [_weights_of(network) for network in recipe.networks],
+        "masks": [mask.digest() for mask in recipe.masks],
+        "method": type(recipe).__name__,
         "bands": list(recipe.bands),
-        "arguments": {name: value for name, value in vars(arguments).items() if name not in not_identity},
+        "grid": [*grid.geotransform, grid.columns, grid.rows],
+        "float": floating,
     }
+
+
+def _weights_of(network) -> dict:
+    """Return what a network's output depends on: its description with the weights' digest, or the files without one."""
+    stated = {name: value for name, value in network.description.to_json().items() if name != "software"}
+    if network.description.weights:
+        return stated
+    files = (path for path in Path(network.model_dir).rglob("*") if path.is_file() and path.suffix != ".json")
+    return {**stated, "files": _stamps(files)}
 
 
 def digest(identity: dict) -> str:
@@ -42,9 +57,24 @@ def digest(identity: dict) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _model_files(model_dir: str) -> list[Path]:
-    """Return the files of an exported model that its output depends on."""
-    return [path for path in Path(model_dir).rglob("*") if path.is_file() and path.suffix != ".json"]
+def differences(output: Path, identity: dict) -> list[str]:
+    """Return in what an existing product differs from the one of an identity, by the words of the identity.
+
+    Args:
+        output: the product.
+        identity: what would be made.
+    """
+    from osgeo import gdal
+
+    if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
+        return []
+    path = output.with_name(f"{output.name}.json")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError):
+        return ["unknown"]
+    now = json.loads(json.dumps(identity, default=str))
+    return [name for name in now if before.get(name) != now[name]] or ["unknown"]
 
 
 def files_of(product) -> list[str]:
@@ -75,18 +105,22 @@ def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
         "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
         "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
         "SR_INPUT": str(product.identity.get("id", "")),
+        "SR_LEVEL": product.level,
         "SR_OFFSET": str(product.offset),
         IDENTITY_KEY: digest(identity),
     }
 
 
-def write_record(output: Path, arguments: argparse.Namespace, identity: dict, resumed: int, seconds: float) -> None:
+def write_record(
+    output: Path, arguments: argparse.Namespace, recipe, identity: dict, resumed: int, seconds: float
+) -> None:
     """Write what the product was made of, beside it."""
     content = {
         "arguments": vars(arguments),
         "versions": record.versions(),
         "input": identity["input"],
-        "models": identity["models"],
+        "models": [network.description.to_json() for network in recipe.networks],
+        "identity": identity,
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),
     }

@@ -49,8 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def infer(arguments: argparse.Namespace) -> Path:
-    """Make the product of the command line, and return its path."""
+def infer(arguments: argparse.Namespace) -> None:
+    """Make the product of the command line."""
     import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
 
     from chain.recipe import Network, Recipe
@@ -71,7 +71,7 @@ def infer(arguments: argparse.Namespace) -> Path:
     )
     recipe = Recipe(description.bands, description.gsd, (Network(description, arguments.model_dir),))
     try:
-        return produce(arguments, output, product, recipe)
+        produce(arguments, output, product, recipe, naming=arguments.bands)
     finally:
         product.close()
 

@@ -192,4 +192,4 @@ def test_a_stack_brought_back_to_native_pixels_is_done_once_unless_it_changes(tm
     assert "S2A_MSIL2A_x  done before" in capsys.readouterr().out
     path.touch()
     assert dsen2.main(command) == 1
-    assert "another one in" in capsys.readouterr().err
+    assert "_SR.tif, of other " in capsys.readouterr().err
