@@ -6,6 +6,7 @@ Document" 14.9, BOA_ADD_OFFSET and RADIO_ADD_OFFSET).
 """
 
 import re
+from pathlib import Path
 
 BANDS = {
     "B01": 60.0,
@@ -50,6 +51,11 @@ CLASSES_NAME = "SCL"
 COMPANIONS = ("AOT", "WVP", "TCI", "PVI", "CLD", "CLDPRB", "SNW", "SNWPRB", "VISUAL", "PREVIEW", "THUMBNAIL")
 """Names of images that come with the bands and are not used."""
 BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?[1-9]|1[0-2]|8A)(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)
+SCENE_TOKENS = re.compile(
+    rf"[_\W]*(?<![A-Za-z0-9])(?:B(?:0?[1-9]|1[0-2]|8A)|[126]0m|{CLASSES_NAME}|{'|'.join(COMPANIONS)})(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+"""Parts of a file's name that tell its band or its resolution, not its scene."""
 BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
 
 
@@ -63,6 +69,11 @@ def band_in_name(name: str) -> tuple[str, float] | None:
         return None
     band = f"B{match[1].upper().zfill(2)}"
     return band, float(match[2] or BANDS[band])
+
+
+def scene_in_name(path: Path) -> str:
+    """Return the name of the scene that a file belongs to: its own without band and resolution, else its folder's."""
+    return SCENE_TOKENS.sub("", path.stem).strip("_-. ") or path.resolve().parent.name
 
 
 def companion_in_name(name: str) -> str | None:

@@ -56,6 +56,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def record_of(product: Path) -> Path:
+    """Return the name of the record of a product, which lies beside it."""
+    return product.with_name(f"{product.name}.json")
+
+
 def write(path: Path, record: dict) -> None:
     """Write a record as JSON, whole or not at all; what JSON does not know is written as text."""
     with whole_file(path) as partial:

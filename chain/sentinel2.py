@@ -32,8 +32,10 @@ from chain.bands import (
     companion_in_name,
     level_in_name,
     offset_of_baseline,
+    scene_in_name,
     wanted,
 )
+from chain.record import record_of
 from chain.safe import read_safe
 from chain.vsimem import new_name
 
@@ -45,6 +47,8 @@ one as the largest of its type."""
 IMPOSSIBLE_WITH_OFFSET, IMPOSSIBLE_SHARE = 500, 0.01
 """More than this share of a band's pixels below this number: they carry no offset of 1000. It would make them
 reflectances below -0.05, which atmospheric correction does not leave over areas."""
+LOWEST = -1000
+"""Digital numbers below are none, but mean that there is no data."""
 SAMPLED_SIDE = 512
 """Pixels along each side of a raster, at most, of which the numbers are looked at."""
 LARGEST_REFLECTANCE = 10.0
@@ -182,9 +186,21 @@ def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Pr
     if Path(path).name.startswith("MTD_MSI"):
         path = str(Path(path).parent)
     if Path(path).is_dir():
-        rasters = sorted(str(file) for file in Path(path).iterdir() if file.suffix.lower() in RASTER_SUFFIXES)
+        rasters = [str(file) for file in rasters_in(Path(path))]
         return open_files(rasters, bands, offset) if rasters else _open_safe(path, bands, offset)
     return _open_safe(path, bands, offset) if path.lower().endswith(".zip") else _open_raster(path, bands, offset)
+
+
+def rasters_in(folder: Path) -> list[Path]:
+    """Return the rasters of a folder, but hidden ones and products of this project, beside which a record lies."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in RASTER_SUFFIXES
+        and not file.name.startswith(".")
+        and not record_of(file).exists()
+        and not record_of(file.with_name(f"{scene_in_name(file)}{file.suffix}")).exists()
+    ]
 
 
 def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
@@ -231,7 +247,8 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alo
         raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
     numbers = _band_numbers(dataset, path, bands)
     names = wanted(numbers, bands, path)
-    _check_digital_numbers(dataset, numbers[names[0]], path)
+    for band in names:
+        _check_digital_numbers(dataset, numbers[band], path)
     if offset is None:
         offset = _raster_offset(dataset, [numbers[band] for band in names], path)
         if offset is None and alone:
@@ -265,17 +282,35 @@ def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None)
 
 
 def _check_digital_numbers(dataset: gdal.Dataset, number: int, path: str) -> None:
-    """Refuse pictures of 8 bits and reflectance, which would be taken for very dark digital numbers."""
+    """Refuse pictures of 8 bits and reflectance, which would be taken for very dark digital numbers, and odd nodata."""
     band = dataset.GetRasterBand(number)
-    received = "8 bits" if band.DataType == gdal.GDT_Byte else ""
-    if band.DataType in FLOATING:
-        try:
-            largest = band.ComputeRasterMinMax(True)[1]
-        except RuntimeError:  # no valid pixel, or one that cannot be read: said when the pixels are used
+    if band.DataType == gdal.GDT_Byte:
+        received = "8 bits"
+    elif band.DataType == gdal.GDT_UInt16:
+        return
+    else:
+        valid = _sampled(band)
+        lowest, largest = (valid.min(), valid.max()) if valid.size else (0, 0)
+        if lowest < LOWEST:
+            raise ValueError(
+                f"{path}: digital numbers, and nodata that the raster declares, are wanted. Received: {lowest:g}, "
+                "undeclared (gdal_edit.py -a_nodata declares it)"
+            )
+        if not (band.DataType in FLOATING and 0 < largest <= LARGEST_REFLECTANCE):
             return
-        received = f"values up to {largest:g}" if 0 < largest <= LARGEST_REFLECTANCE else ""
-    if received:
-        raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: {received}")
+        received = f"values up to {largest:g}"
+    raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: {received}")
+
+
+def _sampled(band: gdal.Band) -> np.ndarray:
+    """Return a sample of the valid digital numbers of a band; none where it cannot be read, which its use will say."""
+    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
+    try:
+        values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
+    except RuntimeError:
+        return np.empty(0)
+    nodata = band.GetNoDataValue()
+    return values[(np.abs(values) < LARGEST) & (values != NODATA) & (values != (NODATA if nodata is None else nodata))]
 
 
 def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int | None:
@@ -306,13 +341,7 @@ def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> 
 
 def _disproves_offset(band: gdal.Band) -> bool:
     """Return whether many valid digital numbers are lower than any that carry an offset of 1000."""
-    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
-    try:
-        values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
-    except RuntimeError:  # one that cannot be read: said when the pixels are used
-        return False
-    nodata = band.GetNoDataValue()
-    valid = values[np.isfinite(values) & (values != NODATA) & (values != (NODATA if nodata is None else nodata))]
+    valid = _sampled(band)
     return valid.size > 0 and np.mean(valid < IMPOSSIBLE_WITH_OFFSET) > IMPOSSIBLE_SHARE
 
 

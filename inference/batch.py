@@ -1,24 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many scenes by one command: which they are, which are done, and what became of each."""
 
-import re
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chain.bands import CLASSES_NAME, COMPANIONS
+from chain.bands import scene_in_name
 from chain.command_line import one_line
+from chain.sentinel2 import RASTER_SUFFIXES, rasters_in
 
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
 PRODUCT_SUFFIX = "_SR"
-"""End of the names of products, which are no scenes when they stand among them."""
+"""End of the names of products."""
 PARTS_SUFFIX = ".parts"
 """End of the names of folders of products that are being made."""
-TOKENS = re.compile(
-    rf"[_\W]*(?<![A-Za-z0-9])(?:B(?:0?[1-9]|1[0-2]|8A)|[126]0m|{CLASSES_NAME}|{'|'.join(COMPANIONS)})(?![A-Za-z0-9])",
-    re.IGNORECASE,
-)
-"""Parts of a file's name that tell its band or its resolution, not its scene."""
 
 
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list[str]]:
@@ -35,35 +30,40 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list[st
         For the name of each scene, its files.
 
     Raises:
-        ValueError: an input does not exist, two scenes have one name, or there is none.
+        ValueError: an input does not exist, two scenes of one folder have one name, or there is none.
     """
     scenes: dict[str, list[str]] = {}
-    rasters: dict[Path, None] = {}
+    groups: dict[tuple[Path, str], dict[str, None]] = {}
     for name in inputs:
         path = Path(name)
         if "://" not in name and not path.exists():
             raise ValueError(f"--input: files or folders that exist are wanted. Received: {name}")
-        if "://" in name or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTERS):
-            _merge(scenes, {_name_of(name): [name]})
-        elif path.is_file():
-            rasters[path] = None
-        else:
-            for entry in sorted(path.iterdir()):
-                if entry.name.startswith("."):
-                    continue
-                if entry.suffix.lower() in RASTERS and not TOKENS.sub("", entry.stem).endswith(PRODUCT_SUFFIX):
-                    rasters[entry] = None
-                elif entry.suffix.lower() == ".zip" or (entry.is_dir() and not entry.suffix == PARTS_SUFFIX):
-                    _merge(scenes, scenes_of([str(entry)], required=False))
-    groups: dict[tuple[Path, str], list[str]] = {}
-    for path in rasters:
-        stem = TOKENS.sub("", path.stem).strip("_-. ")
-        groups.setdefault((path.resolve().parent, stem or path.resolve().parent.name), []).append(str(path))
+        if "://" in name or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTER_SUFFIXES):
+            _merge(scenes, _name_of(name), [name])
+            continue
+        for raster in [path] if path.is_file() else rasters_in(path):
+            groups.setdefault((raster.resolve().parent, scene_in_name(raster)), {})[str(raster)] = None
+        for entry in sorted(path.iterdir()) if path.is_dir() else ():
+            if _is_scene(entry) and entry.resolve() not in path.resolve().parents:
+                for found, files in scenes_of([str(entry)], required=False).items():
+                    _merge(scenes, found, files)
     for (_, name), files in groups.items():
-        _merge(scenes, {name: files})
+        _merge(scenes, name, list(files))
     if required and not scenes:
         raise ValueError(f"--input: scenes are wanted. Received: none in {' '.join(inputs)}")
     return scenes
+
+
+def _is_scene(entry: Path) -> bool:
+    """Return whether an entry of a folder is, or may hold, a scene: a folder, a zip, a STAC item."""
+    if entry.name.startswith(".") or entry.suffix == PARTS_SUFFIX:
+        return False
+    if entry.suffix.lower() in (".json", ".geojson"):
+        try:
+            return {"assets", "stac_version"} <= json.loads(entry.read_text(encoding="utf-8")).keys()
+        except (OSError, ValueError, AttributeError):
+            return False
+    return entry.is_dir() or entry.suffix.lower() == ".zip"
 
 
 def _name_of(name: str) -> str:
@@ -77,16 +77,18 @@ def _is_safe(path: Path) -> bool:
     return any(path.glob("MTD_MSI*.xml"))
 
 
-def _merge(scenes: dict[str, list[str]], more: dict[str, list[str]]) -> None:
-    """Add scenes.
+def _merge(scenes: dict[str, list[str]], name: str, files: list[str]) -> None:
+    """Add a scene; one that has the name of another is named after its folder too.
 
     Raises:
-        ValueError: one has the name of another.
+        ValueError: it has the name of another all the same.
     """
-    for name, files in more.items():
-        if name in scenes:
-            raise ValueError(f"--input: scenes of different names are wanted. Received: {name} twice")
-        scenes[name] = files
+    folder = Path(files[0]).resolve().parent
+    if name in scenes and folder != Path(scenes[name][0]).resolve().parent:
+        name = f"{folder.name}_{name}"
+    if name in scenes:
+        raise ValueError(f"--input: scenes of different names are wanted. Received: {name} twice")
+    scenes[name] = files
 
 
 def run_all(scenes: dict[str, Sequence[str]], make: Callable[[str, Sequence[str]], str]) -> None:

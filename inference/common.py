@@ -104,7 +104,9 @@ def written_files(arguments: argparse.Namespace, output: Path | None, bands: Seq
         output: the product, if there is one.
         bands: bands that are written as files of their own too.
     """
-    named = [("--output", output), ("--output", output and Path(f"{output}.json"))]
+    from chain.record import record_of
+
+    named = [("--output", output), ("--output", output and record_of(output))]
     named += [("--separate", band_file(output, band)) for band in bands if output]
     options = ("quicklook", "metrics", "figure")
     named += [(f"--{option}", getattr(arguments, option, None)) for option in options]

@@ -68,9 +68,8 @@ def differences(output: Path, identity: dict) -> list[str]:
 
     if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
         return []
-    path = output.with_name(f"{output.name}.json")
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        before = json.loads(record.record_of(output).read_text(encoding="utf-8"))["identity"]
     except (OSError, ValueError, KeyError):
         return ["unknown"]
     now = json.loads(json.dumps(identity, default=str))
@@ -124,4 +123,4 @@ def write_record(
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),
     }
-    record.write(output.with_name(f"{output.name}.json"), content)
+    record.write(record.record_of(output), content)

@@ -351,3 +351,13 @@ def test_document_which_is_no_item(tmp_path):
     (tmp_path / "no.json").write_text("{}")
     with pytest.raises(ValueError, match="STAC item"):
         open_product(tmp_path / "no.json")
+
+
+@pytest.mark.parametrize("offset", [None, 0, -1000])
+def test_nodata_that_is_not_declared_is_no_digital_number(write_raster, offset):
+    array = np.full((20, 20, 4), 1500, np.int16)
+    array[:7, :, 2] = -9999
+    path = write_raster("stack.tif", array, bands=SPOT_ORDER)
+    with pytest.raises(ValueError, match="nodata that the raster declares, are wanted. Received: -9999, undeclared"):
+        open_product(path, offset=offset)
+    assert open_product(write_raster("declared.tif", array, bands=SPOT_ORDER, nodata=-9999), offset=0).offset == 0

@@ -112,17 +112,34 @@ def test_one_file_given_twice_is_one(tmp_path, touch):
 @pytest.mark.parametrize(
     "names, inputs",
     [
-        (("a/S_10m.tif", "b/S_10m.tif"), (".",)),
-        (("a/S_10m.tif", "b/S_20m.tif"), ("a", "b")),
         (("S.zip", "S.SAFE/MTD_MSIL2A.xml"), (".",)),
         (("S.zip", "S_10m.tif"), (".",)),
         (("S.zip",), ("S.zip", "S.zip")),
     ],
 )
-def test_two_scenes_of_one_name_are_refused(tmp_path, touch, names, inputs):
+def test_two_scenes_of_one_name_in_one_folder_are_refused(tmp_path, touch, names, inputs):
     touch(*names)
     with pytest.raises(ValueError, match="^--input: scenes of different names are wanted. Received: S twice$"):
         found(tmp_path, *inputs)
+
+
+def test_scenes_of_one_name_in_two_folders_are_named_after_these(tmp_path, touch):
+    touch("a/S_10m.tif", "b/S_10m.tif", "b/S_20m.tif")
+    assert found(tmp_path) == {"S": ["a/S_10m.tif"], "b_S": ["b/S_10m.tif", "b/S_20m.tif"]}
+
+
+def test_items_in_folders_are_scenes_and_other_json_is_none(tmp_path, touch):
+    touch("S_10m.tif")
+    (tmp_path / "one.json").write_text('{"stac_version": "1.0.0", "assets": {}}')
+    (tmp_path / "labels_metadata.json").write_text('{"labels": []}')
+    (tmp_path / "list.json").write_text("[1]")
+    assert found(tmp_path) == {"one": ["one.json"], "S": ["S_10m.tif"]}
+
+
+def test_files_that_only_sound_like_products_are_scenes_and_links_to_a_parent_end(tmp_path, touch):
+    touch("COPERNICUS_S2_SR.tif", "deep/x.tif")
+    (tmp_path / "deep" / "up").symlink_to(tmp_path)
+    assert found(tmp_path) == {"COPERNICUS_S2_SR": ["COPERNICUS_S2_SR.tif"], "x": ["deep/x.tif"]}
 
 
 def test_what_is_missing_or_empty_is_refused(tmp_path):

@@ -307,7 +307,9 @@ def test_inputs_are_never_written_over(files, models, tmp_path, capsys):
         assert Path(names[2]).read_bytes() == content
 
 
-def test_bands_of_the_input_are_not_written_over_by_those_of_the_product(models, pixels, tmp_path, write_raster, capsys):
+def test_bands_of_the_input_are_not_written_over_by_those_of_the_product(
+    models, pixels, tmp_path, write_raster, capsys
+):
     paths = [write_raster(f"x_N0213_{band}.tif", pixels[band], gsd=BANDS[band]) for band in ALL]
     content = [path.read_bytes() for path in paths]
     more = ["--separate", "--overwrite", "--level", "L2A"]
