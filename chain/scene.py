@@ -120,22 +120,31 @@ def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[float, Sequence[
     by_size = [bands for gsd, bands in naming.items() if abs(spacing - gsd) < TOLERANCE * gsd]
     by_count = [bands for bands in naming.values() if len(bands) == dataset.RasterCount]
     found = by_size or (by_count if dataset.GetGeoTransform(can_return_null=True) is None else [])
-    if not found and _is_described(dataset, name):
+    described = _described(dataset, name)
+    fitting = [bands for bands in found if len(bands) == dataset.RasterCount]
+    if described and not fitting:
         return ()
-    if len(found) != 1 or len(found[0]) != dataset.RasterCount:
+    if len(fitting) != 1:
         options = ", ".join(f"--bands-{gsd:g}m" for gsd in naming)
         raise ValueError(
             f"{name}: one of {options} that names its {dataset.RasterCount} bands of {spacing:g} m is wanted. "
             f"Received: {', '.join(f'{len(bands)} at {gsd:g} m' for gsd, bands in naming.items())}"
         )
-    return found[0]
+    if described and tuple(described) != tuple(fitting[0]):
+        raise ValueError(
+            f"{name}: names as it describes its bands itself, {','.join(described)}, or none, are wanted. "
+            f"Received: {','.join(fitting[0])}"
+        )
+    return fitting[0]
 
 
-def _is_described(dataset: gdal.Dataset, name: str) -> bool:
-    """Return whether a raster, or the name of one with a single band, says which bands it holds."""
+def _described(dataset: gdal.Dataset, name: str) -> list[str]:
+    """Return the bands that a raster says it holds, or the name of one with a single band; none where neither does."""
     words = [dataset.GetRasterBand(number).GetDescription().strip() for number in range(1, dataset.RasterCount + 1)]
-    words += [Path(name).stem] if dataset.RasterCount == 1 else []
-    return any(band_in_name(word) or word.lower() in COMMON_NAMES for word in words)
+    bands = [(band_in_name(word) or (COMMON_NAMES.get(word.lower()),))[0] for word in words]
+    if dataset.RasterCount == 1 and bands == [None]:
+        bands = [(band_in_name(Path(name).stem) or (None,))[0]]
+    return [band for band in bands if band] and [band or "?" for band in bands]
 
 
 def _is_unplaced(product: Product) -> bool:

@@ -626,3 +626,11 @@ def test_a_real_tile_of_cogs_through_item_files_and_stack(models, tmp_path, shar
         np.testing.assert_array_equal(item_bands[band], np.repeat(np.repeat(part, factor, 0), factor, 1))
         np.testing.assert_array_equal(read(tmp_path / "b.tif")[0][band], item_bands[band])
         assert np.abs(read(tmp_path / "c.tif")[0][band].astype(int) - item_bands[band]).max() <= 1
+
+
+def test_names_that_contradict_descriptions_are_refused(files, models, tmp_path, capsys):
+    names = ["--bands-10m", "B04,B03,B02,B08"]
+    assert infer(files()[:2], tmp_path / "sr.tif", models, *names) == 1
+    line = error_of(capsys)
+    assert "names as it describes its bands itself, B02,B03,B04,B08, or none, are wanted" in line
+    assert infer(files()[:2], tmp_path / "sr.tif", models, "--bands-10m", "B02,B03,B04,B08") == 0
