@@ -28,7 +28,7 @@ import otbtf
 import tensorflow as tf
 from tensorflow import keras
 
-from models.description import FILE_NAME, ModelDescription, Source, read_description
+from models.description import FILE_NAME, ModelDescription, Source, check_replaceable, read_description
 from models.layers import Crop, DigitalNumbers
 
 __all__ = ["ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
@@ -250,7 +250,12 @@ def _save(model: otbtf.ModelBase, folder: Path) -> None:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename a folder, in place of the one that may already have the name."""
+    """Rename a folder, in place of the model's folder, or the empty one, that may already have the name.
+
+    Raises:
+        FileExistsError: something else has it.
+    """
+    check_replaceable(folder)
     old = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -267,7 +272,7 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     Args:
         model: the model.
         folder: the folder.
-        overwrite: replace the folder when it exists.
+        overwrite: replace the folder when it exists, and is a model's or empty.
 
     Returns:
         What `model.json` says.
@@ -278,6 +283,7 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     folder = Path(folder)
     if folder.exists() and not overwrite:
         raise FileExistsError(f"folder: one that does not exist is wanted, or overwrite. Received: {folder}")
+    check_replaceable(folder)
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)

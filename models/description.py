@@ -75,6 +75,24 @@ class ModelDescription:
         return json.loads(json.dumps(content))
 
 
+def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
+    """Refuse to replace what is not the folder of an exported model, or an empty one; what does not exist is left alone.
+
+    Args:
+        folder: what is to be replaced.
+        argument: name of the argument that it comes from.
+
+    Raises:
+        FileExistsError: it is something else.
+    """
+    folder = Path(folder)
+    if not folder.exists() or folder.is_dir() and ((folder / FILE_NAME).is_file() or not any(folder.iterdir())):
+        return
+    raise FileExistsError(
+        f"{argument}: --overwrite replaces the folder of an exported model, and nothing else. Received: {folder}"
+    )
+
+
 def _is_whole(number: float) -> bool:
     """Return whether a number is whole, but for rounding."""
     return abs(number - round(number)) < 1e-6

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chain import record
 from chain.lock import locked
-from models.description import FILE_NAME
+from models.description import check_replaceable
 
 LOCK_NAME = ".lock"
 NOT_IDENTITY = (
@@ -157,11 +157,10 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             "argument --model-dir: a folder that does not exist is wanted, or --overwrite. "
             f"Received: {arguments.model_dir}"
         )
-    if Path(arguments.model_dir).exists() and not _is_model(Path(arguments.model_dir)):
-        parser.error(
-            "argument --model-dir: --overwrite replaces the folder of an exported model, and nothing else. "
-            f"Received: {arguments.model_dir}"
-        )
+    try:
+        check_replaceable(arguments.model_dir, "argument --model-dir")
+    except FileExistsError as error:
+        parser.error(str(error))
 
 
 def architecture(arguments: argparse.Namespace, sizes: dict[str, dict]) -> dict:
@@ -174,11 +173,6 @@ def check_patches(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     """End the program with status 2 when the folder of patches is not there."""
     if not Path(arguments.patches).is_dir():
         parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
-
-
-def _is_model(path: Path) -> bool:
-    """Return whether a path is a folder of an exported model, or empty."""
-    return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
 
 
 def train(arguments: argparse.Namespace, find: Callable, build: Callable, score: Callable) -> dict:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.command_line import band_names, run
+from models.description import check_replaceable
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
 from weights.published import GITHUB_RAW, ZENODO, Published, default_cache, digests, identify
 
@@ -204,6 +205,7 @@ def convert(arguments: argparse.Namespace) -> None:
     for folder, _ in places:
         if folder.exists() and not arguments.overwrite:
             raise FileExistsError(f"output: a folder without such models is wanted, or --overwrite. Received: {folder}")
+        check_replaceable(folder, "output")
 
     from models.base import export
 
@@ -252,7 +254,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="10 m bands in the order of the file's input, of files which are not known, such as B02,B03,B04,B08 "
         f"(default: {','.join(BAND_ORDER)}; none for networks that take all bands as one image)",
     )
-    add("--overwrite", action="store_true", help="replace models that exist")
+    add("--overwrite", action="store_true", help="replace folders of models that exist")
     add(
         "--cache",
         type=Path,

@@ -124,11 +124,33 @@ def test_export_replaces_only_when_asked(exported, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old").touch()
+    (folder / "model.json").touch()
     with pytest.raises(FileExistsError, match="overwrite"):
         base.export(model, folder)
     assert (folder / "old").exists()
     base.export(model, folder, overwrite=True)
     assert not (folder / "old").exists() and [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_export_replaces_nothing_but_a_model(exported, tmp_path):
+    """Folders that are empty, or hold `model.json`; files and other folders stay as they are."""
+    model, _ = exported
+    (tmp_path / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.odt").touch()
+    for name in ("file", "other"):
+        wanted = f"^folder: --overwrite replaces the folder of an exported model, and nothing else. Received: .*{name}$"
+        with pytest.raises(FileExistsError, match=wanted):
+            base.export(model, tmp_path / name, overwrite=True)
+        (tmp_path / "new").mkdir()
+        with pytest.raises(FileExistsError, match=wanted):
+            base.replace_folder(tmp_path / "new", tmp_path / name)
+        (tmp_path / "new").rmdir()
+    assert {path.name for path in tmp_path.rglob("*")} == {"file", "other", "thesis.odt"}
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "new").mkdir()
+    base.replace_folder(tmp_path / "new", tmp_path / "empty")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "other", "empty"}
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,16 @@ def test_command_line(tmp_path, capsys):
     assert read_description(tmp_path / "models" / "2x").origin["file"] == "short.hdf5"
 
 
+def test_overwrite_replaces_nothing_but_models(tmp_path, capsys):
+    (tmp_path / "models" / "2x").mkdir(parents=True)
+    (tmp_path / "models" / "2x" / "thesis.odt").write_text("kept")
+    command = ["--input", str(DATA / "scripted_2x.pt"), "--output", str(tmp_path / "models"), "--overwrite"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "error: output: --overwrite replaces the folder of an exported model" in error
+    assert (tmp_path / "models" / "2x" / "thesis.odt").read_text() == "kept"
+
+
 def test_several_levels(publish, tmp_path, capsys):
     """A file of both levels is put at both, beside one for one of them."""
     both = publish(write_keras(tmp_path / "20.hdf5", draw_convolutions(blocks=0)), levels=("L1C", "L2A"))
