@@ -32,12 +32,22 @@ scenes=$(
   patch test S2A_MSIL2A_20170617T113321_36_85
   patch test S2A_MSIL2A_20170617T113321_4_55
 )
+train() { # MODEL_DIR, more options; words of $scenes are options
+  # shellcheck disable=SC2086
+  .venv/bin/python -m train.dsen2 --role "$role" $scenes --offset 0 --levels L1C,L2A --size narrow --batch-size 8 \
+    --optimizer adam --augmentation --any-phase --radiometry --start-at-interpolation --mixed-precision \
+    --model-dir "$@"
+}
 case $role in
-  2x) recipe="--patch-size 56 --samples 4000 --epochs 44 --learning-rate 3e-3" ;;
-  6x) recipe="--patch-size 48 --samples 1600 --epochs 30 --learning-rate 2e-3 --back-projection" ;;
-  *) echo "ROLE: 2x or 6x is wanted. Received: $role" >&2; exit 2 ;;
+  2x)
+    first="$model_dir.first"
+    [ -d "$first" ] || train "$first" --patch-size 56 --samples 4000 --epochs 44 --learning-rate 3e-3
+    train "$model_dir" --patch-size 56 --samples 4000 --epochs 24 --learning-rate 2e-3 --seed 1 \
+      --init "$first" --back-projection
+    ;;
+  6x) train "$model_dir" --patch-size 48 --samples 1600 --epochs 30 --learning-rate 2e-3 --back-projection ;;
+  *)
+    echo "ROLE: 2x or 6x is wanted. Received: $role" >&2
+    exit 2
+    ;;
 esac
-# shellcheck disable=SC2086  (words are options)
-.venv/bin/python -m train.dsen2 --role "$role" $scenes --offset 0 --levels L1C,L2A --size narrow --batch-size 8 \
-  --optimizer adam $recipe --augmentation --any-phase --radiometry --start-at-interpolation --mixed-precision \
-  --model-dir "$model_dir"
