@@ -242,11 +242,23 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 def _save(model: otbtf.ModelBase, folder: Path) -> None:
     """Write the SavedModel as the OTBTF of this Keras generation does."""
     if KERAS_3:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _keras_says_nothing():
             warnings.filterwarnings("ignore", message="The structure of `inputs`")  # Keras passes the one input alone
             model.model.export(str(folder), verbose=False)
     else:
         model.model.save(str(folder), save_format="tf", include_optimizer=False)
+
+
+@contextmanager
+def _keras_says_nothing() -> Iterator[None]:
+    """Keep Keras from printing, as its `export` does whatever `verbose` is: that only shortens what is printed."""
+    talks = keras.utils.is_interactive_logging_enabled()
+    keras.utils.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if talks:
+            keras.utils.enable_interactive_logging()
 
 
 def replace_folder(new: Path, folder: Path) -> None:

@@ -132,6 +132,12 @@ def test_export_replaces_only_when_asked(exported, tmp_path):
     assert not (folder / "old").exists() and [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_export_prints_nothing(exported, tmp_path, capfd):
+    """And Keras prints what it likes afterwards."""
+    base.export(exported[0], tmp_path / "model")
+    assert capfd.readouterr().out == "" and keras.utils.is_interactive_logging_enabled()
+
+
 def test_export_replaces_nothing_but_a_model(exported, tmp_path):
     """Folders that are empty, or hold `model.json`; files and other folders stay as they are."""
     model, _ = exported
