@@ -76,7 +76,7 @@ class ModelDescription:
 
 
 def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
-    """Refuse to replace what is not the folder of an exported model, or an empty one; what does not exist is left alone.
+    """Refuse to replace what exists, unless it is the folder of an exported model, or an empty one.
 
     Args:
         folder: what is to be replaced.

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from chain import record
 from chain.lock import locked
+from chain.naming_arguments import NAMING_ARGUMENTS
 from models.description import check_replaceable
 
 LOCK_NAME = ".lock"
 NOT_IDENTITY = (
     *("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "init", "streaming"),
-    *("patches", "input", "test", "levels"),
+    *("patches", "input", "test", "levels", *NAMING_ARGUMENTS),
 )
 """Arguments that may change between the beginning of a training and its resumption, or are recorded by content."""
 

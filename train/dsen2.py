@@ -14,9 +14,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.bands import BANDS
+from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import add_offset_argument, band_names, run
+from chain.naming_arguments import add_naming_arguments, naming_of
+from models.description import FILE_NAME, ModelDescription, read_description
 from train.common import add_arguments, architecture, check_arguments, train
+from weights.convert_dsen2 import LEVELS
 
 LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4}
 """Sizes of the network, and the step of each."""
@@ -49,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     scene = "files of one scene: a SAFE folder or zip, a STAC item, rasters with 10, 20 and 60 m bands"
     add("--input", action="append", nargs="+", required=True, metavar="IMG", help=f"{scene}; once for each scene")
     add("--test", action="append", nargs="+", default=[], metavar="IMG", help=f"{scene}, to score the network on")
+    add_naming_arguments(parser)
     add_offset_argument(parser)
     add(
         "--adapt",
@@ -94,10 +98,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--levels",
-        type=band_names,
+        type=levels,
         default=(),
         metavar="NAMES",
-        help="processing levels that the weights are for, such as L1C,L2A (default: any)",
+        help="processing levels that the weights are for: L1C, L2A or L1C,L2A (default: those of --init, else any)",
     )
     add_arguments(
         parser,
@@ -126,6 +130,20 @@ def transfers(text: str) -> dict[str, float]:
     return values
 
 
+def levels(text: str) -> tuple[str, ...]:
+    """Read names of processing levels."""
+    names = band_names(text)
+    if not set(names) <= set(LEVELS):
+        raise argparse.ArgumentTypeError(f"names among {', '.join(LEVELS)} are wanted. Received: {text}")
+    return tuple(sorted(set(names)))
+
+
+def bands_of(role: str) -> tuple[str, ...]:
+    """Return the bands that the network of a role takes."""
+    coarsest = {"2x": 20, "6x": 60}[role]
+    return tuple(band for band in SURFACE_BANDS if BANDS[band] <= coarsest)
+
+
 def train_dsen2(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
     from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
@@ -136,7 +154,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
 
         scenes = []
         for names in groups:
-            with opened_scene(names, arguments.offset) as scene:
+            with opened_scene(names, arguments.offset, naming_of(arguments)) as scene:
                 scenes += read_scenes(scene.product, arguments.role, arguments.windows, scene.scl)
         return scenes
 
@@ -202,15 +220,18 @@ def _sigmas(arguments: argparse.Namespace) -> dict:
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line, with the defaults of `--adapt` where it is given."""
+    """Parse the command line, with the defaults of `--adapt` where it is given, and the levels of `--init`."""
     arguments = parser.parse_args(argv)
-    if arguments.adapt:
-        weights = Path(arguments.init or Path(ADAPTATION["init"]) / arguments.role)
-        try:
-            parser.set_defaults(**{**ADAPTATION, "init": str(weights), **_architecture(weights)})
-        except ValueError as error:
-            parser.error(f"argument --adapt: {error}")
-        arguments = parser.parse_args(argv)
+    try:
+        if arguments.adapt:
+            weights = Path(arguments.init or Path(ADAPTATION["init"]) / arguments.role)
+            defaults = {**ADAPTATION, "init": str(weights), **_architecture(weights, arguments.role)}
+            parser.set_defaults(**defaults)
+            arguments = parser.parse_args(argv)
+        if arguments.init and not arguments.levels and (_folder(Path(arguments.init)) / FILE_NAME).exists():
+            arguments.levels = _description(Path(arguments.init)).levels
+    except ValueError as error:
+        parser.error(f"argument --init: {error}")
     defaults = {
         "patch_size": PATCH_SIZES[arguments.role],
         "batch_size": BATCH_SIZES[arguments.size],
@@ -222,15 +243,34 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     return arguments
 
 
-def _architecture(weights: Path) -> dict:
-    """Return the arguments of the network that weights are for, as the folder beside them says.
+def _folder(weights: Path) -> Path:
+    """Return the folder of a file of weights, or the folder itself."""
+    return weights.parent if weights.is_file() else weights
+
+
+def _description(weights: Path) -> ModelDescription:
+    """Read what the folder of weights says of them.
 
     Raises:
         ValueError: it does not.
     """
-    from models.description import read_description
+    try:
+        return read_description(_folder(weights))
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("model_dir: ")) from error
 
-    arguments = read_description(weights.parent if weights.is_file() else weights).arguments
+
+def _architecture(weights: Path, role: str) -> dict:
+    """Return the arguments of the network that weights are for, as their folder says.
+
+    Raises:
+        ValueError: it does not, or the network is another one.
+    """
+    description = _description(weights)
+    arguments = description.arguments
+    received = f"{description.system} {arguments.get('role', '')}".strip()
+    if received != f"dsen2 {role}" or not {"depth", "num_blocks"} <= arguments.keys():
+        raise ValueError(f"weights of dsen2 {role} are wanted. Received: those of {received} in {weights}")
     return {
         "depth": arguments["depth"],
         "blocks": arguments["num_blocks"],
@@ -238,17 +278,28 @@ def _architecture(weights: Path) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the program."""
-    parser = make_parser()
-    arguments = parse(parser, argv)
-    check_arguments(parser, arguments)
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program with status 2 when an argument of this program is out of its range."""
     for name, least in (("windows", 1), ("patch_size", 1), ("samples", 1)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             parser.error(f"argument --{name.replace('_', '-')}: at least {least} is wanted. Received: {value}")
     if not 0 < arguments.valid_share < 1:
         parser.error(f"argument --valid-share: between 0 and 1 is wanted. Received: {arguments.valid_share}")
+    unknown = [band for band in arguments.mtf if band not in bands_of(arguments.role)]
+    if unknown:
+        wanted = ", ".join(bands_of(arguments.role))
+        parser.error(
+            f"argument --mtf: bands of the role {arguments.role}, {wanted}, are wanted. Received: {', '.join(unknown)}"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parse(parser, argv)
+    check_arguments(parser, arguments)
+    check(parser, arguments)
     return run(parser, arguments, train_dsen2)
 
 

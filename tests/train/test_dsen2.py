@@ -20,6 +20,7 @@ from datasets.wald import mtf_sigma
 from models.description import read_description
 from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
 from train import dsen2
+from train.common import NOT_IDENTITY
 
 TINY = ["--depth", "6", "--blocks", "1", "--batch-size", "8"]
 PATCH = {"2x": "12", "6x": "6"}
@@ -154,7 +155,48 @@ def test_adaptation_without_weights(scene, tmp_path, monkeypatch, capsys):
         dsen2.main(["--role", "6x", "--adapt", "--input", *scene, "--model-dir", str(tmp_path / "model")])
     assert caught.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "argument --adapt: model_dir: a folder with model.json" in error and error.endswith("nothing/6x")
+    assert "argument --init: a folder with model.json" in error and error.endswith("nothing/6x")
+
+
+@pytest.mark.parametrize("system, role", [("spot7", None), ("dsen2", "2x")])
+def test_adaptation_of_other_weights(trained, tmp_path, capsys, system, role):
+    content = read_json(trained / "model.json")
+    arguments = content["arguments"] if role else {"activation": "relu"}
+    (tmp_path / "model.json").write_text(json.dumps({**content, "system": system, "arguments": arguments}))
+    options = ["--role", "6x", "--adapt", "--input", "a", "--model-dir", "m", "--init", str(tmp_path)]
+    with pytest.raises(SystemExit) as caught:
+        dsen2.main(options)
+    wanted = f"argument --init: weights of dsen2 6x are wanted. Received: those of {system} {role or ''}".rstrip()
+    assert caught.value.code == 2 and f"{wanted} in {tmp_path}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_levels_are_those_of_the_weights_that_are_gone_on_with(trained, tmp_path):
+    shutil.copy(trained / "weights.h5", tmp_path)
+    options = ["--role", "2x", "--input", "a", "--model-dir", "m", "--init"]
+    for others, wanted in (
+        ([str(trained)], ("L1C", "L2A")),
+        ([str(trained / "weights.h5"), "--adapt"], ("L1C", "L2A")),
+        ([str(trained), "--levels", "L2A"], ("L2A",)),
+        ([str(tmp_path)], ()),
+    ):
+        assert dsen2.parse(dsen2.make_parser(), [*options, *others]).levels == wanted, others
+
+
+def test_bands_that_nothing_describes_are_named(trained, scene, tmp_path):
+    """The samples are the same; which option says so is nothing to resume by."""
+    names = [str(tmp_path / Path(name).name) for name in scene]
+    for bare, described in zip(names, scene):
+        dataset = gdal.Translate(bare, described)
+        for number in range(1, dataset.RasterCount + 1):
+            dataset.GetRasterBand(number).SetDescription("")
+        dataset = None
+    naming = [word for s in SOURCES.values() for word in (f"--bands-{s.gsd:.0f}m", ",".join(s.bands))]
+    options = ["--epochs", "1", "--test", *names, "--debug", *naming]
+    assert dsen2.main(command("2x", names, tmp_path / "model", *options)) == 0
+    run = read_json(tmp_path / "model" / "run.json")
+    assert run["patches"] == read_json(trained / "run.json")["patches"]
+    assert run["arguments"]["bands_60m"] == ["B01", "B09"]
+    assert {"bands_10m", "bands_20m", "bands_60m"} <= set(NOT_IDENTITY)
 
 
 def test_other_options(scene, tmp_path, capsys):
@@ -248,6 +290,11 @@ def test_blur_of_bands_whose_transfer_is_given():
     assert dsen2._sigmas(arguments) == {}
 
 
+def test_bands_of_the_roles():
+    for role, sources in ROLES.items():
+        assert set(dsen2.bands_of(role)) == {band for name in sources for band in SOURCES[name].bands}
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -265,6 +312,8 @@ def test_blur_of_bands_whose_transfer_is_given():
         (["--mtf", "B05"], "--mtf: BAND=MTF,... is wanted. Received: B05"),
         (["--mtf", "B05=1.5"], "--mtf: transfers between 0 and 1 are wanted. Received: B05=1.5"),
         (["--mtf", "B5=0.3"], "are wanted. Received: B5"),
+        (["--mtf", "B05=0.3,B01=0.2"], "B12, are wanted. Received: B01"),
+        (["--levels", "L2B"], "--levels: names among L1C, L2A are wanted. Received: L2B"),
         (["--levels", ","], "--levels: names separated by commas are wanted. Received: ','"),
         (["--init", "/nothing"], "--init: a file or folder that exists is wanted. Received: /nothing"),
         (["--model-dir", "."], "--model-dir: a folder that does not exist is wanted, or --overwrite. Received: ."),
