@@ -60,6 +60,15 @@ class Scene:
         return replace(self, images=cut, clouds=self.clouds[3 * start : 3 * stop])
 
     @property
+    def bands(self) -> dict[str, np.ndarray]:
+        """The bands by their names, (rows, columns)."""
+        return {
+            band: image[..., index]
+            for name, image in self.images.items()
+            for index, band in enumerate(SOURCES[name].bands)
+        }
+
+    @property
     def rows(self) -> int:
         """Number of whole rows of 60 m."""
         return min(image.shape[0] // _per_60m(name) for name, image in self.images.items())
@@ -296,6 +305,10 @@ class WaldPatches:
             images = {name: _turned(image, turns, mirrored) for name, image in images.items()}
             target = _turned(target, turns, mirrored)
         return images, target
+
+    def first(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Draw the first patch, as `sample` does."""
+        return self.sample(np.random.default_rng((self.seed, 0)), augmentation=False)
 
     def _draw(self, generator: np.random.Generator, length: int) -> int:
         """Draw the first row or column of a patch, in pixels of the target."""

@@ -148,20 +148,18 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
     from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
     from models.dsen2 import SIZES, DSen2
+    from train.scorable import scorable
 
-    def read(groups: list[list[str]]) -> list:
+    def read(names: list[str]) -> list:
         from chain.scene import opened_scene
 
-        scenes = []
-        for names in groups:
-            with opened_scene(names, arguments.offset, naming_of(arguments)) as scene:
-                scenes += read_scenes(scene.product, arguments.role, arguments.windows, scene.scl)
-        return scenes
+        with opened_scene(names, arguments.offset, naming_of(arguments)) as scene:
+            return read_scenes(scene.product, arguments.role, arguments.windows, scene.scl)
 
-    tests = read(arguments.test)
+    tests = [window for names in arguments.test for window in scorable(read(names), arguments.role)]
 
     def find() -> dict:
-        scenes = read(arguments.input)
+        scenes = [window for names in arguments.input for window in read(names)]
         training, validation = split(scenes, arguments.valid_share, arguments.patch_size, arguments.role)
         if not validation:
             least = 3 * rows_of(arguments.patch_size, arguments.role)
@@ -171,7 +169,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
             )
         common = {"role": arguments.role, "patch_size": arguments.patch_size, "sigma": _sigmas(arguments)}
         size = arguments.samples or SAMPLES[arguments.role] * len(arguments.input)
-        return {
+        samples = {
             "train": WaldPatches(
                 training,
                 size=size,
@@ -182,6 +180,9 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
             ),
             "valid": WaldPatches(validation, size=max(size // 10, 1), seed=arguments.seed, fixed=True, **common),
         }
+        for subset in samples.values():
+            subset.first()  # or an error that says why there is none, which TensorFlow would hide
+        return samples
 
     def build(element_spec: tuple) -> DSen2:
         model = DSen2(

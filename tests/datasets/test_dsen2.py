@@ -165,6 +165,8 @@ def test_clouds_are_avoided(role):
     everywhere = WaldPatches([replace(scene, clouds=np.ones_like(clouds))], role, PATCHES[role], 1)
     with pytest.raises(ValueError, match="^scenes: ground without clouds is wanted. Received: 100 cloudy or missing"):
         draw(everywhere, 1)
+    with pytest.raises(ValueError, match="^scenes: ground without clouds is wanted"):
+        everywhere.first()
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -328,6 +328,11 @@ def test_usage_errors(scene, tmp_path, capsys, options, message):
 
 def test_failures_are_one_line(scene, tmp_path, capsys):
     small = write_scene(tmp_path, seed=7, side=60)
+    cloudy = write_scene(tmp_path, seed=8)
+    for name in cloudy:
+        dataset = gdal.Open(name, gdal.GA_Update)
+        dataset.WriteArray(np.zeros_like(dataset.ReadAsArray()))
+        dataset = None
     renamed = str(tmp_path / "three_20m.tif")
     gdal.Translate(renamed, scene[1], bandList=[1, 2, 3])
     for role, names, options, message in (
@@ -335,6 +340,9 @@ def test_failures_are_one_line(scene, tmp_path, capsys):
         ("2x", [scene[0], renamed], [], "bands B8A B11 B12 are wanted. Received: "),
         ("2x", ["/nothing.tif"], [], "/nothing.tif"),
         ("2x", scene, ["--patch-size", "13"], "patch_size: a multiple of 2 is wanted. Received: 13"),
+        ("2x", cloudy, [], "error: scenes: ground without clouds is wanted. Received: 100 cloudy or missing patches"),
+        ("2x", scene, ["--test", *cloudy], "error: test: pixels of B05 B06 B07 B8A B11 B12 that no band lacks"),
+        ("6x", scene, ["--test", *small], "error: test: at least 72 x 72 pixels of 10 m are wanted for B01 B09."),
         ("2x", small, ["--patch-size", "32"], "input: a scene of at least 33 rows of 60 m, to train and to validate"),
         ("2x", scene, ["--test", *scene, "--init", scene[0]], "weights: "),
     ):
