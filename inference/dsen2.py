@@ -23,6 +23,7 @@ from pathlib import Path
 
 from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import band_names, run
+from chain.naming_arguments import add_naming_arguments, naming_of
 from inference.common import add_arguments, band_file, check_arguments, check_files, check_outputs, produce
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
@@ -81,13 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"bands of the product (default: {','.join(SURFACE_BANDS)}, those of 60 m if the input has any)",
     )
     bands.add_argument("--with-b10", action="store_true", help="add B10 of L1C, interpolated to 10 m")
-    for gsd in (10, 20, 60):
-        bands.add_argument(
-            f"--bands-{gsd}m",
-            type=band_names,
-            metavar="NAMES",
-            help=f"names, in order, of the bands of a raster of {gsd} m that does not describe them",
-        )
+    add_naming_arguments(bands)
     bands.add_argument(
         "--separate", action="store_true", help="write each band as a file of its own too: OUTPUT_B05.tif"
     )
@@ -241,8 +236,8 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
     from inference.dsen2_recipe import recipe_of
     from inference.record import files_of
 
-    naming = {gsd: getattr(arguments, f"bands_{gsd}m") for gsd in (10, 20, 60) if getattr(arguments, f"bands_{gsd}m")}
-    with opened_scene(names, arguments.offset, naming or None) as scene:
+    naming = naming_of(arguments)
+    with opened_scene(names, arguments.offset, naming) as scene:
         recipe = recipe_of(arguments, scene)
         separate = recipe.bands if arguments.separate else ()
         check_files(arguments, files_of(scene.product), output, separate)
