@@ -234,7 +234,6 @@ class WaldPatches:
         self.scenes = [_extended(scene, rows_of(patch_size, role)) for scene in scenes]
         areas = np.array([np.prod(self._target(scene).shape[:2]) for scene in self.scenes], np.float64)
         self._shares = areas / areas.sum()
-        self._epochs = itertools.count()
 
     def _target(self, scene: Scene) -> np.ndarray:
         return scene.images[ROLES[self.role][-1]]
@@ -248,17 +247,18 @@ class WaldPatches:
             for number, scene in enumerate(self.scenes, start=1)
         }
 
-    def dataset(self, batch_size: int, augmentation: bool = False) -> tf.data.Dataset:
+    def dataset(self, batch_size: int, augmentation: bool = False, first_epoch: int = 0) -> tf.data.Dataset:
         """Make a dataset of (inputs, {"sr": target}), one pass being one epoch.
 
         Args:
             batch_size: number of patches of a batch; the last batch may be smaller.
             augmentation: flip and rotate at random.
+            first_epoch: number of the epoch that is the first pass; those before were other patches.
 
         Returns:
             Batches (batch, height, width, bands), float32: digital numbers, and reflectance for the target.
         """
-        names, side = ROLES[self.role], self.patch_size
+        names, side, epochs = ROLES[self.role], self.patch_size, itertools.count(first_epoch)
         sides = {name: round(side * SOURCES["x10"].gsd / SOURCES[name].gsd) for name in names}
         inputs = {
             name: tf.TensorSpec((None, sides[name], sides[name], len(SOURCES[name].bands)), tf.float32)
@@ -266,14 +266,14 @@ class WaldPatches:
         }
         target = tf.TensorSpec((None, side, side, len(SOURCES[names[-1]].bands)), tf.float32)
         batches = tf.data.Dataset.from_generator(
-            lambda: self._batches(batch_size, augmentation), output_signature=(inputs, {"sr": target})
+            lambda: self._batches(batch_size, augmentation, next(epochs)), output_signature=(inputs, {"sr": target})
         )
         count = tf.data.experimental.assert_cardinality(math.ceil(self.size / batch_size))
         return batches.apply(count).prefetch(4)
 
-    def _batches(self, batch_size: int, augmentation: bool) -> Iterator[tuple[dict, dict]]:
+    def _batches(self, batch_size: int, augmentation: bool, epoch: int) -> Iterator[tuple[dict, dict]]:
         """Give the batches of one epoch."""
-        generator = np.random.default_rng((self.seed, 0 if self.fixed else next(self._epochs)))
+        generator = np.random.default_rng((self.seed, 0 if self.fixed else epoch))
         for start in range(0, self.size, batch_size):
             samples = [self.sample(generator, augmentation) for _ in range(min(batch_size, self.size - start))]
             inputs = {name: np.stack([images[name] for images, _ in samples]) for name in ROLES[self.role]}

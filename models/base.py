@@ -210,6 +210,27 @@ def whole_file(path: str | Path) -> Iterator[h5py.File]:
         raise OSError(f"a disk that takes {path} is wanted. Received: {error.strerror}") from error
 
 
+def _weights_file(path: str | Path) -> Path:
+    """Return a file of weights, or that of the folder of an exported model."""
+    return Path(path) / WEIGHTS_NAME if Path(path).is_dir() else Path(path)
+
+
+def weights_digest(path: str | Path) -> str:
+    """Return the SHA-256 of weights.
+
+    Args:
+        path: the file, or the folder of an exported model.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    path = _weights_file(path)
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(f"weights: a file that can be read is wanted ({error.strerror}). Received: {path}") from None
+
+
 def load_weights(model: keras.Model, path: str | Path) -> None:
     """Read weights written by `save_weights`. All of them must be there, of the right shapes, and no other.
 
@@ -220,7 +241,7 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: the file is not one of weights, or these are not this model's.
     """
-    path = Path(path) / WEIGHTS_NAME if Path(path).is_dir() else Path(path)
+    path = _weights_file(path)
     arrays = {}
     try:
         with h5py.File(path, "r") as file:
@@ -301,8 +322,7 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     partial.parent.mkdir(parents=True, exist_ok=True)
     _save(model, partial)
     save_weights(model.model, partial / WEIGHTS_NAME)
-    digest = hashlib.sha256((partial / WEIGHTS_NAME).read_bytes()).hexdigest()
-    content = json.dumps(model.description(digest), indent=2) + "\n"
+    content = json.dumps(model.description(weights_digest(partial)), indent=2) + "\n"
     (partial / FILE_NAME).write_text(content, encoding="utf-8")
     replace_folder(partial, folder)
     return read_description(folder)

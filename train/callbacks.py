@@ -24,10 +24,20 @@ DISPLAY_PERCENTILES = (2, 98)
 
 def read_identity(folder: Path) -> dict | None:
     """Return what the training whose state is in the folder was made of, or None when there is no state."""
+    return _read(folder, "identity")
+
+
+def epochs_done(folder: Path) -> int:
+    """Return the number of epochs that are done of the training whose state is in the folder."""
+    return len(_read(folder, "history") or ())
+
+
+def _read(folder: Path, attribute: str):
+    """Return what the state in the folder says, or None when there is no state."""
     if not (folder / STATE_NAME).exists():
         return None
     with h5py.File(folder / STATE_NAME, "r") as file:
-        return json.loads(file.attrs["identity"])
+        return json.loads(file.attrs[attribute])
 
 
 class Backup(keras.callbacks.Callback):

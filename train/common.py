@@ -182,7 +182,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     Args:
         arguments: those of `add_arguments`.
         find: gives the samples: set (`train`, `valid`, and more) -> what has `size`, `identity()` and
-            `dataset(batch_size, augmentation)`, as `train.data.Patches`.
+            `dataset(batch_size, augmentation=False, first_epoch=0)`, as `train.data.Patches`.
         build: makes the model from a dataset's element specification.
         score: called with the folder of the exported model, its description, the samples and the history of the
             losses, writes the scores into the folder and returns them.
@@ -196,7 +196,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     """
     from tensorflow import keras
 
-    from models.base import export, load_weights, replace_folder
+    from models.base import export, load_weights, replace_folder, weights_digest
     from train.callbacks import BEST_NAME, forget
     from train.fit import fit, is_chief, make_strategy
 
@@ -207,7 +207,10 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     with _alone(checkpoint_dir, is_chief(strategy)):
         samples = find()
         identity = {
-            "arguments": {name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
+            "arguments": {
+                **{name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
+                "init": weights_digest(arguments.init) if arguments.init else None,
+            },
             "patches": {
                 f"{name}: {content}": value
                 for name, subset in samples.items()
@@ -262,6 +265,7 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
     """Write what a result is made of."""
     content = {
         "arguments": vars(arguments),
+        "init": identity["arguments"]["init"],
         "patches": identity["patches"],
         "dataset": identity["dataset"],
         "versions": record.versions(),

@@ -55,13 +55,16 @@ class Patches:
         """Return the SHA-256 of each file, by its name."""
         return {f"{path.parent.name}/{path.name}": _sha256(path) for path in self.files}
 
-    def dataset(self, batch_size: int, output_key: str = "sr", augmentation: bool = False) -> tf.data.Dataset:
+    def dataset(
+        self, batch_size: int, output_key: str = "sr", augmentation: bool = False, first_epoch: int = 0
+    ) -> tf.data.Dataset:
         """Make a dataset of (inputs, {output_key: target}), one pass being one epoch, in random order.
 
         Args:
             batch_size: number of samples of a batch; the last batch may be smaller.
             output_key: key of the model's output that the target is for.
             augmentation: flip and rotate at random.
+            first_epoch: changes nothing here: order and augmentation follow the seeds of numpy and of TensorFlow.
 
         Returns:
             Batches (batch, height, width, bands), float32: digital numbers, and reflectance for the target.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import KERAS_3, SuperResolutionModel, load_weights
-from train.callbacks import Backup, ImageSummaries, forget, read_identity
+from train.callbacks import Backup, ImageSummaries, epochs_done, forget, read_identity
 from train.optimizers import Nadam, Plateau, PlateauRate, cosine
 
 LOSSES = {"l1": "mae", "l2": "mse"}
@@ -66,7 +66,7 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
         ValueError: the folder holds another training, which is not to be forgotten.
     """
     begun = read_identity(folder)
-    if begun is None or begun == identity:
+    if begun is None:
         return
     differing = [
         f"{name} {begun[part].get(name)}" if part == "arguments" else f"another {name}"
@@ -74,6 +74,8 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
         for name in sorted({*begun[part], *identity[part]})
         if begun[part].get(name) != identity[part].get(name)
     ]
+    if not differing:
+        return
     message = f"{folder} holds a training begun with {', '.join(differing)}"
     if not overwrite:
         raise ValueError(
@@ -119,10 +121,16 @@ def fit(
         The losses and metrics of each epoch.
     """
     check_identity(checkpoint_dir, identity, arguments.overwrite)
-    keras.utils.set_random_seed(arguments.seed)
-    training = patches["train"].dataset(arguments.batch_size, augmentation=arguments.augmentation)
+    done = epochs_done(checkpoint_dir)
+    keras.utils.set_random_seed(
+        (arguments.seed + done) % 2**32
+    )  # not the order and the flips of the first epochs again
+    batches = math.ceil(patches["train"].size / arguments.batch_size)
+    steps = arguments.steps_per_epoch or batches
+    training = patches["train"].dataset(
+        arguments.batch_size, augmentation=arguments.augmentation, first_epoch=math.ceil(done * steps / batches)
+    )
     validation = patches["valid"].dataset(arguments.batch_size)
-    steps = arguments.steps_per_epoch or math.ceil(patches["train"].size / arguments.batch_size)
     keras.mixed_precision.set_global_policy(precision_policy(arguments.mixed_precision))
     try:
         with strategy.scope():
@@ -139,7 +147,7 @@ def fit(
                 metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
             )
             backup = Backup(checkpoint_dir, identity, arguments.patience, is_chief(strategy))
-            done = backup.restore(trained)
+            backup.restore(trained)
         if done:
             print(f"going on after epoch {done} of {arguments.epochs}", flush=True)
         if done < arguments.epochs and not backup.is_over:

@@ -225,7 +225,7 @@ def test_fixed_sets_repeat_and_others_do_not():
     fixed, varying, again = (WaldPatches([scene], "2x", 8, 6, 3, fixed=value) for value in (True, False, False))
     dataset = fixed.dataset(4)
     assert same(contents(dataset), contents(dataset))
-    epochs = [contents(varying.dataset(4)) for _ in range(2)]
+    epochs = [contents(varying.dataset(4, first_epoch=number)) for number in range(2)]
     assert not same(*epochs)
     repeated = contents(again.dataset(4).repeat(2))
     assert same(repeated, epochs[0] + epochs[1])

@@ -20,6 +20,7 @@ from datasets.wald import mtf_sigma
 from models.description import read_description
 from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
 from train import dsen2
+from train.callbacks import Backup
 from train.common import NOT_IDENTITY
 
 TINY = ["--depth", "6", "--blocks", "1", "--batch-size", "8"]
@@ -257,6 +258,35 @@ def test_a_killed_training_goes_on(tmp_path, capsys):
     assert f"going on after epoch {len(before)} of 25" in capsys.readouterr().out
     after = history(tmp_path / "model")
     assert after[: len(before)] == before and len(after) == 25 and not state.parent.exists()
+
+
+def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(trained, scene, tmp_path, monkeypatch, capsys):
+    """It draws the patches that come next; other weights to start from are noticed, the same ones elsewhere are not."""
+    options = ["--epochs", "2", "--learning-rate", "0.003", "--augmentation"]
+    assert dsen2.main([*command("2x", scene, tmp_path / "whole", *options), "--init", str(trained), "--debug"]) == 0
+
+    def interrupted(self, epoch, logs=None):
+        ended(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    ended, arguments = Backup.on_epoch_end, command("2x", scene, tmp_path / "model", *options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Backup, "on_epoch_end", interrupted)
+        assert dsen2.main([*arguments, "--init", str(trained)]) == 1
+
+    digest = read_description(trained).weights
+    shutil.copy(trained / "weights.h5", tmp_path / "other.h5")
+    with h5py.File(tmp_path / "other.h5", "r+") as file:
+        file["first/bias"][...] += 1
+    for others in (["--init", str(tmp_path / "other.h5")], []):
+        assert dsen2.main([*arguments, *others]) == 1
+        assert f"begun with init {digest}" in capsys.readouterr().err.splitlines()[-1]
+    shutil.copy(trained / "weights.h5", tmp_path / "moved.h5")
+    assert dsen2.main([*arguments, "--init", str(tmp_path / "moved.h5"), "--debug"]) == 0
+    assert "going on after epoch 1 of 2" in capsys.readouterr().out
+    assert read_json(tmp_path / "model" / "run.json")["init"] == digest
+    for wanted, received in zip(history(tmp_path / "whole"), history(tmp_path / "model"), strict=True):
+        assert received == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(

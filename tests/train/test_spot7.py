@@ -160,7 +160,7 @@ def _epochs_done(state):
         return 0
 
 
-def test_a_killed_training_goes_on(patches, tmp_path, capsys):
+def test_a_killed_training_goes_on(patches, tmp_path, capsys, monkeypatch):
     """Killed after a few epochs, then run again: as many epochs in all, the first ones being those before."""
     arguments = command(patches, tmp_path / "model", "--epochs", "60", "--learning-rate", "1e-4")
     program = [sys.executable, "-m", "train.spot7", *arguments]
@@ -180,7 +180,10 @@ def test_a_killed_training_goes_on(patches, tmp_path, capsys):
     other = [*arguments[: arguments.index("1e-4")], "1e-3"]
     assert spot7.main(other) == 1
     assert "begun with learning_rate 0.0001" in capsys.readouterr().err
+    seed, seeds = keras.utils.set_random_seed, []
+    monkeypatch.setattr(keras.utils, "set_random_seed", lambda value: (seeds.append(value), seed(value)))
     assert spot7.main([*arguments, "--debug"]) == 0
+    assert seeds == [len(before)], "the order and the flips of the first epochs are not drawn again"
     assert history(tmp_path / "model")[: len(before)] == before
     assert len(history(tmp_path / "model")) == 60 and not state.exists()
 
