@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from chain.command_line import band_names, run
 from models.description import check_replaceable
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
-from weights.published import GITHUB_RAW, ZENODO, Published, default_cache, digests, identify
+from weights.published import GITHUB_RAW, ZENODO, Published, default_cache, digests, identify, is_web_address
 
 if TYPE_CHECKING:
     from models.dsen2 import DSen2
@@ -206,6 +206,7 @@ def convert(arguments: argparse.Namespace) -> None:
         if folder.exists() and not arguments.overwrite:
             raise FileExistsError(f"output: a folder without such models is wanted, or --overwrite. Received: {folder}")
         check_replaceable(folder, "output")
+        _make_folder(folder.parent)
 
     from models.base import export
 
@@ -216,6 +217,18 @@ def convert(arguments: argparse.Namespace) -> None:
         source = model.origin["published"] or f"{model.origin['file']}, which is none of the known files"
         order = ",".join(model.origin["band_order"])
         print(f"{folder}: {size}, for {levels}, from {source}; 10 m bands in the file: {order}")
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder of models.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"output: a folder that can be made is wanted ({error.strerror}). Received: {path}") from error
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -284,6 +297,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"argument --levels: of {', '.join(LEVELS)} are wanted. Received: {','.join(arguments.levels)}")
     if arguments.base_url and not arguments.download:
         parser.error("argument --base-url: is wanted with --download only")
+    if arguments.base_url and not is_web_address(arguments.base_url):
+        parser.error(
+            f"argument --base-url: an address such as https://mirror.org is wanted. Received: {arguments.base_url}"
+        )
+    if arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"argument --output: a folder, or one to be made, is wanted. Received: {arguments.output}, a file")
     return run(parser, arguments, convert)
 
 

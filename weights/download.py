@@ -86,7 +86,8 @@ def _persist(action: Callable[[], Result], url: str) -> Result:
     """Do what needs the network, several times if need be.
 
     Raises:
-        RuntimeError: it has failed each time, or the server cannot be reached in the first place.
+        RuntimeError: it has failed each time, the server cannot be reached in the first place, or there is no such
+            address.
     """
 
     def tell(error: Exception, attempt: int, delay: float) -> None:
@@ -96,7 +97,7 @@ def _persist(action: Callable[[], Result], url: str) -> Result:
 
     try:
         return retry(action, AGAIN, ATTEMPTS, DELAY, tell)
-    except AGAIN as error:
+    except (Interrupted, requests.RequestException) as error:
         raise _no_connection(error, url) from error
 
 

@@ -6,9 +6,11 @@ python -c "from weights.published import digests; print(digests('s2_032_lr_1e-04
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 GITHUB_RAW = "https://raw.githubusercontent.com"
 ZENODO = "https://zenodo.org"
@@ -18,6 +20,17 @@ CHUNK = 1 << 20
 def default_cache() -> Path:
     """Return the folder in which fetched files stay: `otb-super-resolution` in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otb-super-resolution"
+
+
+def is_web_address(text: str) -> bool:
+    """Return whether a text is the address of a server: http or https, and a host."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return parts.scheme in ("http", "https") and bool(re.fullmatch(r"[\w.:-]+", host)) and port != 0
 
 
 def digests(path: str | Path) -> dict[str, str]:

@@ -275,6 +275,35 @@ def test_usage_errors(tmp_path, options):
     assert error.value.code == 2
 
 
+@pytest.mark.parametrize("address", ["ftp://x", "nonsense", "http://[x", "http://a b", "http://x:99999", "http:///x"])
+def test_addresses_that_are_none(tmp_path, capsys, address):
+    with pytest.raises(SystemExit) as error:
+        main(["--download", "original", "--output", str(tmp_path / "m"), "--base-url", address])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert error.value.code == 2 and line.endswith(
+        f"argument --base-url: an address such as https://mirror.org is wanted. Received: {address}"
+    )
+
+
+def test_an_output_that_is_no_folder(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    command = ["--input", str(DATA / "scripted_2x.pt"), "--output"]
+    with pytest.raises(SystemExit) as error:
+        main([*command, str(tmp_path / "file")])
+    assert error.value.code == 2
+    wanted = f"argument --output: a folder, or one to be made, is wanted. Received: {tmp_path / 'file'}, a file"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(wanted)
+    assert main([*command, str(tmp_path / "file" / "models")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "error: output: a folder that can be made is wanted (Not a directory). Received: " in line
+
+
+def test_a_file_that_is_not_there():
+    wanted = r"^input: a file that can be read is wanted \(No such file or directory\). Received: nope.pt$"
+    with pytest.raises(OSError, match=wanted):
+        read_model("nope.pt")
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from weights.convert_dsen2 import make_parser; make_parser().format_help(); "

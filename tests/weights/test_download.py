@@ -170,6 +170,12 @@ def test_offline(nowhere, tmp_path, capsys, source):
     assert "the connection failed" in line and not (tmp_path / "m").exists()
 
 
+def test_an_address_that_is_none(tmp_path):
+    """As a record could name one."""
+    with pytest.raises(RuntimeError, match="^download: a connection to nonsense is wanted. Received: .*MissingSchema"):
+        fetch(RemoteFile("file", "nonsense", {"sha256": "0"}), tmp_path)
+
+
 def test_a_network_that_goes_away(server, remote, tmp_path, monkeypatch):
     """What has come stays, and a connection that cannot be made is tried again once data has come."""
     get, calls = requests.get, []
