@@ -44,9 +44,9 @@ FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
 LARGEST = 1000000
 """Floating point numbers from here on, and those that are not numbers, are no digital numbers: OTB reads an infinite
 one as the largest of its type."""
-IMPOSSIBLE_WITH_OFFSET, IMPOSSIBLE_SHARE = 500, 0.01
-"""More than this share of a band's pixels below this number: they carry no offset of 1000. It would make them
-reflectances below -0.05, which atmospheric correction does not leave over areas."""
+IMPOSSIBLE_WITH_OFFSET = ((500, 0.01), (800, 0.1))
+"""Digital numbers, and the share of a band's pixels below them from which the band carries no offset of 1000: these
+would be reflectances below -0.05, or below -0.02 over large areas, which atmospheric correction does not leave."""
 LOWEST = -1000
 """Digital numbers below are none, but mean that there is no data."""
 SAMPLED_SIDE = 512
@@ -342,7 +342,7 @@ def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> 
 def _disproves_offset(band: gdal.Band) -> bool:
     """Return whether many valid digital numbers are lower than any that carry an offset of 1000."""
     valid = _sampled(band)
-    return valid.size > 0 and np.mean(valid < IMPOSSIBLE_WITH_OFFSET) > IMPOSSIBLE_SHARE
+    return valid.size > 0 and any(np.mean(valid < number) > share for number, share in IMPOSSIBLE_WITH_OFFSET)
 
 
 def open_files(
@@ -395,7 +395,7 @@ def _merged(
     if products and not offsets:
         raise ValueError(f"{names}: the offset of their digital numbers is not stated: {OFFSET_HELP}")
     opened = {band: merged[band] for band in wanted(merged, bands, names)}
-    identity = {"kind": "files", "paths": [path for path, _ in products], "id": Path(products[0][0]).name}
+    identity = {"kind": "files", "paths": [path for path, _ in products], "id": scene_in_name(Path(products[0][0]))}
     return Product(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
 
 

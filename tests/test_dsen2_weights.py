@@ -41,7 +41,7 @@ def test_cards_belong_to_the_weights(role, limit):
     assert scores["mean"][group]["ratio"] < limit and len(scores["scenes"]) == 9
     assert all(abs(band["bias"]) < 5e-3 * band["mean"] for band in scores["mean"]["bands"].values())
     run = json.loads((FOLDER / role / "run.json").read_text())
-    assert run["arguments"]["role"] == role and run["arguments"]["seed"] == 0 and run["history"]
+    assert run["arguments"]["role"] == role and run["history"] and run["versions"]["tensorflow"]
 
 
 @pytest.mark.parametrize("name", HELD_OUT)

@@ -170,6 +170,18 @@ def test_many_dark_pixels_prove_that_there_is_no_offset(write_raster, dark, prov
     assert open_product(_with_metadata(path, PROCESSING_BASELINE="04.00")).offset == -1000
 
 
+@pytest.mark.parametrize("share, proven", [(0.2, True), (0.05, False)])
+def test_large_areas_below_800_prove_it_too(write_raster, share, proven):
+    array = np.full((100, 100, 4), 1500, np.uint16)
+    array[: round(100 * share), :, 1] = 700
+    path = write_raster("stack.tif", array, bands=SPOT_ORDER)
+    if proven:
+        assert open_product(path).offset == 0
+    else:
+        with pytest.raises(ValueError, match="--offset -1000.*--offset 0"):
+            open_product(path)
+
+
 def test_contradicting_offsets_are_refused_whatever_the_pixels(write_raster):
     path = write_raster("stack.tif", np.full((20, 20, 4), 300, np.uint16), bands=SPOT_ORDER)
     dataset = gdal.Open(str(path), gdal.GA_Update)
