@@ -22,10 +22,11 @@ import numpy as np
 from osgeo import gdal
 
 from chain.bands import BANDS
+from chain.digital_numbers import FLOATING, LARGEST
 from chain.interpolation import METHODS, OPEN, Resampling
 from chain.recognition import recognise_image
 from chain.restoration import TELLING, Mismatch, restore
-from chain.sentinel2 import FLOATING, LARGEST, Product
+from chain.sentinel2 import Product
 
 gdal.UseExceptions()
 

@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from osgeo import gdal
 
 from chain import items, network, stac
@@ -28,31 +27,17 @@ from chain.bands import (
     NODATA,
     OFFSET_HELP,
     band_in_name,
-    baseline_in_name,
     companion_in_name,
     level_in_name,
-    offset_of_baseline,
     scene_in_name,
     wanted,
 )
+from chain.digital_numbers import FLOATING, LARGEST, check_digital_numbers, raster_offset
 from chain.record import record_of
 from chain.safe import read_safe
 from chain.vsimem import new_name
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
-FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
-LARGEST = 1000000
-"""Floating point numbers from here on, and those that are not numbers, are no digital numbers: OTB reads an infinite
-one as the largest of its type."""
-IMPOSSIBLE_WITH_OFFSET = ((500, 0.01), (800, 0.1))
-"""Digital numbers, and the share of a band's pixels below them from which the band carries no offset of 1000: these
-would be reflectances below -0.05, or below -0.02 over large areas, which atmospheric correction does not leave."""
-LOWEST = -1000
-"""Digital numbers below are none, but mean that there is no data."""
-SAMPLED_SIDE = 512
-"""Pixels along each side of a raster, at most, of which the numbers are looked at."""
-LARGEST_REFLECTANCE = 10.0
-"""An image of floating point numbers up to here is one of reflectance."""
 
 
 @dataclass
@@ -247,10 +232,10 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alo
         raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
     numbers = _band_numbers(dataset, path, bands)
     names = wanted(numbers, bands, path)
-    for band in names:
-        _check_digital_numbers(dataset, numbers[band], path)
+    opened = [numbers[band] for band in names]
+    check_digital_numbers(dataset, opened, path)
     if offset is None:
-        offset = _raster_offset(dataset, [numbers[band] for band in names], path)
+        offset = raster_offset(dataset, opened, path)
         if offset is None and alone:
             raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
     identity = {"kind": "raster", "path": path, "id": Path(path).name}
@@ -279,70 +264,6 @@ def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None)
             f"-20m, -60m) has to name them in order. Received: {' '.join(bands or ()) or 'nothing'}"
         )
     return numbers or {band: number for number, band in enumerate(bands, 1)}
-
-
-def _check_digital_numbers(dataset: gdal.Dataset, number: int, path: str) -> None:
-    """Refuse pictures of 8 bits and reflectance, which would be taken for very dark digital numbers, and odd nodata."""
-    band = dataset.GetRasterBand(number)
-    if band.DataType == gdal.GDT_Byte:
-        received = "8 bits"
-    elif band.DataType == gdal.GDT_UInt16:
-        return
-    else:
-        valid = _sampled(band)
-        lowest, largest = (valid.min(), valid.max()) if valid.size else (0, 0)
-        if lowest < LOWEST:
-            raise ValueError(
-                f"{path}: digital numbers, and nodata that the raster declares, are wanted. Received: {lowest:g}, "
-                "undeclared (gdal_edit.py -a_nodata declares it)"
-            )
-        if not (band.DataType in FLOATING and 0 < largest <= LARGEST_REFLECTANCE):
-            return
-        received = f"values up to {largest:g}"
-    raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: {received}")
-
-
-def _sampled(band: gdal.Band) -> np.ndarray:
-    """Return a sample of the valid digital numbers of a band; none where it cannot be read, which its use will say."""
-    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
-    try:
-        values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
-    except RuntimeError:
-        return np.empty(0)
-    nodata = band.GetNoDataValue()
-    return values[(np.abs(values) < LARGEST) & (values != NODATA) & (values != (NODATA if nodata is None else nodata))]
-
-
-def _raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int | None:
-    """Return the offset which a raster states by its bands' scale and offset, its metadata or its path, or proves."""
-    bands = [dataset.GetRasterBand(number) for number in numbers]
-    stated = {
-        round(band.GetOffset() / band.GetScale()) if band.GetScale() and band.GetOffset() is not None else None
-        for band in bands
-    }
-    if len(stated) == 1 and None not in stated:
-        return stated.pop()
-    metadata = dataset.GetMetadata()
-    for key in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
-        if key in metadata:
-            try:
-                return round(float(metadata[key]))
-            except ValueError:
-                raise ValueError(
-                    f"{path}: a number is wanted in {key}, or --offset. Received: {metadata[key]}"
-                ) from None
-    baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
-    if len(stated) > 1:
-        raise ValueError(f"{path}: one offset is wanted. Received: several ones: {OFFSET_HELP}")
-    if baseline is not None:
-        return offset_of_baseline(baseline)
-    return 0 if any(_disproves_offset(band) for band in bands) else None
-
-
-def _disproves_offset(band: gdal.Band) -> bool:
-    """Return whether many valid digital numbers are lower than any that carry an offset of 1000."""
-    valid = _sampled(band)
-    return valid.size > 0 and any(np.mean(valid < number) > share for number, share in IMPOSSIBLE_WITH_OFFSET)
 
 
 def open_files(
