@@ -48,29 +48,21 @@ def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]],
     return sharpen
 
 
-def score_scenes(model_dir: Path, scenes: Sequence, role: str) -> dict:
+def score_scenes(model_dir: Path, scenes: Sequence) -> dict:
     """Score an exported network on scenes by Wald's protocol; write `scores.json`, `.md` and `.png` beside it.
 
     Args:
         model_dir: folder of the exported model.
-        scenes: `datasets.dsen2.Scene`s.
-        role: `2x` or `6x`.
+        scenes: `datasets.dsen2.Scene`s with the sources of the network's role.
 
     Returns:
         `scenes`: what `evaluation.wald.evaluate` returns, for each scene's name; `mean`: the mean of these.
     """
-    from models.dsen2 import ROLES, SOURCES
-
     description = read_description(model_dir)
     sharpen = sharpener([Network(description, str(model_dir))])
     reports = {}
     for scene in scenes:
-        bands = {
-            band: scene.images[name][..., index]
-            for name in ROLES[role]
-            for index, band in enumerate(SOURCES[name].bands)
-        }
-        reports[scene.name] = wald.evaluate(bands, sharpen, description.bands)
+        reports[scene.name] = wald.evaluate(scene.bands, sharpen, description.bands)
     scores = {"scenes": reports, "mean": mean_of(list(reports.values()))}
     record.write(model_dir / "scores.json", scores)
     sections = {**reports, "mean of the scenes": scores["mean"]} if reports else {}

@@ -198,7 +198,7 @@ def train_dsen2(arguments: argparse.Namespace) -> dict:
     def score(folder: Path, description, samples: dict, history: list) -> dict:
         from evaluation.networks import score_scenes
 
-        return score_scenes(folder, tests, arguments.role)
+        return score_scenes(folder, tests)
 
     return train(arguments, find, build, score)
 
