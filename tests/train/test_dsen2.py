@@ -109,7 +109,7 @@ def test_scores(trained):
     scores = read_json(trained / "scores.json")
     ((name, report),) = scores["scenes"].items()
     assert scores["mean"]["bands"] == report["bands"]
-    assert name == "scene1_10m.tif@0,0" and set(report["bands"]) == set(SOURCES["x20"].bands)
+    assert name == "scene1@0,0" and set(report["bands"]) == set(SOURCES["x20"].bands)
     assert report["protocol"] == "wald" and report["mean_20m"]["ratio"] < 0.9
     text = (trained / "scores.md").read_text()
     assert f"### {name}" in text and "B8A" in text
@@ -249,7 +249,7 @@ def test_a_killed_training_goes_on(tmp_path, capsys):
     write_scene(tmp_path, seed=1)
     shutil.copy(tmp_path / "scene1_10m.tif", names[0])
     assert dsen2.main(arguments) == 1
-    assert "begun with another train: 1 scene0_10m.tif@0,0" in capsys.readouterr().err
+    assert "begun with another train: 1 scene0@0,0" in capsys.readouterr().err
 
     Path(names[0]).write_bytes(content)
     (tmp_path / "moved").mkdir()
