@@ -25,7 +25,7 @@ def whole_file(path: Path, argument: str = "--output") -> Iterator[Path]:
     Raises:
         OSError: the disk refuses.
     """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial = path.with_name(f"{path.name}.partial")
     try:
         yield partial
         _replace(partial, path)
