@@ -157,11 +157,10 @@ def produce(arguments: argparse.Namespace, output: Path, product, recipe, naming
     from chain.grids import Region, image_grid, plan
     from chain.product import Layout, write_product
     from inference.quicklook import write_quicklook
-    from inference.record import differences, files_of, identity_of, product_metadata, write_record
+    from inference.record import differences, identity_of, product_metadata, write_record
 
     start = time.perf_counter()
     _check_geotransforms(product)
-    check_files(arguments, files_of(product), output)
     images = open_images(product, recipe)
     origin, grid, place = ground_of(
         arguments, {name: image_grid(image) for name, image in images.items()}, recipe.gsd, recipe.step

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from chain.command_line import band_names, run
-from inference.common import add_arguments, check_arguments, check_outputs, produce
+from inference.common import add_arguments, check_arguments, check_files, check_outputs, produce
 
 SYSTEM = "spot7"
 
@@ -55,6 +55,7 @@ def infer(arguments: argparse.Namespace) -> None:
 
     from chain.recipe import Network, Recipe
     from chain.sentinel2 import open_product
+    from inference.record import files_of
     from models.description import read_description
 
     output = Path(arguments.output)
@@ -71,6 +72,7 @@ def infer(arguments: argparse.Namespace) -> None:
     )
     recipe = Recipe(description.bands, description.gsd, (Network(description, arguments.model_dir),))
     try:
+        check_files(arguments, files_of(product), output)
         produce(arguments, output, product, recipe, naming=arguments.bands)
     finally:
         product.close()

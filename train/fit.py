@@ -122,9 +122,8 @@ def fit(
     """
     check_identity(checkpoint_dir, identity, arguments.overwrite)
     done = epochs_done(checkpoint_dir)
-    keras.utils.set_random_seed(
-        (arguments.seed + done) % 2**32
-    )  # not the order and the flips of the first epochs again
+    # Not the order and the flips of the first epochs again.
+    keras.utils.set_random_seed((arguments.seed + done) % 2**32)
     batches = math.ceil(patches["train"].size / arguments.batch_size)
     steps = arguments.steps_per_epoch or batches
     training = patches["train"].dataset(
