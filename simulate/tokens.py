@@ -30,7 +30,7 @@ class Tokens:
         values = {name: query[name][0] for name in ("st", "se", "sp", "sv", "sr", "sig") if name in query}
         if len(values) < 6:
             return "Public access is not permitted on this storage account."
-        if not hmac.compare_digest(values.pop("sig"), self._signature(account, container, values)):
+        if not hmac.compare_digest(values.pop("sig").encode(), self._signature(account, container, values).encode()):
             return "Signature did not match."
         if _timestamp(time.time()) >= values["se"]:
             return f"Signed expiry time [{values['se']}] must be after the present."
