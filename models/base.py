@@ -55,6 +55,17 @@ def layer_name(key: str) -> str:
     return f"{key}_layer" if KERAS_3 else key
 
 
+@contextmanager
+def policy(name) -> Iterator[None]:
+    """Set Keras' global policy of precision, a name or a policy, while the block runs."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
 class SuperResolutionModel(otbtf.ModelBase):
     """Base class of the project's models.
 
@@ -95,6 +106,15 @@ class SuperResolutionModel(otbtf.ModelBase):
             inference_cropping=self.crops,
         )
 
+    def create_network(self) -> keras.Model:
+        """Make the Keras model. A policy of mixed precision holds for the network, not for what is around it.
+
+        OTBTF 5 ends the outputs with layers of the policy's type, which would round them to 16 bits.
+        """
+        self._policy = keras.mixed_precision.global_policy()
+        with policy("float32"):
+            return super().create_network()
+
     @property
     def crop(self) -> int:
         """Crop of the outputs that are served, in output pixels: the first one."""
@@ -128,7 +148,8 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
         """Return the output that is trained, `sr`: reflectance, float32."""
-        image = self.network(normalized_inputs)
+        with policy(self._policy):
+            image = self.network(normalized_inputs)
         unit = REFLECTANCE / self.normalization
         return {"sr": keras.layers.Rescaling(unit, dtype="float32", name=layer_name("sr"))(image)}
 
@@ -141,6 +162,12 @@ class SuperResolutionModel(otbtf.ModelBase):
                 name = f"{key}_crop{crop}"
                 extra_outputs[name] = Crop(crop, dtype="float32", name=layer_name(name))(tensor)
         return extra_outputs
+
+    @property
+    def precision(self) -> str:
+        """Type in which the inner convolutions compute: that of any layer with weights that is not of float32."""
+        types = {layer.compute_dtype for layer in self.model.layers if layer.weights} - {"float32"}
+        return min(types, default="float32")
 
     def training_model(self) -> keras.Model:
         """Return a Keras model of the same weights whose one output is the image `sr`, at full precision.
@@ -164,6 +191,7 @@ class SuperResolutionModel(otbtf.ModelBase):
             weights=weights,
             levels=self.levels,
             origin=self.origin,
+            precision=self.precision,
         )
         return description.to_json()
 

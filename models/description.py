@@ -52,6 +52,8 @@ class ModelDescription:
     """Processing levels of the products that the weights are for, such as `L1C`; none: any."""
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Where converted weights come from."""
+    precision: str = "float32"
+    """Type that the inner convolutions compute in; all else is float32."""
 
     @property
     def scale(self) -> float:
@@ -71,6 +73,7 @@ class ModelDescription:
             "weights": self.weights,
             "levels": self.levels,
             "origin": self.origin,
+            "precision": self.precision,
         }
         return json.loads(json.dumps(content))
 
@@ -146,6 +149,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             weights=content.get("weights", ""),
             levels=tuple(content.get("levels", ())),
             origin=dict(content.get("origin", {})),
+            precision=str(content.get("precision", "float32")),
         )
         _check(description)
         return description

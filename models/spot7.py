@@ -106,23 +106,27 @@ class SRModel(SuperResolutionModel):
         rows = contaminated(contaminated(rows, kernel), kernel) + OUTER_KERNEL // 2
         return max(rows, self.scale * BICUBIC_RADIUS) if self.arguments["global_skip"] else rows
 
-    def _convolution(self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal") -> tf.Tensor:
+    def _convolution(
+        self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal", dtype=None
+    ) -> tf.Tensor:
         return keras.layers.Conv2D(
-            self.arguments["depth"], kernel, padding="same", kernel_initializer=initializer, name=name
+            self.arguments["depth"], kernel, padding="same", kernel_initializer=initializer, dtype=dtype, name=name
         )(tensor)
 
-    def _activation(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        return keras.layers.Activation(self.arguments["activation"], name=f"{name}_activation")(tensor)
+    def _activation(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
+        return keras.layers.Activation(self.arguments["activation"], dtype=dtype, name=f"{name}_activation")(tensor)
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
         """Apply convolution, activation, convolution, addition, activation.
 
-        The second convolution starts at zero (Zhang et al. 2019, arXiv:1901.09321): without normalisation, deep
-        stacks of blocks would otherwise start with exploding features.
+        In mixed precision only what comes before the addition has 16 bits. The second convolution starts at zero
+        (Zhang et al. 2019, arXiv:1901.09321): without normalisation, deep stacks of blocks would otherwise start with
+        exploding features.
         """
         branch = self._activation(self._convolution(tensor, BLOCK_KERNEL, f"{name}_1"), f"{name}_1")
         branch = self._convolution(branch, BLOCK_KERNEL, f"{name}_2", "zeros")
-        return self._activation(keras.layers.Add(name=f"{name}_add")([tensor, branch]), name)
+        total = keras.layers.Add(dtype="float32", name=f"{name}_add")([tensor, branch])
+        return self._activation(total, name, dtype="float32")
 
     def _upsampling(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
         """Double height and width."""
@@ -139,11 +143,12 @@ class SRModel(SuperResolutionModel):
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
         """Compute the image, four times as high and wide, from (batch, height, width, 4): reflectance."""
         image = normalized_inputs[self.sources[0].name]
-        first = self._activation(self._convolution(image, OUTER_KERNEL, "first"), "first")
+        first = self._convolution(image, OUTER_KERNEL, "first", dtype="float32")
+        first = self._activation(first, "first", dtype="float32")
         features = first
         for index in range(self.arguments["num_blocks"]):
             features = self._block(features, f"block{index + 1}")
-        features = keras.layers.Add(name="long_skip")([first, features])
+        features = keras.layers.Add(dtype="float32", name="long_skip")([first, features])
         features = self._upsampling(self._upsampling(features, "upsampling1"), "upsampling2")
         global_skip = self.arguments["global_skip"]
         output = keras.layers.Conv2D(
@@ -152,6 +157,7 @@ class SRModel(SuperResolutionModel):
             padding="same",
             kernel_initializer="zeros",
             bias_initializer=keras.initializers.Constant(0.0 if global_skip else MEAN_REFLECTANCE),
+            dtype="float32",
             name="last",
         )(features)
         if global_skip:
