@@ -10,6 +10,7 @@ result a GeoTIFF. They are run in turn, twice, and the ratio is that of the sums
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -125,12 +126,13 @@ def table(rows: dict[str, list[Measurement]]) -> str:
 
 def run(output: Path, size: int = 4096, repetitions: int = 2) -> str:
     """Measure both ways in turn; return the table."""
-    scenes = scene(output / "scenes", size)
+    work = output / "dataset_creation"
+    scenes = scene(work / "scenes", size)
     rows = {"`sr_dataset.py`, in memory": [], "`otbcli`, file by file": []}
     for repetition in range(repetitions):
         for name, commands in zip(rows, (in_memory, step_by_step)):
-            folder = output / f"{commands.__name__}_{repetition}"
-            folder.mkdir(parents=True)
+            folder = work / f"{commands.__name__}_{repetition}"
+            shutil.rmtree(folder, ignore_errors=True)
             rows[name].append(measure(commands(scenes, folder), folder, {"OTB_TF_NSOURCES": "2"}))
     return table(rows)
 

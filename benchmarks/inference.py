@@ -67,7 +67,8 @@ def table(rows: dict[int, Measurement]) -> str:
 
 def run(output: Path, sides: tuple[int, ...] = SIDES) -> str:
     """Measure each size; return the table."""
-    source, network = image(output / "sentinel2.tif", max(sides)), model(output / "model")
+    work = output / "inference"
+    source, network = image(work / f"sentinel2_{max(sides)}.tif", max(sides)), model(work / "model")
     rows = {}
     for side in sides:
         command = [sys.executable, "-m", "inference.spot7", "--input", str(source), "--offset", "0", "--overwrite"]
@@ -75,11 +76,11 @@ def run(output: Path, sides: tuple[int, ...] = SIDES) -> str:
             "--model-dir",
             str(network),
             "--output",
-            str(output / f"sr{side}.tif"),
+            str(work / f"sr{side}.tif"),
             "--box",
             f"0,0,{side},{side}",
         ]
-        rows[side] = measure([command], output / f"inference{side}")
+        rows[side] = measure([command], work / f"inference{side}")
     return table(rows)
 
 

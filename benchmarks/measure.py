@@ -4,6 +4,7 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import threading
@@ -28,7 +29,7 @@ class Measurement:
     seconds: float
     """Wall time, in seconds."""
     peak_memory: int
-    """Largest resident set of any one process of the command, in bytes."""
+    """Largest resident set of any one process of the command, in bytes; that of the measuring process is its least."""
     disk: int
     """Largest size that the watched folder had while the command ran, in bytes."""
     tree_memory: int
@@ -156,6 +157,15 @@ def _started(command: list[str], log: Path, environment: dict[str, str] | None) 
         return subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
         )
+
+
+def measure_alone(command: list[str], folder: Path) -> tuple[Measurement, int]:
+    """Run a command in a new folder, which is then removed; return what it cost, and what it left there, in bytes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    run = measure([command], folder)
+    left = folder_size(folder)
+    shutil.rmtree(folder)
+    return run, left
 
 
 def in_turn(ways: Mapping[str, Callable[[int], Result]], repetitions: int) -> dict[str, list[Result]]:

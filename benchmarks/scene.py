@@ -114,9 +114,7 @@ def write_scene(folder: Path, side: int) -> list[Path]:
         return paths
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(paths[0]) as fine, whole_file(paths[1]) as medium, whole_file(paths[2]) as coarse:
-        datasets = {
-            spacing: _create(path, side, spacing) for spacing, path in zip(FILES, (fine, medium, coarse))
-        }
+        datasets = {spacing: _create(path, side, spacing) for spacing, path in zip(FILES, (fine, medium, coarse))}
         landscape = Landscape(side)
         for y in range(0, side, WINDOW):
             for x in range(0, side, WINDOW):

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command whose cost is measured: `python -m inference.dsen2`, from three GeoTIFFs to a Cloud-Optimized GeoTIFF."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+TILE_SIZE = 1024
+"""`--tile-size` of the measured products, the program's default."""
+MEDIUM_BANDS = "B05,B06,B07,B8A,B11,B12"
+"""Bands that the network `2x` makes."""
+
+
+def product_command(
+    scene: Sequence[Path],
+    networks: Path,
+    output: Path,
+    engine: str = "otbtf",
+    precision: str = "float32",
+    options: Sequence[str] = (),
+) -> list[str]:
+    """Return the command that makes the product of a scene.
+
+    Args:
+        scene: files of 10, 20 and 60 m.
+        networks: folder of the networks.
+        output: the product, which must not exist yet, or the folder of the product.
+        engine: what runs the networks.
+        precision: type of the networks' inner convolutions.
+        options: other options of the program.
+    """
+    command = [sys.executable, "-m", "inference.dsen2", "--input", *map(str, scene), "--offset", "0"]
+    command += ["--level", "L1C", "--model-dir", str(networks)]
+    command += ["--output" if output.suffix == ".tif" else "--output-dir", str(output)]
+    command += ["--tile-size", str(TILE_SIZE), "--engine", engine, "--precision", precision]
+    return [*command, *options]
