@@ -86,7 +86,7 @@ def _networks(arguments: argparse.Namespace, roles: Sequence[str], level: str) -
     networks = []
     for role in roles:
         folder = _chosen(descriptions, role, level)
-        served = served_folder(folder, _build, default_cache())
+        served = served_folder(folder, default_cache())
         networks.append(Network(read_description(served), str(served)))
     return networks
 
@@ -111,13 +111,6 @@ def _chosen(descriptions: dict[Path, ModelDescription], role: str, level: str) -
         f"--model-dir: weights of the {role} network for a product of level {level} are wanted, or --level, {advice}. "
         f"Received: {received}"
     )
-
-
-def _build(description: ModelDescription):
-    """Make the network of a description."""
-    from models.dsen2 import DSen2
-
-    return DSen2.from_bands(**description.arguments)
 
 
 def _converted(files: Sequence[str], level: str | None) -> list[Path]:

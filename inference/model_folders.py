@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exported models as programs name them: folders of SavedModels, and folders of weights that become some when used.
 
-Weights take a hundredth of a second to copy and a few to export: the project's own, and converted ones given by
-`--weights`, are exported once, into the user's cache, by the TensorFlow that serves them.
+Weights take a hundredth of a second to copy and a few to export: the project's own, converted ones given by `--weights`
+and those that are to be served in another precision are exported once, into the user's cache, by the TensorFlow that
+serves them.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from models.description import FILE_NAME, ModelDescription, read_description
+from models.description import FILE_NAME, read_description
 
 SAVED_MODEL = "saved_model.pb"
 WEIGHTS = "weights.h5"
+MODELS = Path(__file__).resolve().parent.parent / "models"
+"""What makes models, on which they depend too."""
 DEPTH = 2
 """Levels of folders in which models are looked for."""
 
@@ -36,32 +39,37 @@ def find_models(folder: str | Path) -> list[Path]:
     )
 
 
-def served_folder(folder: Path, build: Callable[[ModelDescription], object], cache: Path) -> Path:
+def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path:
     """Return a folder that can be served: the model's own, or one made of its weights in the cache.
 
     Args:
-        folder: a model's folder, with a SavedModel or with weights only.
-        build: makes the model of a description.
+        folder: a model's folder, with a SavedModel, with weights, or with both.
         cache: where exported models are kept.
+        precision: `float32`, or `bfloat16` for the inner convolutions.
 
     Raises:
-        ValueError: the folder has neither, or the weights are not the model's.
+        ValueError: the folder has no SavedModel of this precision and no weights, or the weights are not the model's.
+        OSError: the cache cannot be written.
     """
-    if (folder / SAVED_MODEL).exists():
+    description = read_description(folder)
+    if description.precision == precision and (folder / SAVED_MODEL).exists():
         return folder
     if not (folder / WEIGHTS).exists():
-        raise ValueError(f"--model-dir: {SAVED_MODEL} or {WEIGHTS} is wanted. Received: {folder}, with neither")
-    description = read_description(folder)
+        received = "without weights" if (folder / SAVED_MODEL).exists() else "with neither"
+        raise ValueError(
+            f"--model-dir: {SAVED_MODEL} of {precision} or {WEIGHTS} is wanted. Received: {folder}, {received}"
+        )
 
     def make():
         from models.base import load_weights
+        from models.build import build
 
-        model = build(description)
-        model.levels, model.origin = description.levels, description.origin
+        model = build(description, precision)
         load_weights(model.model, folder)
         return model
 
-    return exported(make, [folder / WEIGHTS, folder / FILE_NAME], description.system, cache)
+    name = description.system if precision == "float32" else f"{description.system}-{precision}"
+    return exported(make, [folder / WEIGHTS, folder / FILE_NAME], name, cache)
 
 
 def exported(make: Callable[[], object], files: list[Path], name: str, cache: Path) -> Path:
@@ -81,9 +89,23 @@ def exported(make: Callable[[], object], files: list[Path], name: str, cache: Pa
     from models.base import export, keras_version
 
     digest = hashlib.sha256(f"{tf.__version__} {keras_version()}".encode())
-    for file in files:
+    for file in [*files, *sorted(MODELS.glob("*.py"))]:
         digest.update(Path(file).read_bytes())
-    folder = cache / f"{name}-{digest.hexdigest()[:24]}"
+    return kept(lambda folder: export(make(), folder), f"{name}-{digest.hexdigest()[:24]}", cache)
+
+
+def kept(write: Callable[[Path], object], name: str, cache: Path) -> Path:
+    """Return a model's folder in the cache, written now if it is not there yet: whole, or not at all.
+
+    Args:
+        write: writes the model into the folder that it is given, which does not exist.
+        name: the folder's name, which tells all that the model depends on.
+        cache: where models are kept.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    folder = cache / name
     if (folder / FILE_NAME).exists():
         return folder
     try:
@@ -92,7 +114,7 @@ def exported(make: Callable[[], object], files: list[Path], name: str, cache: Pa
     except OSError as error:
         raise OSError(f"cache: a folder that can be written is wanted. Received: {cache} ({error.strerror})") from error
     try:
-        export(make(), partial / "model")
+        write(partial / "model")
         try:
             (partial / "model").rename(folder)
         except OSError:  # another process was faster, or what it left is not whole

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of models: which are found, and which are made of weights."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -40,10 +41,6 @@ def test_a_folder_without_models_is_refused(tmp_path, name):
         find_models(tmp_path / name if name != "." else tmp_path)
 
 
-def build(description):
-    return DSen2.from_bands(**description.arguments)
-
-
 def refuse(*_):
     raise AssertionError("nothing has to be made")
 
@@ -52,7 +49,7 @@ def refuse(*_):
 def model(tmp_path_factory):
     """An exported model."""
     folder = tmp_path_factory.mktemp("models") / "model"
-    made = DSen2.from_bands("2x", depth=2, num_blocks=0)
+    made = DSen2.from_bands("2x", depth=2, num_blocks=1)
     made.levels, made.origin = ("L2A",), {"file": "x.hdf5"}
     base.export(made, folder)
     return folder
@@ -78,34 +75,57 @@ def run(folder):
 
 
 def test_an_exported_model_is_served_from_its_own_folder(model, tmp_path):
-    assert served_folder(model, refuse, tmp_path / "cache") == model
+    assert served_folder(model, tmp_path / "cache") == model
     assert not (tmp_path / "cache").exists()
 
 
-def test_weights_become_the_same_model_once(model, weights_only, tmp_path):
+def test_weights_become_the_same_model_once(model, weights_only, tmp_path, monkeypatch):
     cache = tmp_path / "new" / "cache"
-    folder = served_folder(weights_only, build, cache)
+    folder = served_folder(weights_only, cache)
     assert folder.parent == cache and folder.name.startswith("dsen2-")
     assert read_description(folder) == read_description(model)
     np.testing.assert_array_equal(run(folder), run(model))
-    assert served_folder(weights_only, refuse, cache) == folder
+    monkeypatch.setattr(base, "export", refuse)
+    assert served_folder(weights_only, cache) == folder
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
 
-def test_a_folder_with_neither_is_refused(tmp_path):
-    folder = model_at(tmp_path / "model")
+@pytest.mark.parametrize("kind", ["model", "weights_only"])
+def test_a_model_is_exported_once_in_another_precision(request, kind, tmp_path, monkeypatch):
+    folder, cache = request.getfixturevalue(kind), tmp_path / "cache"
+    made = served_folder(folder, cache, "bfloat16")
+    assert made.name.startswith("dsen2-bfloat16-") and read_description(made).precision == "bfloat16"
+    assert dataclasses.replace(read_description(made), precision="float32") == read_description(folder)
+    monkeypatch.setattr(base, "export", refuse)
+    assert served_folder(folder, cache, "bfloat16") == made
+    assert served_folder(made, cache, "bfloat16") == made and [path.name for path in cache.iterdir()] == [made.name]
+
+
+def test_the_way_back_needs_the_weights(model, tmp_path):
+    made = served_folder(model, tmp_path / "cache", "bfloat16")
+    back = served_folder(made, tmp_path / "cache", "float32")
+    np.testing.assert_array_equal(run(back), run(model))
+    (made / model_folders.WEIGHTS).unlink()
     with pytest.raises(
-        ValueError, match="^--model-dir: saved_model.pb or weights.h5 is wanted. Received: .*, with neither"
+        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, without w"
     ):
-        served_folder(folder, refuse, tmp_path / "cache")
+        served_folder(made, tmp_path / "cache", "float32")
+
+
+def test_a_folder_with_neither_is_refused(weights_only, tmp_path):
+    (weights_only / model_folders.WEIGHTS).unlink()
+    with pytest.raises(
+        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, with neither"
+    ):
+        served_folder(weights_only, tmp_path / "cache")
 
 
 def test_weights_of_another_network_are_refused_and_leave_nothing(weights_only, tmp_path):
     description = json.loads((weights_only / FILE_NAME).read_text())
     description["arguments"]["depth"] = 3
     (weights_only / FILE_NAME).write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=r"^weights: first/bias of shape \(3,\) is wanted. Received: \(2,\)"):
-        served_folder(weights_only, build, tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"^weights: block1_1/bias of shape \(3,\) is wanted. Received: \(2,\)"):
+        served_folder(weights_only, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -134,9 +154,15 @@ def test_what_a_model_depends_on_is_noticed(tmp_path, export, monkeypatch):
     second = exported(lambda: "second", files, "toy", cache)
     assert second != first and (second / FILE_NAME).read_text() == '"second"'
     assert exported(lambda: "third", files, "other", cache).name.startswith("other-")
+    monkeypatch.setattr(model_folders, "MODELS", tmp_path)
+    (tmp_path / "dsen2.py").touch()
+    fourth = exported(lambda: "fourth", files, "toy", cache)
+    (tmp_path / "dsen2.py").write_text("another network")
+    fifth = exported(lambda: "fifth", files, "toy", cache)
     monkeypatch.setattr(tf, "__version__", "0.0")
-    assert exported(lambda: "fourth", files, "toy", cache) not in (first, second)
-    assert export == ["first", "second", "third", "fourth"]
+    sixth = exported(lambda: "sixth", files, "toy", cache)
+    assert len({first, second, fourth, fifth, sixth}) == 5
+    assert export == ["first", "second", "third", "fourth", "fifth", "sixth"]
 
 
 def test_a_process_that_is_faster_wins_and_a_broken_folder_is_replaced(tmp_path, export):
