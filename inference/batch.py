@@ -3,50 +3,55 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chain.bands import scene_in_name
 from chain.command_line import one_line
 from chain.sentinel2 import RASTER_SUFFIXES, rasters_in
+from inference.inputs import JSON_SUFFIXES, expanded, is_address, is_collection, items_of, name_of_item
 
-PRODUCT_SUFFIX = "_SR"
-"""End of the names of products."""
 PARTS_SUFFIX = ".parts"
 """End of the names of folders of products that are being made."""
 
 
-def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list[str]]:
+def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
     """Return the scenes that inputs are or hold.
 
     A SAFE folder or zip, or a STAC item, is a scene; so are files of one folder whose names differ in band and
-    resolution only; a folder holds those that its files and folders are.
+    resolution only; a folder holds those that its files and folders are. Each item of a collection that is named
+    is a scene. Lists and patterns stand for what they name (`inference.inputs`).
 
     Args:
-        inputs: files, folders, URLs.
+        inputs: files, folders, URLs, lists, patterns.
         required: whether there has to be a scene.
 
     Returns:
-        For the name of each scene, its files.
+        For the name of each scene, its files, or its item alone, a mapping, where it is of a collection.
 
     Raises:
-        ValueError: an input does not exist, two scenes of one folder have one name, or there is none.
+        ValueError: an input does not exist, cannot be read or is empty, two scenes of one folder or collection have one
+            name, or there is no scene.
     """
-    scenes: dict[str, list[str]] = {}
+    scenes: dict[str, list] = {}
     groups: dict[tuple[Path, str], dict[str, None]] = {}
-    for name in inputs:
+    for name in expanded(inputs):
         path = Path(name)
-        if "://" not in name and not path.exists():
+        if not is_address(name) and not path.exists():
             raise ValueError(f"--input: files or folders that exist are wanted. Received: {name}")
-        if "://" in name or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTER_SUFFIXES):
+        if is_collection(name):
+            for item in items_of(name):
+                _merge(scenes, name_of_item(item), [item])
+            continue
+        if is_address(name) or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTER_SUFFIXES):
             _merge(scenes, _name_of(name), [name])
             continue
         for raster in [path] if path.is_file() else rasters_in(path):
             groups.setdefault((raster.resolve().parent, scene_in_name(raster)), {})[str(raster)] = None
         for entry in sorted(path.iterdir()) if path.is_dir() else ():
             if _is_scene(entry) and entry.resolve() not in path.resolve().parents:
-                for found, files in scenes_of([str(entry)], required=False).items():
-                    _merge(scenes, found, files)
+                for found, names in scenes_of([str(entry)], required=False).items():
+                    _merge(scenes, found, names)
     for (_, name), files in groups.items():
         _merge(scenes, name, list(files))
     if required and not scenes:
@@ -55,10 +60,13 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list[st
 
 
 def _is_scene(entry: Path) -> bool:
-    """Return whether an entry of a folder is, or may hold, a scene: a folder, a zip, a STAC item."""
+    """Return whether an entry of a folder is, or may hold, a scene: a folder, a zip, a STAC item.
+
+    Collections of items are none: they often lie beside the images that they tell of.
+    """
     if entry.name.startswith(".") or entry.suffix == PARTS_SUFFIX:
         return False
-    if entry.suffix.lower() in (".json", ".geojson"):
+    if entry.suffix.lower() in JSON_SUFFIXES:
         try:
             return {"assets", "stac_version"} <= json.loads(entry.read_text(encoding="utf-8")).keys()
         except (OSError, ValueError, AttributeError):
@@ -69,7 +77,7 @@ def _is_scene(entry: Path) -> bool:
 def _name_of(name: str) -> str:
     """Return the name of the scene that one input is; metadata of a SAFE product stand for its folder."""
     path = Path(name.split("?")[0])
-    return path.resolve().parent.stem if path.name.startswith("MTD_MSI") and "://" not in name else path.stem
+    return path.resolve().parent.stem if path.name.startswith("MTD_MSI") and not is_address(name) else path.stem
 
 
 def _is_safe(path: Path) -> bool:
@@ -77,25 +85,32 @@ def _is_safe(path: Path) -> bool:
     return any(path.glob("MTD_MSI*.xml"))
 
 
-def _merge(scenes: dict[str, list[str]], name: str, files: list[str]) -> None:
-    """Add a scene; one that has the name of another is named after its folder too.
+def _merge(scenes: dict[str, list], name: str, names: list) -> None:
+    """Add a scene; one that has the name of another is named after its folder or collection too.
 
     Raises:
         ValueError: it has the name of another all the same.
     """
-    folder = Path(files[0]).resolve().parent
-    if name in scenes and folder != Path(scenes[name][0]).resolve().parent:
-        name = f"{folder.name}_{name}"
+    place = _place(names[0])
+    if name in scenes and place != _place(scenes[name][0]):
+        name = f"{place.name}_{name}"
     if name in scenes:
         raise ValueError(f"--input: scenes of different names are wanted. Received: {name} twice")
-    scenes[name] = files
+    scenes[name] = names
 
 
-def run_all(scenes: dict[str, Sequence[str]], make: Callable[[str, Sequence[str]], str]) -> None:
+def _place(name: str | Mapping) -> Path:
+    """Return where a scene comes from: the folder of its file, or the collection of its item."""
+    if isinstance(name, Mapping):
+        return Path(str(name.get("collection") or "items").replace("/", "_"))
+    return Path(name).resolve().parent
+
+
+def run_all(scenes: Mapping[str, Sequence], make: Callable[[str, Sequence], str]) -> None:
     """Make the product of each scene; one that fails does not stop the others. A table of all ends it.
 
     Args:
-        scenes: names and files.
+        scenes: names, and files or item, as `scenes_of` returns them.
         make: makes a product, and returns what is to be said of it.
 
     Raises:

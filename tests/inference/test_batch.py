@@ -2,6 +2,7 @@
 """Which scenes names stand for, and a run over all of them."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -96,11 +97,62 @@ def test_folders_in_folders_are_searched_and_products_are_no_scenes(tmp_path, to
 
 def test_addresses_are_scenes():
     item = "https://example.com/collections/sentinel-2-l2a/items/S2A_MSIL2A_T31UDQ"
-    assert scenes_of([item, "https://example.com/x/one.json?sig=1.2/3", "s3://bucket/two.tif"]) == {
+    assert scenes_of([item, "https://example.com/x/one.tif?sig=1.2/3", "s3://bucket/two.tif"]) == {
         "S2A_MSIL2A_T31UDQ": [item],
-        "one": ["https://example.com/x/one.json?sig=1.2/3"],
+        "one": ["https://example.com/x/one.tif?sig=1.2/3"],
         "two": ["s3://bucket/two.tif"],
     }
+
+
+def test_lists_and_patterns_are_the_scenes_of_what_they_name(tmp_path, touch):
+    touch(f"images/{SAFE}.SAFE/MTD_MSIL1C.xml", f"images/deep/{OTHER}.zip", "images/S_10m.tif", "images/S_20m.tif")
+    (tmp_path / "list.txt").write_text("images/**/*.SAFE\nimages/S_10m.tif\nimages/S_20m.tif\n")
+    assert found(tmp_path, "list.txt", "images/*/*.zip") == {
+        SAFE: [f"images/{SAFE}.SAFE"],
+        OTHER: [f"images/deep/{OTHER}.zip"],
+        "S": ["images/S_10m.tif", "images/S_20m.tif"],
+    }
+    (tmp_path / "twice.txt").write_text(f"images/deep/{OTHER}.zip\nimages/deep/*.zip\n")
+    with pytest.raises(ValueError, match=f"^--input: scenes of different names are wanted. Received: {OTHER} twice$"):
+        found(tmp_path, "twice.txt")
+
+
+def item(identity, collection="sentinel-2-l2a"):
+    """Return an item, as small as one can be."""
+    return {"type": "Feature", "stac_version": "1.0.0", "id": identity, "collection": collection, "links": []} | {
+        "assets": {"B04": {"href": f"http://localhost/{collection}/{identity}/B04.tif"}},
+        "properties": {},
+    }
+
+
+def write_collection(path, *items):
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return str(path)
+
+
+def test_items_of_a_collection_are_scenes_named_by_their_identifiers(tmp_path, touch):
+    one, other, again = item("S2A.1"), item("../S2B/2"), item("S2A.1", "sentinel-2-c1-l2a")
+    name = write_collection(tmp_path / "items.json", one, other, again)
+    scenes = scenes_of([name, *touch("S.zip")])
+    assert scenes == {
+        "S2A.1": [one],
+        ".._S2B_2": [other],
+        "sentinel-2-c1-l2a_S2A.1": [again],
+        "S": [str(tmp_path / "S.zip")],
+    }
+    assert pickle.loads(pickle.dumps(scenes)) == json.loads(json.dumps(scenes)) == scenes
+
+
+def test_items_of_one_name_in_a_collection_are_refused(tmp_path):
+    name = write_collection(tmp_path / "items.json", item("one"), item("two"), item("one"))
+    with pytest.raises(ValueError, match="^--input: scenes of different names are wanted. Received: one twice$"):
+        scenes_of([name])
+
+
+def test_collections_in_folders_are_no_scenes_and_items_are(tmp_path):
+    write_collection(tmp_path / "items.json", item("one"))
+    (tmp_path / "two.json").write_text(json.dumps(item("two")))
+    assert found(tmp_path) == {"two": ["two.json"]}
 
 
 def test_one_file_given_twice_is_one(tmp_path, touch):
