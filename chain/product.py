@@ -1,32 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a product: region by region, resumable, and whole when it bears its name.
+"""The files of a product: its regions, and the one that they become.
 
-The regions of `product.tif` are written one by one into the folder `product.tif.parts/`, each under a
-temporary name and renamed. When all are there they become one Cloud-Optimized GeoTIFF, with statistics,
-overviews and band names, which is flushed to the disk and renamed: a product that exists is complete. A
-killed process leaves the folder; the same command goes on from there, and begins anew when an input, the
-model or an option has changed. An error leaves nothing.
+Regions are GeoTIFFs that carry the statistics of their pixels (`chain.regions` says where they lie). When all are there
+they become one Cloud-Optimized GeoTIFF, with statistics, overviews and band names, which is flushed to the disk and
+renamed: a product that exists is complete.
 
-    write_product("sr.tif", layout, regions, compute, identity={"input": ...})
+    write_product(Path("sr.tif"), layout, regions, maker, identity={"input": ...})
 """
 
 import json
 import os
-import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from osgeo import gdal
 
-from chain.grids import Grid, Region
-from chain.lock import locked
+from chain.grids import Grid, Region, shifted
+from chain.regions import WHOLE, Journal, Share, opened_journal, overlapped, write_whole
+from chain.sums import Sums
+from chain.super_resolution import Bands
+from chain.threads import threads
 
-PLAN_NAME = "plan.json"
-LOCK_NAME = "lock"
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
+SUMS_KEY = "SUMS"
+"""Metadata of a region: the sums of each of its bands."""
 BLOCK_SIZE = 512
 """Side of the blocks of the file, in pixels."""
 CACHE_BYTES = 64 * 2**20
@@ -51,74 +54,117 @@ class Layout:
         """Value of missing pixels."""
         return 0.0 if self.dtype == "uint16" else float("nan")
 
+    def to_json(self) -> dict:
+        """Return the layout as JSON holds it."""
+        return {**asdict(self), "metadata": dict(self.metadata)}
 
-def encode(values: np.ndarray, valid: np.ndarray, dtype: str) -> np.ndarray:
+    @classmethod
+    def from_json(cls, content: Mapping) -> "Layout":
+        """Return the layout that `to_json` told of."""
+        return cls(Grid(**content["grid"]), tuple(content["bands"]), content["dtype"], content["metadata"])
+
+
+class Maker(Protocol):
+    """What makes the regions of a product, counted from its first pixel."""
+
+    def read(self, region: Region) -> object:
+        """Read what a region needs."""
+
+    def compute(self, region: Region, blocks: object) -> Bands:
+        """Compute a region of what was read: its bands, in the order of the layout."""
+
+
+def encode(bands: Bands, dtype: str) -> np.ndarray:
     """Turn computed values into a product's: rounded and clipped, never wrapped; missing pixels are nodata.
 
     Args:
-        values: float32 (rows, columns, bands).
-        valid: (rows, columns).
+        bands: float32 (rows, columns) and validity of each band.
         dtype: `uint16`, whose valid pixels are 1 at least since 0 is nodata, or `float32`.
 
     Returns:
-        Array (rows, columns, bands) of that type.
+        Array (bands, rows, columns) of that type.
     """
-    encoded = np.rint(values) if dtype == "uint16" else values.astype(np.float32)
-    if dtype == "uint16":
-        np.clip(encoded, 1, 65535, out=encoded)
-    encoded[~valid] = 0 if dtype == "uint16" else np.nan
-    return encoded.astype(dtype, copy=False)
+    rows, columns = next(iter(bands.values()))[0].shape
+    encoded = np.empty((len(bands), rows, columns), dtype)
+    for target, (values, valid) in zip(encoded, bands.values()):
+        if dtype == "uint16":
+            values = np.clip(np.where(valid, values, 0), valid, 65535)
+            np.rint(values, out=target, casting="unsafe")
+        else:
+            target[:] = np.where(valid, values, np.float32(np.nan))
+    return encoded
 
 
 def write_product(
-    path: str | os.PathLike,
+    path: Path,
     layout: Layout,
     regions: Sequence[Region],
-    compute: Callable[[Region], tuple[np.ndarray, np.ndarray]],
+    maker: Maker,
     identity: Mapping,
+    notes: Mapping | None = None,
     overwrite: bool = False,
+    restart: bool = False,
+    share: Share = WHOLE,
     advance: Callable[[Region], None] = lambda region: None,
 ) -> int:
-    """Write a product.
+    """Make the regions of a product that are not there yet, and the product when all are wanted.
 
     Args:
         path: The file, `.tif`.
         layout: Grid, bands, type, metadata.
         regions: Regions that cover the grid, counted from its first pixel.
-        compute: Gives the values, float32 (rows, columns, bands), and the validity (rows, columns) of a
-            region.
+        maker: Makes them.
         identity: All that the pixels depend on, as JSON can hold it; an interrupted product is only resumed
             when it is the same.
+        notes: What the journal holds beside.
         overwrite: Replace the file if it exists.
+        restart: Begin anew if an interrupted product has another identity.
+        share: Regions to be made; the product is assembled only where these are all.
         advance: Called after each region, computed or found.
 
     Returns:
-        Number of regions that an interrupted run had left and that were not computed again.
+        Number of regions that were there.
 
     Raises:
-        FileExistsError: When the file exists, or another process is writing it.
+        FileExistsError: When the file exists, another process is writing it, or one of another identity was begun.
         ValueError: When no pixel of the product is valid.
         OSError: When the disk refuses.
     """
-    path = Path(path)
     check_output(path, overwrite)
-    with _parts_folder(path) as folder:
+    notes = {"layout": layout.to_json(), **(notes or {})}
+    with opened_journal(path, identity, regions, notes, restart, shared=share != WHOLE) as journal:
         check_output(path, overwrite)
-        found = _resume(folder, identity)
-        files, filled = [], False
-        for region in regions:
-            file = folder / f"{region.x}_{region.y}.tif"
-            if file not in found:
-                values, valid = compute(region)
-                _write_part(file, encode(values, valid, layout.dtype), region, layout)
-            filled = filled or _is_filled(file)
-            files.append(file)
+        todo = journal.remaining(share)
+        for region in set(share.of(journal.regions)) - set(todo):
             advance(region)
-        if not filled:
-            raise ValueError("input: valid pixels are wanted. Received: nodata only")
-        with _small_cache():
-            _assemble(files, folder, path, layout)
-    return len(found)
+        for region in make_regions(journal, todo, maker):
+            advance(region)
+        if share == WHOLE:
+            assemble(journal)
+    return len(share.of(journal.regions)) - len(todo)
+
+
+def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> Iterator[Region]:
+    """Make regions of a product, and write their files.
+
+    Yields:
+        Each region that is written.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    layout = Layout.from_json(journal.notes["layout"])
+    begun: dict[Region, float] = {}
+
+    def read(region: Region) -> object:
+        begun[region] = time.perf_counter()
+        return maker.read(region)
+
+    def write(region: Region, bands: Bands) -> None:
+        write_region(journal.file(region), encode(bands, layout.dtype), region, layout)
+        journal.log(region, time.perf_counter() - begun.pop(region))
+
+    yield from overlapped(regions, read, maker.compute, write)
 
 
 def check_output(path: Path, overwrite: bool, argument: str = "--output") -> None:
@@ -134,60 +180,26 @@ def check_output(path: Path, overwrite: bool, argument: str = "--output") -> Non
         raise OSError(f"{argument}: a folder that exists and can be written is wanted. Received: {path.parent}")
 
 
-@contextmanager
-def _parts_folder(path: Path) -> Iterator[Path]:
-    """Hold the folder of the product's parts, alone; it is removed at the end, except on an interruption."""
-    folder = path.with_name(f"{path.name}.parts")
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OSError(f"--output: a folder that can be written is wanted. Received: {path.parent} ({error})") from error
-    refusal = FileExistsError(f"--output: a file that no other process is writing is wanted. Received: {path}")
-    with locked(folder / LOCK_NAME, refusal):
-        try:
-            yield folder
-        except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        shutil.rmtree(folder)
+def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout) -> None:
+    """Write one region as a GeoTIFF. Python writes the bytes: it reports a full disk where GDAL may only log it.
 
+    Args:
+        file: The file.
+        pixels: (bands, rows, columns), as `encode` makes them.
+        region: Their place in the product.
+        layout: That of the product.
 
-def _resume(folder: Path, identity: Mapping) -> set[Path]:
-    """Return the parts that an interrupted run of the same identity left; remove all else."""
-    plan = json.dumps(identity, sort_keys=True)
-    file = folder / PLAN_NAME
-    if file.exists() and file.read_text() == plan:
-        for leftover in folder.glob("*.partial*"):
-            leftover.unlink()
-        return set(folder.glob("*_*.tif"))
-    for leftover in folder.iterdir():
-        if leftover.name != LOCK_NAME:
-            leftover.unlink()
-    _write_bytes(file, plan.encode())
-    return set()
-
-
-def _write_bytes(file: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk and rename it."""
-    partial = file.with_name(f"{file.name}.partial")
-    with open(partial, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, file)
-
-
-def _write_part(file: Path, pixels: np.ndarray, region: Region, layout: Layout) -> None:
-    """Write one region as a GeoTIFF. Python writes the bytes: it reports a full disk where GDAL may only log it."""
-    name = f"/vsimem/part_{os.getpid()}_{file.name}"
-    rows, columns, bands = pixels.shape
+    Raises:
+        OSError: When the disk refuses.
+    """
+    name = f"/vsimem/part_{os.getpid()}_{threading.get_ident()}_{file.name}"
+    bands, rows, columns = pixels.shape
     options = ["TILED=YES", "COMPRESS=DEFLATE", "ZLEVEL=1", f"PREDICTOR={_predictor(layout)}", "INTERLEAVE=BAND"]
     dataset = gdal.GetDriverByName("GTiff").Create(name, columns, rows, bands, TYPES[layout.dtype], options)
-    grid = layout.grid
-    dataset.SetGeoTransform((grid.left + region.x * grid.dx, grid.dx, 0, grid.top - region.y * grid.dy, 0, -grid.dy))
-    dataset.SetProjection(grid.projection)
-    dataset.SetMetadataItem("FILLED", str(int(_present(pixels, layout).any())))
-    dataset.WriteArray(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)))
+    dataset.SetGeoTransform(shifted(layout.grid, region).geotransform)
+    dataset.SetProjection(layout.grid.projection)
+    dataset.SetMetadataItem(SUMS_KEY, json.dumps([astuple(Sums.of(band)) for band in pixels]))
+    dataset.WriteArray(pixels)
     dataset.FlushCache()
     del dataset
     try:
@@ -196,12 +208,7 @@ def _write_part(file: Path, pixels: np.ndarray, region: Region, layout: Layout) 
         gdal.VSIFCloseL(stream)
     finally:
         gdal.Unlink(name)
-    _write_bytes(file, bytes(content))
-
-
-def _present(pixels: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return which values are not nodata."""
-    return pixels != 0 if layout.dtype == "uint16" else ~np.isnan(pixels)
+    write_whole(file, bytes(content))
 
 
 def _predictor(layout: Layout) -> int:
@@ -209,30 +216,59 @@ def _predictor(layout: Layout) -> int:
     return 2 if layout.dtype == "uint16" else 3
 
 
-def _is_filled(file: Path) -> bool:
-    """Return whether a part has valid pixels."""
-    return gdal.Open(str(file)).GetMetadataItem("FILLED") == "1"
+def assemble(journal: Journal) -> None:
+    """Make the Cloud-Optimized GeoTIFF of the regions of a product, give it its name, and remove the journal.
+
+    Args:
+        journal: That of the product, held alone, all of whose regions are made.
+
+    Raises:
+        ValueError: When no pixel of the product is valid.
+        OSError: When the disk refuses.
+    """
+    layout = Layout.from_json(journal.notes["layout"])
+    files = [journal.file(region) for region in journal.regions]
+    with _small_cache():
+        sums = _sums(files, len(layout.bands))
+        if not any(band.count for band in sums):
+            journal.remove()
+            raise ValueError("input: valid pixels are wanted. Received: nodata only")
+        partial = journal.folder / "product.partial.tif"
+        _write_cog(files, partial, journal.product, layout, sums)
+    with open(partial, "rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, journal.product)
+    Path(f"{journal.product}.aux.xml").unlink(missing_ok=True)
+    journal.remove()
 
 
-def _assemble(files: Sequence[Path], folder: Path, path: Path, layout: Layout) -> None:
-    """Make the Cloud-Optimized GeoTIFF of the parts, and give it its name."""
-    mosaic = gdal.BuildVRT(str(folder / "mosaic.partial.vrt"), [str(file) for file in files])
+def _sums(files: Sequence[Path], bands: int) -> list[Sums]:
+    """Return the sums of each band over all regions."""
+    sums = [Sums()] * bands
+    for file in files:
+        of_region = json.loads(gdal.Open(str(file)).GetMetadataItem(SUMS_KEY))
+        sums = [one + Sums(*other) for one, other in zip(sums, of_region, strict=True)]
+    return sums
+
+
+def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout, sums: Sequence[Sums]) -> None:
+    """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
+    mosaic = gdal.BuildVRT(str(partial.with_name("mosaic.partial.vrt")), [str(file) for file in files])
     mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
-    for number, name in enumerate(layout.bands, start=1):
+    for number, (name, of_band) in enumerate(zip(layout.bands, sums), start=1):
         band = mosaic.GetRasterBand(number)
         band.SetDescription(name)
         band.SetNoDataValue(layout.nodata)
+        if of_band.count:
+            band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
     mosaic.FlushCache()
-    for number in range(1, len(layout.bands) + 1):
-        _set_statistics(mosaic.GetRasterBand(number))
-    partial = folder / "product.partial.tif"
     options = [
         "COMPRESS=DEFLATE",
         "PREDICTOR=YES",
         "BIGTIFF=IF_SAFER",
         f"BLOCKSIZE={BLOCK_SIZE}",
         "OVERVIEW_RESAMPLING=AVERAGE",
-        "NUM_THREADS=ALL_CPUS",
+        f"NUM_THREADS={threads()}",
     ]
     with _reported_errors() as errors:
         try:
@@ -241,10 +277,6 @@ def _assemble(files: Sequence[Path], folder: Path, path: Path, layout: Layout) -
             errors.append(str(error))
     if errors:
         raise OSError(f"--output: a disk that takes {path} is wanted. Received: {errors[0]}")
-    with open(partial, "rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
-    Path(f"{path}.aux.xml").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -258,17 +290,6 @@ def _small_cache() -> Iterator[None]:
     finally:
         gdal.SetConfigOption("VSI_CACHE", of_files)
         gdal.SetCacheMax(size)
-
-
-def _set_statistics(band: gdal.Band) -> None:
-    """State the statistics of the valid pixels in the band's metadata; a band may have none valid."""
-    try:
-        minimum, maximum, mean, deviation = band.ComputeStatistics(False)
-    except RuntimeError as error:
-        if "no valid pixels" not in str(error):
-            raise
-        return
-    band.SetStatistics(minimum, maximum, mean, deviation)
 
 
 @contextmanager

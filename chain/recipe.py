@@ -1,37 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a product is made of: the bands that networks compute, and those that are taken from the input as they are."""
+"""What a product is made of: the bands that networks compute, and those that are taken from the input as they are.
 
-import dataclasses
+A region is made in two steps, so that the next one can be read while this one is computed: `read` pulls its native
+pixels through OTB, each source once, and `compute` needs nothing else.
+"""
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from chain.grids import Region
+from chain.blocks import Block, read_block
+from chain.grids import Grid, Region, image_grid
 from chain.mask import Mask
-from chain.serve import TILE_SIZE, fields
-from chain.super_resolution import resample, super_resolve
-from models.description import ModelDescription, Source
+from chain.serve import TILE_SIZE, Network, fields
+from chain.super_resolution import INTERPOLATION_SUPPORT, Bands, ground, reach, resample, seen, super_resolve
+from models.description import Source
 
 REFLECTANCE = 1e-4
 """Reflectance of one digital number."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """An exported model, and where it is."""
-
-    description: ModelDescription
-    """What it is."""
-    model_dir: str
-    """Folder of its SavedModel."""
-
-    def scaled(self, factor: float) -> "Network":
-        """Return the network for images whose pixels are all larger by a factor."""
-        sources = tuple(dataclasses.replace(s, gsd=s.gsd * factor) for s in self.description.sources)
-        description = dataclasses.replace(self.description, gsd=self.description.gsd * factor, sources=sources)
-        return Network(description, self.model_dir)
 
 
 @dataclass(frozen=True)
@@ -72,56 +60,77 @@ class Recipe:
         field = math.lcm(1, *(fields(network.description).expression for network in self.networks))
         return max(size // field, 1) * field
 
-    def compute(
-        self,
-        images: Mapping[str, object],
-        region: Region,
-        origin: tuple[float, float],
-        floating: bool = False,
-        nodata: float = 0.0,
-        tile_size: int = TILE_SIZE,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute a region of the product.
+    def read(
+        self, images: Mapping[str, object], region: Region, origin: tuple[float, float], nodata: float = 0.0
+    ) -> dict[str, Block]:
+        """Read the native pixels that a region of the product needs.
 
         Args:
             images: For each source's name, a pyotb image of native pixels.
             region: Pixels of the product.
             origin: Upper-left corner (x, y) of the product's pixel (0, 0).
-            floating: Reflectance rather than digital numbers.
             nodata: Value of missing native pixels.
+
+        Raises:
+            RuntimeError: When OTB refuses.
+        """
+        blocks = {}
+        for name in self.sources:
+            native = image_grid(images[name])
+            wanted: list[Grid] = []
+            distance = INTERPOLATION_SUPPORT
+            if any(source.name == name for source in self.taken):
+                wanted.append(ground(region, origin, self.gsd))
+            for network in self.networks:
+                field = fields(network.description)
+                for source in network.description.sources:
+                    if source.name == name:
+                        wanted.append(seen(network, source, region, origin, field))
+                        distance = max(distance, reach(network, min(native.dx, native.dy)))
+            blocks[name] = read_block(images[name], wanted, distance, nodata)
+        return blocks
+
+    def compute(
+        self,
+        blocks: Mapping[str, Block],
+        region: Region,
+        origin: tuple[float, float],
+        floating: bool = False,
+        tile_size: int = TILE_SIZE,
+    ) -> Bands:
+        """Compute a region of the product.
+
+        Args:
+            blocks: What `read` returned for it.
+            region: Pixels of the product.
+            origin: Upper-left corner (x, y) of the product's pixel (0, 0).
+            floating: Reflectance rather than digital numbers.
             tile_size: Side of the tile that one run of a network writes, in pixels of the product.
 
         Returns:
-            float32 array (rows, columns, bands), and a boolean array of that shape: where it is valid.
+            The bands, in the order of the product.
 
         Raises:
             ValueError: When the images do not suit.
-            RuntimeError: When OTB or TensorFlow refuses.
+            RuntimeError: When OTB or the engine refuses.
         """
-        values: dict[str, np.ndarray] = {}
-        valid: dict[str, np.ndarray] = {}
+        found: Bands = {}
         for source in self.taken:
-            numbers, present = resample(images[source.name], region, origin, self.gsd, nodata, self.masks)
-            self._add(values, valid, source.bands, numbers * REFLECTANCE if floating else numbers, present)
+            numbers, present = resample(blocks[source.name], ground(region, origin, self.gsd), self.gsd, self.masks)
+            if floating:
+                numbers = numbers * np.float32(REFLECTANCE)
+            for index, band in enumerate(source.bands):
+                found.setdefault(band, (numbers[..., index], present[..., index]))
         for network in self.networks:
-            result = super_resolve(
-                images,
-                network.description,
-                network.model_dir,
+            made = super_resolve(
+                blocks,
+                network,
                 region,
+                origin,
                 output_kind="float" if floating else "integer",
-                nodata=nodata,
                 tile_size=tile_size,
-                origin=origin,
                 joint=self.joint,
                 masks=self.masks,
             )
-            self._add(values, valid, network.description.bands, *result)
-        return tuple(np.stack([found[band] for band in self.bands], axis=2) for found in (values, valid))
-
-    @staticmethod
-    def _add(values: dict, valid: dict, bands: tuple[str, ...], numbers: np.ndarray, present: np.ndarray) -> None:
-        """Add bands (rows, columns, bands) that are not there yet."""
-        for index, band in enumerate(bands):
-            values.setdefault(band, numbers[..., index])
-            valid.setdefault(band, present[..., index])
+            found = {**made, **found}
+        return {band: found[band] for band in self.bands}

@@ -10,18 +10,42 @@ place is accepted too, and one that states any other is refused, since its pixel
 
     served = serve({"lr": "lr.tif"}, read_description("model"), "model")
     served.app.to_numpy(), served.geotransform
+
+Other engines (`chain.engines`) run the same tiles without the application.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from chain.engines import open_engine
 from models.description import ModelDescription
 
 TILE_SIZE = 1024
 """Side of the tile that one run of the network writes, in output pixels."""
 TOLERANCE = 1e-3
 """Part of an output pixel by which two places may differ and still count as the same."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """An exported model, where it is, and what runs it."""
+
+    description: ModelDescription
+    """What it is."""
+    model_dir: str
+    """Folder of its SavedModel."""
+    engine: str = "otbtf"
+    """`otbtf` for TensorflowModelServe, or an engine of `chain.engines`."""
+
+    def scaled(self, factor: float) -> "Network":
+        """Return the network for images whose pixels are all larger by a factor."""
+        sources = tuple(dataclasses.replace(s, gsd=s.gsd * factor) for s in self.description.sources)
+        description = dataclasses.replace(self.description, gsd=self.description.gsd * factor, sources=sources)
+        return dataclasses.replace(self, description=description)
 
 
 @dataclass(frozen=True)
@@ -106,14 +130,13 @@ def serve(
     """
     import pyotb
 
-    if output_kind not in description.outputs:
-        raise ValueError(f"output_kind: one of {list(description.outputs)} is wanted. Received: {output_kind}")
+    output = _output(description, output_kind)
     field = fields(description, expression_field)
-    tile = max(tile_size // field.expression, 1) * field.expression
+    tile = _tile(tile_size, field)
     parameters = {
         "model.dir": str(model_dir),
         "model.fullyconv": True,
-        "output.names": [description.outputs[output_kind]],
+        "output.names": [output],
         "output.spcscale": 1.0 / field.ratios[0],
         "output.efieldx": field.expression,
         "output.efieldy": field.expression,
@@ -129,6 +152,57 @@ def serve(
         parameters[f"source{number}.placeholder"] = source.name
     app = pyotb.TensorflowModelServe(parameters)
     return _placed(app, images[description.sources[0].name], description, field)
+
+
+def run_by_tiles(
+    arrays: Mapping[str, np.ndarray], network: Network, output_kind: str, tile_size: int, field: Fields
+) -> np.ndarray:
+    """Run a model on pixels that include its margin, tile by tile, without TensorflowModelServe.
+
+    Args:
+        arrays: For each source's name, float32 (rows, columns, bands), all of the same ground: whole expression fields
+            and the crop around them.
+        network: The model and its engine.
+        output_kind: `integer` for digital numbers, `float` for reflectance.
+        tile_size: Side of the tile that one run of the network writes, in output pixels.
+        field: Fields of the model.
+
+    Returns:
+        float32 (rows, columns, bands).
+
+    Raises:
+        ValueError: When the model has no such output.
+        RuntimeError: When the engine refuses.
+    """
+    description = network.description
+    engine, output = open_engine(network.engine, network.model_dir), _output(description, output_kind)
+    crop, tile = description.crop, _tile(tile_size, field)
+    first = description.sources[0].name
+    rows, columns = (length * field.ratios[0] - 2 * crop for length in arrays[first].shape[:2])
+    result = np.empty((rows, columns, len(description.bands)), np.float32)
+    for y in range(0, rows, tile):
+        for x in range(0, columns, tile):
+            height, width = min(tile, rows - y), min(tile, columns - x)
+            windows = {
+                source.name: arrays[source.name][
+                    y // ratio : (y + height + 2 * crop) // ratio, x // ratio : (x + width + 2 * crop) // ratio
+                ]
+                for source, ratio in zip(description.sources, field.ratios)
+            }
+            result[y : y + height, x : x + width] = engine.run(windows, output)
+    return result
+
+
+def _output(description: ModelDescription, kind: str) -> str:
+    """Return the name of an output."""
+    if kind not in description.outputs:
+        raise ValueError(f"output_kind: one of {list(description.outputs)} is wanted. Received: {kind}")
+    return description.outputs[kind]
+
+
+def _tile(size: int, field: Fields) -> int:
+    """Return the largest side of a tile of at most `size`, where possible, that is made of whole expression fields."""
+    return max(size // field.expression, 1) * field.expression
 
 
 def _placed(app, reference, description: ModelDescription, field: Fields) -> Served:

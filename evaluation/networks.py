@@ -12,7 +12,8 @@ import numpy as np
 
 from chain import record
 from chain.grids import Grid, Region, memory_image
-from chain.recipe import Network, Recipe
+from chain.recipe import Recipe
+from chain.serve import Network
 from evaluation import report, wald
 from models.description import read_description
 
@@ -41,9 +42,12 @@ def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]],
                 if source.gsd == gsd:
                     rows, columns = pixels.shape[:2]
             region = Region(0, 0, columns, rows)
-            values, valid = recipe.compute(images, region, (0.0, 0.0), floating=True, nodata=float("nan"))
-        values = np.where(valid, values * np.float32(1e4), np.float32(np.nan))
-        return {band: values[..., index] for index, band in enumerate(names)}
+            blocks = recipe.read(images, region, (0.0, 0.0), nodata=float("nan"))
+            made = recipe.compute(blocks, region, (0.0, 0.0), floating=True)
+        return {
+            band: np.where(valid, values * np.float32(1e4), np.float32(np.nan))
+            for band, (values, valid) in made.items()
+        }
 
     return sharpen
 

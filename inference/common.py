@@ -7,19 +7,15 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 """
 
 import argparse
-import itertools
 import os
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chain.command_line import add_offset_argument
 
-TILES_PER_REGION = 3
-"""Tiles along the side of a region: regions are what an interruption can cost."""
-ATTEMPTS = 3
-"""Times that a region of a remote input is tried, with new signatures."""
+PRODUCT_SUFFIX = "_SR"
+"""End of the names of products of --output-dir."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--quicklook", metavar="PNG", help="picture of the product, at most 1024 pixels a side")
     add("--overwrite", action="store_true", help="replace --output when it exists")
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--threads", type=positive, metavar="N", help="threads to compute with (default: the cores there are)"
+    )
+    work.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin anew an interrupted product whose input, weights or options were others (default: refuse)",
+    )
+    steps = work.add_mutually_exclusive_group()
+    steps.add_argument(
+        "--block-range",
+        type=block_range,
+        metavar="I/N",
+        help="make the I-th of N shares of the regions only, I from 1 on, beside other processes that make the others; "
+        "--assemble finishes",
+    )
+    steps.add_argument(
+        "--assemble", action="store_true", help="make the product of the regions that --block-range has made"
+    )
     add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the names of what is made."""
+    parser.add_argument("--output", metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
+    parser.add_argument(
+        "--output-dir", metavar="DIR", help="folder of the products, one for each scene; those that are done stay"
+    )
+
+
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"a number of at least 1 is wanted. Received: {text}")
+    return int(text)
+
+
+def block_range(text: str):
+    """Read i/n."""
+    from chain.regions import Share
+
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"i/n with i from 1 to n is wanted. Received: {text}")
+    return Share(int(found[1]), int(found[2]))
 
 
 def box(text: str) -> tuple[int, ...]:
@@ -71,8 +112,16 @@ def bbox(text: str) -> tuple[float, ...]:
     return west, south, east, north
 
 
-def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def check_arguments(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, needs_output: bool = True
+) -> None:
     """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
+    if arguments.output and arguments.output_dir:
+        parser.error("argument --output: it or --output-dir is wanted")
+    if needs_output and not (arguments.output or arguments.output_dir):
+        parser.error("argument --output: it or --output-dir is wanted")
+    if arguments.quicklook and arguments.output_dir:
+        parser.error("argument --quicklook: --output, not --output-dir, beside it is wanted")
     if arguments.input and not all(arguments.input):
         parser.error("argument --input: names of files or folders are wanted. Received: an empty one")
     if arguments.output and not arguments.output.lower().endswith((".tif", ".tiff")):
@@ -92,6 +141,8 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         name = getattr(arguments, option, None)
         if name and not name.lower().endswith(suffix):
             parser.error(f"argument --{option}: a name that ends with {suffix} is wanted. Received: {name}")
+    if arguments.block_range and arguments.overwrite:
+        parser.error("argument --block-range: it without --overwrite is wanted: the product is replaced by --assemble")
     if arguments.tile_size < 8:
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
 
@@ -132,155 +183,6 @@ def check_outputs(arguments: argparse.Namespace, output: Path | None, bands: Seq
         check_output(path, arguments.overwrite or may_replace, option)
 
 
-def produce(arguments: argparse.Namespace, output: Path, product, recipe, naming=None, keep_done: bool = False) -> bool:
-    """Make a product of an open input.
-
-    Args:
-        arguments: Those of `add_arguments`.
-        output: The file.
-        product: A `chain.sentinel2.Product`.
-        recipe: The `chain.recipe.Recipe`.
-        naming: Names given to bands that nothing describes.
-        keep_done: Leave a product alone that is there and would be made again as it is.
-
-    Returns:
-        Whether it was made.
-
-    Raises:
-        FileExistsError: A product that would be made otherwise is there.
-        ValueError: The input does not suit the recipe.
-        RuntimeError: OTB or TensorFlow refuses.
-        OSError: The disk refuses.
-    """
-    from tqdm import tqdm
-
-    from chain.grids import Region, image_grid, plan
-    from chain.product import Layout, write_product
-    from inference.quicklook import write_quicklook
-    from inference.record import differences, identity_of, product_metadata, write_record
-
-    start = time.perf_counter()
-    _check_geotransforms(product)
-    images = open_images(product, recipe)
-    origin, grid, place = ground_of(
-        arguments, {name: image_grid(image) for name, image in images.items()}, recipe.gsd, recipe.step
-    )
-    identity = identity_of(product, recipe, grid, arguments.float, naming)
-    if keep_done and output.exists() and not arguments.overwrite:
-        changed = differences(output, identity)
-        if changed:
-            raise FileExistsError(
-                f"--output-dir: no product, or the one that would be made, or --overwrite, is wanted. Received: "
-                f"{output}, of other {', '.join(changed)}"
-            )
-        return False
-    layout = Layout(
-        grid=grid,
-        bands=recipe.bands,
-        dtype="float32" if arguments.float else "uint16",
-        metadata=product_metadata(product, recipe, identity),
-    )
-    worker = _Worker(product, images, recipe, arguments, place, origin)
-    regions = plan(Region(0, 0, place.columns, place.rows), TILES_PER_REGION * recipe.tile(arguments.tile_size))
-    with tqdm(total=place.columns * place.rows, unit="px", unit_scale=True, desc=output.name) as progress:
-        resumed = write_product(
-            output,
-            layout,
-            regions,
-            worker.compute,
-            identity,
-            arguments.overwrite,
-            advance=lambda part: progress.update(part.columns * part.rows),
-        )
-    write_record(output, arguments, recipe, identity, resumed, time.perf_counter() - start)
-    if arguments.quicklook:
-        write_quicklook(output, Path(arguments.quicklook))
-    print(f"{output}: {place.columns} x {place.rows} pixels of {recipe.gsd:g} m")
-    return True
-
-
-def ground_of(arguments: argparse.Namespace, grids: Mapping, gsd: float, step: int) -> tuple:
-    """Return the ground that is asked for: of the whole finest image, or of a part of it.
-
-    Args:
-        arguments: Those of `add_arguments`.
-        grids: Grids of the images, by name.
-        gsd: Spacing of the product, in metres.
-        step: Number of the product's pixels that a part is a whole multiple of.
-
-    Returns:
-        The corner (x, y) where pixels of all images begin together, the grid of the ground, and its pixels, counted
-        from that corner.
-
-    Raises:
-        ValueError: The images do not belong together, or the part is not on them.
-    """
-    from chain.grids import Region, box_region, common_origin, product_grid, shifted
-    from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
-
-    native = grids[min(grids, key=lambda name: grids[name].dx)]
-    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
-    grid = product_grid(native, gsd)
-    region = Region(0, 0, grid.columns, grid.rows)
-    if arguments.box:
-        region = box_region(arguments.box, native, grid, step)
-    elif arguments.bbox:
-        region = bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
-    elif arguments.geometry:
-        region = bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
-    x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
-    return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
-
-
-class _Worker:
-    """Computes the regions of a product, with new signatures when those of a remote input expire."""
-
-    def __init__(self, product, images: dict, recipe, arguments: argparse.Namespace, region, origin):
-        self._product = product
-        self._images = images
-        self._recipe = recipe
-        self._arguments = arguments
-        self._first = region
-        self._origin = origin
-
-    def compute(self, part):
-        """Return the values and the validity of a region, counted from the product's first pixel."""
-        from chain.grids import Region
-        from chain.network import retry
-
-        place = Region(self._first.x + part.x, self._first.y + part.y, part.columns, part.rows)
-        attempts = itertools.count()
-
-        def attempt():
-            if self._product.refresh(force=next(attempts) > 0):
-                self._images = open_images(self._product, self._recipe)
-            return self._recipe.compute(
-                self._images,
-                place,
-                self._origin,
-                floating=self._arguments.float,
-                nodata=self._product.nodata,
-                tile_size=self._recipe.tile(self._arguments.tile_size),
-            )
-
-        return retry(attempt, (RuntimeError,), ATTEMPTS if self._product.hrefs else 1)
-
-
-def open_images(product, recipe) -> dict:
-    """Return the chain of each source: harmonised digital numbers, in memory."""
-    return {name: product.image(source.bands) for name, source in recipe.sources.items()}
-
-
-def _check_geotransforms(product) -> None:
-    """Refuse rotated images, which OTB would take for north-up ones."""
-    from osgeo import gdal
-
-    for band, name in product.bands.items():
-        geotransform = gdal.Open(name).GetGeoTransform()
-        if geotransform[2] or geotransform[4]:
-            raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")
-
-
 def check_files(
     arguments: argparse.Namespace, files: list[str], output: Path | None, bands: Sequence[str] = ()
 ) -> None:
@@ -300,3 +202,41 @@ def check_files(
     for option, path in written_files(arguments, output, bands):
         if os.path.realpath(path) in read:
             raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {path}")
+
+
+def begin(arguments: argparse.Namespace) -> None:
+    """Load what computes, in the order that it can stand, with the threads that are asked for."""
+    from chain.threads import limit_threads
+
+    limit_threads(arguments.threads)
+    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
+
+
+def for_each(
+    arguments: argparse.Namespace, names: Sequence, make: Callable[[Sequence, Path | None, bool], str]
+) -> None:
+    """Make the product of --output, or those of the scenes of --output-dir.
+
+    Args:
+        arguments: those of the program.
+        names: inputs.
+        make: makes the product of a scene, given its files, the product's name, and whether it may be done already;
+            says what became of it.
+
+    Raises:
+        ValueError: the inputs are no scenes.
+        OSError: the folder cannot be made.
+        RuntimeError: some scenes failed.
+    """
+    from inference.batch import run_all, scenes_of
+
+    if not arguments.output_dir:
+        print(make(names, Path(arguments.output) if arguments.output else None, False))
+        return
+    folder = Path(arguments.output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
+    scenes = scenes_of(names) if all(isinstance(name, str) for name in names) else {names[0].id: names}
+    run_all(scenes, lambda name, files: make(files, folder / f"{name}{PRODUCT_SUFFIX}.tif", True))

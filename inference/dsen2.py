@@ -18,13 +18,23 @@ nothing else is affected; numbers are rounded to 16 bits. The offset of baseline
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import band_names, run
 from chain.naming_arguments import add_naming_arguments, naming_of
-from inference.common import add_arguments, band_file, check_arguments, check_files, check_outputs, produce
+from inference.common import (
+    add_arguments,
+    add_output_arguments,
+    band_file,
+    begin,
+    check_arguments,
+    check_files,
+    check_outputs,
+    for_each,
+)
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
 SETTINGS = {
@@ -53,8 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a scene of Sentinel-2: SAFE folder or zip, STAC item (JSON file or URL), a raster with all bands, "
         "rasters with bands of 10, 20 and 60 m, or a folder of these; with --output-dir, scenes and folders of scenes",
     )
-    add("--output", metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
-    add("--output-dir", metavar="DIR", help="folder of the products, one for each scene; those that are done stay")
+    add_output_arguments(parser)
     add("--env", default=".env", metavar="FILE", help="file of settings (default: %(default)s, if it exists)")
     weights = parser.add_argument_group("weights (default: those of the project)")
     weights.add_argument(
@@ -145,13 +154,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         (arguments.search and not arguments.bbox, "--search", "--bbox beside it"),
         (not arguments.search and not arguments.input, "--input", "it, --search, or IMAGES_PATH in the environment"),
         (arguments.weights and arguments.model_dir, "--weights", "it or --model-dir"),
-        (arguments.output and arguments.output_dir, "--output", "it or --output-dir"),
-        (
-            not (arguments.output or arguments.output_dir or arguments.evaluate == "wald"),
-            "--output",
-            "it or --output-dir",
-        ),
-        (arguments.output_dir and arguments.quicklook, "--quicklook", "--output, not --output-dir, beside it"),
+        (arguments.evaluate and (arguments.block_range or arguments.assemble), "--evaluate", "the whole product"),
+        (arguments.separate and (arguments.block_range or arguments.assemble), "--separate", "the whole product"),
         (arguments.output_dir and arguments.evaluate, "--evaluate", "--output, not --output-dir, beside it"),
         (arguments.metrics and not arguments.evaluate, "--metrics", "--evaluate beside it"),
         (arguments.figure and not arguments.evaluate, "--figure", "--evaluate beside it"),
@@ -197,21 +201,9 @@ def settings(arguments: argparse.Namespace) -> None:
 
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
-    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
-
-    from inference.batch import PRODUCT_SUFFIX, run_all, scenes_of
-
+    begin(arguments)
     names = [_found(arguments)] if arguments.search else arguments.input
-    if not arguments.output_dir:
-        make(arguments, names, Path(arguments.output) if arguments.output else None)
-        return
-    folder = Path(arguments.output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
-    scenes = {names[0].id: names} if arguments.search else scenes_of(names)
-    run_all(scenes, lambda name, files: make(arguments, files, folder / f"{name}{PRODUCT_SUFFIX}.tif", done=True))
+    for_each(arguments, names, lambda files, output, done: make(arguments, files, output, done))
 
 
 def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, done: bool = False) -> str:
@@ -231,27 +223,42 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
         RuntimeError: OTB, TensorFlow or a server refuses.
         OSError: the disk refuses.
     """
-    from chain.scene import opened_scene
     from inference.dsen2_evaluation import score_networks, score_product
-    from inference.dsen2_recipe import recipe_of
+    from inference.production import DONE, finish, produce
     from inference.record import files_of
 
-    naming = naming_of(arguments)
-    with opened_scene(names, arguments.offset, naming) as scene:
-        recipe = recipe_of(arguments, scene)
+    if arguments.assemble:
+        check_outputs(arguments, output)
+        return finish(arguments, output)
+    with opened(arguments, names) as (product, recipe):
         separate = recipe.bands if arguments.separate else ()
-        check_files(arguments, files_of(scene.product), output, separate)
+        check_files(arguments, files_of(product), output, separate)
         if not done:
             check_outputs(arguments, output, separate)
         if arguments.evaluate == "wald":
-            score_networks(arguments, scene, recipe)
+            score_networks(arguments, product, recipe)
         if output is None:
             return "scored"
-        made = produce(arguments, output, scene.product, recipe, naming, keep_done=done)
-        _separate(output, separate, made)
+        outcome = produce(arguments, output, product, recipe, naming_of(arguments), keep_done=done)
+        if output.exists():
+            _separate(output, separate, anew=outcome != DONE)
         if arguments.evaluate == "full":
-            score_product(arguments, scene, output)
-    return str(output) if made else "done before"
+            score_product(arguments, product, recipe.gsd, output)
+    return outcome
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace, names: Sequence) -> Iterator[tuple]:
+    """Open a scene for a while, and say what its product is made of.
+
+    Raises:
+        ValueError: the scene, the weights or the options do not suit each other.
+    """
+    from chain.scene import opened_scene
+    from inference.dsen2_recipe import recipe_of
+
+    with opened_scene(names, arguments.offset, naming_of(arguments)) as scene:
+        yield scene.product, recipe_of(arguments, scene)
 
 
 def _found(arguments: argparse.Namespace):
@@ -296,7 +303,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     check(parser, arguments)
-    check_arguments(parser, arguments)
+    check_arguments(parser, arguments, needs_output=arguments.evaluate != "wald")
     return run(parser, arguments, infer)
 
 

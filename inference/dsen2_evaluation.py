@@ -11,24 +11,25 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from chain import record
+from chain import record, super_resolution
 from chain.bands import BANDS, SURFACE_BANDS
+from chain.blocks import read_block
 from chain.grids import Grid, Region, common_origin, image_grid, raster_grid
 from chain.mask import Mask
 from chain.recipe import Recipe
-from chain.super_resolution import resample
+from chain.sentinel2 import Product
 from evaluation import full_scale, report, wald
 from evaluation.networks import sharpener
 from evaluation.protocol import GROUPS
-from inference.common import ground_of, open_images
+from inference.production import ground_of, open_images
 
 
-def score_networks(arguments: argparse.Namespace, scene, recipe: Recipe) -> None:
+def score_networks(arguments: argparse.Namespace, product: Product, recipe: Recipe) -> None:
     """Score the networks of a recipe by Wald's protocol on a scene; print the table, write what is asked for."""
-    grids = {name: image_grid(image) for name, image in open_images(scene.product, recipe).items()}
+    grids = {name: image_grid(image) for name, image in open_images(product, recipe).items()}
     _, ground, _ = ground_of(arguments, grids, recipe.gsd, recipe.step)
     needed = {band for source in recipe.sources.values() for band in source.bands}
-    bands, _ = read_bands(scene, needed, ground, recipe.masks)
+    bands, _ = read_bands(product, recipe.gsd, needed, ground, recipe.masks)
     coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
     found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
     _tell(arguments, found)
@@ -36,17 +37,17 @@ def score_networks(arguments: argparse.Namespace, scene, recipe: Recipe) -> None
         report.draw_scores(Path(arguments.figure), found)
 
 
-def score_product(arguments: argparse.Namespace, scene, output: Path) -> None:
-    """Score a product of a scene without a reference; print the table, write what is asked for."""
-    product, ground = read_product(output)
+def score_product(arguments: argparse.Namespace, product: Product, gsd: float, output: Path) -> None:
+    """Score the output made of a product without a reference; print the table, write what is asked for."""
+    made, ground = read_product(output)
     fine = {band for band in SURFACE_BANDS if BANDS[band] == 10.0}
-    native, (x, y) = read_bands(scene, fine | set(product), ground)
-    product = {band: pixels[y:, x:] for band, pixels in product.items()}
-    found = full_scale.evaluate(native, product)
+    native, (x, y) = read_bands(product, gsd, fine | set(made), ground)
+    made = {band: pixels[y:, x:] for band, pixels in made.items()}
+    found = full_scale.evaluate(native, made)
     _tell(arguments, found)
     if arguments.figure:
-        coarse = [band for band in product if BANDS[band] > 10.0]
-        report.draw_details(Path(arguments.figure), native, product, "B11" if "B11" in coarse else coarse[0])
+        coarse = [band for band in made if BANDS[band] > 10.0]
+        report.draw_details(Path(arguments.figure), native, made, "B11" if "B11" in coarse else coarse[0])
 
 
 def _tell(arguments: argparse.Namespace, found: dict) -> None:
@@ -57,12 +58,13 @@ def _tell(arguments: argparse.Namespace, found: dict) -> None:
 
 
 def read_bands(
-    scene, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
+    product: Product, gsd: float, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
 ) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
     """Read native bands of a scene, from the first corner on a ground where pixels of all bands begin together.
 
     Args:
-        scene: the `chain.scene.Scene`.
+        product: the open scene.
+        gsd: spacing of its 10 m bands, in metres.
         bands: their names; B10 is left out.
         ground: the ground, in pixels of the scene's 10 m bands.
         masks: ground to be missing.
@@ -75,7 +77,6 @@ def read_bands(
         ValueError: the images do not belong together.
         RuntimeError: one cannot be read.
     """
-    product, gsd = scene.product, scene.spacing
     groups = {
         size: tuple(band for band in SURFACE_BANDS if BANDS[band] == size and band in bands)
         for size in (10.0, 20.0, 60.0)
@@ -94,7 +95,9 @@ def read_bands(
             (ground.columns - shift[0]) // ratio,
             (ground.rows - shift[1]) // ratio,
         )
-        pixels, valid = resample(image, part, origin, gsd * ratio, product.nodata, masks)
+        place = super_resolution.ground(part, origin, gsd * ratio)
+        block = read_block(image, [place], super_resolution.INTERPOLATION_SUPPORT, product.nodata)
+        pixels, valid = super_resolution.resample(block, place, gsd * ratio, masks)
         pixels = np.where(valid, pixels, np.float32(np.nan))
         found.update({band: pixels[..., index] for index, band in enumerate(groups[size])})
     return found, shift

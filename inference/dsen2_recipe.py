@@ -11,7 +11,8 @@ from osgeo import gdal
 from chain.bands import BANDS, SURFACE_BANDS, wanted
 from chain.grids import common_origin, raster_grid
 from chain.mask import Mask, read_mask
-from chain.recipe import Network, Recipe
+from chain.recipe import Recipe
+from chain.serve import Network
 from inference.model_folders import exported, find_models, served_folder
 from inference.original_tiling import OriginalTiling
 from models.description import ModelDescription, Source, read_description

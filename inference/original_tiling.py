@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chain.grids import Grid, Region
+from chain.grids import Region
 from chain.mask import covered
-from chain.recipe import REFLECTANCE, Network, Recipe
-from chain.super_resolution import resample
+from chain.recipe import REFLECTANCE, Recipe
+from chain.serve import Network
+from chain.super_resolution import Bands, ground, resample
 from models.description import ModelDescription
 
 PATCH_AND_BORDER = {2: (128, 8), 6: (192, 12)}
@@ -101,15 +102,16 @@ class OriginalTiling(Recipe):
         """Return a side that no product has: the product is one region."""
         return 2**24
 
-    def compute(self, images, region, origin, floating=False, nodata=0.0, tile_size=0):
+    def compute(self, blocks, region, origin, floating=False, tile_size=0):
         """Compute a region, which is the image for the patches; see `Recipe.compute`."""
-        values: dict[str, np.ndarray] = {}
-        valid: dict[str, np.ndarray] = {}
-        native = {}
+        found: Bands = {}
         unit = np.float32(REFLECTANCE if floating else 1.0)
+        place = ground(region, origin, self.gsd)
         for source in self.taken:
-            numbers, present = resample(images[source.name], region, origin, self.gsd, nodata)
-            self._add(values, valid, source.bands, numbers * unit, present)
+            numbers, present = resample(blocks[source.name], place, self.gsd)
+            for index, band in enumerate(source.bands):
+                found.setdefault(band, (numbers[..., index] * unit, present[..., index]))
+        native, valid = {}, {}
         for source in {s.name: s for network in self.networks for s in network.description.sources}.values():
             ratio = round(source.gsd / self.gsd)
             if any(place % ratio for place in (region.x, region.y, region.columns, region.rows)):
@@ -117,17 +119,15 @@ class OriginalTiling(Recipe):
                     f"--tiling original: a part of whole pixels of {source.gsd:g} m is wanted. Received: "
                     f"{region.columns} x {region.rows} pixels of {self.gsd:g} m at {region.x}, {region.y}"
                 )
-            part = Region(*(place // ratio for place in (region.x, region.y, region.columns, region.rows)))
-            native[source.name], present = resample(images[source.name], part, origin, source.gsd, nodata)
+            part = Region(*(number // ratio for number in (region.x, region.y, region.columns, region.rows)))
+            native[source.name], present = resample(
+                blocks[source.name], ground(part, origin, source.gsd), source.gsd
+            )
             present = np.repeat(np.repeat(present, ratio, axis=0), ratio, axis=1)
-            for index, band in enumerate(source.bands):
-                valid.setdefault(band, present[..., index])
+            valid.update({band: present[..., index] for index, band in enumerate(source.bands)})
         for network in self.networks:
             made = super_resolve_patches(native, network) * unit
             for index, band in enumerate(network.description.bands):
-                values.setdefault(band, made[..., index])
-        left, top = origin[0] + region.x * self.gsd, origin[1] - region.y * self.gsd
-        ground = Grid(left, top, self.gsd, self.gsd, region.columns, region.rows, "")
-        there = ~covered(self.masks, ground)
-        pixels, present = (np.stack([found[band] for band in self.bands], axis=2) for found in (values, valid))
-        return pixels, present & there[..., np.newaxis]
+                found.setdefault(band, (made[..., index], valid[band]))
+        there = ~covered(self.masks, place)
+        return {band: (found[band][0], found[band][1] & there) for band in self.bands}

@@ -5,7 +5,7 @@ import argparse
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from chain import record
@@ -111,14 +111,14 @@ def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
 
 
 def write_record(
-    output: Path, arguments: argparse.Namespace, recipe, identity: dict, resumed: int, seconds: float
+    output: Path, arguments: argparse.Namespace, notes: Mapping, identity: Mapping, resumed: int, seconds: float
 ) -> None:
-    """Write what the product was made of, beside it."""
+    """Write what the product was made of, beside it; `notes` are those of its journal."""
     content = {
         "arguments": vars(arguments),
         "versions": record.versions(),
         "input": identity["input"],
-        "models": [network.description.to_json() for network in recipe.networks],
+        "models": notes["models"],
         "identity": identity,
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),

@@ -14,10 +14,20 @@ not averaged. The product keeps the input's registration: nothing corrects it.
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from chain.command_line import band_names, run
-from inference.common import add_arguments, check_arguments, check_files, check_outputs, produce
+from inference.common import (
+    add_arguments,
+    add_output_arguments,
+    begin,
+    check_arguments,
+    check_files,
+    check_outputs,
+    for_each,
+)
 
 SYSTEM = "spot7"
 
@@ -37,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="Sentinel-2: a raster with several bands, one raster per band, a SAFE folder or zip, "
         "a STAC item (JSON file or URL)",
     )
-    add("--output", required=True, metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
+    add_output_arguments(parser)
     add("--model-dir", required=True, metavar="DIR", help="folder of the exported model, as the training makes it")
     add(
         "--bands",
@@ -50,38 +60,74 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def infer(arguments: argparse.Namespace) -> None:
-    """Make the product of the command line."""
-    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
+    """Make the product or the products of the command line."""
+    begin(arguments)
+    for_each(arguments, arguments.input, lambda names, output, done: make(arguments, names, output, done))
 
-    from chain.recipe import Network, Recipe
-    from chain.sentinel2 import open_product
+
+def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: bool = False) -> str:
+    """Make the product of one scene.
+
+    Args:
+        arguments: those of the command line.
+        names: files of the scene, or its item.
+        output: the product.
+        done: leave the product alone when it is there and the same command would make it again.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        ValueError: the scene, the model or the options do not suit each other.
+        RuntimeError: OTB, TensorFlow or a server refuses.
+        OSError: the disk refuses.
+    """
+    from inference.production import finish, produce
     from inference.record import files_of
+
+    if not done:
+        check_outputs(arguments, output)
+    if arguments.assemble:
+        return finish(arguments, output)
+    with opened(arguments, names) as (product, recipe):
+        check_files(arguments, files_of(product), output)
+        return produce(arguments, output, product, recipe, naming=arguments.bands, keep_done=done)
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace, names: Sequence) -> Iterator[tuple]:
+    """Open a scene for a while, and say what its product is made of.
+
+    Raises:
+        ValueError: the scene, the model or the options do not suit each other.
+    """
+    from chain.recipe import Recipe
+    from chain.sentinel2 import open_product
+    from chain.serve import Network
     from models.description import read_description
 
-    output = Path(arguments.output)
-    check_outputs(arguments, output)
     description = read_description(arguments.model_dir)
     if description.system != SYSTEM:
         raise ValueError(
             f"--model-dir: a model of '{SYSTEM}' is wanted. Received: {arguments.model_dir}, of {description.system!r}"
         )
     product = open_product(
-        arguments.input if len(arguments.input) > 1 else arguments.input[0],
-        bands=arguments.bands or _bands_to_open(arguments.input, description),
+        names if len(names) > 1 else names[0],
+        bands=arguments.bands or _bands_to_open(names, description),
         offset=arguments.offset,
     )
-    recipe = Recipe(description.bands, description.gsd, (Network(description, arguments.model_dir),))
     try:
-        check_files(arguments, files_of(product), output)
-        produce(arguments, output, product, recipe, naming=arguments.bands)
+        yield product, Recipe(description.bands, description.gsd, (Network(description, arguments.model_dir),))
     finally:
         product.close()
 
 
-def _bands_to_open(names: list[str], description) -> tuple[str, ...] | None:
+def _bands_to_open(names: Sequence, description) -> tuple[str, ...] | None:
     """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
     apart = (".json", ".geojson", ".zip", ".xml")
-    if len(names) == 1 and (names[0].lower().endswith(apart) or "/collections/" in names[0] or Path(names[0]).is_dir()):
+    first = names[0]
+    is_item = not isinstance(first, str) or first.lower().endswith(apart) or "/collections/" in first
+    if len(names) == 1 and (is_item or Path(first).is_dir()):
         return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
     return None
 

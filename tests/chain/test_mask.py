@@ -10,10 +10,11 @@ from osgeo import gdal, osr
 
 from chain.grids import Grid, Region
 from chain.mask import Mask, covered, read_mask, wholly_covered
-from chain.recipe import Network, Recipe
-from chain.super_resolution import super_resolve
+from chain.recipe import Recipe
+from chain.serve import Network
 from models.description import Source, read_description
 from tests import toy_models
+from tests.products import computed, super_resolved
 
 LEFT, TOP = 300000.0, 5000040.0
 
@@ -176,7 +177,7 @@ def test_masked_ground_is_missing_in_all_bands_exactly_there_and_not_seen(models
     wild[10:25, 12:30] = wild[36:, 45:] = True
     network, images = models["single"], {"lr": image("s.tif", constant(40, 50, wild, 2), 10.0)}
     for mask in (user_mask(wild), user_mask(np.repeat(np.repeat(wild, 2, 0), 2, 1), 5.0)):
-        values, valid = super_resolve(
+        values, valid = super_resolved(
             images, network.description, network.model_dir, Region(0, 0, 50, 40), joint=joint, masks=(mask,)
         )
         np.testing.assert_array_equal(valid, np.repeat(~wild[..., np.newaxis], 2, axis=2))
@@ -189,7 +190,7 @@ def test_the_regions_that_a_mask_is_computed_by_do_not_matter(models, image):
     network, images = models["single"], {"lr": image("s.tif", rng.integers(1, 9000, (40, 56, 2)), 10.0)}
 
     def compute(region):
-        return super_resolve(images, network.description, network.model_dir, region, masks=(user_mask(wild),))
+        return super_resolved(images, network.description, network.model_dir, region, masks=(user_mask(wild),))
 
     values, valid = compute(Region(0, 0, 56, 40))
     for region in (Region(0, 0, 24, 16), Region(17, 9, 31, 27)):
@@ -211,7 +212,7 @@ def test_a_mask_of_whole_coarse_pixels_hides_all_sources_and_taken_bands(models,
     }
     taken = (Source("as_is", ("B08",), 10.0), Source("interpolated", ("B10",), 60.0))
     recipe = Recipe(("B05", "B08", "B10"), 10.0, (models["both"],), taken, joint=False, masks=(user_mask(wild, 60.0),))
-    values, valid = recipe.compute(images, Region(0, 0, 108, 96), (LEFT, TOP))
+    values, valid = computed(recipe, images, Region(0, 0, 108, 96), (LEFT, TOP))
     np.testing.assert_array_equal(valid, np.repeat(~fine[..., np.newaxis], 3, axis=2))
     np.testing.assert_allclose(values[valid], 3000, atol=1e-2)
 
@@ -223,8 +224,11 @@ def test_a_mask_finer_than_a_band_is_exact_in_the_product_and_leaves_the_band_to
     pixels = {"x10": np.full((36, 36, 1), 1000.0), "x20": rng.integers(1, 9000, (18, 18, 1))}
     images = {name: image(f"{name}.tif", array, gsd) for (name, array), gsd in zip(pixels.items(), (10.0, 20.0))}
     plain, masked = (
-        Recipe(("B05",), 10.0, (models["both"],), joint=False, masks=masks_).compute(
-            images, Region(0, 0, 36, 36), (LEFT, TOP)
+        computed(
+            Recipe(("B05",), 10.0, (models["both"],), joint=False, masks=masks_),
+            images,
+            Region(0, 0, 36, 36),
+            (LEFT, TOP),
         )
         for masks_ in ((), (user_mask(wild),))
     )

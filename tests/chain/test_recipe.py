@@ -7,9 +7,11 @@ import pytest
 from osgeo import gdal
 
 from chain.grids import Region
-from chain.recipe import Network, Recipe
+from chain.recipe import Recipe
+from chain.serve import Network
 from models.description import Source, read_description
 from tests import toy_models
+from tests.products import computed
 
 LEFT, TOP = 300000.0, 5000040.0
 X10, X20, X60 = ("B04", "B03", "B02", "B08"), ("B05", "B06", "B07", "B8A", "B11", "B12"), ("B01", "B09")
@@ -58,7 +60,7 @@ def images(write_raster):
 def test_bands_of_two_networks_and_taken_ones_stand_in_the_order_asked_for(networks, images):
     bands = ("B09", "B08", "B12", "B05", "B02", "B01")
     recipe = Recipe(bands, 10.0, tuple(networks[:2]), (FINE,), joint=False)
-    values, valid = recipe.compute(images(), WHOLE, (LEFT, TOP), tile_size=48)
+    values, valid = computed(recipe, images(), WHOLE, (LEFT, TOP), tile_size=48)
     expected = {"B08": PIXELS["fine"][..., 1], "B02": PIXELS["fine"][..., 0]}
     expected |= {band: enlarged(PIXELS["x20"], 2)[..., X20.index(band)] for band in ("B12", "B05")}
     expected |= {band: enlarged(PIXELS["x60"], 6)[..., X60.index(band)] for band in ("B09", "B01")}
@@ -69,8 +71,8 @@ def test_bands_of_two_networks_and_taken_ones_stand_in_the_order_asked_for(netwo
 def test_a_region_is_that_part_of_the_whole(networks, images):
     recipe = Recipe(("B02", "B05", "B01", "B10"), 10.0, tuple(networks[:2]), (FINE, CIRRUS), joint=False)
     opened = images()
-    values, _ = recipe.compute(opened, WHOLE, (LEFT, TOP))
-    part, _ = recipe.compute(opened, Region(13, 29, 50, 37), (LEFT, TOP))
+    values, _ = computed(recipe, opened, WHOLE, (LEFT, TOP))
+    part, _ = computed(recipe, opened, Region(13, 29, 50, 37), (LEFT, TOP))
     np.testing.assert_array_equal(part[..., :3], values[29:66, 13:63, :3])
     np.testing.assert_allclose(part[..., 3], values[29:66, 13:63, 3], atol=1e-2)
 
@@ -79,17 +81,17 @@ def test_of_bands_that_two_make_the_first_ones_are_taken(networks, images):
     two, _, other = networks
     opened = images()
     for order, added in (((two, other), 0), ((other, two), 1000)):
-        values, _ = Recipe(("B06",), 10.0, order).compute(opened, WHOLE, (LEFT, TOP))
+        values, _ = computed(Recipe(("B06",), 10.0, order), opened, WHOLE, (LEFT, TOP))
         np.testing.assert_array_equal(values[..., 0], enlarged(PIXELS["x20"][..., 1], 2) + added)
     made_or_taken = Recipe(("B06",), 10.0, (other,), (Source("fine", ("B06", "B07"), 10.0),))
-    values, _ = made_or_taken.compute(opened, WHOLE, (LEFT, TOP))
+    values, _ = computed(made_or_taken, opened, WHOLE, (LEFT, TOP))
     np.testing.assert_array_equal(values[..., 0], PIXELS["fine"][..., 0])
 
 
 def test_floating_products_are_reflectance(networks, images):
     recipe = Recipe(("B02", "B05", "B01"), 10.0, tuple(networks[:2]), (FINE,))
-    values, _ = recipe.compute(images(), WHOLE, (LEFT, TOP), floating=True)
-    numbers, _ = recipe.compute(images(), WHOLE, (LEFT, TOP))
+    values, _ = computed(recipe, images(), WHOLE, (LEFT, TOP), floating=True)
+    numbers, _ = computed(recipe, images(), WHOLE, (LEFT, TOP))
     np.testing.assert_allclose(values, numbers * 1e-4, rtol=1e-6)
     assert values.dtype == np.float32
 
@@ -100,7 +102,7 @@ def test_what_is_missing_in_one_band_is_so_there_alone_unless_joint(networks, im
     coarse = PIXELS["x20"].copy()
     coarse[5:9, 7:30, 3] = missing
     recipe = Recipe(("B05", "B8A", "B01", "B02"), 10.0, tuple(networks[:2]), (FINE,), joint=joint)
-    values, valid = recipe.compute(images(x20=coarse), WHOLE, (LEFT, TOP))
+    values, valid = computed(recipe, images(x20=coarse), WHOLE, (LEFT, TOP))
     hole = np.zeros((ROWS, COLUMNS), bool)
     hole[10:18, 14:60] = True
     for index, (band, affected) in enumerate(zip(recipe.bands, (joint, True, joint, False))):
@@ -114,7 +116,7 @@ def test_another_nodata_value(networks, images):
     fine = PIXELS["fine"].copy()
     fine[3, 4, 0] = 65535
     recipe = Recipe(("B02", "B08"), 10.0, (), (FINE,))
-    _, valid = recipe.compute(images(fine=fine), WHOLE, (LEFT, TOP), nodata=65535.0)
+    _, valid = computed(recipe, images(fine=fine), WHOLE, (LEFT, TOP), nodata=65535.0)
     assert np.argwhere(~valid).tolist() == [[3, 4, 0]]
 
 
@@ -139,7 +141,7 @@ def test_a_coarse_taken_band_is_interpolated_as_numpy_and_gdal_do(images, write_
     smooth = np.add.outer(np.sin(np.arange(16) / 2), np.cos(np.arange(20) / 3))[..., np.newaxis] * 1000 + 4000
     recipe = Recipe(("B10",), 10.0, (), (CIRRUS,))
     for coarse in (PIXELS["B10"], smooth.astype(np.float32)):
-        values, valid = recipe.compute(images(B10=coarse), WHOLE, (LEFT, TOP))
+        values, valid = computed(recipe, images(B10=coarse), WHOLE, (LEFT, TOP))
         assert valid.all()
         np.testing.assert_allclose(values[..., 0], bicubic(coarse[..., 0], 6), atol=0.5)
         name = str(write_raster("coarse.tif", coarse, 60.0))
@@ -150,7 +152,7 @@ def test_a_coarse_taken_band_is_interpolated_as_numpy_and_gdal_do(images, write_
 def test_a_hole_in_an_interpolated_band_stays_as_it_is_and_bleeds_nowhere(images):
     coarse = np.full((16, 20, 1), 500.0, np.float32)
     coarse[4:7, 9] = 0
-    values, valid = Recipe(("B10",), 10.0, (), (CIRRUS,)).compute(images(B10=coarse), WHOLE, (LEFT, TOP))
+    values, valid = computed(Recipe(("B10",), 10.0, (), (CIRRUS,)), images(B10=coarse), WHOLE, (LEFT, TOP))
     np.testing.assert_array_equal(valid, enlarged(coarse, 6) != 0)
     np.testing.assert_allclose(values[valid], 500, atol=1e-2)
 
@@ -175,7 +177,7 @@ def test_networks_are_scaled_to_images_of_larger_pixels(networks, images):
     assert networks[0].description.gsd == 10.0
     taken = (Source("fine", ("B02", "B08"), 100.0), Source("B10", ("B10",), 600.0))
     recipe = Recipe(("B05", "B01", "B08", "B10"), 100.0, scaled, taken, joint=False)
-    values, valid = recipe.compute(images(scale=10.0), WHOLE, (LEFT, TOP))
+    values, valid = computed(recipe, images(scale=10.0), WHOLE, (LEFT, TOP))
     assert valid.all()
     np.testing.assert_array_equal(values[..., 0], enlarged(PIXELS["x20"][..., 0], 2))
     np.testing.assert_array_equal(values[..., 1], enlarged(PIXELS["x60"][..., 0], 6))

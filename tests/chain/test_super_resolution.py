@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 
-from chain import grids, super_resolution
+from chain import blocks, grids, super_resolution
 from models.description import Source, read_description
 from tests import toy_models
+from tests.products import super_resolved
 
 LEFT, TOP = 300000.0, 5000040.0
 
@@ -51,7 +52,7 @@ def whole(image, model, size=64, tile=32, region=None, **options):
     valid = np.zeros(result.shape[:2], bool)
     for part in grids.plan(region, size):
         place = np.s_[part.y - region.y :, part.x - region.x :]
-        values, present = super_resolution.super_resolve(
+        values, present = super_resolved(
             {"lr": image}, description, folder, part, tile_size=tile, **options
         )
         result[place][: part.rows, : part.columns] = values
@@ -142,7 +143,7 @@ def test_bands_may_be_missing_one_by_one(models):
     pixels[4, 5, 2] = 0
     pixels[7:, :, 0] = np.nan
     description, folder = models["nearest4"]
-    result, valid = super_resolution.super_resolve(
+    result, valid = super_resolved(
         {"lr": image_of(pixels)}, description, folder, grids.Region(0, 0, 48, 40), joint=False
     )
     expected = np.repeat(np.repeat(np.isfinite(pixels) & (pixels != 0), 4, 0), 4, 1)
@@ -159,7 +160,7 @@ def test_a_source_that_begins_elsewhere_is_placed_by_its_corner_and_missing_beyo
     fine_image = image_of(fine, 10.0)
     origin = (LEFT - 10, TOP + 10)
     coarse_image = image_of(coarse, 20.0, "/vsimem/test_shifted.tif", corner=origin)
-    result, valid = super_resolution.super_resolve(
+    result, valid = super_resolved(
         {"fine": fine_image, "coarse": coarse_image},
         read_description(folder),
         folder,
@@ -177,7 +178,9 @@ def test_resampling_bands_that_no_network_makes(gsd, factor, tolerance):
     ramp = np.add.outer(30.0 * np.arange(40), 10.0 * np.arange(50))[..., np.newaxis] + 100
     ramp[6, 7] = 0
     region = grids.Region(3, 2, 30, 28)
-    values, valid = super_resolution.resample(image_of(ramp, gsd), region, (LEFT, TOP), 10.0)
+    place = super_resolution.ground(region, (LEFT, TOP), 10.0)
+    block = blocks.read_block(image_of(ramp, gsd), [place], super_resolution.INTERPOLATION_SUPPORT, 0.0)
+    values, valid = super_resolution.resample(block, place, 10.0)
     y, x = ((start + np.arange(count) + 0.5) / factor for start, count in ((2, 28), (3, 30)))
     hole = np.logical_and.outer(np.floor(y) == 6, np.floor(x) == 7)
     np.testing.assert_array_equal(valid[..., 0], ~hole)
@@ -198,7 +201,7 @@ def test_fill_is_seamless_where_valid_pixels_see_it(models):
 
 def test_an_image_without_valid_pixels_runs_no_network(models):
     description, _ = models["nearest4"]
-    result, valid = super_resolution.super_resolve(
+    result, valid = super_resolved(
         {"lr": image_of(np.zeros((9, 9, 4)))}, description, "/nonexistent", grids.Region(0, 0, 36, 36)
     )
     assert not valid.any() and not result.any()
@@ -208,9 +211,9 @@ def test_fill_missing():
     pixels = np.arange(49, dtype=np.float32).reshape(7, 7, 1) + 1
     present = np.ones((7, 7, 1), bool)
     present[3, 3] = False
-    assert super_resolution.fill_missing(pixels, present, 4)[3, 3, 0] == pixels[3, 3, 0]
+    assert blocks.fill_missing(pixels, present, 4)[3, 3, 0] == pixels[3, 3, 0]
     present[:, 2:] = False
-    filled = super_resolution.fill_missing(pixels, present, 2)[..., 0]
+    filled = blocks.fill_missing(pixels, present, 2)[..., 0]
     assert filled[3, 2] == np.mean(pixels[2:5, 1]) and filled[0, 6] == pixels[:, :2].mean()
     np.testing.assert_array_equal(filled[:, :2], pixels[:, :2, 0])
 
@@ -219,7 +222,7 @@ def test_fill_missing():
 def test_mirrored_places_are_those_of_numpy(start, length, size):
     padded = np.pad(np.arange(size), 200, mode="symmetric")
     np.testing.assert_array_equal(
-        super_resolution.mirrored(start, start + length, size), padded[200 + start : 200 + start + length]
+        blocks.mirrored(start, start + length, size), padded[200 + start : 200 + start + length]
     )
 
 
@@ -248,7 +251,7 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
     fine, coarse = random_pixels(34, 50, 1, 1), random_pixels(17, 25, 2, 1)
     images = {"fine": image_of(fine, 10.0), "coarse": image_of(coarse, 20.0, "/vsimem/test_coarse.tif")}
     description = read_description(folder)
-    result, _ = super_resolution.super_resolve(images, description, folder, grids.Region(8, 8, 42, 26))
+    result, _ = super_resolved(images, description, folder, grids.Region(8, 8, 42, 26))
     expected = fine + np.repeat(np.repeat(coarse, 2, 0), 2, 1)
     np.testing.assert_array_equal(result, expected[8:, 8:])
 
@@ -256,7 +259,7 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
 def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
     with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
-        super_resolution.super_resolve(
+        super_resolved(
             {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36)
         )
 

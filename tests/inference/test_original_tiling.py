@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from chain.grids import Grid, Region
 from chain.mask import Mask
-from chain.recipe import Network
+from chain.serve import Network
 from inference.original_tiling import BATCH, OriginalTiling, starts, super_resolve_patches
 from models.description import FILE_NAME, ModelDescription, Source, read_description
+from tests.products import computed
 from tests.toy_models import upsample
 
 LEFT, TOP = 300000.0, 5000040.0
@@ -179,7 +180,7 @@ def test_the_recipe_puts_networks_taken_bands_and_missing_pixels_together(networ
         masks=(mask,),
     )
     region = Region(0, 0, 174, 180)
-    values, valid = recipe.compute(opened(images, fine=fine), region, (LEFT, TOP))
+    values, valid = computed(recipe, opened(images, fine=fine), region, (LEFT, TOP))
     two = naive({name: images[name] for name in ("x10", "x20")}, networks[2], 2)
     six = naive(images, networks[6], 6)
     expected = np.stack([six[..., 0], fine[..., 1], two[..., 0], six[..., 1]], axis=2)
@@ -188,7 +189,7 @@ def test_the_recipe_puts_networks_taken_bands_and_missing_pixels_together(networ
     there[6:10, 8:18, 2] = False
     np.testing.assert_array_equal(valid, there)
     np.testing.assert_allclose(values[valid], expected[valid], rtol=1e-5)
-    floating, _ = recipe.compute(opened(images, fine=fine), region, (LEFT, TOP), floating=True)
+    floating, _ = computed(recipe, opened(images, fine=fine), region, (LEFT, TOP), floating=True)
     np.testing.assert_allclose(floating[valid], expected[valid] * 1e-4, rtol=1e-5)
     assert recipe.tile(64) > 10980
 
@@ -196,7 +197,7 @@ def test_the_recipe_puts_networks_taken_bands_and_missing_pixels_together(networ
 def test_a_part_is_tiled_from_its_own_corner_and_consists_of_whole_coarse_pixels(networks, opened):
     images = arrays(6, 240, 246)
     recipe = OriginalTiling(("B01",), 10.0, (networks[6],), joint=False)
-    values, _ = recipe.compute(opened(images), Region(36, 12, 180, 174), (LEFT, TOP))
+    values, _ = computed(recipe, opened(images), Region(36, 12, 180, 174), (LEFT, TOP))
     part = {
         name: images[name][12 // r : (12 + 174) // r, 36 // r : (36 + 180) // r]
         for name, r in (("x10", 1), ("x20", 2), ("x60", 6))
@@ -206,4 +207,4 @@ def test_a_part_is_tiled_from_its_own_corner_and_consists_of_whole_coarse_pixels
         with pytest.raises(
             ValueError, match="^--tiling original: a part of whole pixels of 60 m is wanted. Received: "
         ):
-            recipe.compute(opened(images), region, (LEFT, TOP))
+            computed(recipe, opened(images), region, (LEFT, TOP))

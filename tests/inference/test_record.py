@@ -10,8 +10,9 @@ import pytest
 
 from chain.grids import image_grid
 from chain.mask import Mask
-from chain.recipe import Network, Recipe
+from chain.recipe import Recipe
 from chain.sentinel2 import open_product
+from chain.serve import Network
 from inference.record import digest, identity_of
 from models.description import read_description
 from tests import toy_models

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from inference import common, spot7
+from inference import spot7
 from tests import toy_models
 
 LEFT, TOP = 300000.0, 5000040.0
@@ -244,24 +244,24 @@ def test_a_model_of_another_system_is_refused(tmp_path, image, models, capsys):
 def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remote, attempts):
     from chain import network
     from chain.grids import Region
-    from chain.recipe import Network, Recipe
+    from chain.recipe import Recipe
+    from inference.production import Production
 
     forced = []
     hrefs = {"B04": "u"} if remote else {}
-    product = SimpleNamespace(hrefs=hrefs, refresh=lambda force: forced.append(force), nodata=0)
-    recipe = Recipe(("B04",), 1.5, (Network(None, "m"),))
-    worker = common._Worker(
-        product, {}, recipe, SimpleNamespace(float=False, tile_size=64), Region(0, 0, 4, 4), (0.0, 0.0)
-    )
+    production = Production.__new__(Production)
+    production.product = SimpleNamespace(hrefs=hrefs, refresh=lambda force: forced.append(force), nodata=0)
+    production.recipe, production.images, production.origin = Recipe(("B04",), 1.5), {}, (0.0, 0.0)
+    production.place = Region(0, 0, 4, 4)
 
     def fail(*_, **__):
         raise RuntimeError("gone")
 
     monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(Recipe, "compute", fail)
-    monkeypatch.setattr(Recipe, "tile", lambda recipe, size: size)
+    monkeypatch.setattr(Recipe, "read", fail)
+    monkeypatch.setattr("inference.production.open_images", lambda *_: {})
     with pytest.raises(RuntimeError, match="gone"):
-        worker.compute(Region(0, 0, 4, 4))
+        production.read(Region(0, 0, 4, 4))
     assert forced == [False, True, True][:attempts]
 
 

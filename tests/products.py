@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regions of products as arrays, for the tests of what makes them."""
+
+import numpy as np
+
+from chain.blocks import read_block
+from chain.grids import image_grid
+from chain.serve import Network, fields
+from chain.super_resolution import reach, seen, super_resolve
+
+
+def stacked(bands):
+    """Return values and validity of bands, (rows, columns, bands)."""
+    return tuple(np.stack(arrays, axis=2) for arrays in zip(*bands.values()))
+
+
+def computed(recipe, images, region, origin, nodata=0.0, **options):
+    """Read and compute a region of a product; return its values and their validity."""
+    return stacked(recipe.compute(recipe.read(images, region, origin, nodata), region, origin, **options))
+
+
+def super_resolved(images, description, folder, region, origin=None, engine="otbtf", nodata=0.0, **options):
+    """Read and super-resolve a region by one network; return its values and their validity."""
+    network = Network(description, folder, engine)
+    first = image_grid(images[description.sources[0].name])
+    origin = origin or (first.left, first.top)
+    field = fields(description, options.get("expression_field"))
+    blocks = {}
+    for source in description.sources:
+        image, native = images[source.name], image_grid(images[source.name])
+        wanted = seen(network, source, region, origin, field)
+        blocks[source.name] = read_block(image, [wanted], reach(network, min(native.dx, native.dy)), nodata)
+    return stacked(super_resolve(blocks, network, region, origin, **options))
