@@ -72,7 +72,7 @@ def rows(name: str, output: Path, tile: int, rounds: int) -> list[str]:
 def run(output: Path, networks: Sequence[str] = tuple(NAMES), tile: int = TILE, rounds: int = ROUNDS) -> str:
     """Measure; return the table."""
     lines = [
-        "| network | engine | inner convolutions | all pixels, Mpixel/s | the product's, Mpixel/s | GFLOP/s "
+        "| network | engine | inner convolutions | all pixels, Mpixel/s | the product's, Mpixel/s | network's GFLOP/s "
         "| speed, ratio |",
         "|---|---|---|---|---|---|---|",
     ]

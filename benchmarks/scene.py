@@ -2,7 +2,7 @@
 """A synthetic scene of Sentinel-2 for measurements: three GeoTIFFs, of 10, 20 and 60 m, of any size.
 
 Fields, relief and noise, correlated between bands and resolutions: what is compressed and computed costs as much as
-with a real scene. It is written window by window, so a whole tile takes little memory.
+with a real scene. It is written window by window, never held as a whole.
 
     python -m benchmarks.scene --side 1998 --output benchmarks/output/scenes
 """
