@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many scenes by one command: which they are, which are done, and what became of each."""
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +9,14 @@ from pathlib import Path
 
 from chain.bands import scene_in_name
 from chain.command_line import one_line
+from chain.regions import PARTS_SUFFIX
 from chain.sentinel2 import RASTER_SUFFIXES, rasters_in
-from inference.inputs import JSON_SUFFIXES, expanded, is_address, is_collection, items_of, name_of_item
+from inference.done import fingerprint, is_done, mark
+from inference.inputs import JSON_SUFFIXES, expanded, is_address, is_collection, items_of, name_of_item, names_of_one
+from inference.record import DONE, add_to_record
 
-PARTS_SUFFIX = ".parts"
-"""End of the names of folders of products that are being made."""
+PRODUCT_SUFFIX = "_SR"
+"""End of the names of products."""
 
 
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
@@ -129,3 +133,47 @@ def run_all(scenes: Mapping[str, Sequence], make: Callable[[str, Sequence], str]
     print("\n".join(f"{name:{width}}  {outcome}" for name, outcome in outcomes.items()))
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(scenes)} scenes failed: {', '.join(failed)}")
+
+
+def for_each(
+    arguments: argparse.Namespace,
+    names: Sequence,
+    make: Callable[[Sequence, Path | None, bool], str],
+    weights: Sequence[Path] = (),
+) -> None:
+    """Make the product of --output, or those of the scenes of --output-dir.
+
+    Args:
+        arguments: those of the program.
+        names: inputs.
+        make: makes the product of a scene, given its files, the product's name, and whether it may be done already;
+            says what became of it.
+        weights: files or folders of weights that no option names.
+
+    Raises:
+        ValueError: the inputs are no scenes.
+        OSError: the folder cannot be made.
+        RuntimeError: some scenes failed.
+    """
+    searched = not all(isinstance(name, str) for name in names)
+    if not arguments.output_dir:
+        output = Path(arguments.output) if arguments.output else None
+        print(make(names if searched else names_of_one(names), output, False))
+        return
+    folder = Path(arguments.output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
+
+    def make_one(name: str, files: Sequence) -> str:
+        output = folder / f"{name}{PRODUCT_SUFFIX}.tif"
+        found = fingerprint(arguments, files, weights)
+        if not (arguments.overwrite or getattr(arguments, "separate", False)) and is_done(output, found):
+            return DONE
+        outcome = make(files, output, True)
+        if outcome != DONE and output.exists():
+            add_to_record(output, mark(output, found))
+        return outcome
+
+    run_all({name_of_item({"id": names[0].id}): names} if searched else scenes_of(names), make_one)

@@ -9,13 +9,10 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 import argparse
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from chain.command_line import add_offset_argument
-
-PRODUCT_SUFFIX = "_SR"
-"""End of the names of products of --output-dir."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -210,33 +207,3 @@ def begin(arguments: argparse.Namespace) -> None:
 
     limit_threads(arguments.threads)
     import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)
-
-
-def for_each(
-    arguments: argparse.Namespace, names: Sequence, make: Callable[[Sequence, Path | None, bool], str]
-) -> None:
-    """Make the product of --output, or those of the scenes of --output-dir.
-
-    Args:
-        arguments: those of the program.
-        names: inputs.
-        make: makes the product of a scene, given its files, the product's name, and whether it may be done already;
-            says what became of it.
-
-    Raises:
-        ValueError: the inputs are no scenes.
-        OSError: the folder cannot be made.
-        RuntimeError: some scenes failed.
-    """
-    from inference.batch import run_all, scenes_of
-
-    if not arguments.output_dir:
-        print(make(names, Path(arguments.output) if arguments.output else None, False))
-        return
-    folder = Path(arguments.output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
-    scenes = scenes_of(names) if all(isinstance(name, str) for name in names) else {names[0].id: names}
-    run_all(scenes, lambda name, files: make(files, folder / f"{name}{PRODUCT_SUFFIX}.tif", True))

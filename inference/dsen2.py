@@ -33,7 +33,6 @@ from inference.common import (
     check_arguments,
     check_files,
     check_outputs,
-    for_each,
 )
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
@@ -202,8 +201,11 @@ def settings(arguments: argparse.Namespace) -> None:
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
     begin(arguments)
+    from inference.batch import for_each
+    from inference.dsen2_recipe import PROJECT_WEIGHTS
+
     names = [_found(arguments)] if arguments.search else arguments.input
-    for_each(arguments, names, lambda files, output, done: make(arguments, files, output, done))
+    for_each(arguments, names, lambda files, output, done: make(arguments, files, output, done), [PROJECT_WEIGHTS])
 
 
 def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, done: bool = False) -> str:
@@ -224,8 +226,8 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
         OSError: the disk refuses.
     """
     from inference.dsen2_evaluation import score_networks, score_product
-    from inference.production import DONE, finish, produce
-    from inference.record import files_of
+    from inference.production import finish, produce
+    from inference.record import DONE, files_of
 
     if arguments.assemble:
         check_outputs(arguments, output)

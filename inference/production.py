@@ -23,14 +23,12 @@ from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.regions import WHOLE, finished_journal
 from chain.super_resolution import Bands
 from inference.quicklook import write_quicklook
-from inference.record import differences, identity_of, product_metadata, write_record
+from inference.record import DONE, differences, identity_of, product_metadata, write_record
 
 TILES_PER_REGION = 2
 """Tiles along the side of a region: regions are what an interruption can cost."""
 ATTEMPTS = 3
 """Times that a region of a remote input is read, with new signatures."""
-DONE = "done before"
-"""What became of a product that was there already."""
 SAMPLES, SAMPLE_SIDE = 6, 256
 """Number, and side in output pixels, of the pieces of ground by which a precision is judged."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from chain import record
 
+DONE = "done before"
+"""What became of a product that was there already."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
@@ -124,3 +126,9 @@ def write_record(
         "seconds": round(seconds, 2),
     }
     record.write(record.record_of(output), content)
+
+
+def add_to_record(output: Path, content: Mapping) -> None:
+    """Add to the record of a product."""
+    path = record.record_of(output)
+    record.write(path, {**json.loads(path.read_text(encoding="utf-8")), **content})

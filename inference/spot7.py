@@ -26,7 +26,6 @@ from inference.common import (
     check_arguments,
     check_files,
     check_outputs,
-    for_each,
 )
 
 SYSTEM = "spot7"
@@ -62,7 +61,9 @@ def make_parser() -> argparse.ArgumentParser:
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
     begin(arguments)
-    for_each(arguments, arguments.input, lambda names, output, done: make(arguments, names, output, done))
+    from inference.batch import for_each
+
+    for_each(arguments, arguments.input, lambda files, output, done: make(arguments, files, output, done))
 
 
 def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: bool = False) -> str:

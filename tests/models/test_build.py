@@ -21,7 +21,7 @@ ARGUMENTS = {
     "spot7": {"depth": 4, "num_blocks": 2},
 }
 INNER = {
-    "dsen2": {"block1_1", "block1_2", "block2_1", "block2_2"},
+    "dsen2": {"block1_1", "block2_1", "block2_2"},
     "spot7": {"block1_1", "block1_2", "block2_1", "block2_2", "upsampling1", "upsampling2"},
 }
 SYSTEMS = list(CLASSES)
