@@ -11,6 +11,7 @@ more than their library:
 import functools
 import os
 from collections.abc import Collection, Mapping
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,14 @@ FILES = ("saved_model.pb", "variables/variables.index", "openvino.xml", "openvin
 """Files of a model's folder by which a change is noticed."""
 KEPT = 4
 """Number of models that stay loaded."""
+
+
+def default_engine() -> str:
+    """Return what serves where nothing else is asked for: OTBTF in its image, TensorFlow itself elsewhere.
+
+    Where `native/` stands for OTBTF, its application would but hand the same pixels to the same TensorFlow.
+    """
+    return "tensorflow" if find_spec("otbtf_applications") else "otbtf"
 
 
 class Engine(Protocol):

@@ -157,7 +157,7 @@ def opened_journal(
         ValueError: The journal is broken.
         OSError: The disk refuses.
     """
-    wanted = Journal(product, _plain(identity), tuple(regions), _plain(notes or {}))
+    wanted = Journal(product, plain(identity), tuple(regions), plain(notes or {}))
     with _held(product, shared, lambda refusal: _begin(wanted, restart, refusal)):
         journal = read_journal(product)
         if not shared:
@@ -233,7 +233,7 @@ def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
         write_whole(wanted.folder / JOURNAL_NAME, (json.dumps(wanted.to_json(), indent=1) + "\n").encode())
 
 
-def _plain(content: Mapping) -> dict:
+def plain(content: Mapping) -> dict:
     """Return content as JSON holds it."""
     return json.loads(json.dumps(content, default=str))
 

@@ -153,6 +153,11 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         (arguments.search and not arguments.bbox, "--search", "--bbox beside it"),
         (not arguments.search and not arguments.input, "--input", "it, --search, or IMAGES_PATH in the environment"),
         (arguments.weights and arguments.model_dir, "--weights", "it or --model-dir"),
+        (
+            arguments.tiling == "original" and (arguments.precision != "float32" or arguments.engine),
+            "--tiling",
+            "seamless, for another precision or engine,",
+        ),
         (arguments.evaluate and (arguments.block_range or arguments.assemble), "--evaluate", "the whole product"),
         (arguments.separate and (arguments.block_range or arguments.assemble), "--separate", "the whole product"),
         (arguments.output_dir and arguments.evaluate, "--evaluate", "--output, not --output-dir, beside it"),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.engines import ENGINES, open_engine
+from chain.engines import ENGINES, default_engine, open_engine
 from chain.serve import Network
 from inference.model_folders import served_folder
 from inference.quantization import quantized_folder
@@ -49,7 +49,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--engine",
         choices=ENGINES,
-        help="what runs the networks; auto tries this one only (default: otbtf; openvino for int8; all for auto)",
+        help="what runs the networks; auto tries this one only (default: otbtf in the otbtf image, else tensorflow; "
+        "openvino for int8; all for auto)",
     )
     parser.add_argument(
         "--max-error",
@@ -95,7 +96,7 @@ def prepared(
     """
     precision = arguments.precision
     if precision in ("float32", "bfloat16"):
-        engine = arguments.engine or "otbtf"
+        engine = arguments.engine or default_engine()
         chosen = [_Candidate(_exported(network, precision, engine)) for network in networks]
     else:
         found = list(tiles()) if networks else []
@@ -178,7 +179,7 @@ def _fastest(arguments: argparse.Namespace, network: Network, tiles: Sequence[Ti
     candidates = []
     test = _halves(tiles)[1]
     if arguments.engine != "openvino":
-        engine = arguments.engine or "otbtf"
+        engine = arguments.engine or default_engine()
         candidates += [_exported(network, precision, engine) for precision in ("float32", "bfloat16")]
     if arguments.engine == "openvino" or arguments.engine is None and find_spec("openvino"):
         candidates += [_exported(network, "float32", "openvino"), _quantized(network, tiles)]

@@ -20,8 +20,9 @@ from chain.otb_lock import OTB_LOCK
 from chain.product import Layout, assemble, write_product
 from chain.recipe import Recipe
 from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
-from chain.regions import WHOLE, finished_journal
+from chain.regions import WHOLE, finished_journal, plain, read_journal
 from chain.super_resolution import Bands
+from inference.precision import prepared
 from inference.quicklook import write_quicklook
 from inference.record import DONE, differences, identity_of, product_metadata, write_record
 
@@ -54,6 +55,18 @@ class Production:
         self.images = open_images(product, recipe)
         grids = {name: image_grid(image) for name, image in self.images.items()}
         self.origin, self.grid, self.place = ground_of(arguments, grids, recipe.gsd, recipe.step)
+
+    def identity(self, naming) -> dict:
+        """Return all that its pixels depend on, given the names of bands that nothing describes."""
+        return identity_of(self.product, self.recipe, self.grid, self.arguments.float, naming)
+
+    @property
+    def models(self) -> list[dict]:
+        """What is to be known of its networks."""
+        return [
+            {**network.description.to_json(), "folder": network.model_dir, "engine": network.engine}
+            for network in self.recipe.networks
+        ]
 
     @property
     def regions(self) -> list[Region]:
@@ -140,7 +153,8 @@ def produce(
     """
     start = time.perf_counter()
     production = Production(arguments, product, recipe)
-    identity = identity_of(product, recipe, production.grid, arguments.float, naming)
+    precision = _prepare(production, output, naming)
+    identity = production.identity(naming)
     if keep_done and output.exists() and not arguments.overwrite:
         changed = differences(output, identity)
         if changed:
@@ -151,7 +165,7 @@ def produce(
         return DONE
     layout = production.layout(identity)
     share = arguments.block_range or WHOLE
-    notes = {"models": [network.description.to_json() for network in recipe.networks]}
+    notes = {"models": production.models, "precision": precision}
     with tqdm(total=layout.grid.columns * layout.grid.rows, unit="px", unit_scale=True, desc=output.name) as progress:
         resumed = write_product(
             output,
@@ -168,6 +182,32 @@ def produce(
     if share != WHOLE:
         return f"{output}: share {share.number} of {share.count} of the regions"
     return _finished(arguments, output, layout, identity, notes, resumed, time.perf_counter() - start)
+
+
+def _prepare(production: Production, output: Path, naming) -> dict:
+    """Give the networks of a production the precision and the engine that are asked for; return what a record holds.
+
+    What `auto` chose for a product that was begun is kept: timings would choose otherwise another time.
+    """
+    arguments, recipe = production.arguments, production.recipe
+    begun = read_journal(output) if arguments.precision == "auto" else None
+    if begun and len(begun.notes["models"]) == len(recipe.networks):
+        networks = tuple(
+            replace(
+                network,
+                description=replace(network.description, precision=model["precision"]),
+                model_dir=model["folder"],
+                engine=model["engine"],
+            )
+            for network, model in zip(recipe.networks, begun.notes["models"])
+        )
+        production.recipe = replace(recipe, networks=networks)
+        if plain(production.identity(naming)) == begun.identity:
+            return begun.notes["precision"]
+        production.recipe = recipe
+    networks, chosen = prepared(arguments, recipe.networks, production.samples)
+    production.recipe = replace(recipe, networks=networks)
+    return chosen
 
 
 def finish(arguments: argparse.Namespace, output: Path) -> str:

@@ -48,6 +48,9 @@ def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
 def _weights_of(network) -> dict:
     """Return what a network's output depends on: its description with the weights' digest, or the files without one."""
     stated = {name: value for name, value in network.description.to_json().items() if name != "software"}
+    stated["engine"] = network.engine
+    if network.description.precision == "int8":
+        stated["made_of"] = Path(network.model_dir).name  # a digest of the weights and of the tiles
     if network.description.weights:
         return stated
     files = (path for path in Path(network.model_dir).rglob("*") if path.is_file() and path.suffix != ".json")
@@ -121,6 +124,7 @@ def write_record(
         "versions": record.versions(),
         "input": identity["input"],
         "models": notes["models"],
+        "precision": notes["precision"],
         "identity": identity,
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),
