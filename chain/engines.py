@@ -98,7 +98,7 @@ def check_names(sources: Collection[str], inputs: Collection[str], output: str, 
 
 
 def reason(error: Exception) -> str:
-    """Return the line of an engine's error that says what the matter is: the last one that is no place in a graph."""
+    """Return the line of an engine's error that says what the matter is: the last one that names no place."""
     lines = [line.strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("[[")]
+    lines = [line for line in lines if line and not line.startswith("[[") and "https:" not in line]
     return lines[-1] if lines else type(error).__name__

@@ -42,10 +42,40 @@ def read_model(folder: str | Path):
     """
     openvino = import_openvino()
     quantized = Path(folder) / QUANTIZED_MODEL
+    core = openvino.Core()
     try:
-        return openvino.Core().read_model(str(quantized if quantized.exists() else folder))
+        if quantized.exists():
+            return core.read_model(str(quantized))
+        core.add_extension(_bicubic_extension())
+        return core.read_model(str(folder))
     except Exception as error:
         raise RuntimeError(f"model: a model for OpenVINO is wanted in {folder}. Received: {reason(error)}") from error
+
+
+def _bicubic_extension():
+    """Return what tells OpenVINO how to read TensorFlow's bicubic interpolation, which it does not know.
+
+    Beyond the edges OpenVINO repeats pixels, where TensorFlow leaves them out: cropped outputs do not see it.
+    """
+    from openvino import opset13
+    from openvino.frontend.tensorflow import ConversionExtension
+
+    def convert(node):
+        if not node.get_attribute("half_pixel_centers", False) or node.get_attribute("align_corners", False):
+            raise ValueError("bicubic interpolation between pixel centres is wanted. Received: another one")
+        images = opset13.transpose(node.get_input(0), [0, 3, 1, 2])
+        resized = opset13.interpolate(
+            images,
+            node.get_input(1),
+            mode="cubic",
+            shape_calculation_mode="sizes",
+            coordinate_transformation_mode="half_pixel",
+            cube_coeff=-0.5,
+            axes=np.array([2, 3]),
+        )
+        return opset13.transpose(resized, [0, 2, 3, 1]).outputs()
+
+    return ConversionExtension("ResizeBicubic", convert)
 
 
 def with_outputs(model, outputs: list[str]):

@@ -29,6 +29,8 @@ MAX_ERROR = 2.0
 """Error that `auto` allows, in digital numbers."""
 FASTER = 0.9
 """Share of float32's time that another precision must not exceed to be taken; timings vary."""
+HELD_OUT = 4
+"""Of so many tiles one is not for making int8, but for measuring errors."""
 RUNS = 3
 """Number of runs that are timed."""
 DIGITAL_NUMBERS = 1e4
@@ -81,8 +83,8 @@ def prepared(
         arguments: with `precision`, `engine` and `max_error`.
         networks: networks in float32.
         tiles: gives parts of the image, as the networks are given them: for each source's name, float32 (rows, columns,
-            bands), digital numbers without missing ones, with the margin. Called once, for `int8` and `auto` alone. One
-            half of them is what int8 is made from, the other one what errors are measured on.
+            bands), digital numbers without missing ones, with the margin. Called once, for `int8` and `auto` alone.
+            Three of four are what int8 is made from, the others what errors are measured on.
 
     Returns:
         The networks, and what a record of the run should hold: `precision` as asked for and, of each network, `bands`,
@@ -141,9 +143,10 @@ def _of_network(network: Network, tiles: Sequence[Tile]) -> list[Tile]:
     return [{name: np.asarray(tile[name], np.float32) for name in names} for tile in tiles]
 
 
-def _halves(tiles: Sequence[Tile]) -> tuple[Sequence[Tile], Sequence[Tile]]:
-    """Return the tiles that int8 is made from, and those that errors are measured on."""
-    return tiles[::2], tiles[1::2] or tiles
+def _shares(tiles: Sequence[Tile]) -> tuple[Sequence[Tile], Sequence[Tile]]:
+    """Return the tiles that int8 is made from, and those that errors are measured on: others, if there are enough."""
+    test = tiles[HELD_OUT - 1 :: HELD_OUT]
+    return (tiles, tiles) if not test else ([t for n, t in enumerate(tiles, 1) if n % HELD_OUT], test)
 
 
 def _exported(network: Network, precision: str, engine: str) -> Network:
@@ -155,7 +158,7 @@ def _exported(network: Network, precision: str, engine: str) -> Network:
 def _quantized(network: Network, tiles: Sequence[Tile]) -> Network:
     """Return a network in 8-bit integers."""
     exact = _exported(network, "float32", "openvino")
-    folder = quantized_folder(Path(exact.model_dir), _halves(tiles)[0], default_cache())
+    folder = quantized_folder(Path(exact.model_dir), _shares(tiles)[0], default_cache())
     return _with(network, folder, "int8", "openvino")
 
 
@@ -167,7 +170,7 @@ def _with(network: Network, folder: Path, precision: str, engine: str) -> Networ
 
 def _int8(network: Network, tiles: Sequence[Tile]) -> _Candidate:
     """Return a network in 8-bit integers, after saying how far it is from float32."""
-    test = _halves(tiles)[1]
+    test = _shares(tiles)[1]
     truth = _results(_exported(network, "float32", "openvino"), test)
     candidate = _compared(_quantized(network, tiles), test, truth)
     _say(network, f"{candidate}: {candidate.rmse:.2f} DN from float32, at most {candidate.largest:.1f}")
@@ -177,7 +180,7 @@ def _int8(network: Network, tiles: Sequence[Tile]) -> _Candidate:
 def _fastest(arguments: argparse.Namespace, network: Network, tiles: Sequence[Tile]) -> _Candidate:
     """Return the fastest candidate whose error is small enough, after saying how each does."""
     candidates = []
-    test = _halves(tiles)[1]
+    test = _shares(tiles)[1]
     if arguments.engine != "openvino":
         engine = arguments.engine or default_engine()
         candidates += [_exported(network, precision, engine) for precision in ("float32", "bfloat16")]
