@@ -102,7 +102,8 @@ def inner_convolutions(model) -> tuple[list, list]:
         if nearest[node.get_friendly_name()] and node.get_friendly_name() in followed and _is_plain(node)
     ]
     names = {node.get_friendly_name() for node in inner}
-    sums = [node for node in inner if len(nearest[node.get_friendly_name()] & names) != 1]
+    alone = [{name} for name in names]
+    sums = [node for node in inner if nearest[node.get_friendly_name()] not in alone]
     return inner, sums
 
 
@@ -146,7 +147,8 @@ def _look(values: np.ndarray, kernel: Sequence[int], count: int, generator: np.r
     """Look at values (features, rows, columns) at some places at which a whole kernel fits."""
     rows, columns = values.shape[1] - kernel[0] + 1, values.shape[2] - kernel[1] + 1
     if min(rows, columns) < 1:
-        raise ValueError(f"tiles: at least {kernel[0]} rows and columns are wanted. Received: {values.shape[1:]}")
+        received = " x ".join(map(str, values.shape[1:]))
+        raise ValueError(f"tiles: at least {max(kernel)} rows and columns are wanted. Received: {received}")
     windows = np.lib.stride_tricks.sliding_window_view(values, tuple(kernel), axis=(1, 2))
     samples = windows[:, generator.integers(0, rows, count), generator.integers(0, columns, count)]
     samples = samples.transpose(1, 0, 2, 3).reshape(count, len(values), -1)
