@@ -7,6 +7,8 @@ from pathlib import Path
 
 TILE_SIZE = 1024
 """`--tile-size` of the measured products, the program's default."""
+DEFAULT_ENGINE = "otbtf"
+"""`--engine` of the program, which `--tiling original` does not take."""
 MEDIUM_BANDS = "B05,B06,B07,B8A,B11,B12"
 """Bands that the network `2x` makes."""
 
@@ -15,7 +17,7 @@ def product_command(
     scene: Sequence[Path],
     networks: Path,
     output: Path,
-    engine: str = "otbtf",
+    engine: str = DEFAULT_ENGINE,
     precision: str = "float32",
     options: Sequence[str] = (),
 ) -> list[str]:
@@ -32,5 +34,5 @@ def product_command(
     command = [sys.executable, "-m", "inference.dsen2", "--input", *map(str, scene), "--offset", "0"]
     command += ["--level", "L1C", "--model-dir", str(networks)]
     command += ["--output" if output.suffix == ".tif" else "--output-dir", str(output)]
-    command += ["--tile-size", str(TILE_SIZE), "--engine", engine, "--precision", precision]
-    return [*command, *options]
+    command += ["--tile-size", str(TILE_SIZE), "--precision", precision]
+    return [*command, *(["--engine", engine] if engine != DEFAULT_ENGINE else []), *options]
