@@ -18,13 +18,12 @@ journal, each with its `Share` of the regions.
 
 import json
 import os
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -96,8 +95,10 @@ class Journal:
             stream.write(f"{moment} {place} seconds={seconds:.2f} process={socket.gethostname()}:{os.getpid()}\n")
 
     def remove(self) -> None:
-        """Remove the journal and the regions."""
-        shutil.rmtree(self.folder)
+        """Remove the journal and the regions. Whoever holds it alone may; the folder goes when it is let go."""
+        for file in sorted(self.folder.iterdir(), key=lambda file: file.name != JOURNAL_NAME):
+            if file.name not in (LOCK_NAME, BEGINNING_NAME):
+                file.unlink()
 
     def to_json(self) -> dict:
         """Return the content of `journal.json`."""
@@ -124,7 +125,7 @@ def read_journal(product: Path) -> Journal | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         regions = tuple(Region(*numbers) for numbers in content["regions"])
-        return Journal(product, content["identity"], regions, content["notes"])
+        return Journal(product, {**content["identity"]}, regions, {**content["notes"]})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -166,7 +167,7 @@ def opened_journal(
         try:
             yield journal
         except Exception:
-            if not shared and journal.folder.exists() and len(journal.remaining()) == len(journal.regions):
+            if not shared and len(journal.remaining()) == len(journal.regions):
                 journal.remove()
             raise
 
@@ -179,10 +180,13 @@ def finished_journal(product: Path) -> Iterator[Journal]:
         ValueError: There is none, or regions are missing.
         FileExistsError: Another process holds it.
     """
+    none = ValueError(f"--assemble: regions of {product} are wanted. Received: no {parts_folder(product)}")
     if not (parts_folder(product) / JOURNAL_NAME).exists():
-        raise ValueError(f"--assemble: regions of {product} are wanted. Received: no {parts_folder(product)}")
+        raise none
     with _held(product, shared=False):
         journal = read_journal(product)
+        if journal is None:  # another process has assembled them meanwhile
+            raise none
         missing = journal.remaining()
         if missing:
             raise ValueError(
@@ -194,20 +198,36 @@ def finished_journal(product: Path) -> Iterator[Journal]:
 
 @contextmanager
 def _held(product: Path, shared: bool, begin: Callable[[Exception], None] = lambda refusal: None) -> Iterator[None]:
-    """Hold a product's folder, after `begin`, which one process calls at a time."""
+    """Hold a product's folder, after `begin`, which one process calls at a time; remove it if it is empty then."""
     folder = parts_folder(product)
+    refusal = FileExistsError(f"--output: a file that no other process is writing is wanted. Received: {product}")
+    try:
+        with ExitStack() as stack:
+            while not _entered(folder, stack, refusal, shared, begin):
+                pass
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, begin: Callable) -> bool:
+    """Begin in a folder and hold it, unless the process that held it before has removed it at this moment."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OSError(
             f"--output: a folder that can be written is wanted. Received: {folder.parent} ({error})"
         ) from error
-    refusal = FileExistsError(f"--output: a file that no other process is writing is wanted. Received: {product}")
-    with ExitStack() as stack:
+    try:
         with locked(folder / BEGINNING_NAME, refusal, wait=True):
             begin(refusal)
             stack.enter_context(locked(folder / LOCK_NAME, refusal, shared))
-        yield
+    except FileNotFoundError:
+        if folder.exists():
+            raise
+        return False
+    return True
 
 
 def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
@@ -227,9 +247,7 @@ def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
             "wanted. Received: others"
         )
     with locked(wanted.folder / LOCK_NAME, refusal):
-        for leftover in wanted.folder.iterdir():
-            if leftover.name not in (LOCK_NAME, BEGINNING_NAME):
-                leftover.unlink()
+        wanted.remove()
         write_whole(wanted.folder / JOURNAL_NAME, (json.dumps(wanted.to_json(), indent=1) + "\n").encode())
 
 
@@ -273,25 +291,28 @@ def overlapped(
     """
     reading, computing, stopped = threading.Lock(), threading.Lock(), threading.Event()
 
-    def make(region: Region) -> Region:
+    def make(region: Region) -> bool:
+        """Make a region; return whether it is written, which it is not after another one's failure."""
         try:
             with reading:
                 blocks = None if stopped.is_set() else read(region)
             with computing:
                 made = None if stopped.is_set() else compute(region, blocks)
             del blocks
-            if not stopped.is_set():
-                write(region, made)
+            if stopped.is_set():
+                return False
+            write(region, made)
         except BaseException:
             stopped.set()
             raise
-        return region
+        return True
 
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        futures = [pool.submit(make, region) for region in regions]
+        futures = {pool.submit(make, region): region for region in regions}
         try:
             for future in as_completed(futures):
-                yield future.result()
+                if future.result():
+                    yield futures[future]
         finally:
             stopped.set()
             for future in futures:
