@@ -48,5 +48,5 @@ class Sums:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the pixels."""
-        return max(self.squares / self.count - self.mean**2, 0.0) ** 0.5
+        """Standard deviation of the pixels. The difference of the squares is that of whole numbers where pixels are."""
+        return max(self.count * self.squares - self.total**2, 0) ** 0.5 / self.count
