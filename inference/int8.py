@@ -28,8 +28,6 @@ CONVOLUTION = "Convolution"
 LEVELS = 256
 SPLIT = 2
 """Number of convolutions whose input has two parts."""
-RANGE = 1.0
-"""Range of an input, as a multiple of what the tiles have: other ground may have more."""
 SPLIT_RANGE = 4.0
 """Range of an input of two parts, as a multiple of what the tiles have: it has bits to spare."""
 LEAST_RANGE = 0.01
@@ -160,7 +158,7 @@ def _replace(convolution, seen: Observed, split: bool) -> None:
     opset = import_openvino().opset13
     low, high = seen.least.astype(np.float64), seen.largest.astype(np.float64)
     widest = max((high - low).max(), np.finfo(np.float32).tiny)
-    extent = np.maximum(high - low, LEAST_RANGE * widest) * (SPLIT_RANGE if split else RANGE)
+    extent = np.maximum(high - low, LEAST_RANGE * widest) * (SPLIT_RANGE if split else 1.0)
     start = np.zeros_like(low) if (low >= 0).all() else (low + high - extent) / 2
     extent = np.maximum(extent, high - start)
     source = convolution.input(0).get_source_output()

@@ -103,7 +103,7 @@ def prepared(
     else:
         found = list(tiles()) if networks else []
         if networks and not found:
-            raise ValueError(f"--precision: a part of the input without missing pixels is wanted for {precision}")
+            raise ValueError(f"--precision: a part of the input is wanted for {precision}. Received: none")
         parts = [_of_network(network, found) for network in networks]
         if precision == "int8":
             chosen = [_int8(network, part) for network, part in zip(networks, parts)]
