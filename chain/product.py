@@ -34,6 +34,7 @@ BLOCK_SIZE = 512
 """Side of the blocks of the file, in pixels."""
 CACHE_BYTES = 64 * 2**20
 """GDAL's block cache while the file is made: blocks are read once, more would only fill the memory."""
+_CACHE_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,50 @@ def encode(bands: Bands, dtype: str) -> np.ndarray:
     return encoded
 
 
+def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> Iterator[Region]:
+    """Make regions of a product, and write their files.
+
+    Yields:
+        Each region that is written.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    begun: dict[Region, float] = {}
+
+    def read(region: Region) -> object:
+        begun[region] = time.perf_counter()
+        return maker.read(region)
+
+    def write(region: Region, bands: Bands) -> None:
+        keep_region(journal, region, bands, time.perf_counter() - begun.pop(region))
+
+    yield from overlapped(regions, read, maker.compute, write)
+
+
+def keep_region(journal: Journal, region: Region, bands: Bands, seconds: float) -> None:
+    """Write the file of a region that was computed, and log it.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    layout = Layout.from_json(journal.notes["layout"])
+    write_region(journal.file(region), encode(bands, layout.dtype), region, layout)
+    journal.log(region, seconds)
+
+
 def write_product(
     path: Path,
     layout: Layout,
     regions: Sequence[Region],
-    maker: Maker,
+    maker,
     identity: Mapping,
     notes: Mapping | None = None,
     overwrite: bool = False,
     restart: bool = False,
     share: Share = WHOLE,
     advance: Callable[[Region], None] = lambda region: None,
+    make: Callable[[Journal, Sequence[Region], object], Iterator[Region]] = make_regions,
 ) -> int:
     """Make the regions of a product that are not there yet, and the product when all are wanted.
 
@@ -113,7 +147,7 @@ def write_product(
         path: The file, `.tif`.
         layout: Grid, bands, type, metadata.
         regions: Regions that cover the grid, counted from its first pixel.
-        maker: Makes them.
+        maker: Makes them: a `Maker`, or what `make` takes for one.
         identity: All that the pixels depend on, as JSON can hold it; an interrupted product is only resumed
             when it is the same.
         notes: What the journal holds beside.
@@ -121,6 +155,7 @@ def write_product(
         restart: Begin anew if an interrupted product has another identity.
         share: Regions to be made; the product is assembled only where these are all.
         advance: Called after each region, computed or found.
+        make: Makes regions and writes their files, as `make_regions` does.
 
     Returns:
         Number of regions that were there.
@@ -137,34 +172,11 @@ def write_product(
         todo = journal.remaining(share)
         for region in set(share.of(journal.regions)) - set(todo):
             advance(region)
-        for region in make_regions(journal, todo, maker):
+        for region in make(journal, todo, maker):
             advance(region)
         if share == WHOLE:
             assemble(journal)
     return len(share.of(journal.regions)) - len(todo)
-
-
-def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> Iterator[Region]:
-    """Make regions of a product, and write their files.
-
-    Yields:
-        Each region that is written.
-
-    Raises:
-        OSError: When the disk refuses.
-    """
-    layout = Layout.from_json(journal.notes["layout"])
-    begun: dict[Region, float] = {}
-
-    def read(region: Region) -> object:
-        begun[region] = time.perf_counter()
-        return maker.read(region)
-
-    def write(region: Region, bands: Bands) -> None:
-        write_region(journal.file(region), encode(bands, layout.dtype), region, layout)
-        journal.log(region, time.perf_counter() - begun.pop(region))
-
-    yield from overlapped(regions, read, maker.compute, write)
 
 
 def check_output(path: Path, overwrite: bool, argument: str = "--output") -> None:
@@ -194,8 +206,9 @@ def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout)
     """
     name = f"/vsimem/part_{os.getpid()}_{threading.get_ident()}_{file.name}"
     bands, rows, columns = pixels.shape
-    options = ["TILED=YES", "COMPRESS=DEFLATE", "ZLEVEL=1", f"PREDICTOR={_predictor(layout)}", "INTERLEAVE=BAND"]
-    dataset = gdal.GetDriverByName("GTiff").Create(name, columns, rows, bands, TYPES[layout.dtype], options)
+    driver = gdal.GetDriverByName("GTiff")
+    options = ["TILED=YES", *_compression(driver), f"PREDICTOR={_predictor(layout)}", "INTERLEAVE=BAND"]
+    dataset = driver.Create(name, columns, rows, bands, TYPES[layout.dtype], options)
     dataset.SetGeoTransform(shifted(layout.grid, region).geotransform)
     dataset.SetProjection(layout.grid.projection)
     dataset.SetMetadataItem(SUMS_KEY, json.dumps([astuple(Sums.of(band)) for band in pixels]))
@@ -209,6 +222,13 @@ def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout)
     finally:
         gdal.Unlink(name)
     write_whole(file, bytes(content))
+
+
+def _compression(driver: gdal.Driver) -> list[str]:
+    """Return the fastest compression that GDAL was built with, as options: regions are read once, by this project."""
+    if "ZSTD_LEVEL" in driver.GetMetadataItem("DMD_CREATIONOPTIONLIST"):
+        return ["COMPRESS=ZSTD", "ZSTD_LEVEL=1"]
+    return ["COMPRESS=DEFLATE", "ZLEVEL=1"]
 
 
 def _predictor(layout: Layout) -> int:
@@ -281,15 +301,19 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
 
 @contextmanager
 def _small_cache() -> Iterator[None]:
-    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts."""
-    size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
-    gdal.SetCacheMax(min(size, CACHE_BYTES))
-    gdal.SetConfigOption("VSI_CACHE", "FALSE")
-    try:
-        yield
-    finally:
-        gdal.SetConfigOption("VSI_CACHE", of_files)
-        gdal.SetCacheMax(size)
+    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts.
+
+    One thread at a time may do so.
+    """
+    with _CACHE_LOCK:
+        size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
+        gdal.SetCacheMax(min(size, CACHE_BYTES))
+        gdal.SetConfigOption("VSI_CACHE", "FALSE")
+        try:
+            yield
+        finally:
+            gdal.SetConfigOption("VSI_CACHE", of_files)
+            gdal.SetCacheMax(size)
 
 
 @contextmanager

@@ -99,6 +99,8 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float,
                 raise ValueError(f"--bands-{gsd:g}m: names among {', '.join(BANDS)} are wanted. Received: {band}")
     named = {}
     for name in names:
+        if not isinstance(name, str | Path):
+            raise ValueError(f"--bands-{next(iter(naming)):g}m: rasters are wanted beside it. Received: a STAC item")
         if companion_in_name(Path(name).stem):
             continue
         try:

@@ -162,7 +162,7 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
 
 def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
     """Open a path or URL by what it is."""
-    if path.split("?")[0].endswith((".json", ".geojson")) or "/collections/" in path:
+    if path.split("?")[0].endswith((".json", ".geojson")) or ("://" in path and "/collections/" in path):
         return _open_item(path, bands, offset)
     if path.startswith(("http://", "https://", "/vsi", "s3://", "gs://")):
         return _open_raster(path, bands, offset)

@@ -62,11 +62,17 @@ def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
     begin(arguments)
     from inference.batch import for_each
+    from inference.scheduler import opened_workers
 
-    for_each(arguments, arguments.input, lambda files, output, done: make(arguments, files, output, done))
+    with opened_workers(arguments, "inference.spot7") as workers:
+        for_each(
+            arguments,
+            arguments.input,
+            lambda files, output, done: make(arguments, files, output, done, workers),
+        )
 
 
-def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: bool = False) -> str:
+def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: bool = False, workers=None) -> str:
     """Make the product of one scene.
 
     Args:
@@ -74,6 +80,7 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: boo
         names: files of the scene, or its item.
         output: the product.
         done: leave the product alone when it is there and the same command would make it again.
+        workers: `inference.scheduler.Workers` to make its regions; None for this process.
 
     Returns:
         What became of it.
@@ -92,7 +99,7 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: boo
         return finish(arguments, output)
     with opened(arguments, names) as (product, recipe):
         check_files(arguments, files_of(product), output)
-        return produce(arguments, output, product, recipe, naming=arguments.bands, keep_done=done)
+        return produce(arguments, names, output, product, recipe, arguments.bands, done, workers)
 
 
 @contextmanager
@@ -127,7 +134,7 @@ def _bands_to_open(names: Sequence, description) -> tuple[str, ...] | None:
     """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
     apart = (".json", ".geojson", ".zip", ".xml")
     first = names[0]
-    is_item = not isinstance(first, str) or first.lower().endswith(apart) or "/collections/" in first
+    is_item = not isinstance(first, str) or first.lower().endswith(apart) or ("://" in first and "/collections/" in first)
     if len(names) == 1 and (is_item or Path(first).is_dir()):
         return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
     return None

@@ -283,3 +283,9 @@ def test_nothing_is_left_of_a_stack_that_is_refused(write_raster):
     with pytest.raises(ValueError, match="^B0[19]: a band at 60 m, or one resampled to 10 m"):
         with opened_scene([path], offset=0):
             pass
+
+
+def test_bands_of_an_item_are_not_named():
+    with pytest.raises(ValueError, match="^--bands-10m: rasters are wanted beside it. Received: a STAC item"):
+        with opened_scene([{"type": "Feature"}], naming={10.0: ("B02",)}):
+            raise AssertionError("opened")
