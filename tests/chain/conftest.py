@@ -57,14 +57,16 @@ def _write(path, array, gsd):
 def make_sentinel2_item(tmp_path):
     """Return a function writing the COGs of an item with a given SCL (96 x 96 pixels of 20 m)."""
 
-    def make(identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0):
+    def make(
+        identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE
+    ):
         folder = tmp_path / "sentinel2" / identity
         rng = np.random.default_rng(sum(map(ord, identity)))
         _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)
         for band in bands:
-            side = round(SIZE * 10.0 / BANDS[band])
+            side = round(size * 10.0 / BANDS[band])
             _write(folder / f"{band}.tif", rng.integers(1, 4000, (side, side)).astype(np.uint16), BANDS[band])
-        left, top, side = *ORIGIN, SIZE * 10.0
+        left, top, side = *ORIGIN, size * 10.0
         right = left + covers * side
         ring = [(left, top), (right, top), (right, top - side), (left, top - side)]
         geometry, bbox = footprint(ring, EPSG)
