@@ -35,21 +35,23 @@ def program(name: str, scene: Sequence[Path], networks: Path, output: Path) -> l
     return [*command, "--model-dir", str(networks), "--output", str(output)]
 
 
-def commands(scene: Sequence[Path], networks: Path, folder: Path) -> list[dict[str, list[str]]]:
+def commands(scene: Sequence[Path], networks: Path, folder: Path, cache: Path) -> list[dict[str, list[str]]]:
     """Return the commands that are compared, by name: of all bands, and of the 20 m bands.
 
     Args:
         scene: files of 10, 20 and 60 m.
         networks: folder of the networks.
         folder: where products are written.
+        cache: where this project's program keeps networks.
     """
     ways = [way for way in WAYS if way[0] == "otbtf" or installed(way[0])]
     product, two = folder / "product.tif", ("--bands", MEDIUM_BANDS)
-    all_bands = {f"this project, {' '.join(way)}": product_command(scene, networks, product, *way) for way in ways}
-    original = product_command(scene, networks, product, options=("--tiling", "original"))
+    ours = [scene, networks, product, cache]
+    all_bands = {f"this project, {' '.join(way)}": product_command(*ours, *way) for way in ways}
+    original = product_command(*ours, options=("--tiling", "original"))
     all_bands["this project, `--tiling original`"] = original
     all_bands["authors' procedure, Keras"] = program("original_procedure", scene, networks, product)
-    medium = {f"this project, {' '.join(way)}": product_command(scene, networks, product, *way, two) for way in ways}
+    medium = {f"this project, {' '.join(way)}": product_command(*ours, *way, two) for way in ways}
     medium["OTBTF, serial"] = program("serial_serving", scene[:2], networks / "2x", product)
     if installed("torch"):
         medium["RSP's procedure, torch"] = program("rsp_procedure", scene[:2], networks / "2x", folder / "rsp")
@@ -77,7 +79,7 @@ def run(output: Path, side: int = SIDE, repetitions: int = REPETITIONS) -> str:
     """Measure all ways; return the tables."""
     networks, scene = network_folder("paper", output / "networks"), write_scene(output / "scenes", side)
     folder, lines, runs = output / "other_procedures", [], []
-    for title, ways in zip(("All bands", "The 20 m bands"), commands(scene, networks, folder)):
+    for title, ways in zip(("All bands", "The 20 m bands"), commands(scene, networks, folder, output / "cache")):
         results = in_turn(
             {name: lambda _, command=command: measure_alone(command, folder) for name, command in ways.items()},
             repetitions,

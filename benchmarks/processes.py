@@ -52,7 +52,7 @@ def rows(name: str, output: Path, side: int, repetitions: int) -> tuple[list[str
     """Measure a network; return the lines of the table, and the runs."""
     cores, folder = len(os.sched_getaffinity(0)), output / "processes"
     scene, networks = write_scene(output / "scenes", side), network_folder(name, output / "networks")
-    command = product_command(scene, networks, folder / "product.tif")
+    command = product_command(scene, networks, folder / "product.tif", output / "cache")
     results = in_turn(
         {
             "1 process, 1 thread": lambda _: single_product(command, 1, folder),

@@ -17,6 +17,7 @@ def product_command(
     scene: Sequence[Path],
     networks: Path,
     output: Path,
+    cache: Path,
     engine: str = DEFAULT_ENGINE,
     precision: str = "float32",
     options: Sequence[str] = (),
@@ -27,11 +28,13 @@ def product_command(
         scene: files of 10, 20 and 60 m.
         networks: folder of the networks.
         output: the product, which must not exist yet, or the folder of the product.
+        cache: where the program keeps the networks that it makes of these in other precisions.
         engine: what runs the networks.
         precision: type of the networks' inner convolutions.
         options: other options of the program.
     """
-    command = [sys.executable, "-m", "inference.dsen2", "--input", *map(str, scene), "--offset", "0"]
+    command = ["env", f"XDG_CACHE_HOME={cache}", sys.executable, "-m", "inference.dsen2"]
+    command += ["--input", *map(str, scene), "--offset", "0"]
     command += ["--level", "L1C", "--model-dir", str(networks)]
     command += ["--output" if output.suffix == ".tif" else "--output-dir", str(output)]
     command += ["--tile-size", str(TILE_SIZE), "--precision", precision]

@@ -42,7 +42,7 @@ def line(side: int, name: str, engine: str, precision: str, output: Path, repeti
     descriptions = [read_description(folder) for folder in folders]
     tiles = tiles_of(side, descriptions, TILE_SIZE)
     work = output / f"product{side}"
-    command = product_command(scene, folder, work / "product.tif", engine, precision)
+    command = product_command(scene, folder, work / "product.tif", output / "cache", engine, precision)
     bare_engine = "tensorflow" if engine == "otbtf" else engine
     networks = [BareNetwork(folder, bare_engine, precision, output / "cache") for folder in folders]
     with networks[0], networks[1]:

@@ -36,7 +36,7 @@ def run(output: Path, side: int = SIDE, name: str = "paper", repetitions: int = 
     """Measure; return the table."""
     scene, networks = write_scene(output / "scenes", side), network_folder(name, output / "networks")
     folder, regions = output / "resuming", output / "resuming_regions"
-    command = product_command(scene, networks, folder)
+    command = product_command(scene, networks, folder, output / "cache")
     shutil.rmtree(folder, ignore_errors=True)
     measure([[*command, "--block-range", f"{number}/2"] for number in (1, 2)], folder)
     shutil.rmtree(regions, ignore_errors=True)
