@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run every benchmark, or some, and write `benchmarks/RESULTS.md`: `make bench`.
 
-What each found is kept in `benchmarks/output/sections`, so that they need not be run in one go.
+Each is a program of its own, which prints its table. What each found is kept in `benchmarks/output/sections`, so that
+they need not be run in one go.
 
     python -m benchmarks engines resuming
 """
 
 import argparse
-import importlib
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from benchmarks.measure import machine
 
 HERE = Path(__file__).parent
 SECTIONS = (
     "engines",
+    "precision",
     "product_sizes",
     "other_procedures",
     "processes",
@@ -33,11 +35,21 @@ MADE_ANEW = ("networks", "cache", "dataset_creation", "inference")
 """Folders of what the measured code makes; the synthetic scenes and the sections stay."""
 
 
-def section(module: ModuleType, output: Path) -> str:
-    """Title, explanation, table and circumstances of one benchmark."""
-    title, _, text = module.__doc__.partition("\n")
+def section(name: str, output: Path, options: Sequence[str] = ()) -> str:
+    """Run one benchmark; return its title, explanation, table and circumstances.
+
+    Args:
+        name: the module.
+        output: work folder.
+        options: options of the module's program.
+
+    Raises:
+        CalledProcessError: it failed; it has said why.
+    """
+    title, _, text = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())).partition("\n")
     load, start = os.getloadavg()[0], time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    table = module.run(output)
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--output", str(output), *options]
+    table = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     circumstances = f"Begun {start}, commit {commit()}, load average before {load:.2f}, on {machine()}."
     return f"## {title.rstrip('.')}\n{text.rstrip()}\n\n{table}\n\n{circumstances}\n"
 
@@ -54,7 +66,9 @@ def main(argv=None) -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"benchmarks: {', '.join(SECTIONS)} (default: all of them)"
     )
-    names = parser.parse_args(argv).names or SECTIONS
+    parser.add_argument("--full-tile", action="store_true", help="product_sizes: a whole tile of Sentinel-2 too")
+    arguments = parser.parse_args(argv)
+    names = arguments.names or SECTIONS
     for name in names:
         if name not in SECTIONS:
             parser.error(f"argument NAME: one of {', '.join(SECTIONS)} is wanted. Received: {name}")
@@ -64,7 +78,8 @@ def main(argv=None) -> int:
     for made in MADE_ANEW:
         shutil.rmtree(output / made, ignore_errors=True)
     for name in names:
-        text = section(importlib.import_module(f"benchmarks.{name}"), output)
+        full_tile = arguments.full_tile and name == "product_sizes"
+        text = section(name, output, ("--full-tile",) if full_tile else ())
         (sections / f"{name}.md").write_text(text)
         print(text, flush=True)
     files = [sections / f"{name}.md" for name in SECTIONS]

@@ -10,7 +10,6 @@ medians of the ratios of neighbours in time.
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.bare_network import BareNetwork, pixels
-from benchmarks.measure import in_turn
+from benchmarks.measure import in_turn, installed
 from benchmarks.networks import NAMES, multiplications, network_folder
 from models.description import read_description
 
@@ -29,11 +28,6 @@ TILE = 1024
 """Side of a tile, in output pixels."""
 ROUNDS = 7
 """Number of tiles that each way runs."""
-
-
-def installed(engine: str) -> bool:
-    """Return whether an engine's library is there."""
-    return importlib.util.find_spec(engine) is not None
 
 
 def rows(name: str, output: Path, tile: int, rounds: int) -> list[str]:

@@ -2,6 +2,7 @@
 """Wall time, peak memory and disk of a command, measured from outside the process; and ways that are run in turn."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """Instructions of processors that networks gain by, as Linux names them."""
-PACKAGES = ("numpy", "scikit-image", "tensorflow", "tensorflow-cpu", "keras", "openvino", "nncf", "torch")
+PACKAGES = ("numpy", "scikit-image", "tensorflow", "tensorflow-cpu", "keras", "openvino", "torch", "distributed")
 """Packages whose versions belong to the numbers."""
 
 
@@ -193,6 +194,11 @@ def median_seconds(runs: Sequence[Measurement]) -> float:
 def busiest(runs: Sequence[Measurement]) -> str:
     """Return a sentence on what else the machine did during runs."""
     return f"Other processes kept {max(run.others for run in runs):.2f} cores busy at most, on average over a run."
+
+
+def installed(package: str) -> bool:
+    """Return whether a package can be imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def machine() -> str:

@@ -32,7 +32,9 @@ def network_folder(name: str, output: Path) -> Path:
     if name == "project":
         return PROJECT_WEIGHTS
     if not all((output / name / role).exists() for role in ROLES):
-        subprocess.run([sys.executable, "-m", "benchmarks.networks", "--output", str(output)], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.networks", "--output", str(output)], stdout=sys.stderr, check=True
+        )
     return output / name
 
 

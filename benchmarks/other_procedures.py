@@ -17,8 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.engines import installed
-from benchmarks.measure import Measurement, busiest, in_turn, measure_alone, median_seconds
+from benchmarks.measure import Measurement, busiest, in_turn, installed, measure_alone, median_seconds
 from benchmarks.networks import NAMES, network_folder
 from benchmarks.product import MEDIUM_BANDS, product_command
 from benchmarks.scene import write_scene

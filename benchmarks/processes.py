@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSen2 by one process of several threads, and by several processes of one thread each.
 
-Processes share a product by `--block-range I/N`; a last one assembles it, which is part of the time. All are run in
-turn, on the same scene, once for each core.
+Processes share a product by `--block-range I/N`; a last one assembles it, which is part of the time. Or Dask does that
+within one command, by `--scheduler processes`. There are as many processes as cores; all ways are run in turn, on the
+same scene.
 
     python -m benchmarks.processes --output benchmarks/output
 """
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measure import Measurement, busiest, in_turn, measure, median_seconds
+from benchmarks.measure import Measurement, busiest, in_turn, installed, measure, measure_alone, median_seconds
 from benchmarks.networks import NAMES, network_folder
 from benchmarks.product import product_command
 from benchmarks.scene import write_scene
@@ -40,12 +41,9 @@ def shared_product(command: list[str], count: int, folder: Path) -> list[Measure
     return runs
 
 
-def single_product(command: list[str], threads: int, folder: Path) -> list[Measurement]:
-    """Make a product by one process; return what it costs."""
-    shutil.rmtree(folder, ignore_errors=True)
-    run = measure([[*command, "--threads", str(threads)]], folder)
-    shutil.rmtree(folder)
-    return [run]
+def single_product(command: list[str], options: Sequence[str], folder: Path) -> list[Measurement]:
+    """Make a product by one command with some options; return what it costs."""
+    return [measure_alone([*command, *options], folder)[0]]
 
 
 def rows(name: str, output: Path, side: int, repetitions: int) -> tuple[list[str], list[Measurement]]:
@@ -53,14 +51,15 @@ def rows(name: str, output: Path, side: int, repetitions: int) -> tuple[list[str
     cores, folder = len(os.sched_getaffinity(0)), output / "processes"
     scene, networks = write_scene(output / "scenes", side), network_folder(name, output / "networks")
     command = product_command(scene, networks, folder / "product.tif", output / "cache")
-    results = in_turn(
-        {
-            "1 process, 1 thread": lambda _: single_product(command, 1, folder),
-            f"1 process, {cores} threads": lambda _: single_product(command, cores, folder),
-            f"{cores} processes, 1 thread each": lambda _: shared_product(command, cores, folder),
-        },
-        repetitions,
-    )
+    ways = {
+        "1 process, 1 thread": lambda _: single_product(command, ("--threads", "1"), folder),
+        f"1 process, {cores} threads": lambda _: single_product(command, ("--threads", str(cores)), folder),
+        f"{cores} processes, 1 thread each": lambda _: shared_product(command, cores, folder),
+    }
+    if installed("distributed"):
+        dask = ("--scheduler", "processes", "--workers", str(cores), "--threads", "1")
+        ways[f"{cores} workers of Dask, 1 thread each"] = lambda _: single_product(command, dask, folder)
+    results = in_turn(ways, repetitions)
     totals = {way: [sum(run.seconds for run in runs) for runs in found] for way, found in results.items()}
     alone = next(iter(totals.values()))
     lines = []
