@@ -2,7 +2,7 @@
 """One thread at a time may work with OTB.
 
 Each use of a parameter compiles a regular expression, which KWSys up to ITK 4.13 does in memory that all threads of a
-process share. OTB's official Python module holds Python's own lock meanwhile, for whole computations.
+process share.
 """
 
 import threading
