@@ -49,6 +49,9 @@ class Engine(Protocol):
             RuntimeError: When the model has no such source or output, or the engine refuses.
         """
 
+    def release(self) -> None:
+        """Give back the memory that it keeps for the next run."""
+
 
 def open_engine(name: str, model_dir: str) -> Engine:
     """Return a loaded model; the last few stay loaded until their folders change.

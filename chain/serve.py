@@ -24,7 +24,7 @@ import numpy as np
 from chain.engines import open_engine
 from models.description import ModelDescription
 
-TILE_SIZE = 1024
+TILE_SIZE = 768
 """Side of the tile that one run of the network writes, in output pixels."""
 TOLERANCE = 1e-3
 """Part of an output pixel by which two places may differ and still count as the same."""
@@ -190,6 +190,7 @@ def run_by_tiles(
                 for source, ratio in zip(description.sources, field.ratios)
             }
             result[y : y + height, x : x + width] = engine.run(windows, output)
+    engine.release()
     return result
 
 

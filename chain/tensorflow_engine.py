@@ -49,3 +49,6 @@ class TensorflowEngine:
             return self._signature(**feeds)[output].numpy()[0]
         except Exception as error:
             raise RuntimeError(f"model: TensorFlow cannot run it. Received: {reason(error)}") from error
+
+    def release(self) -> None:
+        """Do nothing: TensorFlow keeps no memory from run to run."""
