@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from models.description import ModelDescription, read_description
 PRECISIONS = ("float32", "bfloat16", "int8")
 """Types of the inner convolutions."""
 DEFAULT_CACHE = Path("benchmarks/output/cache")
-CALIBRATION = 4, 256
+CALIBRATION = 4, 240
 """Number, and side in output pixels, of the tiles that int8 is adjusted to."""
 
 Size = tuple[int, int]
@@ -49,20 +50,21 @@ class BareNetwork:
         return self
 
     def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
     def seconds(self, sizes: Sequence[Size]) -> list[float]:
         """Return how long tiles took, in seconds each.
 
         Args:
-            sizes: rows and columns of each tile, in output pixels, without margins.
+            sizes: rows and columns of each tile, in output pixels, without margins: with them, whole pixels of all
+                sources.
 
         Raises:
             RuntimeError: the process has failed; it has said why.
         """
-        self._process.stdin.write(json.dumps(sizes) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(sizes) + "\n")
+            self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{' '.join(self._process.args)}: exit status {self._process.wait()}")
