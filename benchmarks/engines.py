@@ -19,13 +19,12 @@ from pathlib import Path
 from benchmarks.bare_network import BareNetwork, pixels
 from benchmarks.measure import in_turn, installed
 from benchmarks.networks import NAMES, multiplications, network_folder
+from chain.serve import TILE_SIZE
 from models.description import read_description
 
 WAYS = (("tensorflow", "float32"), ("tensorflow", "bfloat16"), ("openvino", "float32"), ("openvino", "int8"))
 """Engines and precisions; the first one is what the others are compared with."""
 ROLE = "2x"
-TILE = 1024
-"""Side of a tile, in output pixels."""
 ROUNDS = 7
 """Number of tiles that each way runs."""
 
@@ -63,7 +62,7 @@ def rows(name: str, output: Path, tile: int, rounds: int) -> list[str]:
     return lines
 
 
-def run(output: Path, networks: Sequence[str] = tuple(NAMES), tile: int = TILE, rounds: int = ROUNDS) -> str:
+def run(output: Path, networks: Sequence[str] = tuple(NAMES), tile: int = TILE_SIZE, rounds: int = ROUNDS) -> str:
     """Measure; return the table."""
     lines = [
         "| network | engine | inner convolutions | all pixels, Mpixel/s | the product's, Mpixel/s | network's GFLOP/s "
@@ -83,7 +82,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/output"), help="work folder")
     parser.add_argument("--networks", nargs="+", choices=NAMES, default=tuple(NAMES), help="(default: all)")
-    parser.add_argument("--tile", type=int, default=TILE, help="side of a tile, in pixels (default: %(default)s)")
+    parser.add_argument("--tile", type=int, default=TILE_SIZE, help="side of a tile, in pixels (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="tiles of each way (default: %(default)s)")
     arguments = parser.parse_args(argv)
     print(run(arguments.output, arguments.networks, arguments.tile, arguments.rounds))

@@ -21,8 +21,8 @@ from benchmarks.networks import NAMES, network_folder
 from benchmarks.product import product_command
 from benchmarks.scene import write_scene
 
-SIDE = 3996
-"""Side of the product, in pixels of 10 m."""
+SIDE = 3072
+"""Side of the product, in pixels of 10 m: regions that can be shared evenly."""
 REPETITIONS = 2
 
 

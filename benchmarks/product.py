@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-TILE_SIZE = 1024
-"""`--tile-size` of the measured products, the program's default."""
+from chain.serve import TILE_SIZE
+
 DEFAULT_ENGINE = "otbtf"
 """`--engine` of the program, which `--tiling original` does not take."""
 MEDIUM_BANDS = "B05,B06,B07,B8A,B11,B12"

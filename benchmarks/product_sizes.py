@@ -19,8 +19,9 @@ from pathlib import Path
 from benchmarks.bare_network import BareNetwork, pixels, tiles_of
 from benchmarks.measure import Measurement, busiest, in_turn, measure_alone, median_seconds
 from benchmarks.networks import NAMES, ROLES, network_folder
-from benchmarks.product import TILE_SIZE, product_command
+from benchmarks.product import product_command
 from benchmarks.scene import FULL_TILE, write_scene
+from chain.serve import TILE_SIZE
 from models.description import read_description
 
 SIDES = (1998, 7998)

@@ -19,7 +19,7 @@ from benchmarks.networks import NAMES, network_folder
 from benchmarks.product import product_command
 from benchmarks.scene import write_scene
 
-SIDE = 3996
+SIDE = 3072
 """Side of the product, in pixels of 10 m."""
 REPETITIONS = 3
 

@@ -11,13 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-TILE_SIZE = 1024
-"""Side of the tile that one run of the network writes, in 10 m pixels."""
+from chain.serve import TILE_SIZE, serve
 
 
 def main(argv=None) -> int:
     """Super-resolve an image."""
-    from chain.serve import serve
     from models.description import read_description
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
