@@ -12,6 +12,7 @@ PACKAGES := otb-bin libotb-apps libotb-dev otb-qgis python3-gdal gdal-bin python
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
+SHARED_REQUIREMENTS := $(addprefix requirements/,runtime.txt test.txt openvino.txt dask.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup test test-keras2 demo bench lint clean
@@ -45,10 +46,10 @@ define make_environment
 @touch $@
 endef
 
-.setup/venv: requirements/keras3.txt requirements/runtime.txt requirements/test.txt .setup/debian
+.setup/venv: requirements/keras3.txt $(SHARED_REQUIREMENTS) .setup/debian
 	$(call make_environment,.venv)
 
-.setup/venv-keras2: requirements/keras2.txt requirements/runtime.txt requirements/test.txt .setup/debian
+.setup/venv-keras2: requirements/keras2.txt $(SHARED_REQUIREMENTS) .setup/debian
 	$(call make_environment,.venv-keras2)
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
