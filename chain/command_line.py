@@ -57,6 +57,12 @@ def one_line(error: Exception) -> str:
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 
+def quiet() -> None:
+    """Let OTB, pyotb and TensorFlow, which are loaded from now on, say nothing but errors."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
 def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
     """Run a program's command: an error is one line on the standard error and status 1.
 
@@ -69,8 +75,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         The exit status.
     """
     if not arguments.debug:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        quiet()
     try:
         with _terminated_as_interrupted():
             command(arguments)

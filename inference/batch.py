@@ -4,7 +4,10 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from chain.bands import scene_in_name
@@ -17,6 +20,8 @@ from inference.record import DONE, add_to_record
 
 PRODUCT_SUFFIX = "_SR"
 """End of the names of products."""
+SCENES_AT_ONCE = 3
+"""With --scheduler: one is opened, one is made by workers, and one is assembled."""
 
 
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
@@ -110,29 +115,52 @@ def _place(name: str | Mapping) -> Path:
     return Path(name).resolve().parent
 
 
-def run_all(scenes: Mapping[str, Sequence], make: Callable[[str, Sequence], str]) -> None:
+def run_all(scenes: Mapping[str, Sequence], make: Callable[[str, Sequence], str], at_once: int = 1) -> None:
     """Make the product of each scene; one that fails does not stop the others. A table of all ends it.
 
     Args:
         scenes: names, and files or item, as `scenes_of` returns them.
         make: makes a product, and returns what is to be said of it.
+        at_once: number of scenes that are worked on at once, in threads.
 
     Raises:
         RuntimeError: some failed.
     """
-    outcomes, failed = {}, []
-    for number, (name, files) in enumerate(scenes.items(), start=1):
+    failed, interrupted = [], threading.Event()
+
+    def attempt(number: int, name: str, files: Sequence) -> str:
         print(f"[{number}/{len(scenes)}] {name}", flush=True)
         try:
-            outcomes[name] = make(name, files)
+            return make(name, files)
         except Exception as error:
-            outcomes[name] = f"failed: {one_line(error)}"
+            if not interrupted.is_set():
+                print(f"{name}: error: {one_line(error)}", file=sys.stderr)
             failed.append(name)
-            print(f"{name}: error: {one_line(error)}", file=sys.stderr)
+            return f"failed: {one_line(error)}"
+
+    with _mapping(at_once, interrupted) as mapping:
+        outcomes = dict(zip(scenes, mapping(attempt, range(1, len(scenes) + 1), scenes.keys(), scenes.values())))
     width = max(len(name) for name in outcomes)
     print("\n".join(f"{name:{width}}  {outcome}" for name, outcome in outcomes.items()))
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(scenes)} scenes failed: {', '.join(failed)}")
+        names = [name for name in scenes if name in failed]
+        raise RuntimeError(f"{len(failed)} of {len(scenes)} scenes failed: {', '.join(names)}")
+
+
+@contextmanager
+def _mapping(at_once: int, interrupted: threading.Event) -> Iterator[Callable]:
+    """Give `map`, or what maps in threads. These are left to end by themselves when an exception ends the block."""
+    if at_once == 1:
+        yield map
+        return
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield pool.map
+    except BaseException:
+        interrupted.set()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def for_each(
@@ -176,4 +204,5 @@ def for_each(
             add_to_record(output, mark(output, found))
         return outcome
 
-    run_all({name_of_item({"id": names[0].id}): names} if searched else scenes_of(names), make_one)
+    scenes = {name_of_item({"id": names[0].id}): names} if searched else scenes_of(names)
+    run_all(scenes, make_one, SCENES_AT_ONCE if arguments.scheduler else 1)

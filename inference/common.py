@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--tile-size",
         type=int,
-        default=1024,
+        default=768,
         metavar="N",
         help="side of what one run of the network writes, in output pixels; it bounds the memory "
         "(default: %(default)s)",
@@ -65,6 +65,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     steps.add_argument(
         "--assemble", action="store_true", help="make the product of the regions that --block-range has made"
     )
+    work.add_argument(
+        "--scheduler",
+        type=scheduler,
+        metavar="ADDRESS",
+        help="make regions on workers of Dask: of the scheduler at tcp://HOST:PORT or tls://HOST:PORT, or of this "
+        "machine, by `processes`; --threads is then that of each worker (default: none)",
+    )
+    work.add_argument(
+        "--workers", type=positive, metavar="N", help="number of workers of `processes` (default: the cores there are)"
+    )
+    work.add_argument(
+        "--worker-memory",
+        type=memory,
+        metavar="SIZE",
+        help="memory at which a worker of `processes` is ended and started anew, such as 3GB (default: its share of "
+        "the machine's)",
+    )
     add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
 
 
@@ -91,6 +108,20 @@ def block_range(text: str):
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise argparse.ArgumentTypeError(f"i/n with i from 1 to n is wanted. Received: {text}")
     return Share(int(found[1]), int(found[2]))
+
+
+def scheduler(text: str) -> str:
+    """Read where workers are."""
+    if text != "processes" and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"processes, tcp://host:port or tls://host:port is wanted. Received: {text}")
+    return text
+
+
+def memory(text: str) -> str:
+    """Read a size of memory."""
+    if not re.fullmatch(r"0*[1-9]\d*(\.\d+)? ?[kMGT]i?B", text):
+        raise argparse.ArgumentTypeError(f"a size such as 3GB or 3000MiB is wanted. Received: {text}")
+    return text
 
 
 def box(text: str) -> tuple[int, ...]:
@@ -143,6 +174,11 @@ def check_arguments(
     precision.check(parser, arguments)
     if arguments.block_range and arguments.overwrite:
         parser.error("argument --block-range: it without --overwrite is wanted: the product is replaced by --assemble")
+    if arguments.scheduler and (arguments.block_range or arguments.assemble):
+        parser.error("argument --scheduler: it, or --block-range and --assemble, is wanted")
+    for option in ("workers", "worker_memory"):
+        if getattr(arguments, option) and arguments.scheduler != "processes":
+            parser.error(f"argument --{option.replace('_', '-')}: --scheduler processes beside it is wanted")
     if arguments.tile_size < 8:
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
 
@@ -206,7 +242,9 @@ def check_files(
 
 def begin(arguments: argparse.Namespace) -> None:
     """Load what computes, in the order that it can stand, with the threads that are asked for."""
+    from chain.allocation import give_back_large_blocks
     from chain.threads import limit_threads
 
+    give_back_large_blocks()
     limit_threads(arguments.threads)
     import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)

@@ -33,7 +33,7 @@ from inference.inputs import is_item
 
 OTHER_OPTIONS = frozenset(
     ("input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "overwrite")
-    + ("restart", "threads", "block_range", "assemble", "debug")
+    + ("restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory", "debug")
 )
 """Options on which no pixel depends, or only by the inputs and options that they stand for. All others count."""
 FINGERPRINT, PRODUCT = "fingerprint", "product"

@@ -158,6 +158,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
             "--tiling",
             "seamless, for another precision or engine,",
         ),
+        (arguments.tiling == "original" and arguments.scheduler, "--tiling", "seamless, for --scheduler,"),
+        (arguments.evaluate == "wald" and arguments.scheduler, "--evaluate", "it, or --scheduler,"),
         (arguments.evaluate and (arguments.block_range or arguments.assemble), "--evaluate", "the whole product"),
         (arguments.separate and (arguments.block_range or arguments.assemble), "--separate", "the whole product"),
         (arguments.output_dir and arguments.evaluate, "--evaluate", "--output, not --output-dir, beside it"),
@@ -208,12 +210,19 @@ def infer(arguments: argparse.Namespace) -> None:
     begin(arguments)
     from inference.batch import for_each
     from inference.dsen2_recipe import PROJECT_WEIGHTS
+    from inference.scheduler import opened_workers
 
     names = [_found(arguments)] if arguments.search else arguments.input
-    for_each(arguments, names, lambda files, output, done: make(arguments, files, output, done), [PROJECT_WEIGHTS])
+    with opened_workers(arguments, "inference.dsen2") as workers:
+        for_each(
+            arguments,
+            names,
+            lambda files, output, done: make(arguments, files, output, done, workers),
+            [PROJECT_WEIGHTS],
+        )
 
 
-def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, done: bool = False) -> str:
+def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, done: bool = False, workers=None) -> str:
     """Make the product of one scene, and score it where that is asked for.
 
     Args:
@@ -221,6 +230,7 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
         names: files of the scene, or its item.
         output: the product; None where only the networks are scored.
         done: leave the product alone when it is there and the same command would make it again.
+        workers: `inference.scheduler.Workers` to make its regions; None for this process.
 
     Returns:
         What became of it.
@@ -246,7 +256,7 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path | None, do
             score_networks(arguments, product, recipe)
         if output is None:
             return "scored"
-        outcome = produce(arguments, output, product, recipe, naming_of(arguments), keep_done=done)
+        outcome = produce(arguments, names, output, product, recipe, naming_of(arguments), done, workers)
         if output.exists():
             _separate(output, separate, anew=outcome != DONE)
         if arguments.evaluate == "full":

@@ -4,7 +4,7 @@
 import argparse
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from chain.grids import Region, box_region, common_origin, image_grid, plan, pro
 from chain.memory import spread
 from chain.network import retry
 from chain.otb_lock import OTB_LOCK
-from chain.product import Layout, assemble, write_product
+from chain.product import Layout, assemble, make_regions, write_product
 from chain.recipe import Recipe
 from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.regions import WHOLE, finished_journal, plain, read_journal
@@ -30,7 +30,7 @@ TILES_PER_REGION = 2
 """Tiles along the side of a region: regions are what an interruption can cost."""
 ATTEMPTS = 3
 """Times that a region of a remote input is read, with new signatures."""
-SAMPLES, SAMPLE_SIDE = 6, 256
+SAMPLES, SAMPLE_SIDE = 16, 160
 """Number, and side in output pixels, of the pieces of ground by which a precision is judged."""
 
 
@@ -130,17 +130,26 @@ class Production:
 
 
 def produce(
-    arguments: argparse.Namespace, output: Path, product, recipe, naming=None, keep_done: bool = False
+    arguments: argparse.Namespace,
+    names: Sequence,
+    output: Path,
+    product,
+    recipe: Recipe,
+    naming=None,
+    keep_done: bool = False,
+    workers=None,
 ) -> str:
     """Make a product of an open input, or the share of it that is asked for.
 
     Args:
         arguments: Those of `inference.common.add_arguments`.
+        names: Files of the input, or its item.
         output: The file.
         product: A `chain.sentinel2.Product`.
         recipe: The `chain.recipe.Recipe`.
         naming: Names given to bands that nothing describes.
         keep_done: Leave a product alone that is there and would be made again as it is.
+        workers: `inference.scheduler.Workers` to make its regions; None for this process.
 
     Returns:
         What became of it.
@@ -152,8 +161,9 @@ def produce(
         OSError: The disk refuses.
     """
     start = time.perf_counter()
-    production = Production(arguments, product, recipe)
-    precision = _prepare(production, output, naming)
+    with OTB_LOCK:
+        production = Production(arguments, product, recipe)
+        precision = _prepare(production, output, naming)
     identity = production.identity(naming)
     if keep_done and output.exists() and not arguments.overwrite:
         changed = differences(output, identity)
@@ -165,19 +175,21 @@ def produce(
         return DONE
     layout = production.layout(identity)
     share = arguments.block_range or WHOLE
+    maker = workers.job(names, output, production, identity, naming) if workers else production
     notes = {"models": production.models, "precision": precision}
     with tqdm(total=layout.grid.columns * layout.grid.rows, unit="px", unit_scale=True, desc=output.name) as progress:
         resumed = write_product(
             output,
             layout,
             production.regions,
-            production,
+            maker,
             identity,
             notes,
             arguments.overwrite,
             arguments.restart,
             share,
             advance=lambda region: progress.update(region.columns * region.rows),
+            make=workers.make_regions if workers else make_regions,
         )
     if share != WHOLE:
         return f"{output}: share {share.number} of {share.count} of the regions"

@@ -181,6 +181,7 @@ def test_options_that_do_not_count_are_those_of_input_output_and_work():
     assert OTHER_OPTIONS == (
         {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env"}
         | {"overwrite", "restart", "threads", "block_range", "assemble", "debug"}
+        | {"scheduler", "workers", "worker_memory"}
     )
 
 
