@@ -12,6 +12,7 @@ Nothing that computes is imported with this module: threads are limited first.
 import argparse
 import importlib
 import io
+import signal
 import socket
 import threading
 import time
@@ -107,6 +108,14 @@ def make_region(job: Job, region: Region) -> None:
         del blocks
         _check(job)
         keep_region(scene.journal, region, bands, time.perf_counter() - start)
+
+
+def dask_setup(worker) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes of a command, to the client.
+
+    Dask calls this in workers that are started with this module as their `preload`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def refusal(job: Job) -> str | None:

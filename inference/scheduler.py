@@ -160,9 +160,12 @@ class Workers:
     def _finish(self, future, region: Region) -> None:
         """Raise what a worker raised of a region, if anything."""
         from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
 
         try:
             future.result()
+        except FutureCancelledError as error:
+            raise RuntimeError(f"--scheduler: a scheduler that stays is wanted. Received: {error.reason}") from error
         except KilledWorker as error:
             limit = error.last_worker.memory_limit
             received = f"{limit / 1e9:.1f} GB" if limit else "no limit"
@@ -190,12 +193,14 @@ def opened_workers(arguments: argparse.Namespace, program: str) -> Iterator[Work
         return
     distributed = _import_distributed()
     threads = arguments.threads
+    level = logging.WARNING if arguments.debug else logging.CRITICAL
     with ExitStack() as stack:
+        stack.enter_context(distributed.utils.silence_logging_cmgr(level))
         address = arguments.scheduler
         if address == PROCESSES:
             count = arguments.workers or len(os.sched_getaffinity(0))
             threads = threads or max(len(os.sched_getaffinity(0)) // count, 1)
-            address = stack.enter_context(_cluster(distributed, count, arguments.worker_memory))
+            address = stack.enter_context(_cluster(distributed, count, arguments.worker_memory, level))
         try:
             client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError) as error:
@@ -203,8 +208,7 @@ def opened_workers(arguments: argparse.Namespace, program: str) -> Iterator[Work
                 f"--scheduler: a Dask scheduler that answers is wanted. Received: {arguments.scheduler}, "
                 f"{one_line(error)}"
             ) from error
-        has_dashboard = "dashboard" in client.scheduler_info()["services"]
-        print(f"--scheduler: {client.dashboard_link if has_dashboard else 'no dashboard'}", file=sys.stderr)
+        print(f"--scheduler: dashboard at {client.dashboard_link}", file=sys.stderr)
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
@@ -215,7 +219,7 @@ def opened_workers(arguments: argparse.Namespace, program: str) -> Iterator[Work
 
 
 @contextmanager
-def _cluster(distributed, count: int, memory: str | None) -> Iterator:
+def _cluster(distributed, count: int, memory: str | None, level: int) -> Iterator:
     """Run a scheduler and workers on this machine for a while."""
     import dask
 
@@ -226,7 +230,8 @@ def _cluster(distributed, count: int, memory: str | None) -> Iterator:
             n_workers=count,
             threads_per_worker=AT_ONCE,
             dashboard_address="127.0.0.1:8787",
-            silence_logs=logging.ERROR,
+            silence_logs=level,
+            preload=[Job.__module__],
             **options,
         ) as cluster:
             yield cluster

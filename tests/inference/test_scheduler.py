@@ -203,7 +203,7 @@ def test_workers_of_this_machine(tmp_path, image, models, alone, capfd):
     more = ["--output", output, "--scheduler", "processes", "--workers", 2, "--worker-memory", "4GB"]
     assert spot7.main(command(path, models["blurring"], *more)) == 0
     lines = [line for line in capfd.readouterr().err.splitlines() if line and "px/s" not in line]
-    assert len(lines) == 1 and re.fullmatch(r"--scheduler: http://127.0.0.1:\d+/status", lines[0])
+    assert len(lines) == 1 and re.fullmatch(r"--scheduler: dashboard at http://127.0.0.1:\d+/status", lines[0])
     np.testing.assert_array_equal(pixels_of(output), alone(path, models["blurring"]))
 
 
@@ -322,13 +322,47 @@ def test_a_worker_that_sees_another_input_is_refused(begun, tmp_path):
         make_region(job, journal.regions[0])
 
 
+def workers_of(client):
+    return scheduler.Workers(client, "inference.spot7", None)
+
+
+def raising(error):
+    def fail():
+        raise error
+
+    return SimpleNamespace(result=fail)
+
+
 def test_a_region_that_costs_several_workers_is_given_up():
     from distributed import KilledWorker
 
-    def fail():
-        raise KilledWorker("key", SimpleNamespace(memory_limit=3e9, address="tcp://worker"), 3)
+    error = KilledWorker("key", SimpleNamespace(memory_limit=3e9, address="tcp://worker"), 3)
+    wanted = (
+        "^--scheduler: workers that survive .* Received: 4 that died of the one at column 0, row 64, .* with 3.0 GB"
+    )
+    with pytest.raises(RuntimeError, match=wanted):
+        workers_of(None)._finish(raising(error), Region(0, 64, 8, 8))
 
+
+def test_a_scheduler_that_is_lost_is_told():
+    from distributed.client import FutureCancelledError
+
+    error = FutureCancelledError("key", "scheduler-connection-lost", "Client lost")
     with pytest.raises(
-        RuntimeError, match="^--scheduler: workers that survive a region are wanted: .*, row 64, the last"
+        RuntimeError, match="^--scheduler: a scheduler that stays is wanted. Received: scheduler-connect"
     ):
-        scheduler.Workers(None, "p", None)._finish(SimpleNamespace(result=fail), Region(0, 64, 8, 8))
+        workers_of(None)._finish(raising(error), Region(0, 0, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "workers, received", [({}, "none"), ({"a": {"status": "paused"}}, "1 that are paused, for want")]
+)
+def test_workers_that_do_not_come_back_are_not_waited_for_without_end(monkeypatch, workers, received):
+    client = SimpleNamespace(scheduler_info=lambda: {"workers": workers})
+    waiting = workers_of(client)
+    assert waiting._places() == 0
+    monkeypatch.setattr(scheduler, "WORKER_SECONDS", -1)
+    with pytest.raises(RuntimeError, match=f"^--scheduler: workers are wanted. Received: {received}"):
+        waiting._places()
+    workers["b"] = {"status": "running"}
+    assert waiting._places() == 2
