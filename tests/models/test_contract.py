@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every model in `models/` has to be for the rest of the project: these tests find them, whatever they are.
+
+A module holds the class of its system, `SIZES`, arguments by name, and for each argument without a default the values
+that it may have, named after it: `ROLES` for `role`.
+"""
+
+import importlib
+import inspect
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyotb
+import pytest
+import tensorflow as tf
+
+import models
+from chain.grids import Region
+from chain.recipe import Recipe
+from chain.serve import Network, fields, serve
+from models import base
+from models.build import build
+from models.description import FILE_NAME, read_description
+from tests.products import computed
+
+LEFT, TOP = 300000.0, 5000040.0
+SMALL = 3
+"""Largest number among the arguments of a model that is tested."""
+
+
+def classes():
+    """Return the classes of models of which a system is made, and their modules."""
+    found = []
+    for file in sorted(Path(models.__file__).parent.glob("*.py")):
+        module = importlib.import_module(f"models.{file.stem}")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, base.SuperResolutionModel) and kind.__module__ == module.__name__:
+                if hasattr(kind, "system"):
+                    found.append((kind, module))
+    return found
+
+
+def cases():
+    """Return the class and the arguments of a small model of each kind."""
+    for kind, module in classes():
+        size = next(iter(module.SIZES.values()))
+        small = {name: min(value, SMALL) if type(value) is int else value for name, value in size.items()}
+        required = [
+            name
+            for name, parameter in inspect.signature(kind.from_bands).parameters.items()
+            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        choices = [getattr(module, f"{name}s".upper()) for name in required]
+        for values in itertools.product(*choices):
+            yield kind, {**dict(zip(required, values)), **small}
+
+
+CASES = list(cases())
+NAMES = [" ".join(map(str, (kind.system, *arguments.values()))) for kind, arguments in CASES]
+
+
+def test_there_are_models():
+    assert {kind.system for kind, _ in classes()} >= {"dsen2", "spot7"} and len(CASES) >= 3
+
+
+@pytest.mark.parametrize("kind, module", classes(), ids=lambda value: getattr(value, "__name__", ""))
+def test_a_class_is_found_by_its_system_and_takes_the_sizes_of_its_module(kind, module):
+    assert module.__name__ == f"models.{kind.system}"
+    names = inspect.signature(kind).parameters
+    for arguments in module.SIZES.values():
+        assert set(arguments) <= set(names)
+    assert {"dataset_element_spec", "inference_cropping"} <= set(names)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=NAMES)
+def exported(request, tmp_path_factory):
+    """A small model whose weights are all positive, and its folder: each pixel has a say wherever the network looks.
+
+    The mean of an image is about kept, so that digital numbers are neither dark nor clipped.
+    """
+    kind, arguments = request.param
+    model = kind.from_bands(**arguments)
+    model.levels, model.origin = ("L2A",), {"file": "weights.hdf5"}
+    rng = np.random.default_rng(0)
+    for variable in model.model.weights:
+        shape = tuple(variable.shape)
+        if len(shape) > 1:
+            variable.assign(rng.uniform(0.5, 1.5, shape) / np.prod(shape[:-1]))
+        else:
+            variable.assign(np.zeros(shape))
+    folder = tmp_path_factory.mktemp(kind.system) / "model"
+    base.export(model, folder)
+    return model, str(folder), read_description(folder)
+
+
+def ratios_of(description):
+    """Return how many output pixels there are along one of each source, by name."""
+    return {source.name: round(source.gsd / description.gsd) for source in description.sources}
+
+
+def step_of(description):
+    return math.lcm(*ratios_of(description).values())
+
+
+def side_of(description, more):
+    """Return a side that leaves about `more` output pixels between the crops, in whole pixels of all sources."""
+    step = step_of(description)
+    return -(-(2 * description.crop + more) // step) * step
+
+
+def ground(description, rows, columns, seed=0):
+    """Draw the sources of a piece of ground, whose size is given in output pixels: (rows, columns, bands) by name."""
+    rng = np.random.default_rng(seed)
+    return {
+        source.name: rng.integers(500, 5000, (rows // ratio, columns // ratio, len(source.bands))).astype(np.float32)
+        for source, ratio in zip(description.sources, ratios_of(description).values())
+    }
+
+
+def run(folder, arrays):
+    """Return the outputs of an exported model, by name."""
+    network = tf.saved_model.load(folder).signatures["serving_default"]
+    outputs = network(**{name: tf.constant(array[np.newaxis]) for name, array in arrays.items()})
+    return {name: tensor.numpy()[0] for name, tensor in outputs.items()}
+
+
+def test_its_description_round_trips(exported, tmp_path):
+    model, folder, description = exported
+    written = json.loads((Path(folder) / FILE_NAME).read_text())
+    assert written == description.to_json()
+    assert written == model.description(base.weights_digest(folder))
+    assert (description.levels, description.origin) == (("L2A",), {"file": "weights.hdf5"})
+    built = build(description)
+    assert type(built) is type(model)
+    assert built.description(description.weights) == written
+    base.load_weights(built.model, folder)
+    base.export(built, tmp_path / "again")
+    again = read_description(tmp_path / "again")
+    assert again.to_json() == {**written, "weights": again.weights}
+    arrays = ground(description, *[side_of(description, 8)] * 2)
+    for name, image in run(folder, arrays).items():
+        np.testing.assert_array_equal(run(str(tmp_path / "again"), arrays)[name], image)
+
+
+def test_its_graph_has_the_sources_and_the_outputs_that_it_says(exported):
+    model, folder, description = exported
+    network = tf.saved_model.load(folder).signatures["serving_default"]
+    specs = network.structured_input_signature[1]
+    assert {name: (tuple(spec.shape), spec.dtype) for name, spec in specs.items()} == {
+        source.name: ((None, None, None, len(source.bands)), tf.float32) for source in description.sources
+    }
+    assert set(description.outputs) == {"float", "integer"}
+    assert {"sr", "sr_dn", *description.outputs.values()} <= set(network.structured_outputs)
+    step, crop = step_of(description), description.crop
+    side = side_of(description, 1)
+    for rows, columns in ((side, side + 3 * step), (side + step, side)):
+        outputs = run(folder, ground(description, rows, columns))
+        whole, numbers = outputs["sr"], outputs["sr_dn"]
+        assert whole.shape == numbers.shape == (rows, columns, len(description.bands))
+        assert whole.dtype == numbers.dtype == np.float32
+        np.testing.assert_array_equal(numbers, np.rint(np.clip(whole * np.float32(1e4), 0, 65535)))
+        inner = np.s_[crop : rows - crop, crop : columns - crop]
+        np.testing.assert_array_equal(outputs[description.outputs["float"]], whole[inner])
+        np.testing.assert_array_equal(outputs[description.outputs["integer"]], numbers[inner])
+
+
+def test_its_crop_is_what_its_network_sees(exported):
+    """By TensorFlow's gradients: which pixels of each source have a say in a row of the output."""
+    model, _, description = exported
+    step, ratios = step_of(description), ratios_of(description)
+    side = 2 * side_of(description, 2 * step)
+    middle = side // 2 // step * step
+    tensors = {name: tf.constant(a[np.newaxis]) for name, a in ground(description, side, side).items()}
+    needed = 0
+    for row in range(middle, middle + step):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            total = tf.reduce_sum(model.model(tensors)["sr"][:, row])
+        for name, gradient in tape.gradient(total, tensors).items():
+            rows = np.flatnonzero(np.abs(gradient.numpy()[0]).any(axis=(1, 2)))
+            assert rows.size
+            # Of a border at whole pixels of all sources, the farthest one with a pixel beyond it that has a say:
+            behind, before = rows[-1] * ratios[name] // step * step, -(-(rows[0] + 1) * ratios[name] // step) * step
+            needed = max(needed, behind - row, row + 1 - before)
+    assert 0 < needed <= model.receptive_field_radius <= description.crop
+    assert description.crop == model.crop and description.crop % step == 0
+
+
+def test_no_pixel_depends_on_where_a_tile_ends(exported):
+    _, folder, description = exported
+    step, ratios, crop = step_of(description), ratios_of(description), description.crop
+    side = side_of(description, 12 * step)
+    arrays = ground(description, side + 4 * step, side)
+    whole = run(folder, arrays)
+    seams = 0
+    for top, left, rows, columns in (
+        (step, 0, side, side),
+        (0, 2 * step, side + 3 * step, side - 3 * step),
+        (3 * step, 5 * step, side_of(description, 1), side_of(description, step + 1)),
+    ):
+        part = {
+            name: array[top // ratios[name] : (top + rows) // ratios[name]][
+                :, left // ratios[name] : (left + columns) // ratios[name]
+            ]
+            for name, array in arrays.items()
+        }
+        found = run(folder, part)
+        for kind, tolerance in (("float", 1e-5), ("integer", 1)):
+            name = description.outputs[kind]
+            expected = whole[name][top : top + rows - 2 * crop, left : left + columns - 2 * crop]
+            assert found[name].shape == expected.shape
+            assert np.abs(found[name] - expected).max() <= tolerance
+        seams = max(seams, np.abs(found["sr"] - whole["sr"][top : top + rows, left : left + columns]).max())
+    assert seams > 1e-3  # without a crop there are some
+
+
+def image_of(write_raster, name, array, gsd, corner=(LEFT, TOP)):
+    return pyotb.ExtractROI({"in": str(write_raster(f"{name}.tif", array, gsd=gsd, origin=corner))})
+
+
+def test_its_output_lies_where_its_input_does(exported, write_raster):
+    """A single bright pixel of a source is in the middle of all that it changes, on the ground."""
+    _, folder, description = exported
+    ratios, field = ratios_of(description), fields(description)
+    side = 2 * description.crop + (2 * description.crop // field.expression + 3) * field.expression
+    for bright in description.sources:
+        arrays = {name: 0 * array for name, array in ground(description, side, side).items()}
+        row, column = (side // 2 // ratios[bright.name] + more for more in (0, 1))
+        arrays[bright.name][row, column] = 30000
+        images = {s.name: image_of(write_raster, s.name, arrays[s.name], s.gsd) for s in description.sources}
+        served = serve(images, description, folder, "float")
+        margin, gsd = description.crop * description.gsd, description.gsd
+        assert served.geotransform == (LEFT + margin, gsd, 0, TOP - margin, 0, -gsd)
+        assert served.size == (side - 2 * description.crop,) * 2 and "32631" in served.projection
+        changed = served.app.to_numpy().any(axis=2)
+        for axis, corner, place, sign in ((0, TOP - margin, row, -1), (1, LEFT + margin, column, 1)):
+            lines = np.flatnonzero(changed.any(axis=1 - axis))
+            assert 0 < lines[0] and lines[-1] < changed.shape[axis] - 1
+            centre = corner + sign * gsd * (lines[0] + lines[-1] + 1) / 2
+            origin = TOP if axis == 0 else LEFT
+            assert centre == pytest.approx(origin + sign * bright.gsd * (place + 0.5), abs=1e-6)
+
+
+def test_engines_make_equal_pixels(exported, write_raster):
+    _, folder, description = exported
+    side = 4 * step_of(description) + 5 * fields(description).expression
+    side -= side % step_of(description)
+    arrays = ground(description, side, side)
+    images = {s.name: image_of(write_raster, s.name, arrays[s.name], s.gsd) for s in description.sources}
+    for floating, tolerance in ((False, 1), (True, 1e-5)):
+        found = []
+        for engine in ("otbtf", "tensorflow"):
+            recipe = Recipe(description.bands, description.gsd, (Network(description, folder, engine),))
+            region = Region(3, 1, side - 3, side - 2)
+            values, valid = computed(recipe, images, region, (LEFT, TOP), floating=floating, tile_size=32)
+            assert valid.all() and values.shape == (side - 2, side - 3, len(description.bands))
+            found.append(values)
+        assert np.abs(found[0] - found[1]).max() <= tolerance
+        assert np.mean(found[0] != found[1]) < 1e-2 or floating
+        assert np.ptp(found[0]) > (1e-3 if floating else 10)
