@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.engines import check_names, reason
+from chain.engine import check_names, reason
 
 QUANTIZED_MODEL = "openvino.xml"
 REQUIREMENTS = "requirements/openvino.txt"
@@ -129,7 +129,7 @@ class OpenvinoEngine:
         self._output, self._request = "", None
 
     def run(self, sources: Mapping[str, np.ndarray], output: str) -> np.ndarray:
-        """Run the model once, as `chain.engines.Engine` says."""
+        """Run the model once, as `chain.engine.Engine` says."""
         check_names(sources, self._inputs, output, self._outputs)
         if output != self._output:
             self._request = compile_model(with_outputs(self._model, [output])).create_infer_request()

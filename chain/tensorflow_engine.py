@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chain.engines import check_names, reason
+from chain.engine import check_names, reason
 
 SIGNATURE = "serving_default"
 
@@ -40,7 +40,7 @@ class TensorflowEngine:
         self._outputs = sorted(self._signature.structured_outputs)
 
     def run(self, sources: Mapping[str, np.ndarray], output: str) -> np.ndarray:
-        """Run the model once, as `chain.engines.Engine` says."""
+        """Run the model once, as `chain.engine.Engine` says."""
         import tensorflow as tf
 
         check_names(sources, self._inputs, output, self._outputs)
