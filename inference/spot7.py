@@ -134,8 +134,8 @@ def _bands_to_open(names: Sequence, description) -> tuple[str, ...] | None:
     """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
     apart = (".json", ".geojson", ".zip", ".xml")
     first = names[0]
-    is_item = not isinstance(first, str) or first.lower().endswith(apart) or ("://" in first and "/collections/" in first)
-    if len(names) == 1 and (is_item or Path(first).is_dir()):
+    is_apart = not isinstance(first, str) or first.lower().endswith(apart) or Path(first).is_dir()
+    if len(names) == 1 and (is_apart or ("://" in first and "/collections/" in first)):
         return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
     return None
 
