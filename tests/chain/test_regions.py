@@ -535,11 +535,11 @@ def test_nothing_is_read_or_computed_twice_at_a_time_and_few_regions_are_held():
     most, lock, alive, blocks_of = dict(active), threading.Lock(), weakref.WeakSet(), {}
     held = []
 
-    def stage(name):
+    def stage(name, seconds):
         with lock:
             active[name] += 1
             most[name] = max(most[name], active[name])
-        time.sleep(0.002)
+        time.sleep(seconds)
         with lock:
             active[name] -= 1
 
@@ -551,19 +551,19 @@ def test_nothing_is_read_or_computed_twice_at_a_time_and_few_regions_are_held():
         return thing
 
     def read(region):
-        stage("read")
+        stage("read", 0.001)
         blocks = make()
         blocks_of[region] = weakref.ref(blocks)
         return blocks
 
     def compute(region, blocks):
         assert blocks is blocks_of[region]()
-        stage("compute")
+        stage("compute", 0.002)
         return make()
 
     def write(region, made):
         assert isinstance(made, Held) and blocks_of[region]() is None  # blocks are let go before
-        stage("write")
+        stage("write", 0.01)  # the last one is the slowest: what is read faster has to wait
 
     written = list(overlapped(LINE, read, compute, write))
     assert sorted(written, key=LINE.index) == LINE
