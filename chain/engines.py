@@ -8,11 +8,15 @@ more than their library:
     engine.run({"x10": fine, "x20": coarse}, "sr_dn_crop18")
 """
 
+from __future__ import annotations
+
 import functools
 import os
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from chain.engine import Engine
+if TYPE_CHECKING:
+    from chain.engine import Engine
 
 ENGINES = ("otbtf", "tensorflow", "openvino")
 """Names of engines."""

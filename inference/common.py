@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chain.command_line import add_offset_argument
-from inference import precision
+from inference import precision_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--quicklook", metavar="PNG", help="picture of the product, at most 1024 pixels a side")
     add("--overwrite", action="store_true", help="replace --output when it exists")
-    precision.add_arguments(parser.add_argument_group("precision and engine"))
+    precision_arguments.add_arguments(parser.add_argument_group("precision and engine"))
     work = parser.add_argument_group("work")
     work.add_argument(
         "--threads", type=positive, metavar="N", help="threads to compute with (default: the cores there are)"
@@ -171,7 +171,7 @@ def check_arguments(
         name = getattr(arguments, option, None)
         if name and not name.lower().endswith(suffix):
             parser.error(f"argument --{option}: a name that ends with {suffix} is wanted. Received: {name}")
-    precision.check(parser, arguments)
+    precision_arguments.check(parser, arguments)
     if arguments.block_range and arguments.overwrite:
         parser.error("argument --block-range: it without --overwrite is wanted: the product is replaced by --assemble")
     if arguments.scheduler and (arguments.block_range or arguments.assemble):

@@ -8,7 +8,7 @@ import pytest
 
 from chain.engines import default_engine, open_engine
 from chain.serve import Network
-from inference import precision
+from inference import precision, precision_arguments
 from inference.model_folders import served_folder
 from models import base
 from models.description import read_description
@@ -20,9 +20,9 @@ DEFAULT = default_engine()
 
 def parsed(*words):
     parser = argparse.ArgumentParser(prog="program")
-    precision.add_arguments(parser)
+    precision_arguments.add_arguments(parser)
     arguments = parser.parse_args(words)
-    precision.check(parser, arguments)
+    precision_arguments.check(parser, arguments)
     return arguments
 
 
