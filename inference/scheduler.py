@@ -39,6 +39,8 @@ CONNECT_SECONDS = 20
 WORKER_SECONDS = 120
 """Time that may pass without any worker that runs."""
 POLL_SECONDS = 1.0
+AHEAD = 2 * AT_ONCE
+"""Regions that are handed out for each worker: those that wait keep workers from regions of products begun later."""
 PATHS = ("model_dir", "weights", "mask", "geometry")
 """Options that name files which workers read."""
 SETTINGS = {
@@ -138,7 +140,7 @@ class Workers:
                 )
 
     def _places(self) -> int:
-        """Return how many regions workers may be given at once.
+        """Return how many regions may be handed out at once.
 
         Raises:
             RuntimeError: none has been running for a while, or the scheduler is lost.
@@ -155,7 +157,7 @@ class Workers:
         elif time.monotonic() - self._seen > WORKER_SECONDS:
             received = f"{len(workers)} that are paused, for want of memory," if workers else "none"
             raise RuntimeError(f"--scheduler: workers are wanted. Received: {received} for {WORKER_SECONDS} s")
-        return AT_ONCE * running
+        return AHEAD * running
 
     def _finish(self, future, region: Region) -> None:
         """Raise what a worker raised of a region, if anything."""
