@@ -137,7 +137,7 @@ def write_product(
     notes: Mapping | None = None,
     overwrite: bool = False,
     restart: bool = False,
-    share: Share = WHOLE,
+    share: Share | None = None,
     advance: Callable[[Region], None] = lambda region: None,
     make: Callable[[Journal, Sequence[Region], object], Iterator[Region]] = make_regions,
 ) -> int:
@@ -153,7 +153,7 @@ def write_product(
         notes: What the journal holds beside.
         overwrite: Replace the file if it exists.
         restart: Begin anew if an interrupted product has another identity.
-        share: Regions to be made; the product is assembled only where these are all.
+        share: Share of the regions to be made, beside other processes; by default all, and the product is assembled.
         advance: Called after each region, computed or found.
         make: Makes regions and writes their files, as `make_regions` does.
 
@@ -167,16 +167,17 @@ def write_product(
     """
     check_output(path, overwrite)
     notes = {"layout": layout.to_json(), **(notes or {})}
-    with opened_journal(path, identity, regions, notes, restart, shared=share != WHOLE) as journal:
+    with opened_journal(path, identity, regions, notes, restart, shared=share is not None) as journal:
         check_output(path, overwrite)
-        todo = journal.remaining(share)
-        for region in set(share.of(journal.regions)) - set(todo):
+        mine = (share or WHOLE).of(journal.regions)
+        todo = journal.remaining(share or WHOLE)
+        for region in set(mine) - set(todo):
             advance(region)
         for region in make(journal, todo, maker):
             advance(region)
-        if share == WHOLE:
+        if share is None:
             assemble(journal)
-    return len(share.of(journal.regions)) - len(todo)
+    return len(mine) - len(todo)
 
 
 def check_output(path: Path, overwrite: bool, argument: str = "--output") -> None:

@@ -71,6 +71,8 @@ class Recipe:
             origin: Upper-left corner (x, y) of the product's pixel (0, 0).
             nodata: Value of missing native pixels.
 
+        Beside other threads, `chain.otb_lock` has to be held.
+
         Raises:
             RuntimeError: When OTB refuses.
         """

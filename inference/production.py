@@ -17,10 +17,10 @@ from chain.grids import Region, box_region, common_origin, image_grid, plan, pro
 from chain.memory import spread
 from chain.network import retry
 from chain.otb_lock import OTB_LOCK
-from chain.product import Layout, assemble, make_regions, write_product
+from chain.product import Layout, assemble, check_output, make_regions, write_product
 from chain.recipe import Recipe
 from chain.region_of_interest import bbox_bounds, bounds_region, geometry_bounds
-from chain.regions import WHOLE, finished_journal, plain, read_journal
+from chain.regions import finished_journal, plain, read_journal
 from chain.super_resolution import Bands
 from inference.precision import prepared
 from inference.quicklook import write_quicklook
@@ -174,7 +174,7 @@ def produce(
             )
         return DONE
     layout = production.layout(identity)
-    share = arguments.block_range or WHOLE
+    share = arguments.block_range
     maker = workers.job(names, output, production, identity, naming) if workers else production
     notes = {"models": production.models, "precision": precision}
     with tqdm(total=layout.grid.columns * layout.grid.rows, unit="px", unit_scale=True, desc=output.name) as progress:
@@ -191,7 +191,7 @@ def produce(
             advance=lambda region: progress.update(region.columns * region.rows),
             make=workers.make_regions if workers else make_regions,
         )
-    if share != WHOLE:
+    if share:
         return f"{output}: share {share.number} of {share.count} of the regions"
     return _finished(arguments, output, layout, identity, notes, resumed, time.perf_counter() - start)
 
@@ -234,6 +234,7 @@ def finish(arguments: argparse.Namespace, output: Path) -> str:
         OSError: The disk refuses.
     """
     start = time.perf_counter()
+    check_output(output, arguments.overwrite)
     with finished_journal(output) as journal:
         assemble(journal)
     layout = Layout.from_json(journal.notes["layout"])

@@ -155,6 +155,13 @@ def test_a_product_that_is_there_is_replaced_by_a_word_only(tmp_path, image, mod
     assert gdal.Open(str(output)).RasterXSize == 4 * COLUMNS
 
 
+def test_the_one_share_of_one_is_a_share_too(tmp_path, image, models):
+    output = tmp_path / "sr.tif"
+    assert infer(image, output, models["other"], "--block-range", "1/1") == 0
+    assert not output.exists()
+    assert infer(image, output, models["other"], "--assemble") == 0 and output.exists()
+
+
 @pytest.mark.parametrize("program", [spot7, dsen2])
 @pytest.mark.parametrize("text", ["0/3", "4/3", "x", "1", "1/0", "-1/3", "1/3/4", "1/3 ", "", "1.0/3", "0/0"])
 def test_what_is_no_share_is_wrong_usage(tmp_path, capsys, program, text):
