@@ -23,7 +23,7 @@ from benchmarks.product import MEDIUM_BANDS, product_command
 from benchmarks.scene import write_scene
 
 SIDE = 1998
-REPETITIONS = 3
+REPETITIONS = 2
 WAYS = (("otbtf", "float32"), ("otbtf", "bfloat16"), ("openvino", "float32"), ("openvino", "int8"))
 """Engines and precisions of this project; the others' time is compared with that of the first one."""
 
