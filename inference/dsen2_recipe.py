@@ -49,8 +49,7 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
     name = str(product.identity.get("id", "input"))
     wanted(product.bands, sorted(needed | set(bands), key=list(BANDS).index), name)
     _say(name, product, networks, scene)
-    taken = [Source("fine", tuple(band for band in bands if band in FINE), scene.spacing)]
-    taken += [Source("B10", ("B10",), 60.0 * factor)]
+    taken = [_fine(bands, networks, scene.spacing), Source("B10", ("B10",), 60.0 * factor)]
     kind = OriginalTiling if arguments.tiling == "original" else Recipe
     return kind(
         bands=bands,
@@ -61,6 +60,13 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
         masks=_masks(arguments, scene),
         grain=GRAIN if kind is Recipe else 1,
     )
+
+
+def _fine(bands: Sequence[str], networks: Sequence[Network], spacing: float) -> Source:
+    """Return the source of the 10 m bands of a product: one that networks see too, so that it is read once."""
+    fine = tuple(band for band in bands if band in FINE)
+    seen = [source for network in networks for source in network.description.sources if source.gsd == spacing]
+    return next((source for source in seen if fine and set(fine) <= set(source.bands)), Source("fine", fine, spacing))
 
 
 def _bands(arguments: argparse.Namespace, found: Sequence[str]) -> tuple[str, ...]:
