@@ -14,7 +14,7 @@ import numpy as np
 from chain.blocks import Block, read_block
 from chain.grids import Grid, Region, image_grid
 from chain.mask import Mask
-from chain.serve import TILE_SIZE, Network, fields
+from chain.serve import TILE_SIZE, Network, fields, whole_tile
 from chain.super_resolution import INTERPOLATION_SUPPORT, Bands, ground, reach, resample, seen, super_resolve
 from models.description import Source
 
@@ -58,7 +58,7 @@ class Recipe:
     def tile(self, size: int) -> int:
         """Return the largest side of a tile, at most `size` where possible, that suits all networks."""
         field = math.lcm(1, *(fields(network.description).expression for network in self.networks))
-        return max(size // field, 1) * field
+        return whole_tile(size, field)
 
     def read(
         self, images: Mapping[str, object], region: Region, origin: tuple[float, float], nodata: float = 0.0

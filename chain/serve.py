@@ -132,7 +132,7 @@ def serve(
 
     output = _output(description, output_kind)
     field = fields(description, expression_field)
-    tile = _tile(tile_size, field)
+    tile = whole_tile(tile_size, field.expression)
     parameters = {
         "model.dir": str(model_dir),
         "model.fullyconv": True,
@@ -176,7 +176,7 @@ def run_by_tiles(
     """
     description = network.description
     engine, output = open_engine(network.engine, network.model_dir), _output(description, output_kind)
-    crop, tile = description.crop, _tile(tile_size, field)
+    crop, tile = description.crop, whole_tile(tile_size, field.expression)
     first = description.sources[0].name
     rows, columns = (length * field.ratios[0] - 2 * crop for length in arrays[first].shape[:2])
     result = np.empty((rows, columns, len(description.bands)), np.float32)
@@ -201,9 +201,9 @@ def _output(description: ModelDescription, kind: str) -> str:
     return description.outputs[kind]
 
 
-def _tile(size: int, field: Fields) -> int:
+def whole_tile(size: int, expression: int) -> int:
     """Return the largest side of a tile of at most `size`, where possible, that is made of whole expression fields."""
-    return max(size // field.expression, 1) * field.expression
+    return max(size // expression, 1) * expression
 
 
 def _placed(app, reference, description: ModelDescription, field: Fields) -> Served:
