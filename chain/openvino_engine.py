@@ -7,6 +7,7 @@ networks static ones are no faster.
 `SR_THREADS` says how many threads it may use; they are not bound to cores, where other processes may be at work.
 """
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,20 +35,27 @@ def import_openvino():
     return openvino
 
 
+@functools.cache
+def _core():
+    """Return the `openvino.Core` of this process.
+
+    There is one, and it stays: each one gives the thread that loads its CPU plugin a stack for signals, and when several
+    are let go that thread is left with one that is gone: the next signal, such as Ctrl-C, kills the process.
+    """
+    core = import_openvino().Core()
+    core.add_extension(_bicubic_extension())
+    return core
+
+
 def read_model(folder: str | Path):
     """Return the `openvino.Model` of a folder: the quantised model, else the SavedModel.
 
     Raises:
         RuntimeError: When OpenVINO is not installed or cannot read it.
     """
-    openvino = import_openvino()
-    quantized = Path(folder) / QUANTIZED_MODEL
-    core = openvino.Core()
+    core, quantized = _core(), Path(folder) / QUANTIZED_MODEL
     try:
-        if quantized.exists():
-            return core.read_model(str(quantized))
-        core.add_extension(_bicubic_extension())
-        return core.read_model(str(folder))
+        return core.read_model(str(quantized if quantized.exists() else folder))
     except Exception as error:
         raise RuntimeError(f"model: a model for OpenVINO is wanted in {folder}. Received: {reason(error)}") from error
 
@@ -99,7 +107,6 @@ def compile_model(model):
         ValueError: When SR_THREADS is no number of threads.
         RuntimeError: When OpenVINO refuses.
     """
-    openvino = import_openvino()
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
@@ -107,7 +114,7 @@ def compile_model(model):
         **_threads(),
     }
     try:
-        return openvino.Core().compile_model(model, "CPU", options)
+        return _core().compile_model(model, "CPU", options)
     except Exception as error:
         raise RuntimeError(f"model: OpenVINO cannot compile it. Received: {reason(error)}") from error
 

@@ -177,6 +177,29 @@ def test_openvino_needs_no_tensorflow(toy):
         assert f"'{heavy}'" not in printed
 
 
+def test_control_c_reaches_a_process_that_had_several_models(toy):
+    """The CPU plugin gives its thread a stack for signals, and takes it away when it is unloaded."""
+    pytest.importorskip("openvino")
+    code = f"""
+import faulthandler, os, signal, time
+import numpy as np
+from chain.openvino_engine import OpenvinoEngine
+faulthandler.enable()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+inputs = {{"fine": np.ones((24, 24, 1), np.float32), "coarse": np.ones((12, 12, 2), np.float32)}}
+first, second = OpenvinoEngine({toy!r}), OpenvinoEngine({toy!r})
+first.run(inputs, "sr_crop2")
+second.run(inputs, "sr_crop2")
+del first, second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert python(code) == "interrupted"
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_openvino_takes_the_stated_number_of_threads_and_float32(toy, threads):
     pytest.importorskip("openvino")
