@@ -39,8 +39,8 @@ def import_openvino():
 def _core():
     """Return the `openvino.Core` of this process.
 
-    There is one, and it stays: each one gives the thread that loads its CPU plugin a stack for signals, and when several
-    are let go that thread is left with one that is gone: the next signal, such as Ctrl-C, kills the process.
+    There is one, and it stays: each gives the thread that loads its CPU plugin a stack for signals, and when several
+    are let go that thread is left with one that is gone; the next signal, such as Ctrl-C, then kills the process.
     """
     core = import_openvino().Core()
     core.add_extension(_bicubic_extension())
