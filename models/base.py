@@ -4,7 +4,8 @@
 A model derives from `otbtf.ModelBase` by way of `SuperResolutionModel`, states its sources and its output as
 data, and gives its network. Its SavedModel has the same outputs under Keras 2 (OTBTF 4.x, names of layers)
 and Keras 3 (OTBTF 5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 16-bit products, and
-`sr_crop<c>`, `sr_dn_crop<c>`, without the c pixels on each side that depend on where the tile ends.
+`sr_crop<c>`, `sr_dn_crop<c>`, without the c pixels on each side that depend on where the tile ends. A model whose
+pixels depend on the whole image has no cropped outputs.
 
     from models import base, spot7
     model = spot7.SRModel(tf_dataset.element_spec, **spot7.SIZES["small"])
@@ -71,12 +72,19 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and
     `receptive_field_radius`. It may state `normalization`, by which digital numbers are multiplied before the network,
-    and whose unit the network's output has; by default the network works on reflectance. `levels` and `origin` say
-    which products the weights are for (any by default), and where they come from.
+    and whose unit the network's output has; by default the network works on reflectance. `unit` is the value of one
+    digital number in the output `sr`, by default a reflectance. `levels` and `origin` say which products the weights
+    are for (any by default), and where they come from. Where a module has several classes, `class_name` tells them
+    apart.
+
+    With `whole_image`, pixels depend on the whole image that is handed over: it is served in one piece, and
+    `receptive_field_radius` is not needed. `shift` is by how many output pixels the output's grid lies right of and
+    below the corner of the first source's.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
-        inference_cropping: crops, in output pixels; by default the one that leaves no seam between tiles.
+        inference_cropping: crops, in output pixels; by default the one that leaves no seam between tiles, or none (0)
+            for a model of whole images.
 
     Raises:
         ValueError: a source has another number of bands in the dataset.
@@ -88,6 +96,10 @@ class SuperResolutionModel(otbtf.ModelBase):
     bands: tuple[str, ...]
     arguments: dict
     normalization: float = REFLECTANCE
+    unit: float = REFLECTANCE
+    class_name: str = ""
+    whole_image: bool = False
+    shift: float = 0.0
     levels: tuple[str, ...] = ()
     origin: dict = {}
 
@@ -99,7 +111,7 @@ class SuperResolutionModel(otbtf.ModelBase):
                     f"dataset_element_spec: {len(source.bands)} bands ({', '.join(source.bands)}) are wanted in "
                     f"{source.name}. Received: {bands}"
                 )
-        self.crops = inference_cropping or [self.seamless_crop()]
+        self.crops = inference_cropping or [0 if self.whole_image else self.seamless_crop()]
         super().__init__(
             dataset_element_spec=dataset_element_spec,
             input_keys=[source.name for source in self.sources],
@@ -147,18 +159,18 @@ class SuperResolutionModel(otbtf.ModelBase):
         }
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
-        """Return the output that is trained, `sr`: reflectance, float32."""
+        """Return the output that is trained, `sr`: reflectance or the model's unit, float32."""
         with policy(self._policy):
             image = self.network(normalized_inputs)
-        unit = REFLECTANCE / self.normalization
-        return {"sr": keras.layers.Rescaling(unit, dtype="float32", name=layer_name("sr"))(image)}
+        factor = self.unit / self.normalization
+        return {"sr": keras.layers.Rescaling(factor, dtype="float32", name=layer_name("sr"))(image)}
 
     def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
         """Return the outputs that are served: digital numbers, and cropped copies."""
-        digital_numbers = DigitalNumbers(1 / REFLECTANCE, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
+        digital_numbers = DigitalNumbers(1 / self.unit, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
         extra_outputs = {"sr_dn": digital_numbers}
         for key, tensor in {**outputs, **extra_outputs}.items():
-            for crop in self.crops:
+            for crop in filter(None, self.crops):
                 name = f"{key}_crop{crop}"
                 extra_outputs[name] = Crop(crop, dtype="float32", name=layer_name(name))(tensor)
         return extra_outputs
@@ -179,6 +191,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     def description(self, weights: str = "") -> dict:
         """Return the content of the `model.json` of this model, given the SHA-256 of its weights."""
+        cropped = f"_crop{self.crop}" if self.crop else ""
         description = ModelDescription(
             system=self.system,
             arguments=self.arguments,
@@ -186,12 +199,15 @@ class SuperResolutionModel(otbtf.ModelBase):
             gsd=self.gsd,
             bands=self.bands,
             crop=self.crop,
-            outputs={"float": f"sr_crop{self.crop}", "integer": f"sr_dn_crop{self.crop}"},
+            outputs={"float": f"sr{cropped}", "integer": f"sr_dn{cropped}"},
             software={"tensorflow": tf.__version__, "keras": keras_version(), "otbtf": otbtf.__version__},
             weights=weights,
             levels=self.levels,
             origin=self.origin,
             precision=self.precision,
+            model=self.class_name,
+            whole_image=self.whole_image,
+            shift=self.shift,
         )
         return description.to_json()
 

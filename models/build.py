@@ -31,7 +31,7 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
     """
     if precision not in POLICIES:
         raise ValueError(f"precision: one of {', '.join(POLICIES)} is wanted. Received: {precision}")
-    model_class = _class_of(description.system)
+    model_class = _class_of(description.system, description.model)
     try:
         with policy(POLICIES[precision]):
             model = model_class.from_bands(**description.arguments)
@@ -41,8 +41,12 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
     return model
 
 
-def _class_of(system: str) -> type[SuperResolutionModel]:
-    """Return the class in `models/<system>.py` that says it is of this system."""
+def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
+    """Return the class in `models/<system>.py` that says it is of this system, and, of several, of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
     error = ValueError(f"model_dir: a system of which models/ has a file is wanted. Received: {system!r}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", system):
         raise error
@@ -55,5 +59,6 @@ def _class_of(system: str) -> type[SuperResolutionModel]:
         raise error from None
     for _, found in inspect.getmembers(module, inspect.isclass):
         if issubclass(found, SuperResolutionModel) and getattr(found, "system", None) == system:
-            return found
-    raise error
+            if found.class_name == model:
+                return found
+    raise ValueError(f"model_dir: a model of which {name} has a class is wanted. Received: {model!r}")

@@ -41,9 +41,11 @@ class ModelDescription:
     bands: tuple[str, ...]
     """Names of the output's bands, in order."""
     crop: int
-    """Crop of the cropped outputs, in output pixels: no pixel that is left depends on where a tile ends."""
+    """Crop of the cropped outputs, in output pixels: no pixel that is left depends on where a tile ends.
+
+    It is 0 for models of whole images."""
     outputs: dict[str, str]
-    """Names of the cropped outputs: `float` (reflectance) and `integer` (digital numbers, rounded)."""
+    """Names of the cropped outputs: `float` (reflectance, or the model's unit) and `integer` (digital numbers)."""
     software: dict[str, str]
     """Versions of what made the SavedModel."""
     weights: str = ""
@@ -54,6 +56,12 @@ class ModelDescription:
     """Where converted weights come from."""
     precision: str = "float32"
     """Type that the inner convolutions compute in; all else is float32."""
+    model: str = ""
+    """Name of the model's class, where its file has several."""
+    whole_image: bool = False
+    """Whether all pixels depend on the whole image that is handed over, so that tiles made one by one differ."""
+    shift: float = 0.0
+    """By how many output pixels the output's grid lies right of and below the corner of the first source's."""
 
     @property
     def scale(self) -> float:
@@ -74,6 +82,9 @@ class ModelDescription:
             "levels": self.levels,
             "origin": self.origin,
             "precision": self.precision,
+            "model": self.model,
+            "whole_image": self.whole_image,
+            "shift": self.shift,
         }
         return json.loads(json.dumps(content))
 
@@ -150,6 +161,9 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             levels=tuple(content.get("levels", ())),
             origin=dict(content.get("origin", {})),
             precision=str(content.get("precision", "float32")),
+            model=str(content.get("model", "")),
+            whole_image=bool(content.get("whole_image", False)),
+            shift=float(content.get("shift", 0.0)),
         )
         _check(description)
         return description

@@ -48,6 +48,49 @@ class DigitalNumbers(keras.layers.Layer):
         return {**super().get_config(), "scale": self.scale}
 
 
+class PixelShuffle(keras.layers.Layer):
+    """Makes each pixel a square of pixels, of a part of its features each (Shi et al. 2016, arXiv:1609.05158).
+
+    Features come as TensorFlow orders them: those of the square's first pixel, then those of the next one.
+
+    Args:
+        scale: ratio of the sizes.
+    """
+
+    def __init__(self, scale: int, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Turn (batch, height, width, scale² bands) into (batch, scale height, scale width, bands)."""
+        return tf.nn.depth_to_space(inputs, self.scale)
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+class ReflectPadding(keras.layers.Layer):
+    """Mirrors images about the centres of their edge pixels.
+
+    Args:
+        rows: number of pixels on each side, less than the images have.
+    """
+
+    def __init__(self, rows: int, **kwargs):
+        super().__init__(**kwargs)
+        self.rows = rows
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Extend (batch, height, width, bands)."""
+        side = [self.rows, self.rows]
+        return tf.pad(inputs, [[0, 0], side, side, [0, 0]], "REFLECT")
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "rows": self.rows}
+
+
 class BicubicUpsampling(keras.layers.Layer):
     """Bicubic interpolation (Keys, a = -0.5), as OTB's `bco` and GDAL's `cubic`.
 
