@@ -57,8 +57,13 @@ def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
         if missing.name != name:
             raise
         raise error from None
-    for _, found in inspect.getmembers(module, inspect.isclass):
-        if issubclass(found, SuperResolutionModel) and getattr(found, "system", None) == system:
-            if found.class_name == model:
-                return found
-    raise ValueError(f"model_dir: a model of which {name} has a class is wanted. Received: {model!r}")
+    classes = {
+        found.class_name: found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, SuperResolutionModel) and getattr(found, "system", None) == system
+    }
+    if not classes:
+        raise error
+    if model not in classes:
+        raise ValueError(f"model_dir: a model of {system}, of {', '.join(classes)}, is wanted. Received: {model!r}")
+    return classes[model]

@@ -77,15 +77,18 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 def standardize(images: tf.Tensor) -> tf.Tensor:
     """Subtract its mean from each band of each image, and divide by its standard deviation (that of a sample, n - 1).
 
-    A constant band becomes zero, but for the rounding of its mean.
+    A constant band becomes zero.
 
     Args:
         images: (batch, height, width, bands).
     """
     pixels = tf.cast(tf.shape(images)[1] * tf.shape(images)[2], images.dtype)
+    lowest, highest = (
+        tf.stop_gradient(reduce(images, axis=(1, 2), keepdims=True)) for reduce in (tf.reduce_min, tf.reduce_max)
+    )
+    images = images - lowest  # the mean of small numbers is rounded less
     centred = images - tf.reduce_mean(images, axis=(1, 2), keepdims=True)
     variance = tf.reduce_sum(centred**2, axis=(1, 2), keepdims=True) / tf.maximum(pixels - 1, 1)
-    lowest, highest = (reduce(images, axis=(1, 2), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
     return centred / tf.sqrt(tf.where(lowest < highest, variance, tf.ones_like(variance)))
 
 

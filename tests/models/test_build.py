@@ -13,15 +13,18 @@ from models import base
 from models.build import build
 from models.description import FILE_NAME, read_description
 from models.dsen2 import DSen2
+from models.l1bsr import CSR, REC
 from models.spot7 import SRModel
 
-CLASSES = {"dsen2": DSen2, "spot7": SRModel}
+CLASSES = {"dsen2": DSen2, "l1bsr": REC, "spot7": SRModel}
 ARGUMENTS = {
     "dsen2": {"role": "2x", "depth": 4, "num_blocks": 2, "back_projection": True},
+    "l1bsr": {"num_groups": 1, "num_blocks": 2, "depth": 4, "reduction": 2},
     "spot7": {"depth": 4, "num_blocks": 2},
 }
 INNER = {
     "dsen2": {"block1_1", "block2_1", "block2_2"},
+    "l1bsr": {f"group1_{name}" for name in ("block1_1", "block1_2", "block2_1", "block2_2", "last")} | {"body_last"},
     "spot7": {"block1_1", "block1_2", "block2_1", "block2_2", "upsampling1", "upsampling2"},
 }
 SYSTEMS = list(CLASSES)
@@ -70,7 +73,9 @@ def test_inner_convolutions_have_16_bits_and_all_else_32(small, system):
     assert {layer.name for layer in sixteen if layer.weights} == INNER[system]
     assert all(weight.dtype == "float32" for weight in model.weights)
     for layer in sixteen:  # nothing that sums, and no end
-        assert layer.name.startswith(("block", "upsampling")) and not layer.name.endswith("_add"), layer.name
+        assert layer.name.startswith(("block", "upsampling", "group", "body")) and not layer.name.endswith("_add"), (
+            layer.name
+        )
     assert all(output.dtype in ("float32", tf.float32) for output in model.output.values())
 
 
@@ -100,6 +105,15 @@ def test_other_systems_are_refused(small, system):
     _, wanted = small("spot7")
     with pytest.raises(ValueError, match=f"^model_dir: a system of which models/ has a file is wanted.*{system!r}$"):
         build(dataclasses.replace(wanted, system=system))
+
+
+def test_of_several_classes_the_named_one_is_made(tmp_path):
+    for model in (REC.from_bands(**ARGUMENTS["l1bsr"]), CSR.from_bands(depth=2)):
+        description = read(model, tmp_path)
+        assert description.model == type(model).__name__ and type(build(description)) is type(model)
+    for name in ("", "Pairs"):
+        with pytest.raises(ValueError, match=f"^model_dir: a model of l1bsr, of CSR, REC, is wanted.*{name!r}$"):
+            build(dataclasses.replace(description, model=name))
 
 
 def test_other_arguments_and_precisions_are_refused(small):

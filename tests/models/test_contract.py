@@ -2,7 +2,12 @@
 """What every model in `models/` has to be for the rest of the project: these tests find them, whatever they are.
 
 A module holds the class of its system, `SIZES`, arguments by name, and for each argument without a default the values
-that it may have, named after it: `ROLES` for `role`.
+that it may have, named after it: `ROLES` for `role`. Where a module has several classes, each has its own sizes, such
+as `REC_SIZES`.
+
+Models with `whole_image` are tested like the others, but for crops, seams, places and engines, which have to do with
+tiles: their pixels depend on the whole image by their definition, so that no crop makes tiles equal, and no pixel
+changes alone. That they do depend on it, and that OTBTF serves them in one piece, is tested instead.
 """
 
 import importlib
@@ -43,10 +48,15 @@ def classes():
     return found
 
 
+def sizes(kind, module):
+    """Return the arguments of a class by the names of its sizes."""
+    return getattr(module, f"{kind.class_name}_SIZES" if kind.class_name else "SIZES")
+
+
 def cases():
     """Return the class and the arguments of a small model of each kind."""
     for kind, module in classes():
-        size = next(iter(module.SIZES.values()))
+        size = next(iter(sizes(kind, module).values()))
         small = {name: min(value, SMALL) if type(value) is int else value for name, value in size.items()}
         required = [
             name
@@ -59,23 +69,41 @@ def cases():
 
 
 CASES = list(cases())
-NAMES = [" ".join(map(str, (kind.system, *arguments.values()))) for kind, arguments in CASES]
+TILED = [case for case in CASES if not case[0].whole_image]
+WHOLE = [case for case in CASES if case[0].whole_image]
+
+
+def name_of(case):
+    """Name a model in the names of tests."""
+    return " ".join(map(str, (case[0].system, case[0].class_name, *case[1].values())))
+
+
+def only(some):
+    """Let a test see some of the models."""
+    return pytest.mark.parametrize("exported", some, ids=name_of, indirect=True)
 
 
 def test_there_are_models():
-    assert {kind.system for kind, _ in classes()} >= {"dsen2", "spot7"} and len(CASES) >= 3
+    assert {kind.system for kind, _ in classes()} >= {"dsen2", "l1bsr", "spot7"} and len(CASES) >= 5
+    assert {kind.class_name for kind, _ in WHOLE} >= {"REC", "CSR"} and len(TILED) >= 3
+
+
+@pytest.mark.parametrize("system", sorted({kind.system for kind, _ in classes()}))
+def test_classes_of_a_module_are_told_apart(system):
+    names = [kind.class_name for kind, _ in classes() if kind.system == system]
+    assert names == [""] or len({*names} - {""}) == len(names)
 
 
 @pytest.mark.parametrize("kind, module", classes(), ids=lambda value: getattr(value, "__name__", ""))
 def test_a_class_is_found_by_its_system_and_takes_the_sizes_of_its_module(kind, module):
     assert module.__name__ == f"models.{kind.system}"
     names = inspect.signature(kind).parameters
-    for arguments in module.SIZES.values():
+    for arguments in sizes(kind, module).values():
         assert set(arguments) <= set(names)
     assert {"dataset_element_spec", "inference_cropping"} <= set(names)
 
 
-@pytest.fixture(scope="module", params=CASES, ids=NAMES)
+@pytest.fixture(scope="module", params=CASES, ids=name_of)
 def exported(request, tmp_path_factory):
     """A small model whose weights are all positive, and its folder: each pixel has a say wherever the network looks.
 
@@ -161,12 +189,13 @@ def test_its_graph_has_the_sources_and_the_outputs_that_it_says(exported):
         whole, numbers = outputs["sr"], outputs["sr_dn"]
         assert whole.shape == numbers.shape == (rows, columns, len(description.bands))
         assert whole.dtype == numbers.dtype == np.float32
-        np.testing.assert_array_equal(numbers, np.rint(np.clip(whole * np.float32(1e4), 0, 65535)))
+        np.testing.assert_array_equal(numbers, np.rint(np.clip(whole * np.float32(1 / model.unit), 0, 65535)))
         inner = np.s_[crop : rows - crop, crop : columns - crop]
         np.testing.assert_array_equal(outputs[description.outputs["float"]], whole[inner])
         np.testing.assert_array_equal(outputs[description.outputs["integer"]], numbers[inner])
 
 
+@only(TILED)
 def test_its_crop_is_what_its_network_sees(exported):
     """By TensorFlow's gradients: which pixels of each source have a say in a row of the output."""
     model, _, description = exported
@@ -189,6 +218,7 @@ def test_its_crop_is_what_its_network_sees(exported):
     assert description.crop == model.crop and description.crop % step == 0
 
 
+@only(TILED)
 def test_no_pixel_depends_on_where_a_tile_ends(exported):
     _, folder, description = exported
     step, ratios, crop = step_of(description), ratios_of(description), description.crop
@@ -221,6 +251,7 @@ def image_of(write_raster, name, array, gsd, corner=(LEFT, TOP)):
     return pyotb.ExtractROI({"in": str(write_raster(f"{name}.tif", array, gsd=gsd, origin=corner))})
 
 
+@only(TILED)
 def test_its_output_lies_where_its_input_does(exported, write_raster):
     """A single bright pixel of a source is in the middle of all that it changes, on the ground."""
     _, folder, description = exported
@@ -244,6 +275,44 @@ def test_its_output_lies_where_its_input_does(exported, write_raster):
             assert centre == pytest.approx(origin + sign * bright.gsd * (place + 0.5), abs=1e-6)
 
 
+@only(WHOLE)
+def test_each_pixel_depends_on_the_whole_image(exported):
+    model, folder, description = exported
+    assert description.whole_image and description.crop == model.crop == 0
+    assert description.outputs == {"float": "sr", "integer": "sr_dn"}
+    arrays = ground(description, *[64 * step_of(description)] * 2)
+    before = run(folder, arrays)
+    for array in arrays.values():
+        array[-1, -1] = 60000
+    changed = [(run(folder, arrays)[name] != image).any(axis=2) for name, image in before.items() if name != "sr_dn"]
+    assert changed and all(image[0].mean() > 0.9 for image in changed)
+
+
+@only(WHOLE)
+def test_a_whole_image_is_served_in_one_piece(exported, write_raster):
+    _, folder, description = exported
+    rows, columns = 21 * step_of(description), 34 * step_of(description)
+    arrays = ground(description, rows, columns)
+    parameters = {
+        "model.dir": folder,
+        "model.fullyconv": True,
+        "output.efieldx": columns,
+        "output.efieldy": rows,
+        "optim.disabletiling": True,
+        "output.spcscale": 1 / ratios_of(description)[description.sources[0].name],
+    }
+    for number, source in enumerate(description.sources, start=1):
+        parameters[f"source{number}.il"] = [image_of(write_raster, source.name, arrays[source.name], source.gsd)]
+        parameters[f"source{number}.rfieldx"] = arrays[source.name].shape[1]
+        parameters[f"source{number}.rfieldy"] = arrays[source.name].shape[0]
+        parameters[f"source{number}.placeholder"] = source.name
+    for name, wanted in run(folder, arrays).items():
+        served = pyotb.TensorflowModelServe({**parameters, "output.names": [name]}).to_numpy()
+        assert served.shape == wanted.shape
+        np.testing.assert_allclose(served, wanted, rtol=1e-5, atol=1e-3)
+
+
+@only(TILED)
 def test_engines_make_equal_pixels(exported, write_raster):
     _, folder, description = exported
     side = 4 * step_of(description) + 5 * fields(description).expression

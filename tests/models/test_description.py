@@ -28,6 +28,14 @@ def test_round_trip(tmp_path):
     assert DESCRIPTION.scale == 4
 
 
+def test_a_description_written_before_a_field_was_added_is_read(tmp_path):
+    added = ("model", "whole_image", "shift", "precision", "origin", "levels", "weights")
+    content = {key: value for key, value in DESCRIPTION.to_json().items() if key not in added}
+    (tmp_path / FILE_NAME).write_text(json.dumps(content))
+    description = read_description(tmp_path)
+    assert (description.model, description.whole_image, description.shift) == ("", False, 0.0)
+
+
 def test_no_tensorflow_is_imported():
     code = "import sys, models.description; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
