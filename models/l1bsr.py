@@ -181,7 +181,7 @@ class CSR(_L1BModel):
             f"{name}_{n}": self._convolution(f"{name}_{n}", features[name]) for name in features for n in (1, 2)
         }
         self._convolutions["flow_1"] = self._convolution("flow_1", depth)
-        self._convolutions["flow_2"] = self._convolution("flow_2", 2, keras.initializers.RandomNormal(stddev=1e-3))
+        self._convolutions["flow_2"] = self._convolution("flow_2", 2, keras.initializers.RandomNormal(stddev=1e-4))
         super().__init__(dataset_element_spec, inference_cropping)
 
     @staticmethod
