@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The preparation of DeepSUM's samples against the arrays that the authors' pipeline makes, and scipy."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import fourier_shift
 from skimage.registration import phase_cross_correlation
 
+from datasets.deepsum import Sample, corners, patches, prepare_sample, split
 from datasets.deepsum_preparation import (
     Frames,
     best_frames,
@@ -181,3 +184,90 @@ def test_errors():
         prepare(np.ones((0, 8, 8)), np.ones((0, 8, 8)))
     with pytest.raises(ValueError, match="^masks: at least 9 frames are wanted. Received: 8$"):
         best_frames(np.ones((8, 4, 4), bool))
+
+
+@pytest.mark.parametrize("band", ["NIR", "RED"])
+def test_split_is_the_reference(vector, band):
+    train, valid = vector[f"train_imgsets_{band}"], vector[f"valid_imgsets_{band}"]
+    names = [f"imgset{number:04d}" for number in sorted([*train, *valid])]
+    training, validation = split(names[::-1])
+    assert training == [f"imgset{number:04d}" for number in train]
+    assert validation == [f"imgset{number:04d}" for number in valid]
+    indices = [names.index(name) for name in training + validation]
+    np.testing.assert_array_equal(indices, vector[f"perm_{band}"])
+
+
+def test_places_of_patches_are_the_reference(vector):
+    """One stream of random numbers goes on from scene to scene."""
+    stream = random.Random(4)
+    for number in (0, 1):
+        found = corners(registered(vector, number).masks, vector["patch_hr_mask"][number], stream, size=24, count=5)
+        expected = vector["patch_coords"][number]
+        np.testing.assert_array_equal(found, expected[:, 0])
+        np.testing.assert_array_equal(np.add(found, 24), expected[:, 1])
+
+
+def test_stream_is_the_reference(vector):
+    clear = np.ones((72, 72), bool)
+    found = corners(np.repeat(clear[np.newaxis], 9, axis=0), clear, random.Random(4), size=24, count=50)
+    np.testing.assert_array_equal(found, vector["coords_stream_first50"])
+
+
+def test_patches_are_clear_enough():
+    """Exactly the places that counting pixels of each patch accepts, of all that are tried."""
+    generator = np.random.default_rng(0)
+    coarse = generator.random((11, 6, 6)) > 0.2
+    masks, clear = (
+        np.kron(coarse, np.ones((1, 5, 5))) > 0,
+        np.kron(generator.random((6, 6)) > 0.12, np.ones((5, 5))) > 0,
+    )
+    found = corners(masks, clear, random.Random(7), size=10, count=1000, trials=300)
+    stream, expected = random.Random(7), []
+    for _ in range(300):
+        row, column = stream.randint(0, 19), stream.randint(0, 19)
+        place = np.s_[..., row : row + 10, column : column + 10]
+        if (masks[place].mean(axis=(1, 2)) > 0.7).sum() >= 9 and clear[place].mean() > 0.85:
+            expected.append((row, column))
+    assert 0 < len(expected) < 300
+    assert found == expected
+
+
+def test_no_patch_where_all_is_concealed():
+    masks = np.ones((9, 20, 20), bool)
+    assert corners(masks, np.zeros((20, 20), bool), random.Random(0), size=8, trials=50) == []
+    assert corners(masks[:8], np.ones((20, 20), bool), random.Random(0), size=8, trials=50) == []
+
+
+def test_patches_hold_the_best_frames_of_their_place():
+    frames = Frames(
+        texture((12, 40, 40)).astype(np.float32), texture((12, 40, 40)) > 5000, np.arange(24).reshape(12, 2)
+    )
+    hr, clear = texture((40, 40), 1), np.ones((40, 40), bool)
+    sample = Sample(frames, hr, clear)
+    places = corners(frames.masks, clear, random.Random(3), size=16, count=4)
+    found = list(patches(sample, random.Random(3), size=16, count=4))
+    assert len(found) == len(places) == 4
+    for patch, (row, column) in zip(found, places):
+        place = np.s_[..., row : row + 16, column : column + 16]
+        best = best_frames(frames.masks[place])
+        np.testing.assert_array_equal(patch.frames.images, frames.images[place][best])
+        np.testing.assert_array_equal(patch.frames.masks, frames.masks[place][best])
+        np.testing.assert_array_equal(patch.frames.shifts, frames.shifts[best])
+        np.testing.assert_array_equal(patch.hr, hr[place])
+        assert patch.clear.shape == (16, 16)
+
+
+def test_prepared_sample():
+    lr, qm = scene(9, size=8)
+    hr, clear = texture((24, 24)), np.ones((24, 24), np.uint8)
+    sample = prepare_sample(lr, qm, hr, clear)
+    assert len(sample.best().frames) == 9 and sample.clear.dtype == bool
+    np.testing.assert_array_equal(sample.hr, hr)
+    assert prepare_sample(lr[:8], qm[:8], hr, clear) is None
+    with pytest.raises(ValueError, match=r"^hr: shape \(24, 24\) is wanted. Received: \(23, 24\)$"):
+        prepare_sample(lr, qm, hr[1:], clear)
+
+
+def test_patch_that_does_not_fit():
+    with pytest.raises(ValueError, match="^size: less than 24 pixels is wanted. Received: 24$"):
+        corners(np.ones((9, 24, 24), bool), np.ones((24, 24), bool), random.Random(0), size=24)

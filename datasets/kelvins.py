@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PROBA-V images of ESA's Kelvins super-resolution challenge, as they lie on the disk.
+
+    probav_data/norm.csv
+    probav_data/train/NIR/imgset0594/LR000.png … QM000.png … HR.png SM.png
+    probav_data/test/NIR/imgset1306/LR000.png … QM000.png …
+
+LR are the images of 300 m, QM their masks, HR the truth at 100 m, SM its mask (non-zero = clear); digital numbers of 14
+bits, in PNG of 16. Scenes for the test have no truth. (kelvins.esa.int/proba-v-super-resolution/data)
+
+Opening looks at names only; pixels are read scene by scene.
+
+    for scene in open_scenes("probav_data/train/NIR"):
+        lr, qm, hr, clear = scene.read()
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+gdal.UseExceptions()
+
+SCALE = 3
+FEWEST = 9
+"""Number of images that each scene of the challenge has at least."""
+
+
+@dataclass(frozen=True)
+class KelvinsScene:
+    """A scene's folder."""
+
+    folder: Path
+    """`imgsetNNNN`."""
+    images: tuple[Path, ...]
+    """LR files, in the order of their names."""
+    masks: tuple[Path, ...]
+    """The QM file of each."""
+    has_truth: bool
+    """Whether there are HR and SM."""
+
+    @property
+    def name(self) -> str:
+        """Name as in `norm.csv`."""
+        return self.folder.name
+
+    def read_images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the images and their masks.
+
+        Returns:
+            Digital numbers, uint16 (images, rows, columns), and whether a pixel is clear, of the same shape.
+
+        Raises:
+            ValueError: a file cannot be read, has another size than the first image, or is no image of one band.
+        """
+        lr = [_read(path) for path in self.images]
+        qm = [_read(path) for path in self.masks]
+        for path, pixels in zip(self.images + self.masks, lr + qm):
+            _check_size(path, pixels, lr[0].shape, self.images[0].name)
+        return np.stack(lr), np.stack(qm) != 0
+
+    def read_truth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the truth and its mask.
+
+        Returns:
+            Digital numbers, uint16 (rows, columns), and whether a pixel is clear, of the same shape.
+
+        Raises:
+            ValueError: there is none, or a file cannot be read, is no image of one band, or sizes differ.
+        """
+        if not self.has_truth:
+            raise ValueError(f"{self.folder}: a scene with HR.png is wanted. Received: one without")
+        hr, clear = _read(self.folder / "HR.png"), _read(self.folder / "SM.png")
+        _check_size(self.folder / "SM.png", clear, hr.shape, "HR.png")
+        return hr, clear != 0
+
+    def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Read the images, their masks, the truth and its mask, as `read_images` and `read_truth` do.
+
+        Raises:
+            ValueError: as these, or the truth is not three times as large as the images.
+        """
+        lr, qm = self.read_images()
+        hr, clear = self.read_truth()
+        rows, columns = lr.shape[1:]
+        _check_size(self.folder / "HR.png", hr, (SCALE * rows, SCALE * columns), f"3 x {self.images[0].name}")
+        return lr, qm, hr, clear
+
+
+def open_scenes(folder: str | Path) -> list[KelvinsScene]:
+    """Open all scenes of a band's folder, in the order of their names.
+
+    Args:
+        folder: as `probav_data/train/NIR`.
+
+    Raises:
+        ValueError: there is none, or one lacks files.
+    """
+    folder = Path(folder)
+    found = sorted(path for path in folder.glob("imgset*") if path.is_dir())
+    if not found:
+        raise ValueError(f"{folder}: folders imgsetNNNN are wanted. Received: none")
+    return [open_scene(path) for path in found]
+
+
+def open_scene(folder: str | Path) -> KelvinsScene:
+    """Open a scene.
+
+    Args:
+        folder: `imgsetNNNN`.
+
+    Raises:
+        ValueError: there are less than nine images, an image or the truth lacks its mask, or a mask its image.
+    """
+    folder = Path(folder)
+    names = {path.name for path in folder.glob("*.png")}
+    numbers, mask_numbers = (
+        {match[1] for name in names if (match := re.fullmatch(rf"{prefix}(\d+)\.png", name))} for prefix in ("LR", "QM")
+    )
+    if len(numbers) < FEWEST:
+        raise ValueError(f"{folder}: at least {FEWEST} files LRnnn.png are wanted. Received: {len(numbers)}")
+    for kind, other, lonely in (("QM", "LR", numbers - mask_numbers), ("LR", "QM", mask_numbers - numbers)):
+        if lonely:
+            number = min(lonely)
+            raise ValueError(f"{folder}: {kind}{number}.png is wanted for {other}{number}.png. Received: none")
+    for kind, other in (("SM", "HR"), ("HR", "SM")):
+        if f"{other}.png" in names and f"{kind}.png" not in names:
+            raise ValueError(f"{folder}: {kind}.png is wanted for {other}.png. Received: none")
+    images, masks = (tuple(folder / f"{prefix}{number}.png" for number in sorted(numbers)) for prefix in ("LR", "QM"))
+    return KelvinsScene(folder, images, masks, "HR.png" in names)
+
+
+def read_norm(path: str | Path) -> dict[str, float]:
+    """Read the cPSNR of ESA's baseline, in dB, by the scene's name.
+
+    Args:
+        path: `norm.csv`: lines of a name and a number, no header.
+
+    Raises:
+        ValueError: the file cannot be read, or a line is not so, or names a scene again.
+    """
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: a text file is wanted. Received: {error}") from error
+    result: dict[str, float] = {}
+    for number, line in enumerate(lines, start=1):
+        match = re.fullmatch(r"(imgset\d+) (\d+(?:\.\d+)?)", line.strip())
+        if not match or match[1] in result:
+            raise ValueError(f"{path}, line {number}: a new scene and its cPSNR are wanted. Received: {line.strip()!r}")
+        result[match[1]] = float(match[2])
+    return result
+
+
+def _read(path: Path) -> np.ndarray:
+    """Read a PNG of one band, uint8 or uint16 (rows, columns), or raise ValueError."""
+    try:
+        pixels = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG"]).ReadAsArray()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: a PNG that can be read is wanted. Received: {reason}") from error
+    if pixels.ndim != 2:
+        raise ValueError(f"{path}: one band is wanted. Received: {len(pixels)}")
+    return pixels
+
+
+def _check_size(path: Path, pixels: np.ndarray, wanted: tuple[int, ...], of: str) -> None:
+    """Raise ValueError where an image has not the size wanted."""
+    if pixels.shape != wanted:
+        size, other = (" x ".join(map(str, shape)) for shape in (pixels.shape, wanted))
+        raise ValueError(f"{path}: {other} pixels as {of} are wanted. Received: {size}")
