@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Overlaps of two neighbouring detectors of Sentinel-2, at level L1B, with their true displacements.
+
+Each band of each detector samples the same ground every 10 m, at places of its own: the band's shift against the green
+one, the detector's shift, and slow waves that stand for parallax and attitude. Nothing blurs but the sensor, so that
+images are as aliased as the sensor's. Every pixel of images and truth is a sample of one and the same surface: the
+ground at 5 m with the sensor's sharpness, between whose pixels a spline of degree 5 runs. Against the landscape seen
+at the same places, this interpolation errs by less than 0.2 counts (root mean square); noise is 0.7 to 2.
+
+    python -m simulate.detector_pairs --output pairs --pairs 20
+
+writes, for each pair k, into `pairs/`
+
+    simulated_left/k.tif, simulated_right/k.tif   B02, B03, B04, B08 as counts, uint16, at 10 m
+    simulated_truth/k.npz                         float32, without noise:
+      flow_left, flow_right         (rows, columns, 4, 2) where each band shows what the green one shows: band k at
+                                    p + flow[p, k] sees the ground that green sees at p; x (columns) first, in pixels
+      cross                         (rows, columns, 2) where the right green band shows what the left one shows
+      hr_left, hr_right             (2 rows, 2 columns, 4) all bands on the detector's green grid at half the pixel,
+                                    counts; pixel (2 y, 2 x) is centred on pixel (y, x)
+      registered_left, registered_right   the same at 10 m, hr[::2, ::2]
+
+Each pair shows another landscape; or another window of the images that --landscape names, 4 bands of counts whose
+pixels are taken as those of 5 m.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from osgeo import gdal
+from scipy import ndimage
+
+from simulate.landscape import generate
+from simulate.sensors import SENTINEL2, add_noise, digital_numbers, discrete_deviation, psf_weights
+
+gdal.UseExceptions()
+
+BANDS = ("B02", "B03", "B04", "B08")
+GREEN = BANDS.index("B03")
+DETECTORS = ("left", "right")
+NAME = "simulated"
+FINE_GSD = 5.0
+GSD = 10.0
+LANDSCAPE_GSD = 2.5
+"""Metres that a landscape's pixel stands for: parcels are larger than in `simulate.scenes`, and landscapes faster."""
+MARGIN = 12
+"""Ground around the images, in pixels of 10 m: more than displacements and the spline reach."""
+LEAST = 16
+"""Fewest rows and columns of an image."""
+DETECTOR_SHIFT, BAND_SHIFT = 6.0, 2.0
+"""Longest shifts between the detectors and from green to another band, in pixels of 10 m."""
+WAVES, AMPLITUDE, SHORTEST, LONGEST = 3, 0.1, 150.0, 600.0
+"""Number of waves of each band, and their largest amplitude and their lengths, in pixels of 10 m."""
+DEGREE = 5
+ITERATIONS = 6
+"""Steps that find a flow; each makes the error at least 70 times smaller."""
+TRIES = 100
+
+
+class Radiometry(NamedTuple):
+    """How a band counts."""
+
+    offset: float
+    """Counts of black ground under the atmosphere."""
+    gain: float
+    """Counts per unit of reflectance."""
+    reference: float
+    """Counts at which the band has its signal-to-noise ratio."""
+
+
+COUNTS = {
+    "B02": Radiometry(138.0, 1500.0, 110.0),
+    "B03": Radiometry(100.0, 1400.0, 140.0),
+    "B04": Radiometry(52.0, 1300.0, 110.0),
+    "B08": Radiometry(40.0, 1350.0, 250.0),
+}
+"""Such that counts and noise are like those of real L1B images over land in summer."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the pixels of a band look: pixel p at the ground p + shift + waves(p), all as (x, y) in pixels of 10 m."""
+
+    shift: np.ndarray
+    """(2,)."""
+    amplitudes: np.ndarray
+    """(waves, 2)."""
+    frequencies: np.ndarray
+    """(waves, 2), of x and y, in radians per pixel."""
+    phases: np.ndarray
+    """(waves, 2), of the displacements along x and y, in radians."""
+
+    def offset(self, positions: np.ndarray) -> np.ndarray:
+        """Displacement at any positions (..., 2), of the same shape."""
+        result = np.empty_like(positions)
+        angles = [positions @ frequency for frequency in self.frequencies]
+        for axis in (0, 1):
+            result[..., axis] = self.shift[axis]
+            for angle, amplitude, phase in zip(angles, self.amplitudes[:, axis], self.phases[:, axis]):
+                result[..., axis] += amplitude * np.sin(angle + phase)
+        return result
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two detectors' images of the same ground."""
+
+    left: np.ndarray
+    """Counts (rows, columns, 4): uint16, or float32 without noise."""
+    right: np.ndarray
+    """The same from the other detector."""
+    truth: dict[str, np.ndarray]
+    """float32 arrays, as the module's description lists them."""
+
+
+def draw_motions(rng: np.random.Generator) -> dict[str, list[Motion]]:
+    """Draws where both detectors look: for each, the motions of its bands."""
+    between = _in_disc(rng, DETECTOR_SHIFT)
+    return {
+        detector: [_draw_motion(rng, side * between / 2.0, band == GREEN) for band in range(len(BANDS))]
+        for detector, side in zip(DETECTORS, (-1.0, 1.0))
+    }
+
+
+def _draw_motion(rng: np.random.Generator, of_detector: np.ndarray, is_green: bool) -> Motion:
+    shift = of_detector if is_green else of_detector + _in_disc(rng, BAND_SHIFT)
+    amplitudes = rng.uniform(-AMPLITUDE, AMPLITUDE, (WAVES, 2))
+    angles, lengths = rng.uniform(0.0, np.pi, WAVES), rng.uniform(SHORTEST, LONGEST, WAVES)
+    frequencies = 2.0 * np.pi / lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return Motion(shift, amplitudes, frequencies, rng.uniform(0.0, 2.0 * np.pi, (WAVES, 2)))
+
+
+def _in_disc(rng: np.random.Generator, radius: float) -> np.ndarray:
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    return radius * np.sqrt(rng.uniform()) * np.array([np.cos(angle), np.sin(angle)])
+
+
+def find_flow(origin: Motion, target: Motion, positions: np.ndarray) -> np.ndarray:
+    """Finds where one band sees the ground that another one sees.
+
+    Args:
+        origin: motion of the band on whose grid the flow lives.
+        target: motion of the band that the flow points into.
+        positions: pixels of the origin, (..., 2).
+
+    Returns:
+        The flow f, (..., 2): the target's pixel p + f looks where the origin's pixel p does.
+    """
+    wanted = origin.offset(positions)
+    flow = wanted - target.offset(positions)
+    for _ in range(ITERATIONS):
+        flow = wanted - target.offset(positions + flow)
+    return flow
+
+
+def ground_shape(rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns, in pixels of 5 m, of the ground that a pair of this size wants."""
+    return 2 * (rows + 2 * MARGIN), 2 * (columns + 2 * MARGIN)
+
+
+def render_ground(rows: int, columns: int, seed: int) -> np.ndarray:
+    """Makes a landscape and shows it with the sensor's sharpness at 5 m.
+
+    Args:
+        rows: rows of the images of 10 m that are to show it.
+        columns: their columns.
+        seed: the same seed and size give the same ground.
+
+    Returns:
+        Counts, float32 (*ground_shape(rows, columns), 4).
+    """
+    factor = round(FINE_GSD / LANDSCAPE_GSD)
+    height, width = (factor * length for length in ground_shape(rows, columns))
+    landscape = generate((height, width), seed)
+    bands = []
+    for name in BANDS:
+        reflectance = _blur(landscape.reflectance(SENTINEL2[name].interval), name, LANDSCAPE_GSD)
+        bands.append(COUNTS[name].offset + COUNTS[name].gain * reflectance)
+    return np.stack(bands, axis=-1)
+
+
+def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
+    """Cuts a window out of a given image, at random, and blurs it as the sensor does.
+
+    Args:
+        image: counts (rows, columns, 4) at 5 m; 0 is a missing pixel.
+        rows: rows of the images of 10 m that are to show it.
+        columns: their columns.
+        rng: source of randomness.
+
+    Returns:
+        Counts, float32 (*ground_shape(rows, columns), 4).
+
+    Raises:
+        ValueError: the image is too small, or no window without missing pixels is found.
+    """
+    height, width = ground_shape(rows, columns)
+    room = image.shape[0] - height, image.shape[1] - width
+    if min(room) < 0:
+        raise ValueError(
+            f"landscape: at least {height} x {width} pixels are wanted for pairs of {rows} x {columns}. "
+            f"Received: {image.shape[0]} x {image.shape[1]}"
+        )
+    for _ in range(TRIES):
+        top, left = (int(rng.integers(free + 1)) for free in room)
+        window = image[top : top + height, left : left + width]
+        if window.all():
+            break
+    else:
+        raise ValueError(f"landscape: windows without missing pixels (0) are wanted. Received: none in {TRIES} tries")
+    window = window.astype(np.float32)
+    return np.stack([_blur(window[..., band], name, FINE_GSD) for band, name in enumerate(BANDS)], axis=-1)
+
+
+def _blur(image: np.ndarray, name: str, gsd: float) -> np.ndarray:
+    """Shows an image at `gsd` metres with a band's sharpness, at 5 m."""
+    deviation = discrete_deviation(SENTINEL2[name].mtf, GSD, gsd)
+    down, across = (
+        psf_weights(deviation, size, gsd, 0.0, round(size * gsd / FINE_GSD), FINE_GSD) for size in image.shape
+    )
+    return np.ascontiguousarray((across @ (down @ image).T).T)
+
+
+def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Generator | None = None) -> Pair:
+    """Looks at the ground with both detectors.
+
+    Args:
+        ground: counts at 5 m, (rows, columns, 4), sizes as `ground_shape` gives them.
+        motions: where the bands of each detector look.
+        rng: source of the noise; without it images are neither noisy nor rounded.
+    """
+    rows, columns = (length // 2 - 2 * MARGIN for length in ground.shape[:2])
+    coefficients = [ndimage.spline_filter(ground[..., band].astype(np.float64), DEGREE) for band in range(len(BANDS))]
+    pixels, halves = _positions(rows, columns, 1.0), _positions(2 * rows, 2 * columns, 0.5)
+    images, truth = {}, {}
+    for detector in DETECTORS:
+        own = motions[detector]
+        images[detector] = np.stack(
+            [_count(_sample(coefficients[band], own[band], pixels), name, rng) for band, name in enumerate(BANDS)],
+            axis=-1,
+        )
+        fine = np.stack([_sample(band, own[GREEN], halves) for band in coefficients], axis=-1).astype(np.float32)
+        flows = [find_flow(own[GREEN], motion, pixels) for motion in own]
+        truth[f"flow_{detector}"] = np.stack(flows, axis=2).astype(np.float32)
+        truth[f"hr_{detector}"] = fine
+        truth[f"registered_{detector}"] = np.ascontiguousarray(fine[::2, ::2])
+    green = [motions[detector][GREEN] for detector in DETECTORS]
+    truth["cross"] = find_flow(*green, pixels).astype(np.float32)
+    return Pair(*(images[detector] for detector in DETECTORS), truth)
+
+
+def _positions(rows: int, columns: int, step: float) -> np.ndarray:
+    """Positions (rows, columns, 2) of a grid whose pixels are `step` apart."""
+    y, x = np.indices((rows, columns)) * step
+    return np.stack([x, y], axis=-1)
+
+
+def _sample(coefficients: np.ndarray, motion: Motion, positions: np.ndarray) -> np.ndarray:
+    """What a band with this motion sees at these positions."""
+    places = 2.0 * (positions + motion.offset(positions) + MARGIN)
+    return ndimage.map_coordinates(
+        coefficients, [places[..., 1], places[..., 0]], order=DEGREE, mode="mirror", prefilter=False
+    )
+
+
+def _count(counts: np.ndarray, name: str, rng: np.random.Generator | None) -> np.ndarray:
+    """Adds a band's noise and rounds, where there is a source of noise."""
+    if rng is None:
+        return counts.astype(np.float32)
+    return digital_numbers(add_noise(counts, replace(SENTINEL2[name], reference=COUNTS[name].reference), rng), 0, 1.0)
+
+
+def simulate_pair(rows: int, columns: int, seed: int, number: int, landscape: np.ndarray | None = None) -> Pair:
+    """Simulates a pair.
+
+    Args:
+        rows: rows of the images.
+        columns: columns of the images.
+        seed: seed of the whole set.
+        number: the pair's number; pairs of other numbers are others.
+        landscape: image to look at, counts (rows, columns, 4) at 5 m; by default a landscape is made.
+
+    Raises:
+        ValueError: as `cut_ground`.
+    """
+    rng = np.random.default_rng((seed, number))
+    if landscape is None:
+        ground = render_ground(rows, columns, int(rng.integers(2**63)))
+    else:
+        ground = cut_ground(landscape, rows, columns, rng)
+    return see(ground, draw_motions(rng), rng)
+
+
+def read_landscape(path: str | Path) -> np.ndarray:
+    """Reads an image of four bands, (rows, columns, 4).
+
+    Raises:
+        ValueError: it cannot be read, or has another number of bands.
+    """
+    try:
+        dataset = gdal.Open(str(path))
+        pixels = dataset.ReadAsArray()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"landscape: an image that can be read is wanted. Received: {path} ({reason})") from error
+    if dataset.RasterCount != len(BANDS):
+        raise ValueError(
+            f"landscape: 4 bands ({', '.join(BANDS)}) are wanted. Received: {dataset.RasterCount} in {path}"
+        )
+    return np.moveaxis(pixels, 0, -1)
+
+
+def write_pairs(
+    folder: str | Path, pairs: int, rows: int = 400, columns: int = 160, seed: int = 1, landscapes: tuple = ()
+) -> None:
+    """Simulates pairs and writes everything the module's description lists; all of it or nothing.
+
+    Args:
+        folder: where to write; made if need be.
+        pairs: number of pairs.
+        rows: rows of the images.
+        columns: columns of the images.
+        seed: the same arguments give the same files; the first pairs do not depend on the number of pairs.
+        landscapes: files of images to look at, in turn; by default landscapes are made.
+
+    Raises:
+        ValueError: the folder has pairs already, or as `read_landscape` and `cut_ground`.
+        OSError: nothing can be written there.
+        RuntimeError: an image cannot be written there.
+    """
+    folder = Path(folder)
+    kinds = [f"{NAME}_{kind}" for kind in (*DETECTORS, "truth")]
+    for kind in kinds:
+        if (folder / kind).exists():
+            raise ValueError(f"output: a folder without simulated pairs is wanted. Received: {folder / kind}")
+    images = [read_landscape(path) for path in landscapes] or [None]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial", dir=folder) as name:
+        partial = Path(name)
+        for kind in kinds:
+            (partial / kind).mkdir()
+        for number in range(pairs):
+            pair = simulate_pair(rows, columns, seed, number, images[number % len(images)])
+            for kind, image in zip(kinds, (pair.left, pair.right)):
+                _write(partial / kind / f"{number:04}.tif", image)
+            np.savez(partial / kinds[-1] / f"{number:04}.npz", **pair.truth)
+        for kind in kinds:
+            shutil.move(partial / kind, folder / kind)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    """Writes an image (rows, columns, 4), uint16, without georeference."""
+    rows, columns, bands = image.shape
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, bands, gdal.GDT_UInt16)
+    dataset.WriteArray(np.moveaxis(image, -1, 0))
+    for number, name in enumerate(BANDS, start=1):
+        dataset.GetRasterBand(number).SetDescription(name)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes pairs from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulate.detector_pairs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--output", required=True, metavar="DIR", help="folder to write into")
+    add("--pairs", type=int, default=20, metavar="N", help="number of pairs (default: %(default)s)")
+    add("--rows", type=int, default=400, metavar="N", help="rows of an image (default: %(default)s)")
+    add("--columns", type=int, default=160, metavar="N", help="columns of an image (default: %(default)s)")
+    add("--seed", type=int, default=1, metavar="N", help="seed of everything random (default: %(default)s)")
+    add("--landscape", nargs="+", default=[], metavar="IMAGE", help="images to look at, instead of landscapes made")
+    arguments = parser.parse_args(argv)
+    for name, least in (("pairs", 1), ("rows", LEAST), ("columns", LEAST), ("seed", 0)):
+        if getattr(arguments, name) < least:
+            parser.error(f"argument --{name}: {least} or more is wanted. Received: {getattr(arguments, name)}")
+    try:
+        write_pairs(
+            arguments.output,
+            arguments.pairs,
+            arguments.rows,
+            arguments.columns,
+            arguments.seed,
+            tuple(arguments.landscape),
+        )
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, RuntimeError) as error:
+        print(
+            f"output: a folder that can be written, and room for the pairs, are wanted. "
+            f"Received: {arguments.output} ({' '.join(str(error).split())})",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{arguments.output}: {arguments.pairs} pairs of {arguments.rows} x {arguments.columns} pixels")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
