@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training samples of L1BSR: what two neighbouring detectors of Sentinel-2 see of the same ground.
+
+Folders are laid out as the authors' set (Zenodo 7826696), and as `simulate.detector_pairs` writes them:
+
+    FOLDER/<set>_left/<pair>.tif    uint16, 4 bands: B02, B03, B04, B08 as counts of L1B; 0 is a missing pixel
+    FOLDER/<set>_right/<pair>.tif   the same ground from the other detector, of the same size
+    FOLDER/<set>_truth/<pair>.npz   only where pairs are simulated: true flows and images (see there)
+
+Files pair by their names (`left` and `right` in them count for nothing). Pixels are held as uint16 and become float32
+as they are asked for; truths stay on the disk.
+
+    training, validation = read_pairs(["pairs"]).split(0.1)
+    training.dataset(8, crop=96, augmentation=True)
+"""
+
+import hashlib
+import itertools
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from osgeo import gdal
+
+from models.l1bsr import BANDS
+
+gdal.UseExceptions()
+
+DETECTORS = ("left", "right")
+SUFFIXES = (".tif", ".tiff")
+TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
+"""Arrays of a truth."""
+
+
+class Lazy(Sequence):
+    """A list whose items are made when they are asked for.
+
+    Args:
+        items: what they are made of.
+        make: makes one.
+    """
+
+    def __init__(self, items: Sequence, make: Callable):
+        self._items, self._make = items, make
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int | slice):
+        if isinstance(index, slice):
+            return [self._make(item) for item in self._items[index]]
+        return self._make(self._items[index])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two detectors' images of the same ground."""
+
+    name: str
+    """Folder, set and name in it."""
+    images: tuple[np.ndarray, np.ndarray]
+    """Left and right, uint16 (rows, columns, bands)."""
+    truth: Path | None = None
+    """File of the truth."""
+
+    @property
+    def group(self) -> str:
+        """Folder and set."""
+        return self.name.rpartition("/")[0]
+
+    def clear_places(self, crop: int) -> Sequence[int]:
+        """Find where crops have no missing pixel.
+
+        Args:
+            crop: side of the crops.
+
+        Returns:
+            Numbers of their first pixels, counted row by row where a crop can begin.
+        """
+        rows, columns = (length - crop + 1 for length in self.images[0].shape[:2])
+        is_missing = np.logical_or(*((image == 0).any(axis=-1) for image in self.images))
+        if not is_missing.any():
+            return range(rows * columns)
+        sums = np.pad(is_missing.astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+        within = sums[crop:, crop:] - sums[:-crop, crop:] - sums[crop:, :-crop] + sums[:-crop, :-crop]
+        return np.flatnonzero(within == 0).astype(np.int32)
+
+
+class Pairs:
+    """Pairs of overlapping images, of any sizes.
+
+    Args:
+        pairs: the pairs.
+
+    Raises:
+        ValueError: there is none.
+    """
+
+    def __init__(self, pairs: Sequence[Pair]):
+        if not pairs:
+            raise ValueError("pairs: at least one is wanted. Received: none")
+        self._pairs = tuple(pairs)
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return len(self._pairs)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the pairs."""
+        return [pair.name for pair in self._pairs]
+
+    @property
+    def left(self) -> Sequence[np.ndarray]:
+        """Images of the left detectors, counts, float32 (rows, columns, bands)."""
+        return Lazy([pair.images[0] for pair in self._pairs], lambda image: image.astype(np.float32))
+
+    @property
+    def right(self) -> Sequence[np.ndarray]:
+        """Images of the right detectors, counts, float32 (rows, columns, bands)."""
+        return Lazy([pair.images[1] for pair in self._pairs], lambda image: image.astype(np.float32))
+
+    @property
+    def truth(self) -> Sequence[dict[str, np.ndarray] | None]:
+        """The arrays `TRUTH` of each pair, read when asked for, or None where there are none."""
+        return Lazy([pair.truth for pair in self._pairs], lambda path: None if path is None else _read_truth(path))
+
+    def identity(self) -> dict[str, str]:
+        """Return the SHA-256 of each pair's pixels, by its number, set and name; the folder's name does not count."""
+        return {
+            f"{number} {pair.name.partition('/')[2]}": hashlib.sha256(
+                b"".join(repr(image.shape).encode() + image.tobytes() for image in pair.images)
+            ).hexdigest()
+            for number, pair in enumerate(self._pairs, start=1)
+        }
+
+    def split(self, share: float) -> tuple["Pairs", "Pairs"]:
+        """Split into pairs for training and for validation: the last ones of each set, which lie beside each other.
+
+        Args:
+            share: part of the pairs for validation, at least one of each set; sets of one pair are for training.
+
+        Returns:
+            Both.
+
+        Raises:
+            ValueError: nothing is left for one of them.
+        """
+        training, validation = [], []
+        for _, members in itertools.groupby(self._pairs, lambda pair: pair.group):
+            group = list(members)
+            border = len(group) if len(group) == 1 else len(group) - max(round(share * len(group)), 1)
+            training += group[:border]
+            validation += group[border:]
+        if not training or not validation:
+            raise ValueError(
+                "pairs: two of one set at least, and a share that leaves some for training, are wanted. "
+                f"Received: {self.size}, share {share:g}"
+            )
+        return Pairs(training), Pairs(validation)
+
+    def dataset(
+        self,
+        batch_size: int,
+        crop: int = 96,
+        augmentation: bool = False,
+        first_epoch: int = 0,
+        seed: int = 0,
+        crops_per_pair: int = 1,
+        fixed: bool = False,
+    ) -> tf.data.Dataset:
+        """Make a dataset of ({"left": …, "right": …}, {}), one pass being one epoch, in random order.
+
+        Both images of a sample are cut at the same place, where neither has missing pixels; pairs without such a
+        place are left out.
+
+        Args:
+            batch_size: number of crops of a batch; the last batch may be smaller.
+            crop: side of the crops, in pixels.
+            augmentation: flip and rotate both images together, and swap them, at random.
+            first_epoch: number of the epoch that is the first pass.
+            seed: seed of places, order and augmentation: the same seed and epoch give the same batches.
+            crops_per_pair: number of crops of each pair in an epoch.
+            fixed: draw the same in each epoch, as for validation.
+
+        Returns:
+            Batches (batch, crop, crop, bands), float32 counts.
+
+        Raises:
+            ValueError: an argument is less than 1, an image is smaller than the crop, or no pair has a clear place.
+        """
+        for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
+            if value < 1:
+                raise ValueError(f"{name}: 1 or more is wanted. Received: {value}")
+        for pair in self._pairs:
+            rows, columns = pair.images[0].shape[:2]
+            if crop > min(rows, columns):
+                raise ValueError(
+                    f"crop: {min(rows, columns)} or less is wanted for {pair.name} of {rows} x {columns} pixels. "
+                    f"Received: {crop}"
+                )
+        places = [pair.clear_places(crop) for pair in self._pairs]
+        usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
+        if not usable:
+            raise ValueError(
+                f"pairs: one with {crop} x {crop} pixels none of which is missing (0) is wanted. Received: none"
+            )
+        epochs = itertools.count(first_epoch)
+        images = tf.TensorSpec((None, crop, crop, len(BANDS)), tf.float32)
+
+        def batches() -> Iterator[tuple[dict, dict]]:
+            generator = np.random.default_rng((seed, 0 if fixed else next(epochs)))
+            order = generator.permutation(np.repeat(np.arange(len(usable)), crops_per_pair))
+            for start in range(0, len(order), batch_size):
+                samples = [
+                    _sample(*usable[index], crop, augmentation, generator)
+                    for index in order[start : start + batch_size]
+                ]
+                yield {name: np.stack(members) for name, members in zip(DETECTORS, zip(*samples))}, {}
+
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=({name: images for name in DETECTORS}, {}))
+        count = tf.data.experimental.assert_cardinality(math.ceil(len(usable) * crops_per_pair / batch_size))
+        return dataset.apply(count).prefetch(4)
+
+
+def _sample(
+    pair: Pair, places: Sequence[int], crop: int, augmentation: bool, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Cut both images of a pair at one of the places, float32 (crop, crop, bands)."""
+    row, column = divmod(int(places[generator.integers(len(places))]), pair.images[0].shape[1] - crop + 1)
+    images = [image[row : row + crop, column : column + crop].astype(np.float32) for image in pair.images]
+    if augmentation:
+        turns, is_mirrored, is_swapped = generator.integers(4), generator.integers(2), generator.integers(2)
+        images = [np.rot90(image, turns) for image in images]
+        images = [image[:, ::-1] if is_mirrored else image for image in images]
+        images = images[::-1] if is_swapped else images
+    return images
+
+
+def read_pairs(folders: str | Path | Sequence[str | Path]) -> Pairs:
+    """Read all pairs of some folders, set by set, in the order of their names (2 before 10).
+
+    Args:
+        folders: one or more, each with folders `<set>_left` and `<set>_right`.
+
+    Raises:
+        ValueError: there is no set, one lacks its partner, files do not pair, a file cannot be read or is no image of
+            four bands of uint16, the images of a pair differ in size, or a truth lacks arrays.
+    """
+    if isinstance(folders, str | Path):
+        folders = [folders]
+    pairs = []
+    for folder in map(Path, folders):
+        pairs += [pair for name in _find_sets(folder) for pair in _read_set(folder, name)]
+    return Pairs(pairs)
+
+
+def _find_sets(folder: Path) -> list[str]:
+    """Return the names of the sets of a folder."""
+    found = {
+        detector: {path.name[: -len(detector) - 1] for path in folder.glob(f"*_{detector}") if path.is_dir()}
+        for detector in DETECTORS
+    }
+    for detector, other in (DETECTORS, DETECTORS[::-1]):
+        lonely = found[detector] - found[other]
+        if lonely:
+            raise ValueError(
+                f"{folder}: {min(lonely)}_{other} is wanted beside {min(lonely)}_{detector}. Received: none"
+            )
+    if not found["left"]:
+        raise ValueError(f"{folder}: folders NAME_left and NAME_right are wanted. Received: none")
+    return sorted(found["left"], key=_natural)
+
+
+def _natural(name: str) -> list:
+    """Return a key by which numbers in names are sorted as numbers."""
+    return [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _read_set(folder: Path, name: str) -> Iterator[Pair]:
+    """Read the pairs of a set."""
+    files = {detector: _find_files(folder / f"{name}_{detector}") for detector in DETECTORS}
+    for detector, other in (DETECTORS, DETECTORS[::-1]):
+        lonely = files[detector].keys() - files[other].keys()
+        if lonely:
+            path = files[detector][min(lonely)]
+            raise ValueError(f"{folder / f'{name}_{other}'}: a partner of {path} is wanted. Received: none")
+    if not files["left"]:
+        raise ValueError(f"{folder / f'{name}_left'}: images .tif are wanted. Received: none")
+    for key in sorted(files["left"], key=_natural):
+        left, right = (_read_image(files[detector][key]) for detector in DETECTORS)
+        if left.shape != right.shape:
+            sizes = [f"{image.shape[0]} x {image.shape[1]}" for image in (left, right)]
+            raise ValueError(
+                f"{files['right'][key]}: {sizes[0]} pixels as {files['left'][key]} are wanted. Received: {sizes[1]}"
+            )
+        truth = folder / f"{name}_truth" / f"{files['left'][key].stem}.npz"
+        if truth.exists():
+            _check_truth(truth)
+        yield Pair(f"{folder.name}/{name}/{key}", (left, right), truth if truth.exists() else None)
+
+
+def _find_files(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by what both detectors' names have in common."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    found = {re.sub(r"[_-]?(left|right)[_-]?", "", path.stem): path for path in paths}
+    if len(found) < len(paths):
+        raise ValueError(f"{folder}: one image of each name is wanted. Received: {len(paths)}, {len(found)} names")
+    return found
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """Read counts, uint16 (rows, columns, bands), or raise ValueError."""
+    try:
+        dataset = gdal.OpenEx(str(path), gdal.OF_RASTER)
+        pixels = dataset.ReadAsArray()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: an image that can be read is wanted. Received: {reason}") from error
+    if dataset.RasterCount != len(BANDS) or pixels.dtype != np.uint16:
+        raise ValueError(
+            f"{path}: 4 bands ({', '.join(BANDS)}) of uint16 are wanted. "
+            f"Received: {dataset.RasterCount} of {pixels.dtype}"
+        )
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+
+def _check_truth(path: Path) -> None:
+    """Raise ValueError where a truth cannot be opened, or lacks arrays."""
+    try:
+        with np.load(path) as arrays:
+            lacking = set(TRUTH) - set(arrays.files)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: an archive of arrays is wanted. Received: {error}") from error
+    if lacking:
+        raise ValueError(f"{path}: arrays {', '.join(TRUTH)} are wanted. Received: no {', '.join(sorted(lacking))}")
+
+
+def _read_truth(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a truth."""
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in TRUTH}
