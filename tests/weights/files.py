@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of weights, written by hand in the layouts of Keras 2 and of torch."""
+"""Files of weights, written by hand in the layouts of Keras 2, of torch and of safetensors."""
 
 import collections
 import io
+import json
 import pickle
 import sys
 import types
@@ -82,10 +83,11 @@ class Tensor:
 
 
 class Pickler(pickle.Pickler):
-    """Leaves storages out, as torch does."""
+    """Leaves storages out, as torch does: `ending` is what ends their identifiers."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, ending=()):
         super().__init__(stream, 2)
+        self.ending = ending
         self.storages = []
 
     def persistent_id(self, item):
@@ -93,7 +95,26 @@ class Pickler(pickle.Pickler):
             return None
         self.storages.append(item.array)
         kind = getattr(sys.modules["torch"], {"f4": "FloatStorage", "i8": "LongStorage"}[item.array.dtype.str[1:]])
-        return "storage", kind, str(len(self.storages) - 1), "cpu", item.array.size
+        return "storage", kind, str(len(self.storages) - 1), "cpu", item.array.size, *self.ending
+
+
+def as_tensors(items):
+    """Replace the arrays of a dict, and of dicts in it, by tensors."""
+    kinds = {dict: as_tensors, np.ndarray: Tensor}
+    return {name: kinds.get(type(item), lambda other: other)(item) for name, item in items.items()}
+
+
+def dump_tensors(items, ending=()):
+    """Pickle arrays, or anything else, by name, as torch does: return the pickle and the storages."""
+    stream = io.BytesIO()
+    pickler = Pickler(stream, ending)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in (("torch", ("FloatStorage", "LongStorage")), ("torch._utils", ("_rebuild_tensor_v2",))):
+            patch.setitem(sys.modules, module, types.ModuleType(module))
+            for name in names:
+                setattr(sys.modules[module], name, type(name, (), {"__module__": module}))
+        pickler.dump(as_tensors(items))
+    return stream.getvalue(), pickler.storages
 
 
 def state_dict(convolutions):
@@ -109,19 +130,42 @@ def state_dict(convolutions):
 
 def write_torch(path, items, byte_order="little"):
     """Write an archive as `torch.save` does, given arrays, or anything else, by name."""
-    stream = io.BytesIO()
-    pickler = Pickler(stream)
-    with pytest.MonkeyPatch.context() as patch:
-        for module, names in (("torch", ("FloatStorage", "LongStorage")), ("torch._utils", ("_rebuild_tensor_v2",))):
-            patch.setitem(sys.modules, module, types.ModuleType(module))
-            for name in names:
-                setattr(sys.modules[module], name, type(name, (), {"__module__": module}))
-        pickler.dump({name: Tensor(item) if isinstance(item, np.ndarray) else item for name, item in items.items()})
+    pickled, storages = dump_tensors(items)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", stream.getvalue())
+        archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/byteorder", byte_order)
         archive.writestr("archive/version", "3\n")
-        for index, array in enumerate(pickler.storages):
+        for index, array in enumerate(storages):
             content = array.astype(array.dtype.newbyteorder({"little": "<", "big": ">"}[byte_order])).tobytes()
             archive.writestr(f"archive/data/{index}", content)
+    return path
+
+
+MACHINE = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+
+
+def write_legacy(path, items, machine=MACHINE, version=1001, keys=None, counts=None, end=b""):
+    """Write a file as torch did before 1.6; parts of it may be other than torch writes them."""
+    pickled, storages = dump_tensors(items, (None,))
+    keys = [str(index) for index in range(len(storages))] if keys is None else keys
+    parts = [pickle.dumps(item, 2) for item in (0x1950A86A20F9469CFC6C, version, machine)]
+    parts += [pickled, pickle.dumps(keys, 2)]
+    for index, array in enumerate(storages):
+        parts += [(counts or {}).get(index, array.size).to_bytes(8, "little"), array.tobytes()]
+    path.write_bytes(b"".join(parts) + end)
+    return path
+
+
+def write_safetensors(path, arrays, **entries):
+    """Write a file of safetensors, given arrays by name; `entries` replace those of the header."""
+    kinds = {"f2": "F16", "f4": "F32", "f8": "F64", "i8": "I64"}
+    header, position = {"__metadata__": {"format": "pt"}}, 0
+    for name, array in arrays.items():
+        offsets = [position, position + array.nbytes]
+        header[name] = {"dtype": kinds[array.dtype.str[1:]], "shape": array.shape, "data_offsets": offsets}
+        position = offsets[1]
+    content = json.dumps({**header, **entries}).encode()
+    content += b" " * (-len(content) % 8)
+    data = b"".join(array.tobytes() for array in arrays.values())
+    path.write_bytes(len(content).to_bytes(8, "little") + content + data)
     return path

@@ -49,7 +49,7 @@ def test_files_of_torch(name):
     received = network(file.convolutions, [io[source][0].transpose(1, 2, 0) for source in sources])
     assert np.abs(received - io[name][0].transpose(1, 2, 0)).max() < 2e-6
     assert all(one.kernel.dtype == one.bias.dtype == "float32" for one in file.convolutions)
-    script = not name.startswith(("state_dict", "float64", "channels_last", "one_buffer"))
+    script = not name.startswith(("state_dict", "float64", "channels_last", "one_buffer", "legacy"))
     assert file.order == ("code" if script else "names")
     assert file.format == ("TorchScript" if script else "torch state_dict") + (", frozen" if "frozen" in name else "")
     assert file.inputs == (None if not script else 1 if name.startswith("residual") else len(sources))
@@ -112,7 +112,6 @@ def test_published_code_that_is_not_understood(tmp_path):
 
 
 REFUSED = {
-    "refused_legacy.pt": "torch 1.6 or later is wanted",
     "refused_module.pt": "asks to run __main__.Two: refused",
     "refused_bfloat16.pt": "not torch.BFloat16Storage",
     "refused_order.pt": "late.b and late.a do not tell which is computed first",

@@ -157,12 +157,12 @@ def main():
     sizes = [tensor.numel() for tensor in two.state_dict().values()]
     views = zip(two.state_dict().items(), buffer.split(sizes))
     torch.save({name: view.view(tensor.shape) for (name, tensor), view in views}, FOLDER / "one_buffer_2x.pt")
-    for name in ("state_dict", "float64", "channels_last", "one_buffer"):
+    torch.save(two.state_dict(), FOLDER / "legacy_2x.pt", _use_new_zipfile_serialization=False)
+    for name in ("state_dict", "float64", "channels_last", "one_buffer", "legacy"):
         io[f"{name}_2x.pt"] = two(x10, x20)
     io["state_dict_6x.pt"] = three(x10, x20, x60)
 
     # Files to refuse
-    torch.save(two.state_dict(), FOLDER / "refused_legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(two, FOLDER / "refused_module.pt")
     torch.save({name: tensor.bfloat16() for name, tensor in two.state_dict().items()}, FOLDER / "refused_bfloat16.pt")
     torch.save(other.state_dict(), FOLDER / "refused_order.pt")

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pickles in files of torch, read without running anything that they ask for.
+
+The unpickler here knows tensors, which become arrays, and ordered dicts. Modules of TorchScript become `ScriptModule`s
+and numpy's numbers, which checkpoints hold beside their tensors, become `NumpyNumber`s: neither does anything. Whatever
+else a pickle asks for is refused.
+"""
+
+import collections
+import math
+import pickle
+import re
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+STORAGES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+"""numpy's names of the types of storages."""
+NUMPY_NUMBER = (
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+)
+"""What makes a number of numpy in a pickle."""
+
+ReadStorage = Callable[[str, str, int], np.ndarray]
+"""Gives the array, of one dimension, of a storage: its key, numpy's name of its type, its number of elements."""
+
+
+class ScriptModule:
+    """A module of TorchScript, as data.
+
+    Attributes:
+        qualified_name: name of its class in the archive's code.
+        state: its parameters, modules and settings, by name.
+    """
+
+    qualified_name: str
+    state: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict) -> None:
+        if type(state) is not dict or not all(type(name) is str for name in state):
+            raise ValueError(f"named attributes are wanted in a {self.qualified_name}")
+        self.state = state
+
+
+class NumpyNumber:
+    """A number of numpy, or a part of one: it is not needed, and not made."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+class Unpickler(pickle.Unpickler):
+    """Unpickles tensors, as arrays, modules, as `ScriptModule`s, and what holds them.
+
+    Args:
+        stream: the pickle.
+        read_storage: gives the storages of its tensors.
+    """
+
+    def __init__(self, stream: IO[bytes], read_storage: ReadStorage):
+        super().__init__(stream)
+        self._read_storage = read_storage
+        self._storages: dict[tuple[str, str], np.ndarray] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a global name of the pickle.
+
+        Raises:
+            ValueError: it is not a name that files of weights need.
+        """
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return self._tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) in NUMPY_NUMBER:
+            return NumpyNumber
+        if module == "torch.jit._pickle" and re.fullmatch("build_(int|double|bool|tensor)list", name):
+            return list
+        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
+            return self._value
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        if module == "torch" and name.endswith("Storage"):
+            raise ValueError(f"tensors of 16, 32 or 64-bit floating-point numbers are wanted, not torch.{name}")
+        if module == "__torch__" or module.startswith("__torch__."):
+            return type(name, (ScriptModule,), {"qualified_name": f"{module}.{name}"})
+        raise ValueError(f"a file of nothing but tensors is wanted; this one asks to run {module}.{name}: refused")
+
+    def persistent_load(self, identifier: Any) -> np.ndarray:
+        """Return a storage, as an array of one dimension.
+
+        Raises:
+            ValueError: it is something else, a part of another storage, or not as the pickle says.
+        """
+        kind, code, key, _, size, *part = identifier
+        if kind != "storage" or code not in STORAGES.values() or any(part):
+            raise ValueError(f"a whole storage is wanted, not {kind} of type {code}")
+        if type(key) is not str or type(size) is not int or size < 0:
+            raise ValueError(f"a storage's key and size are wanted, not {key}, {size}")
+        if (key, code) not in self._storages:
+            self._storages[key, code] = self._read_storage(key, code, size)
+        return self._storages[key, code]
+
+    def _tensor(self, storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
+        """Make the array of a tensor, a view of its storage.
+
+        Raises:
+            ValueError: it reaches beyond its storage, or repeats it.
+        """
+        numbers = (offset, *shape, *strides)
+        if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(strides):
+            raise ValueError(f"offset, shape and strides are wanted, not {offset}, {shape}, {strides}")
+        size = math.prod(shape)
+        end = offset + 1 + sum((length - 1) * stride for length, stride in zip(shape, strides))
+        if size == 0 or max(size, end) > storage.size:
+            raise ValueError(f"shape {shape}, strides {strides} from {offset} do not fit a storage of {storage.size}")
+        steps = [stride * storage.itemsize for stride in strides]
+        return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
+
+    def _value(self, value: Any, _: str) -> Any:
+        """Return a value without the tag of its type."""
+        return value
