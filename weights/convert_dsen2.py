@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.command_line import band_names, run
-from models.description import check_replaceable
+from weights.convert import check_arguments, read_identified, source_in_words, write_models
+from weights.convert import make_parser as make_common_parser
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
-from weights.published import GITHUB_RAW, ZENODO, Published, default_cache, digests, identify, is_web_address
+from weights.published import GITHUB_RAW, ZENODO, Published
 
 if TYPE_CHECKING:
     from models.dsen2 import DSen2
@@ -97,8 +98,8 @@ def _band_order(published: Published | None, inputs: int | None, stated: Sequenc
     return tuple(stated or BAND_ORDER)
 
 
-def _read_file(path: Path) -> tuple[dict[str, str], Published | None, "WeightsFile"]:
-    """Read a file and find out which it is: its digests, the published file that it is, its content.
+def _read_file(path: Path, published: Published | None) -> "WeightsFile":
+    """Read a file, given the published file that it is.
 
     Raises:
         ValueError: the file does not hold exactly the weights of a DSen2.
@@ -106,18 +107,11 @@ def _read_file(path: Path) -> tuple[dict[str, str], Published | None, "WeightsFi
     """
     from weights.dsen2_file import read_dsen2_file
 
-    try:
-        identity = digests(path)
-        published = identify(identity["blob"], PUBLISHED)
-        file = read_dsen2_file(path, published is not None)
-        role, _, _ = find_size(file.convolutions)
-        if published and published.role != role:
-            raise ValueError(f"the network {published.role} of {published.who}, {published.name} is wanted, not {role}")
-    except OSError as error:
-        raise OSError(f"input: a file that can be read is wanted ({error.strerror}). Received: {path}") from error
-    except ValueError as error:
-        raise ValueError(f"input: {error}. Received: {path}") from error
-    return identity, published, file
+    file = read_dsen2_file(path, published is not None)
+    role, _, _ = find_size(file.convolutions)
+    if published and published.role != role:
+        raise ValueError(f"the network {published.role} of {published.who}, {published.name} is wanted, not {role}")
+    return file
 
 
 def read_model(
@@ -141,10 +135,10 @@ def read_model(
     """
     from models.dsen2 import DSen2
 
-    path, levels = Path(path), tuple(sorted(levels or ()))
+    levels = tuple(sorted(levels or ()))
     if not set(levels) <= set(LEVELS):
         raise ValueError(f"levels: of {', '.join(LEVELS)} are wanted. Received: {','.join(levels)}")
-    identity, published, file = _read_file(path)
+    origin, published, file = read_identified(Path(path), PUBLISHED, _read_file)
     order = _band_order(published, file.inputs, band_order)
     role, depth, num_blocks = find_size(file.convolutions)
     model = DSen2.from_bands(role, depth=depth, num_blocks=num_blocks)
@@ -157,11 +151,7 @@ def read_model(
         model.model.get_layer(name).set_weights([kernel, one.bias])
     model.levels = _as_known("levels", published.levels, levels) if published else levels
     model.origin = {
-        "file": path.name,
-        "blob": identity["blob"],
-        "sha256": identity["sha256"],
-        "published": f"{published.who}, {published.name}" if published else None,
-        "published_matched_by": published.matched_by if published else None,
+        **origin,
         "format": file.format,
         "residual_only": file.residual_only,
         "order_from": file.order,
@@ -202,58 +192,32 @@ def convert(arguments: argparse.Namespace) -> None:
         paths = download(arguments.download, arguments.cache, arguments.base_url)
     models = [read_model(path, arguments.levels, arguments.band_order) for path in paths]
     places = plan(models, arguments.output)
-    for folder, _ in places:
-        if folder.exists() and not arguments.overwrite:
-            raise FileExistsError(f"output: a folder without such models is wanted, or --overwrite. Received: {folder}")
-        check_replaceable(folder, "output")
-        _make_folder(folder.parent)
-
-    from models.base import export
-
-    for folder, model in places:
-        export(model, folder, arguments.overwrite)
-        size = f"{model.arguments['num_blocks']} blocks of {model.arguments['depth']} features"
-        levels = ", ".join(model.levels) or "any level"
-        source = model.origin["published"] or f"{model.origin['file']}, which is none of the known files"
-        order = ",".join(model.origin["band_order"])
-        print(f"{folder}: {size}, for {levels}, from {source}; 10 m bands in the file: {order}")
+    write_models(places, arguments.overwrite, _describe)
 
 
-def _make_folder(path: Path) -> None:
-    """Make a folder of models.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"output: a folder that can be made is wanted ({error.strerror}). Received: {path}") from error
+def _describe(model: "DSen2") -> str:
+    """Say of a model what it is, what for, and where it comes from."""
+    size = f"{model.arguments['num_blocks']} blocks of {model.arguments['depth']} features"
+    levels = ", ".join(model.levels) or "any level"
+    order = ",".join(model.origin["band_order"])
+    return f"{size}, for {levels}, from {source_in_words(model.origin)}; 10 m bands in the file: {order}"
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m weights.convert_dsen2",
-        description="Turn the published weights of DSen2, VDSen2, UP42 and RSP into models of this project.",
+    parser = make_common_parser(
+        "convert_dsen2",
+        "Turn the published weights of DSen2, VDSen2, UP42 and RSP into models of this project.",
+        "Keras HDF5, torch or TorchScript",
+        "DIR/2x and DIR/6x, or DIR/L1C/2x, ... when the files are for several levels",
+        {
+            "choices": ("original", "rsp"),
+            "help": "fetch the authors' files: of the original DSen2 (GitHub, L1C), or of RSP 0.2.2 (Zenodo, L1C and "
+            "L2A)",
+        },
+        f"{GITHUB_RAW} or {ZENODO}",
     )
     add = parser.add_argument
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--input", type=Path, nargs="+", metavar="FILE", help="files of weights: Keras HDF5, torch or TorchScript"
-    )
-    source.add_argument(
-        "--download",
-        choices=("original", "rsp"),
-        help="fetch the authors' files: of the original DSen2 (GitHub, L1C), or of RSP 0.2.2 (Zenodo, L1C and L2A)",
-    )
-    add(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of the models: DIR/2x and DIR/6x, or DIR/L1C/2x, ... when the files are for several levels",
-    )
     add(
         "--levels",
         type=band_names,
@@ -267,20 +231,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="10 m bands in the order of the file's input, of files which are not known, such as B02,B03,B04,B08 "
         f"(default: {','.join(BAND_ORDER)}; none for networks that take all bands as one image)",
     )
-    add("--overwrite", action="store_true", help="replace folders of models that exist")
-    add(
-        "--cache",
-        type=Path,
-        default=default_cache(),
-        metavar="DIR",
-        help="folder in which fetched files stay (default: %(default)s)",
-    )
-    add(
-        "--base-url",
-        metavar="URL",
-        help=f"address of a mirror, in place of {GITHUB_RAW} or {ZENODO}, for --download",
-    )
-    add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -295,14 +245,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     if arguments.levels and not set(arguments.levels) <= set(LEVELS):
         parser.error(f"argument --levels: of {', '.join(LEVELS)} are wanted. Received: {','.join(arguments.levels)}")
-    if arguments.base_url and not arguments.download:
-        parser.error("argument --base-url: is wanted with --download only")
-    if arguments.base_url and not is_web_address(arguments.base_url):
-        parser.error(
-            f"argument --base-url: an address such as https://mirror.org is wanted. Received: {arguments.base_url}"
-        )
-    if arguments.output.exists() and not arguments.output.is_dir():
-        parser.error(f"argument --output: a folder, or one to be made, is wanted. Received: {arguments.output}, a file")
+    check_arguments(parser, arguments)
     return run(parser, arguments, convert)
 
 

@@ -59,3 +59,14 @@ def convolution(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
     if bias.shape != kernel.shape[3:]:
         raise ValueError(f"a bias of shape {kernel.shape[3:]} is wanted in {name}, not {bias.shape}")
     return Convolution(name, float32(f"{name}'s kernel", kernel), float32(f"{name}'s bias", bias))
+
+
+def from_torch(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
+    """Make a convolution of torch's arrays: kernels are (output channels, input channels, height, width).
+
+    Raises:
+        ValueError: kernel and bias do not go together, or are not of finite floating-point numbers.
+    """
+    if kernel.ndim != 4:
+        raise ValueError(f"a kernel of 4 dimensions is wanted in {name}, not of shape {kernel.shape}")
+    return convolution(name, kernel.transpose(2, 3, 1, 0), bias)

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from weights.convolutions import Convolution, WeightsFile, convolution
+from weights.convolutions import Convolution, WeightsFile, from_torch
 from weights.keras_file import read_keras_file
 from weights.torch_file import TorchFile
 from weights.torchscript import Node, follow
@@ -27,13 +27,11 @@ LAST_CHANNELS = (6, 2)
 """Numbers of bands into the first convolution, and out of the last one, of the two roles."""
 
 
-def _from_torch(name: str, kernel: np.ndarray, bias: np.ndarray, factor: float = 1.0) -> Convolution:
-    """Make a convolution of torch's arrays: kernels are (output channels, input channels, height, width)."""
-    if kernel.ndim != 4:
-        raise ValueError(f"a kernel of 4 dimensions is wanted in {name}, not of shape {kernel.shape}")
+def _scaled(name: str, kernel: np.ndarray, bias: np.ndarray, factor: float) -> Convolution:
+    """Make a convolution of torch's arrays, multiplied by a factor."""
     if factor != 1:
         kernel, bias = kernel * np.float64(factor), bias * np.float64(factor)
-    return convolution(name, kernel.transpose(2, 3, 1, 0), bias)
+    return from_torch(name, kernel, bias)
 
 
 def _take(node: Node, kind: str) -> Node:
@@ -110,7 +108,7 @@ def _of_code(file: TorchFile, last: Node, inputs: list[Node]) -> WeightsFile:
         if tensors[name].ndim:
             raise ValueError(f"{name} of shape {tensors[name].shape} is not used")
     names = {id(tensor): name.removesuffix(".weight") for name, tensor in tensors.items()}
-    convolutions = [_from_torch(names[id(node.values[0])], *node.values, factor) for node, factor in order]
+    convolutions = [_scaled(names[id(node.values[0])], *node.values, factor) for node, factor in order]
     return WeightsFile(
         format="TorchScript, frozen" if all(name.startswith("CONSTANTS.") for name in tensors) else "TorchScript",
         convolutions=convolutions,
@@ -139,7 +137,7 @@ def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
     for owner, pair in pairs.items():
         for part in {"weight", "bias"} - set(pair):
             raise ValueError(f"{owner}.{part} is missing")
-    convolutions = [_from_torch(owner, pair["weight"], pair["bias"]) for owner, pair in pairs.items()]
+    convolutions = [from_torch(owner, pair["weight"], pair["bias"]) for owner, pair in pairs.items()]
     first = [c for c in convolutions if c.kernel.shape[2] in FIRST_CHANNELS and c.kernel.shape[2] != c.kernel.shape[3]]
     last = [c for c in convolutions if c.kernel.shape[3] in LAST_CHANNELS and c.kernel.shape[2] != c.kernel.shape[3]]
     if len(first) != 1 or len(last) != 1 or first == last:

@@ -4,8 +4,6 @@
 import hashlib
 import json
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ import requests
 
 from models.base import read_description
 from tests.weights.files import draw_convolutions, write_keras
-from weights import convert_dsen2, download, dsen2_published
+from weights import convert_dsen2, dsen2_published
 from weights.download import RemoteFile, fetch, github_file, zenodo_files
 from weights.dsen2_published import BAND_ORDER
 from weights.published import Published, default_cache, digests
@@ -21,54 +19,9 @@ from weights.published import Published, default_cache, digests
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Sends what `server.files` holds, with the faults of `server.faults`, one for each request in order."""
-
-    def do_GET(self):  # noqa: N802
-        requested = self.headers.get("Range")
-        self.server.requests.append((self.path, requested))
-        fault = self.server.faults.pop(0) if self.server.faults else None
-        content = self.server.files.get(self.path)
-        if isinstance(fault, int) or content is None:
-            self.send_response(fault or 404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.server.ranges else 0
-        if start >= len(content):
-            self.send_response(416)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            claimed = start + 1 if fault == "shifted" else start
-            self.send_header("Content-Range", f"bytes {claimed}-{len(content) - 1}/{len(content)}")
-        if fault != "no length":
-            self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end = (start + len(content)) // 2 if fault == "drop" else len(content)
-        self.wfile.write(content[start:end])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(download, "DELAY", 0.01)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        running.files, running.faults, running.requests, running.ranges = {"/file": CONTENT}, [], [], True
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
 @pytest.fixture
 def remote(server):
+    server.files["/file"] = CONTENT
     return RemoteFile("file", f"{server.url}/file", {"sha256": hashlib.sha256(CONTENT).hexdigest()}, len(CONTENT))
 
 

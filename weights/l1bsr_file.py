@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the weights of L1BSR's networks, REC and CSR, from the formats in which they are published.
+
+- torch, state_dict: `REC_Real_L1B.pt`, whose tensors are saved as they are, and `CSR_Real_L1B.pth.tar`, a checkpoint
+  that holds those of CSR as `state_dictCSR`, beside what its training needed;
+- safetensors: what third parties have made of the first.
+
+Which tensors there must be, and of which shapes, follows from the number of groups and blocks in the names, and from
+the shapes of the first. All of them must be there, and no other.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weights.convolutions import Convolution, from_torch
+from weights.safetensors_file import is_safetensors, read_safetensors
+from weights.torch_file import TorchFile
+
+CHECKPOINT_ENTRY = "state_dictCSR"
+BANDS = 4
+SCALE = 2
+LEVELS = 4
+"""Number of times that CSR halves an image."""
+
+Plan = Iterator[tuple[str, str, tuple[int, int, int, int]]]
+"""Convolutions: their names in the file, the names of our layers, and the shapes of torch's kernels."""
+
+
+@dataclass(frozen=True)
+class L1BSRFile:
+    """What a file of weights of REC or CSR holds."""
+
+    format: str
+    """Format of the file, in words."""
+    network: str
+    """`REC` or `CSR`."""
+    arguments: dict[str, int]
+    """Arguments of the model's class in `models/l1bsr.py` that follow from the tensors."""
+    layers: dict[str, Convolution]
+    """Convolutions by the names of the model's layers, with channels in the model's order."""
+
+
+def _shape(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> tuple[int, ...]:
+    """Return the shape of a tensor that tells a size.
+
+    Raises:
+        ValueError: it is missing, or has another number of dimensions.
+    """
+    if name not in tensors:
+        raise ValueError(f"{name} is missing")
+    shape = tensors[name].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise ValueError(f"{dimensions} dimensions are wanted in {name}, not shape {shape}")
+    return shape
+
+
+def _rec_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
+    """Find the sizes of REC.
+
+    Raises:
+        ValueError: a tensor that tells them is missing, or its shape is none that a REC has.
+    """
+    matches = [re.fullmatch(r"body\.(\d+)\.body\.(\d+)\.body\.0\.weight", name) for name in tensors]
+    groups, blocks = ({match[part] for match in matches if match} for part in (1, 2))
+    depth = _shape(tensors, "head.0.weight", 4)[0]
+    squeeze = "body.0.body.0.body.3.conv_du.0.weight"
+    hidden = _shape(tensors, squeeze, 4)[0]
+    reduction = max(depth // hidden, 1)
+    if depth // reduction != hidden:
+        raise ValueError(f"a whole fraction of {depth} features is wanted in {squeeze}, not {hidden}")
+    return {"num_groups": len(groups), "num_blocks": len(blocks), "depth": depth, "reduction": reduction}
+
+
+def _rec_plan(num_groups: int, num_blocks: int, depth: int, reduction: int) -> Plan:
+    """List the convolutions of REC."""
+    inner, hidden = (depth, depth, 3, 3), depth // reduction
+    yield "head.0", "head", (depth, BANDS, 3, 3)
+    for group in range(num_groups):
+        for block in range(num_blocks):
+            theirs, ours = f"body.{group}.body.{block}.body", f"group{group + 1}_block{block + 1}"
+            yield f"{theirs}.0", f"{ours}_1", inner
+            yield f"{theirs}.2", f"{ours}_2", inner
+            yield f"{theirs}.3.conv_du.0", f"{ours}_squeeze", (hidden, depth, 1, 1)
+            yield f"{theirs}.3.conv_du.2", f"{ours}_excite", (depth, hidden, 1, 1)
+        yield f"body.{group}.body.{num_blocks}", f"group{group + 1}_last", inner
+    yield f"body.{num_groups}", "body_last", inner
+    yield "tail.0.0", "upsample", (SCALE**2 * depth, depth, 3, 3)
+    yield "tail.1", "last", (BANDS, depth, 3, 3)
+
+
+def _csr_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
+    """Find the size of CSR.
+
+    Raises:
+        ValueError: the tensor that tells it is missing, or its shape is none that a CSR has.
+    """
+    return {"depth": _shape(tensors, "convPool1.convleaky.conv1.weight", 4)[0]}
+
+
+def _csr_plan(depth: int) -> Plan:
+    """List the convolutions of CSR."""
+    features = 2
+    for theirs, ours, factors in (("convPool", "encode", (1, 2, 4, 8)), ("convBinl", "decode", (8, 8, 4, 2))):
+        for level, factor in zip(range(1, LEVELS + 1), factors):
+            for part in (1, 2):
+                shape = (factor * depth, features, 3, 3)
+                yield f"{theirs}{level}.convleaky.conv{part}", f"{ours}{level}_{part}", shape
+                features = factor * depth
+    yield "conv1", "flow_1", (depth, features, 3, 3)
+    yield "conv2", "flow_2", (2, depth, 3, 3)
+
+
+NETWORKS = {"REC": (_rec_arguments, _rec_plan), "CSR": (_csr_arguments, _csr_plan)}
+
+
+def _network(tensors: dict[str, np.ndarray]) -> str:
+    """Tell by the names of tensors whose they are.
+
+    Raises:
+        ValueError: they are neither network's.
+    """
+    prefixed = next((name for name in tensors if name.startswith("module.")), None)
+    if prefixed:
+        raise ValueError(f"names without the prefix module. of torch's DataParallel are wanted, not {prefixed}")
+    for network, beginning in (("REC", "head."), ("CSR", "convPool1.")):
+        if any(name.startswith(beginning) for name in tensors):
+            return network
+    names = ", ".join(list(tensors)[:3]) or "nothing"
+    raise ValueError(f"tensors of REC (head.0.weight, ...) or of CSR (convPool1....) are wanted, not {names}")
+
+
+def _take(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Take a tensor out of those that are left.
+
+    Raises:
+        ValueError: it is missing, or of another shape.
+    """
+    if name not in tensors:
+        raise ValueError(f"{name} is missing")
+    tensor = tensors.pop(name)
+    if tensor.shape != shape:
+        raise ValueError(f"shape {shape} is wanted of {name}, not {tensor.shape}")
+    return tensor
+
+
+def _shuffled(array: np.ndarray) -> np.ndarray:
+    """Reorder the channels, the first axis, that are to be shuffled into pixels.
+
+    Of the SCALE^2 pixels that a channel makes, torch has them side by side; TensorFlow has all channels of the first
+    pixel, then all of the second.
+    """
+    return np.concatenate([array[pixel :: SCALE**2] for pixel in range(SCALE**2)])
+
+
+def _read_tensors(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
+    """Read a file's format, in words, and its tensors, by name.
+
+    Raises:
+        ValueError: it is of another format, or damaged.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        beginning = stream.read(16)
+    if is_safetensors(path):
+        return "safetensors", read_safetensors(path)
+    if not beginning.startswith((b"PK", b"\x80")):
+        raise ValueError(f"a state_dict of torch, or safetensors, is wanted; this file begins with {beginning!r}")
+    file = TorchFile(path)
+    if file.is_script:
+        raise ValueError("a state_dict of torch is wanted, not TorchScript")
+    if isinstance(file.root, dict) and CHECKPOINT_ENTRY in file.root:
+        return "torch checkpoint", file.tensors(CHECKPOINT_ENTRY)
+    return "torch state_dict", file.tensors()
+
+
+def read_l1bsr_file(path: str | Path) -> L1BSRFile:
+    """Read a file of weights of REC or CSR.
+
+    Args:
+        path: the file, of torch or of safetensors.
+
+    Raises:
+        ValueError: it is not such a file; it is damaged; a tensor is missing, left over or of another shape.
+        OSError: it cannot be read.
+    """
+    kind, tensors = _read_tensors(path)
+    network = _network(tensors)
+    if kind == "torch checkpoint" and network != "CSR":
+        raise ValueError(f"tensors of CSR are wanted in {CHECKPOINT_ENTRY}, not of {network}")
+    find_arguments, plan = NETWORKS[network]
+    arguments = find_arguments(tensors)
+    layers = {}
+    for theirs, ours, shape in plan(**arguments):
+        kernel = _take(tensors, f"{theirs}.weight", shape)
+        bias = _take(tensors, f"{theirs}.bias", shape[:1])
+        if ours == "upsample":
+            kernel, bias = _shuffled(kernel), _shuffled(bias)
+        layers[ours] = from_torch(theirs, kernel, bias)
+    for name, tensor in tensors.items():
+        raise ValueError(f"{name} of shape {tensor.shape} is not a tensor of {network}")
+    return L1BSRFile(kind, network, arguments, layers)
