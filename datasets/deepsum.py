@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.deepsum_preparation import FRAMES, SCALE, Frames, best_frames, prepare
+from datasets.windows import window_counts
 
 TRAINING_SHARE = 0.7
 PATCH_SIZE = 96
@@ -153,11 +154,5 @@ def corners(
 def _suitable(masks: np.ndarray, clear: np.ndarray, size: int) -> np.ndarray:
     """Return whether a patch may begin at a row and column, for all patches that fit."""
     area = size * size
-    frames = sum((_window_sums(mask, size) > CLEAR * area).astype(np.int64) for mask in masks)
-    return (frames >= FRAMES) & (_window_sums(clear, size) > HR_CLEAR * area)
-
-
-def _window_sums(mask: np.ndarray, size: int) -> np.ndarray:
-    """Return the number of clear pixels of each square that fits."""
-    table = np.pad(mask.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    return table[size:, size:] - table[:-size, size:] - table[size:, :-size] + table[:-size, :-size]
+    frames = sum((window_counts(mask, size) > CLEAR * area).astype(np.int64) for mask in masks)
+    return (frames >= FRAMES) & (window_counts(clear, size) > HR_CLEAR * area)

@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 from osgeo import gdal
 
+from datasets.windows import window_counts
 from models.l1bsr import BANDS
 
 gdal.UseExceptions()
@@ -86,9 +87,7 @@ class Pair:
         is_missing = np.logical_or(*((image == 0).any(axis=-1) for image in self.images))
         if not is_missing.any():
             return range(rows * columns)
-        sums = np.pad(is_missing.astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-        within = sums[crop:, crop:] - sums[:-crop, crop:] - sums[crop:, :-crop] + sums[:-crop, :-crop]
-        return np.flatnonzero(within == 0).astype(np.int32)
+        return np.flatnonzero(window_counts(is_missing, crop) == 0).astype(np.int32)
 
 
 class Pairs:
