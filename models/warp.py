@@ -24,7 +24,7 @@ def warp(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
         images: (batch, height, width, bands).
         flow: (batch, height, width, 2), in pixels.
     """
-    x, y = _positions(flow)
+    x, y = positions(flow)
     return sample(images, x, y)
 
 
@@ -53,6 +53,13 @@ def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     )
 
 
+def positions(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return x and y of where a flow (batch, height, width, 2) leads, (batch, height, width), in pixels."""
+    x = tf.cast(tf.range(tf.shape(flow)[2]), flow.dtype) + flow[..., 0]
+    y = tf.cast(tf.range(tf.shape(flow)[1]), flow.dtype)[:, tf.newaxis] + flow[..., 1]
+    return x, y
+
+
 def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Return the flow that follows one flow, then another: first(p) + second(p + first(p)).
 
@@ -62,7 +69,7 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         first: flow on the grid of the result, (batch, height, width, 2), in pixels.
         second: flow on the grid that the first one leads to, of the same shape.
     """
-    x, y = _positions(first)
+    x, y = positions(first)
     right, bottom = tf.shape(second)[2] - 1, tf.shape(second)[1] - 1
     x = tf.clip_by_value(x, 0, tf.cast(right, x.dtype))
     y = tf.clip_by_value(y, 0, tf.cast(bottom, y.dtype))
@@ -102,13 +109,6 @@ def mirrored(indices: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
     period = tf.maximum(2 * (size - 1), 1)
     indices = tf.math.floormod(indices, period)
     return tf.minimum(indices, period - indices)
-
-
-def _positions(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return x and y of where a flow leads, (batch, height, width), in pixels."""
-    x = tf.cast(tf.range(tf.shape(flow)[2]), flow.dtype) + flow[..., 0]
-    y = tf.cast(tf.range(tf.shape(flow)[1]), flow.dtype)[:, tf.newaxis] + flow[..., 1]
-    return x, y
 
 
 def _cubic_weights(beyond: tf.Tensor) -> list[tf.Tensor]:

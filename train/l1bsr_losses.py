@@ -13,7 +13,7 @@ Images are (batch, height, width, bands); flows (batch, height, width, 2), x fir
 
 import tensorflow as tf
 
-from models.warp import compose, sample, warp
+from models.warp import compose, positions, sample, warp
 
 DOUBLE_WARP_BORDER = 6
 """Pixels on each side that are left out where two flows are followed."""
@@ -69,13 +69,11 @@ def warp_and_decimate(images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
     Returns:
         (batch, height, width, bands).
     """
-    height, width, bands = flows.shape[1:4]
-    scale = images.shape[1] // height
-    x, y = tf.meshgrid(tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32))
-    seen = [
-        sample(images[..., band : band + 1], scale * (x + flows[..., band, 0]), scale * (y + flows[..., band, 1]))
-        for band in range(bands)
-    ]
+    scale = images.shape[1] // flows.shape[1]
+    seen = []
+    for band in range(flows.shape[3]):
+        x, y = positions(flows[..., band, :])
+        seen.append(sample(images[..., band : band + 1], scale * x, scale * y))
     return tf.concat(seen, axis=-1)
 
 
