@@ -37,7 +37,7 @@ from osgeo import gdal
 from scipy import ndimage
 
 from simulate.landscape import generate
-from simulate.sensors import SENTINEL2, add_noise, digital_numbers, discrete_deviation, psf_weights
+from simulate.sensors import SENTINEL2, Grid, add_noise, digital_numbers, discrete_deviation, sample
 
 gdal.UseExceptions()
 
@@ -220,11 +220,9 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
 
 def _blur(image: np.ndarray, name: str, gsd: float) -> np.ndarray:
     """Shows an image at `gsd` metres with a band's sharpness, at 5 m."""
-    deviation = discrete_deviation(SENTINEL2[name].mtf, GSD, gsd)
-    down, across = (
-        psf_weights(deviation, size, gsd, 0.0, round(size * gsd / FINE_GSD), FINE_GSD) for size in image.shape
-    )
-    return np.ascontiguousarray((across @ (down @ image).T).T)
+    rows, columns = (round(size * gsd / FINE_GSD) for size in image.shape)
+    grid = Grid(0.0, 0.0, rows, columns, FINE_GSD)
+    return sample(image, discrete_deviation(SENTINEL2[name].mtf, GSD, gsd), grid, gsd)
 
 
 def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Generator | None = None) -> Pair:

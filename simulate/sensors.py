@@ -166,7 +166,21 @@ def observe(image: np.ndarray, band: Band, grid: Grid, gsd: float, mtf: float | 
     Returns:
         float32 array of reflectance, (rows, columns) of the grid.
     """
-    deviation = discrete_deviation(band.mtf if mtf is None else mtf, grid.gsd, gsd)
+    return sample(image, discrete_deviation(band.mtf if mtf is None else mtf, grid.gsd, gsd), grid, gsd)
+
+
+def sample(image: np.ndarray, deviation: float, grid: Grid, gsd: float) -> np.ndarray:
+    """Samples an image through a Gaussian point spread function.
+
+    Args:
+        image: (rows, columns), float32.
+        deviation: standard deviation of the point spread function, in metres.
+        grid: where to sample.
+        gsd: side of a pixel of `image`, in metres.
+
+    Returns:
+        float32 array, (rows, columns) of the grid.
+    """
     down = psf_weights(deviation, image.shape[0], gsd, grid.top, grid.rows, grid.gsd)
     across = psf_weights(deviation, image.shape[1], gsd, grid.left, grid.columns, grid.gsd)
     return np.ascontiguousarray((across @ (down @ image).T).T)
