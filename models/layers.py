@@ -26,7 +26,23 @@ class Crop(keras.layers.Layer):
         return {**super().get_config(), "crop": self.crop}
 
 
-class DigitalNumbers(keras.layers.Layer):
+class _Scaled(keras.layers.Layer):
+    """What has a scale for its only argument.
+
+    Args:
+        scale: as the layer says.
+    """
+
+    def __init__(self, scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+class DigitalNumbers(_Scaled):
     """Turns reflectance into what a 16-bit product holds: times `scale`, rounded, within 0 to 65535.
 
     OTB truncates when it writes integers, so the rounding is done here.
@@ -35,20 +51,12 @@ class DigitalNumbers(keras.layers.Layer):
         scale: digital number of reflectance 1.
     """
 
-    def __init__(self, scale: float, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
-
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convert reflectance to digital numbers, in the type of the input."""
         return tf.round(tf.clip_by_value(inputs * self.scale, 0, 65535))
 
-    def get_config(self) -> dict:
-        """Give the arguments."""
-        return {**super().get_config(), "scale": self.scale}
 
-
-class PixelShuffle(keras.layers.Layer):
+class PixelShuffle(_Scaled):
     """Makes each pixel a square of pixels, of a part of its features each (Shi et al. 2016, arXiv:1609.05158).
 
     Features come as TensorFlow orders them: those of the square's first pixel, then those of the next one.
@@ -57,17 +65,9 @@ class PixelShuffle(keras.layers.Layer):
         scale: ratio of the sizes.
     """
 
-    def __init__(self, scale: int, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
-
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Turn (batch, height, width, scale² bands) into (batch, scale height, scale width, bands)."""
         return tf.nn.depth_to_space(inputs, self.scale)
-
-    def get_config(self) -> dict:
-        """Give the arguments."""
-        return {**super().get_config(), "scale": self.scale}
 
 
 class ReflectPadding(keras.layers.Layer):
@@ -91,16 +91,12 @@ class ReflectPadding(keras.layers.Layer):
         return {**super().get_config(), "rows": self.rows}
 
 
-class BicubicUpsampling(keras.layers.Layer):
+class BicubicUpsampling(_Scaled):
     """Bicubic interpolation (Keys, a = -0.5), as OTB's `bco` and GDAL's `cubic`.
 
     Args:
         scale: ratio of the sizes.
     """
-
-    def __init__(self, scale: int, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Upsample (batch, height, width, bands), by `scale` in height and width, to float32."""
@@ -110,12 +106,8 @@ class BicubicUpsampling(keras.layers.Layer):
         """Give the shape of the output."""
         return upsampled_shape(input_shape, self.scale)
 
-    def get_config(self) -> dict:
-        """Give the arguments."""
-        return {**super().get_config(), "scale": self.scale}
 
-
-class BilinearUpsampling(keras.layers.Layer):
+class BilinearUpsampling(_Scaled):
     """Bilinear interpolation between pixel centres; images are mirrored about the centres of their edge pixels.
 
     So did scikit-image's `resize` (order 1, mode "reflect") in the original DSen2. `tf.image.resize` repeats the edge
@@ -124,10 +116,6 @@ class BilinearUpsampling(keras.layers.Layer):
     Args:
         scale: ratio of the sizes, at least 2.
     """
-
-    def __init__(self, scale: int, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Upsample (batch, height, width, bands), by `scale` in height and width."""
@@ -157,10 +145,6 @@ class BilinearUpsampling(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Give the shape of the output."""
         return upsampled_shape(input_shape, self.scale)
-
-    def get_config(self) -> dict:
-        """Give the arguments."""
-        return {**super().get_config(), "scale": self.scale}
 
 
 def upsampled_shape(shape: tuple, scale: int) -> tuple:
