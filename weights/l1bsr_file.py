@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from weights.convolutions import Convolution, from_torch
+from weights.l1bsr_published import BANDS
 from weights.safetensors_file import is_safetensors, read_safetensors
 from weights.torch_file import TorchFile
 
 CHECKPOINT_ENTRY = "state_dictCSR"
-BANDS = 4
 SCALE = 2
-LEVELS = 4
-"""Number of times that CSR halves an image."""
 
 Plan = Iterator[tuple[str, str, tuple[int, int, int, int]]]
 """Convolutions: their names in the file, the names of our layers, and the shapes of torch's kernels."""
@@ -78,7 +76,7 @@ def _rec_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
 def _rec_plan(num_groups: int, num_blocks: int, depth: int, reduction: int) -> Plan:
     """List the convolutions of REC."""
     inner, hidden = (depth, depth, 3, 3), depth // reduction
-    yield "head.0", "head", (depth, BANDS, 3, 3)
+    yield "head.0", "head", (depth, len(BANDS), 3, 3)
     for group in range(num_groups):
         for block in range(num_blocks):
             theirs, ours = f"body.{group}.body.{block}.body", f"group{group + 1}_block{block + 1}"
@@ -89,7 +87,7 @@ def _rec_plan(num_groups: int, num_blocks: int, depth: int, reduction: int) -> P
         yield f"body.{group}.body.{num_blocks}", f"group{group + 1}_last", inner
     yield f"body.{num_groups}", "body_last", inner
     yield "tail.0.0", "upsample", (SCALE**2 * depth, depth, 3, 3)
-    yield "tail.1", "last", (BANDS, depth, 3, 3)
+    yield "tail.1", "last", (len(BANDS), depth, 3, 3)
 
 
 def _csr_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
@@ -105,7 +103,7 @@ def _csr_plan(depth: int) -> Plan:
     """List the convolutions of CSR."""
     features = 2
     for theirs, ours, factors in (("convPool", "encode", (1, 2, 4, 8)), ("convBinl", "decode", (8, 8, 4, 2))):
-        for level, factor in zip(range(1, LEVELS + 1), factors):
+        for level, factor in enumerate(factors, start=1):
             for part in (1, 2):
                 shape = (factor * depth, features, 3, 3)
                 yield f"{theirs}{level}.convleaky.conv{part}", f"{ours}{level}_{part}", shape
