@@ -10,6 +10,7 @@ renamed: a product that exists is complete.
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,8 @@ class Layout:
     """`uint16` (missing pixels: 0) or `float32` (missing pixels: NaN)."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """GDAL metadata of the file."""
+    placed: bool = True
+    """Whether the file states where its grid lies; otherwise it has no georeference."""
 
     @property
     def nodata(self) -> float:
@@ -62,7 +65,7 @@ class Layout:
     @classmethod
     def from_json(cls, content: Mapping) -> "Layout":
         """Return the layout that `to_json` told of."""
-        return cls(Grid(**content["grid"]), tuple(content["bands"]), content["dtype"], content["metadata"])
+        return cls(**{**content, "grid": Grid(**content["grid"]), "bands": tuple(content["bands"])})
 
 
 class Maker(Protocol):
@@ -283,6 +286,8 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
         if of_band.count:
             band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
     mosaic.FlushCache()
+    if not layout.placed:
+        mosaic = _without_place(mosaic)
     options = [
         "COMPRESS=DEFLATE",
         "PREDICTOR=YES",
@@ -298,6 +303,13 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
             errors.append(str(error))
     if errors:
         raise OSError(f"--output: a disk that takes {path} is wanted. Received: {errors[0]}")
+
+
+def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:
+    """Return a mosaic (VRT), which has a file, without the georeference that GDAL cannot make one without."""
+    path = Path(mosaic.GetDescription())
+    path.write_text(re.sub("<GeoTransform>.*?</GeoTransform>", "", path.read_text(encoding="utf-8")), encoding="utf-8")
+    return gdal.Open(str(path))
 
 
 @contextmanager

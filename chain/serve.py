@@ -6,7 +6,10 @@ free. From the description follow the receptive fields, (expression field + 2 cr
 of the output; from the margin follows the place of the output: the first source's corner, plus the crop. OTBTF states
 another place when the output spacing is not the first source's: `0.5 * (1 - spcscale)` source pixels off, more or less
 according to the expression field. This is the one spot where that is put right; an application that states the true
-place is accepted too, and one that states any other is refused, since its pixels would be somewhere else.
+place is accepted too, and one that states any other is refused, since its pixels would be somewhere else. A model whose
+output grid is shifted (`ModelDescription.shift`) has its output that much further right and down.
+
+Models of whole images are served in one piece, by `serve_whole`, and refused by all else.
 
     served = serve({"lr": "lr.tif"}, read_description("model"), "model")
     served.app.to_numpy(), served.geotransform
@@ -16,7 +19,7 @@ Other engines (`chain.engines`) run the same tiles without the application.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,33 +128,95 @@ def serve(
         The application and the true place of its output.
 
     Raises:
-        ValueError: When sources are missing or not at the model's spacing, or the output's place is not known.
+        ValueError: When sources are missing or not at the model's spacing, the output's place is not known, or the
+            model is one of whole images.
         RuntimeError: When OTB refuses.
     """
-    import pyotb
-
+    _check_tiled(description)
     output = _output(description, output_kind)
     field = fields(description, expression_field)
     tile = whole_tile(tile_size, field.expression)
+    receptive = [(size, size) for size in field.receptive]
+    parameters = {"optim.tilesizex": tile, "optim.tilesizey": tile}
+    return _served(images, description, model_dir, [output], (field.expression,) * 2, receptive, parameters)
+
+
+def serve_whole(
+    images: Mapping[str, object], description: ModelDescription, model_dir: str, outputs: Sequence[str]
+) -> Served:
+    """Run a model of whole images on all of them at once.
+
+    Args:
+        images: For each source's name, an image at the source's GSD: a path, or a pyotb application.
+        description: The model, whose crop is 0.
+        model_dir: Its SavedModel.
+        outputs: Names of outputs of one size, whose bands are put side by side.
+
+    Returns:
+        The application and the true place of its output.
+
+    Raises:
+        ValueError: When sources are missing or not at the model's spacing, or the output's place is not known.
+        RuntimeError: When OTB refuses.
+    """
+    sizes = []
+    for source in description.sources:
+        image = _opened(_image_of(images, source.name))
+        sizes.append(tuple(image.app.GetImageSize(image.output_image_key)))
+    ratio = fields(description).ratios[0]
+    expression = tuple(size * ratio for size in sizes[0])
+    return _served(images, description, model_dir, outputs, expression, sizes, {"optim.disabletiling": True})
+
+
+def _served(
+    images: Mapping[str, object],
+    description: ModelDescription,
+    model_dir: str,
+    outputs: Sequence[str],
+    expression: tuple[int, int],
+    receptive: Sequence[tuple[int, int]],
+    parameters: Mapping[str, object],
+) -> Served:
+    """Run a model, given the fields along x and y of its output and of each source, and what else is to be set."""
+    import pyotb
+
+    scale = description.gsd / description.sources[0].gsd
     parameters = {
         "model.dir": str(model_dir),
         "model.fullyconv": True,
-        "output.names": [output],
-        "output.spcscale": 1.0 / field.ratios[0],
-        "output.efieldx": field.expression,
-        "output.efieldy": field.expression,
-        "optim.tilesizex": tile,
-        "optim.tilesizey": tile,
+        "output.names": list(outputs),
+        "output.spcscale": scale,
+        "output.efieldx": expression[0],
+        "output.efieldy": expression[1],
+        **parameters,
     }
-    for number, (source, receptive) in enumerate(zip(description.sources, field.receptive, strict=True), start=1):
-        if source.name not in images:
-            raise ValueError(f"images: the source {source.name} is wanted. Received: {list(images)}")
-        parameters[f"source{number}.il"] = [images[source.name]]
-        parameters[f"source{number}.rfieldx"] = receptive
-        parameters[f"source{number}.rfieldy"] = receptive
+    for number, (source, (columns, rows)) in enumerate(zip(description.sources, receptive, strict=True), start=1):
+        parameters[f"source{number}.il"] = [_image_of(images, source.name)]
+        parameters[f"source{number}.rfieldx"] = columns
+        parameters[f"source{number}.rfieldy"] = rows
         parameters[f"source{number}.placeholder"] = source.name
+    stated = [
+        (field // 2 - scale * (written // 2) + 0.5 * (1.0 - scale)) * description.sources[0].gsd
+        for field, written in zip(receptive[0], expression)
+    ]
     app = pyotb.TensorflowModelServe(parameters)
-    return _placed(app, images[description.sources[0].name], description, field)
+    return _placed(app, images[description.sources[0].name], description, stated)
+
+
+def _image_of(images: Mapping[str, object], name: str):
+    """Return the image of a source."""
+    if name not in images:
+        raise ValueError(f"images: the source {name} is wanted. Received: {list(images)}")
+    return images[name]
+
+
+def _check_tiled(description: ModelDescription) -> None:
+    """Refuse a model whose tiles would differ from the whole image."""
+    if description.whole_image:
+        raise ValueError(
+            "model: one that can be run tile by tile is wanted. Received: "
+            f"{description.model or description.system}, whose pixels depend on the whole image"
+        )
 
 
 def run_by_tiles(
@@ -171,10 +236,11 @@ def run_by_tiles(
         float32 (rows, columns, bands).
 
     Raises:
-        ValueError: When the model has no such output.
+        ValueError: When the model has no such output, or is one of whole images.
         RuntimeError: When the engine refuses.
     """
     description = network.description
+    _check_tiled(description)
     engine, output = open_engine(network.engine, network.model_dir), _output(description, output_kind)
     crop, tile = description.crop, whole_tile(tile_size, field.expression)
     first = description.sources[0].name
@@ -206,31 +272,44 @@ def whole_tile(size: int, expression: int) -> int:
     return max(size // expression, 1) * expression
 
 
-def _placed(app, reference, description: ModelDescription, field: Fields) -> Served:
-    """Give the output its true place, after checking the one that it states."""
+def _opened(image):
+    """Return a pyotb image, of a path or of itself."""
     import pyotb
 
-    source = reference if isinstance(reference, pyotb.core.OTBObject) else pyotb.Input(str(reference))
-    gsd = description.sources[0].gsd
-    left, top, dx, dy = corner_and_spacing(source)
+    return image if isinstance(image, pyotb.core.OTBObject) else pyotb.Input(str(image))
+
+
+def _placed(app, reference, description: ModelDescription, otbtf: Sequence[float]) -> Served:
+    """Give the output its true place, after checking the one that it states.
+
+    Args:
+        app: The application.
+        reference: Image of the first source.
+        description: The model.
+        otbtf: How far right of and below the image's corner OTBTF up to 4.3.1 states the output's, in metres.
+    """
+    gsd, step = description.sources[0].gsd, description.gsd
+    left, top, dx, dy = corner_and_spacing(_opened(reference))
     if abs(dx - gsd) > 1e-6 * gsd or abs(dy + gsd) > 1e-6 * gsd:
         raise ValueError(f"images: a spacing of {gsd} m, north up, is wanted. Received: {dx}, {dy}")
-    scale = 1.0 / field.ratios[0]
-    step = gsd * scale
     margin = description.crop * step
-    stated = (field.receptive[0] // 2 - scale * (field.expression // 2) + 0.5 * (1.0 - scale)) * gsd
     output_left, output_top, output_dx, output_dy = corner_and_spacing(app)
-    shift = (output_left - left, top - output_top)
-    known = any(max(abs(value - place) for value in shift) < TOLERANCE * step for place in (stated, margin))
+    stated = (output_left - left, top - output_top)
+    known = any(
+        max(abs(value - place) for value, place in zip(stated, places)) < TOLERANCE * step
+        for places in (otbtf, (margin, margin))
+    )
     if not known or abs(output_dx - step) > TOLERANCE * step or abs(output_dy + step) > TOLERANCE * step:
+        corner = " and ".join(dict.fromkeys(f"{place:.4f}" for place in otbtf))
         raise ValueError(
-            f"TensorflowModelServe: an output that states its corner {stated:.4f} m (OTBTF up to 4.3.1) or "
-            f"{margin:.4f} m (the true place) from its source's, with pixels of {step} m, is wanted. "
-            f"Received: {shift[0]:.4f} m, {shift[1]:.4f} m, pixels of {output_dx} m"
+            f"TensorflowModelServe: an output that states its corner {corner} m (OTBTF up to 4.3.1) or {margin:.4f} m "
+            f"(the true place) from its source's, with pixels of {step} m, is wanted. "
+            f"Received: {stated[0]:.4f} m, {stated[1]:.4f} m, pixels of {output_dx} m"
         )
+    further = margin + description.shift * step
     return Served(
         app=app,
-        geotransform=(left + margin, step, 0.0, top - margin, 0.0, -step),
+        geotransform=(left + further, step, 0.0, top - further, 0.0, -step),
         size=tuple(app.app.GetImageSize(app.output_image_key)),
         projection=app.app.GetImageProjection(app.output_image_key),
     )

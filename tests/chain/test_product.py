@@ -5,6 +5,7 @@ import multiprocessing
 import resource
 import signal
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_product_is_a_complete_cloud_optimized_geotiff(tmp_path, layout, dtype, 
     np.testing.assert_array_equal(pixels(path)[VALID], VALUES[VALID])
     np.testing.assert_array_equal(pixels(path)[~VALID], np.full((80 * 401, 2), nodata))
     assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
+
+
+def test_a_product_of_no_place_states_none(tmp_path, layout):
+    grid = Grid(0.0, 0.0, 1.0, 1.0, 701, 600, "")
+    path = tmp_path / "sr.tif"
+    write_product(path, replace(layout, grid=grid, placed=False), REGIONS, maker(), {})
+    dataset = gdal.Open(str(path))
+    assert dataset.GetGeoTransform(can_return_null=True) is None and dataset.GetProjection() == ""
+    assert dataset.GetMetadata("IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    assert [dataset.GetRasterBand(number).GetDescription() for number in (1, 2)] == ["B04", "B03"]
+    np.testing.assert_array_equal(pixels(path)[VALID], VALUES[VALID])
+    assert not pixels(path)[~VALID].any()
 
 
 def test_encode_rounds_clips_and_keeps_dark_pixels_apart_from_missing_ones():

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pyotb
 import pytest
+import tensorflow as tf
 
 from chain import serve as chain_serve
 from models.description import ModelDescription, Source, read_description
@@ -131,3 +132,40 @@ def test_what_does_not_suit_the_model_is_refused(tmp_path, write_raster, pixels,
         stated = dataclasses.replace(stated, outputs={"integer": change["output"]})
     with pytest.raises((ValueError, RuntimeError), match=message):
         chain_serve.serve(change.get("images", {"lr": path}), stated, model, change.get("output_kind", "integer"))
+
+
+def whole_image_model(folder, factor=2):
+    """Export a network that repeats pixels and adds their mean, and return what it is."""
+
+    def network(lr):
+        return toy_models.upsample(lr, factor) + tf.reduce_mean(lr, axis=(1, 2), keepdims=True)
+
+    source = Source("lr", toy_models.BANDS, 10.0)
+    model = toy_models.export(folder, network, [source], 10.0 / factor, 0)
+    return dataclasses.replace(read_description(model), whole_image=True, shift=0.5), model
+
+
+@pytest.mark.parametrize("rows, columns", [(21, 34), (40, 27), (1, 1)])
+def test_a_whole_image_is_served_at_once_and_lies_where_its_shift_says(tmp_path, write_raster, pixels, rows, columns):
+    stated, model = whole_image_model(tmp_path / "model")
+    image = pixels[:rows, :columns].astype(np.float32)
+    path = str(write_raster("lr.tif", image))
+    served = chain_serve.serve_whole({"lr": path}, stated, model, ["sr_crop0", "sr_dn_crop0"])
+    expected = np.repeat(np.repeat(image, 2, 0), 2, 1) + image.mean(axis=(0, 1), dtype=np.float64)
+    result = served.app.to_numpy()
+    np.testing.assert_allclose(result[..., :4], expected * 1e-4, rtol=1e-5)
+    assert np.abs(result[..., 4:] - expected).max() <= 0.51
+    assert served.size == (2 * columns, 2 * rows)
+    assert served.geotransform == (LEFT + 2.5, 5.0, 0, TOP - 2.5, 0, -5.0)
+
+
+def test_a_model_of_whole_images_is_not_run_by_tiles(tmp_path, write_raster, pixels):
+    stated, model = whole_image_model(tmp_path / "model")
+    path = str(write_raster("lr.tif", pixels))
+    network = chain_serve.Network(stated, model, "tensorflow")
+    for tiled in (
+        lambda: chain_serve.serve({"lr": path}, stated, model),
+        lambda: chain_serve.run_by_tiles({"lr": pixels}, network, "float", 64, chain_serve.fields(stated)),
+    ):
+        with pytest.raises(ValueError, match="tile by tile is wanted. Received: spot7, whose pixels depend"):
+            tiled()
