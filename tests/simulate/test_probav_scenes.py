@@ -10,9 +10,7 @@ from skimage.registration import phase_cross_correlation
 
 from datasets.deepsum_preparation import LARGEST
 from datasets.kelvins import open_scenes, read_norm
-from evaluation.cpsnr import cpsnr
 from simulate import probav_scenes
-from simulate.challenge_norm import baseline_cpsnr
 from simulate.probav_scenes import cut_ground, draw_ground, ground_shape, main, make_scene, see, simulate_scene
 
 ROWS, COLUMNS = 64, 60
@@ -187,17 +185,6 @@ def test_seed_and_number_make_the_scene():
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     for arguments in ((2, 0), (1, 1), (1, 0, True)):
         assert make_scene("NIR", 16, 16, *arguments).truth != first.truth
-
-
-def test_baseline_is_that_of_the_metric(scenes):
-    """Against the project's own bicubic and cPSNR."""
-    from datasets.deepsum_preparation import enlarge
-
-    for scene in scenes[:3]:
-        sums = scene.qm.sum((1, 2))
-        fine = np.mean([enlarge(image) for image in scene.lr[sums == sums.max()]], axis=0)
-        found = baseline_cpsnr(scene.lr, scene.qm, scene.hr, scene.sm)
-        assert found == pytest.approx(cpsnr(scene.hr, fine, scene.sm), abs=1e-5)
 
 
 def test_program_writes_the_challenges_layout(tmp_path, capsys):

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What multi-image super-resolution is compared with: images enlarged by cubic convolution, one or the mean of several.
+
+frames = prepare(lr, qm)
+cpsnr(hr, clearest(frames), clear), cpsnr(hr, mean_of_registered(frames), clear)
+"""
+
+import numpy as np
+
+from datasets.deepsum_preparation import Frames, enlarge, roll
+
+
+def clearest(frames: Frames) -> np.ndarray:
+    """Return the clearest image, which is the reference: (rows, columns) of the fine grid, digital numbers, float32."""
+    return frames.images[0]
+
+
+def mean_of_registered(frames: Frames) -> np.ndarray:
+    """Average all images, rolled onto the reference by their shifts.
+
+    Each pixel is the plain mean of those that are clear there; of all, where none is.
+
+    Args:
+        frames: frames of a scene, all that can be used or the nine that a network takes.
+
+    Returns:
+        (rows, columns) of the fine grid, digital numbers, float32; computed in float64.
+    """
+    images = np.stack([roll(image, shift) for image, shift in zip(frames.images, frames.shifts)]).astype(np.float64)
+    masks = frames.registered_masks()
+    masks |= ~masks.any(axis=0)
+    return np.mean(images, axis=0, where=masks).astype(np.float32)
+
+
+def esa_baseline(lr: np.ndarray, qm: np.ndarray) -> np.ndarray:
+    """Make the image whose cPSNR `norm.csv` states: the mean of all images of the largest clearance, unregistered.
+
+    Args:
+        lr: digital numbers (images, rows, columns), on the coarse grid; all of a scene, corrupt ones too.
+        qm: whether a pixel is clear, of the same shape.
+
+    Returns:
+        (rows x 3, columns x 3), digital numbers, float32; averaged in float64.
+
+    Raises:
+        ValueError: shapes are not those above.
+    """
+    if lr.ndim != 3 or 0 in lr.shape or qm.shape != lr.shape:
+        raise ValueError(
+            "lr, qm: (images, rows, columns), of one shape and none of them 0, are wanted. "
+            f"Received: {lr.shape} and {qm.shape}"
+        )
+    clearance = np.count_nonzero(qm, axis=(1, 2))
+    chosen = lr[clearance == clearance.max()]
+    return np.mean([enlarge(image) for image in chosen], axis=0, dtype=np.float64).astype(np.float32)
