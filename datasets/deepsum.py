@@ -59,18 +59,19 @@ class Sample:
         return Sample(self.frames.part(row, column, size), self.hr[place], self.clear[place])
 
 
-def split(names: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(names: Sequence[str], share: float = TRAINING_SHARE) -> tuple[list[str], list[str]]:
     """Split the scenes of a band's `train` folder as the authors did.
 
     Args:
         names: names of all of them, as `imgset0594`.
+        share: part of them that is for training.
 
     Returns:
         Names for training and for validation, in the authors' order.
     """
     ordered = np.array(sorted(names))
     np.random.RandomState(1).shuffle(ordered)
-    training = int(TRAINING_SHARE * len(ordered))
+    training = int(share * len(ordered))
     return ordered[:training].tolist(), ordered[training:].tolist()
 
 
@@ -137,22 +138,40 @@ def corners(
     Raises:
         ValueError: the masks are no larger than a patch.
     """
-    rows, columns = clear.shape
-    if min(rows, columns) <= size:
-        raise ValueError(f"size: less than {min(rows, columns)} pixels is wanted. Received: {size}")
-    suitable = _suitable(masks, clear, size)
+    return draw_corners(suitable_corners(masks, clear, size), stream, count, trials)
+
+
+def suitable_corners(masks: np.ndarray, clear: np.ndarray, size: int = PATCH_SIZE) -> np.ndarray:
+    """Find where a patch is clear enough.
+
+    Args:
+        masks: whether a pixel is clear, (frames, rows, columns), on the fine grid, not registered.
+        clear: the same of the truth, (rows, columns).
+        size: side of a patch, in fine pixels.
+
+    Returns:
+        Whether a patch may begin there, bool (rows - size, columns - size): all places that may be drawn.
+
+    Raises:
+        ValueError: the masks are no larger than a patch.
+    """
+    if min(clear.shape) <= size:
+        raise ValueError(f"size: less than {min(clear.shape)} pixels is wanted. Received: {size}")
+    area = size * size
+    frames = sum((window_counts(mask, size) > CLEAR * area).astype(np.int64) for mask in masks)
+    return ((frames >= FRAMES) & (window_counts(clear, size) > HR_CLEAR * area))[:-1, :-1]
+
+
+def draw_corners(
+    suitable: np.ndarray, stream: random.Random, count: int = PATCHES, trials: int = TRIALS
+) -> list[tuple[int, int]]:
+    """Draw places of patches, as `corners` does, from what `suitable_corners` has found."""
+    rows, columns = suitable.shape
     found: list[tuple[int, int]] = []
     for _ in range(trials):
         if len(found) == count:
             break
-        place = stream.randint(0, rows - size - 1), stream.randint(0, columns - size - 1)
+        place = stream.randint(0, rows - 1), stream.randint(0, columns - 1)
         if suitable[place]:
             found.append(place)
     return found
-
-
-def _suitable(masks: np.ndarray, clear: np.ndarray, size: int) -> np.ndarray:
-    """Return whether a patch may begin at a row and column, for all patches that fit."""
-    area = size * size
-    frames = sum((window_counts(mask, size) > CLEAR * area).astype(np.int64) for mask in masks)
-    return (frames >= FRAMES) & (window_counts(clear, size) > HR_CLEAR * area)
