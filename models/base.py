@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 import otbtf
 import tensorflow as tf
 from tensorflow import keras
@@ -79,7 +80,8 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     With `whole_image`, pixels depend on the whole image that is handed over: it is served in one piece, and
     `receptive_field_radius` is not needed. `shift` is by how many output pixels the output's grid lies right of and
-    below the corner of the first source's.
+    below the corner of the first source's. `least_side` is the number of rows, and of columns, that an image has at
+    least, in output pixels.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
@@ -100,6 +102,7 @@ class SuperResolutionModel(otbtf.ModelBase):
     class_name: str = ""
     whole_image: bool = False
     shift: float = 0.0
+    least_side: int = 1
     levels: tuple[str, ...] = ()
     origin: dict = {}
 
@@ -275,6 +278,25 @@ def weights_digest(path: str | Path) -> str:
         raise ValueError(f"weights: a file that can be read is wanted ({error.strerror}). Received: {path}") from None
 
 
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Read weights written by `save_weights`, by their names: `layer/weight`.
+
+    Args:
+        path: the file, or the folder of an exported model.
+
+    Raises:
+        ValueError: the file is not one of weights.
+    """
+    path = _weights_file(path)
+    arrays = {}
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
+    except OSError as error:
+        raise ValueError(f"weights: an HDF5 file that can be read is wanted ({error}). Received: {path}") from None
+    return arrays
+
+
 def load_weights(model: keras.Model, path: str | Path) -> None:
     """Read weights written by `save_weights`. All of them must be there, of the right shapes, and no other.
 
@@ -285,20 +307,15 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: the file is not one of weights, or these are not this model's.
     """
-    path = _weights_file(path)
-    arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
-    except OSError as error:
-        raise ValueError(f"weights: an HDF5 file that can be read is wanted ({error}). Received: {path}") from None
+    arrays = read_weights(path)
     variables = _variables(model)
     wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
     received = {name: array.shape for name, array in arrays.items()}
     for name in sorted(wanted.keys() | received.keys()):
         if wanted.get(name) != received.get(name):
             raise ValueError(
-                f"weights: {name} of shape {wanted.get(name)} is wanted. Received: {received.get(name)} in {path}"
+                f"weights: {name} of shape {wanted.get(name)} is wanted. Received: {received.get(name)} in "
+                f"{_weights_file(path)}"
             )
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -82,13 +82,52 @@ class ReflectPadding(keras.layers.Layer):
         self.rows = rows
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Extend (batch, height, width, bands)."""
-        side = [self.rows, self.rows]
-        return tf.pad(inputs, [[0, 0], side, side, [0, 0]], "REFLECT")
+        """Extend (..., height, width, bands), of up to five dimensions."""
+        return mirror(inputs, self.rows)
 
     def get_config(self) -> dict:
         """Give the arguments."""
         return {**super().get_config(), "rows": self.rows}
+
+
+def mirror(images: tf.Tensor, rows: int) -> tf.Tensor:
+    """Extend images (..., height, width, bands), of up to five dimensions, mirrored about their edge pixels' centres.
+
+    Args:
+        images: the images.
+        rows: number of pixels on each side, less than the images have.
+    """
+    side = [rows, rows]
+    return tf.pad(images, [*[[0, 0]] * (len(images.shape) - 3), side, side, [0, 0]], "REFLECT")
+
+
+class InstanceNormalization(keras.layers.Layer):
+    """Standardises each feature of each image, then scales and shifts it (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    It has no memory of other images: it is the same in training and after.
+
+    Args:
+        epsilon: what is added to the variance, which is that of all pixels (not n - 1).
+    """
+
+    def __init__(self, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tuple) -> None:
+        """Make a scale and a shift for each feature, which start at 1 and 0."""
+        self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalise (..., height, width, features)."""
+        mean, variance = tf.nn.moments(inputs, axes=[-3, -2], keepdims=True)
+        return tf.nn.batch_normalization(inputs, mean, variance, self.beta, self.gamma, self.epsilon)
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 class BicubicUpsampling(_Scaled):
