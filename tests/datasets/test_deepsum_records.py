@@ -269,15 +269,14 @@ def of_another_size(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil, words",
+    "spoil, words, is_training",
     [
-        (few, "at least 9 files LRnnn.png are wanted. Received: 8"),
-        (unreadable, "LR003.png: a PNG that can be read is wanted"),
-        (unmasked, "QM004.png is wanted for LR004.png"),
-        (of_another_size, "LR002.png: 36 x 36 pixels as LR000.png are wanted. Received: 108 x 108"),
+        (few, "at least 9 files LRnnn.png are wanted. Received: 8", True),
+        (unreadable, "LR003.png: a PNG that can be read is wanted", False),
+        (unmasked, "QM004.png is wanted for LR004.png", True),
+        (of_another_size, "LR002.png: 36 x 36 pixels as LR000.png are wanted. Received: 108 x 108", False),
     ],
 )
-@pytest.mark.parametrize("is_training", [True, False])
 def test_bad_scenes_are_refused_or_skipped(scenes, tmp_path, capsys, spoil, words, is_training):
     name = split([f"imgset{number:04d}" for number in range(SCENES)])[0 if is_training else 1][0]
     spoil(scenes / "train/NIR" / name)
