@@ -20,8 +20,10 @@ from chain.naming_arguments import NAMING_ARGUMENTS
 from models.description import check_replaceable
 
 LOCK_NAME = ".lock"
+WEIGHTS = ("init", "csr", "sisrnet", "regnet")
+"""Arguments that name weights, which are recorded by content."""
 NOT_IDENTITY = (
-    *("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "init", "streaming"),
+    *("debug", "log_dir", "overwrite", "checkpoint_dir", "model_dir", "streaming", *WEIGHTS),
     *("patches", "input", "test", "levels", *NAMING_ARGUMENTS),
 )
 """Arguments that may change between the beginning of a training and its resumption, or are recorded by content."""
@@ -43,16 +45,13 @@ def add_patches_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, learning_rates: dict[str, float], size: str, optimizer: str = "adam", **defaults
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, float], size: str, **defaults) -> None:
     """Add the arguments that all training programs have.
 
     Args:
         parser: the parser.
         learning_rates: the model's sizes, and the default learning rate of each.
         size: the default size.
-        optimizer: the default optimizer, `adam` or `nadam`.
         defaults: other defaults than those below, by the arguments' names.
     """
     add = parser.add_argument
@@ -65,13 +64,6 @@ def add_arguments(
     )
     add("--size", choices=list(learning_rates), default=size, help="size of the network (default: %(default)s)")
     add("--depth", type=int, metavar="N", help="features of the network (default: that of --size)")
-    add("--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)")
-    add(
-        "--loss",
-        choices=["l1", "l2"],
-        default="l1",
-        help="mean absolute (l1) or squared (l2) error (default: l1)",
-    )
     add("--epochs", type=int, default=100, metavar="N", help="epochs, at most (default: %(default)s)")
     add(
         "--steps-per-epoch",
@@ -85,13 +77,6 @@ def add_arguments(
         type=float,
         metavar="RATE",
         help=f"the optimizer's step (default: {rates})",
-    )
-    add(
-        "--optimizer",
-        choices=["adam", "nadam"],
-        default=optimizer,
-        help="adam: the step rises, then falls to zero along a cosine; nadam: with Keras' momentum schedule of 2018, "
-        "the step is halved when the validation loss no longer falls (default: %(default)s)",
     )
     add(
         "--patience",
@@ -139,14 +124,52 @@ def add_arguments(
     parser.set_defaults(**defaults)
 
 
+def add_blocks_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the number of residual blocks, for networks that have such."""
+    parser.add_argument(
+        "--blocks", type=int, metavar="N", help="residual blocks of the network (default: that of --size)"
+    )
+
+
+def add_supervision_arguments(parser: argparse.ArgumentParser, optimizer: str = "adam") -> None:
+    """Add the arguments of trainings with truth and a plain loss, given the default optimizer."""
+    add = parser.add_argument
+    add(
+        "--loss",
+        choices=["l1", "l2"],
+        default="l1",
+        help="mean absolute (l1) or squared (l2) error (default: l1)",
+    )
+    add(
+        "--optimizer",
+        choices=["adam", "nadam"],
+        default=optimizer,
+        help="adam: the step rises, then falls to zero along a cosine; nadam: with Keras' momentum schedule of 2018, "
+        "the step is halved when the validation loss no longer falls (default: %(default)s)",
+    )
+
+
+def add_schedule_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how Adam's step changes, for trainings by a loss of their own."""
+    add = parser.add_argument
+    add(
+        "--schedule",
+        choices=["constant", "steps", "cosine"],
+        help="the step stays, is multiplied by --decay after each --decay-steps, or rises and falls to zero along a "
+        "cosine",
+    )
+    add("--decay", type=float, default=0.6, metavar="FACTOR", help="factor of the schedule (default: %(default)s)")
+    add("--decay-steps", type=int, default=12000, metavar="N", help="steps of the schedule (default: %(default)s)")
+
+
 def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End the program with status 2 when an argument is out of its range."""
-    for name in ("epochs", "steps_per_epoch", "batch_size", "patience", "learning_rate"):
-        value = getattr(arguments, name)
+    for name in ("epochs", "steps_per_epoch", "batch_size", "patience", "learning_rate", "decay", "decay_steps"):
+        value = getattr(arguments, name, None)
         if value is not None and not 0 < value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: more than 0 is wanted. Received: {value}")
     for name, wanted, least in (("depth", "more than 0", 1), ("blocks", "0 or more", 0)):
-        value = getattr(arguments, name)
+        value = getattr(arguments, name, None)
         if value is not None and value < least:
             parser.error(f"argument --{name}: {wanted} is wanted. Received: {value}")
     if not 0 <= arguments.seed < 2**32:
@@ -166,7 +189,7 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
 
 def architecture(arguments: argparse.Namespace, sizes: dict[str, dict]) -> dict:
     """Return the network's arguments that --size, --depth and --blocks ask for."""
-    asked = {"depth": arguments.depth, "num_blocks": arguments.blocks}
+    asked = {"depth": arguments.depth, "num_blocks": getattr(arguments, "blocks", None)}
     return {**sizes[arguments.size], **{name: value for name, value in asked.items() if value is not None}}
 
 
@@ -176,7 +199,7 @@ def check_patches(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         parser.error(f"argument --patches: a folder that exists is wanted. Received: {arguments.patches}")
 
 
-def train(arguments: argparse.Namespace, find: Callable, build: Callable, score: Callable) -> dict:
+def train(arguments: argparse.Namespace, find: Callable, build: Callable, score: Callable, learning=None) -> dict:
     """Train, export and score a model.
 
     Args:
@@ -186,6 +209,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         build: makes the model from a dataset's element specification.
         score: called with the folder of the exported model, its description, the samples and the history of the
             losses, writes the scores into the folder and returns them.
+        learning: what is done otherwise in each kind of training; by default `train.supervised.Supervised`.
 
     Returns:
         The scores.
@@ -199,6 +223,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     from models.base import export, load_weights, replace_folder, weights_digest
     from train.callbacks import BEST_NAME, forget
     from train.fit import fit, is_chief, make_strategy
+    from train.supervised import Supervised
 
     start = time.perf_counter()
     model_dir = Path(arguments.model_dir)
@@ -209,7 +234,11 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         identity = {
             "arguments": {
                 **{name: value for name, value in vars(arguments).items() if name not in NOT_IDENTITY},
-                "init": weights_digest(arguments.init) if arguments.init else None,
+                **{
+                    name: weights_digest(getattr(arguments, name)) if getattr(arguments, name) else None
+                    for name in WEIGHTS
+                    if hasattr(arguments, name)
+                },
             },
             "patches": {
                 f"{name}: {content}": value
@@ -220,7 +249,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         dataset = _dataset_record(arguments)
         for name, subset in samples.items():
             print(f"{name}: {subset.size} patches", flush=True)
-        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity)
+        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity, learning or Supervised(arguments))
         if not is_chief(strategy):
             return {}
         keras.backend.clear_session()

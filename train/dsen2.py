@@ -18,7 +18,14 @@ from chain.bands import BANDS, SURFACE_BANDS
 from chain.command_line import add_offset_argument, band_names, run
 from chain.naming_arguments import add_naming_arguments, naming_of
 from models.description import FILE_NAME, ModelDescription, read_description
-from train.common import add_arguments, architecture, check_arguments, train
+from train.common import (
+    add_arguments,
+    add_blocks_argument,
+    add_supervision_arguments,
+    architecture,
+    check_arguments,
+    train,
+)
 from weights.convert_dsen2 import LEVELS
 
 LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4}
@@ -103,11 +110,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="processing levels that the weights are for: L1C, L2A or L1C,L2A (default: those of --init, else any)",
     )
+    add_blocks_argument(parser)
+    add_supervision_arguments(parser, "nadam")
     add_arguments(
         parser,
         LEARNING_RATES,
         "dsen2",
-        optimizer="nadam",
         batch_size=None,
         epochs=8192,
         patience=100,

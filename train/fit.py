@@ -10,12 +10,9 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import KERAS_3, SuperResolutionModel, load_weights
-from train.callbacks import Backup, ImageSummaries, epochs_done, forget, read_identity
-from train.optimizers import Nadam, Plateau, PlateauRate, cosine
+from models.base import KERAS_3, SuperResolutionModel
+from train.callbacks import Backup, epochs_done, forget, read_identity
 
-LOSSES = {"l1": "mae", "l2": "mse"}
-"""Keras' names of the losses."""
 SUMMARISED_PATCHES = 4
 
 
@@ -45,13 +42,6 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         or resolver.task_type in (None, "", "chief")
         or (resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs)
     )
-
-
-def precision_policy(mixed: bool) -> str:
-    """Name the Keras policy to compute with: 16-bit floats have a type for GPUs and one for CPUs."""
-    if not mixed:
-        return "float32"
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
 
 def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
@@ -85,20 +75,6 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
     forget(folder)
 
 
-def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:
-    """Refuse targets of another size or number of bands than the model's output.
-
-    Raises:
-        ValueError: they are.
-    """
-    inputs, targets = element_spec
-    height, width = inputs[model.sources[0].name].shape[1:3]
-    wanted = (height * model.scale, width * model.scale, len(model.bands))
-    received = tuple(targets["sr"].shape[1:])
-    if received != wanted:
-        raise ValueError(f"patches: targets of shape {wanted} are wanted. Received: {received}")
-
-
 def fit(
     arguments: argparse.Namespace,
     build: Callable[[tuple], SuperResolutionModel],
@@ -106,6 +82,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     checkpoint_dir: Path,
     identity: dict,
+    learning,
 ) -> list[dict[str, float]]:
     """Fit a model, going on from the last complete epoch when there is one.
 
@@ -116,6 +93,7 @@ def fit(
         strategy: the distribution strategy.
         checkpoint_dir: the best weights are left there, as `best.h5`.
         identity: what the training is made of.
+        learning: what is done otherwise in each kind of training, as `train.supervised.Supervised`.
 
     Returns:
         The losses and metrics of each epoch.
@@ -130,36 +108,29 @@ def fit(
         arguments.batch_size, augmentation=arguments.augmentation, first_epoch=math.ceil(done * steps / batches)
     )
     validation = patches["valid"].dataset(arguments.batch_size)
-    keras.mixed_precision.set_global_policy(precision_policy(arguments.mixed_precision))
+    keras.mixed_precision.set_global_policy(learning.precision_policy())
     try:
         with strategy.scope():
             model = build(training.element_spec)
-            check_targets(training.element_spec, model)
             if arguments.init:
-                load_weights(model.model, arguments.init)
+                learning.load(model, arguments.init)
             make_folder(checkpoint_dir, "checkpoint-dir")
-            trained = model.training_model()
-            trained.compile(
-                optimizer=_optimizer(arguments, arguments.epochs * steps),
-                loss=LOSSES[arguments.loss],
-                jit_compile=False,  # XLA has no bicubic interpolation
-                metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
-            )
+            trained = learning.compile(model, training.element_spec, arguments.epochs * steps)
             backup = Backup(checkpoint_dir, identity, arguments.patience, is_chief(strategy))
             backup.restore(trained)
         if done:
             print(f"going on after epoch {done} of {arguments.epochs}", flush=True)
         if done < arguments.epochs and not backup.is_over:
             trained.fit(
-                training.map(_without_key).repeat(),
+                learning.samples(training).repeat(),
                 epochs=arguments.epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,
-                validation_data=validation.map(_without_key),
+                validation_data=learning.samples(validation),
                 callbacks=[
                     backup,
-                    *_rate_callbacks(arguments, backup),
-                    *_tensorboard(arguments, model, validation, is_chief(strategy)),
+                    *learning.callbacks(backup.history),
+                    *_tensorboard(arguments, learning, model, validation, is_chief(strategy)),
                 ],
                 verbose=1 if sys.stdout.isatty() else 2,
             )
@@ -180,32 +151,16 @@ def make_folder(path: Path, argument: str) -> None:
         raise OSError(f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})") from None
 
 
-def _optimizer(arguments: argparse.Namespace, steps: int) -> keras.optimizers.Optimizer:
-    """Make the optimizer of `--optimizer`, given the number of steps of the whole training."""
-    if arguments.optimizer == "nadam":
-        return Nadam(arguments.learning_rate)
-    return keras.optimizers.Adam(cosine(arguments.learning_rate, steps))
-
-
-def _rate_callbacks(arguments: argparse.Namespace, backup: Backup) -> list[keras.callbacks.Callback]:
-    """Make the callbacks that set the learning rate, where the optimizer has no schedule of its own."""
-    return [PlateauRate(Plateau(arguments.learning_rate), backup.history)] if arguments.optimizer == "nadam" else []
-
-
-def _without_key(inputs: dict, targets: dict) -> tuple[dict, tf.Tensor]:
-    """Give the target as the training model gives its output."""
-    return inputs, targets["sr"]
-
-
 def _tensorboard(
-    arguments: argparse.Namespace, model: SuperResolutionModel, validation: tf.data.Dataset, writes: bool
+    arguments: argparse.Namespace, learning, model: SuperResolutionModel, validation: tf.data.Dataset, writes: bool
 ) -> list[keras.callbacks.Callback]:
     """Make the callbacks that write for TensorBoard, where they are asked for."""
     if not arguments.log_dir or not writes:
         return []
-    make_folder(Path(arguments.log_dir), "log-dir")
+    folder = Path(arguments.log_dir)
+    make_folder(folder, "log-dir")
     sample = next(iter(validation.unbatch().batch(SUMMARISED_PATCHES)))
     return [
         keras.callbacks.TensorBoard(arguments.log_dir, write_graph=False),
-        ImageSummaries(arguments.log_dir, sample, model),
+        learning.summaries(folder, sample, model),
     ]

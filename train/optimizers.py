@@ -2,7 +2,7 @@
 """Optimizers and learning rate schedules, the same under Keras 2 and Keras 3.
 
 * `adam` with a `cosine`: the rate rises linearly, then falls to zero along a cosine (Loshchilov and Hutter 2017,
-  arXiv:1608.03983);
+  arXiv:1608.03983), or with a `staircase`;
 * `nadam` with a `plateau`, as DSen2 was trained in 2018: Nadam with the momentum schedule that Keras had then, and a
   rate that is halved when the validation loss no longer falls.
 """
@@ -24,6 +24,11 @@ def cosine(learning_rate: float, steps: int) -> keras.optimizers.schedules.Learn
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - rising), warmup_target=learning_rate, warmup_steps=rising
     )
+
+
+def staircase(learning_rate: float, factor: float, every: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Multiply the learning rate by a factor each time a number of steps is done."""
+    return keras.optimizers.schedules.ExponentialDecay(learning_rate, every, factor, staircase=True)
 
 
 @dataclass(frozen=True)

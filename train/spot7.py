@@ -13,7 +13,16 @@ import sys
 from pathlib import Path
 
 from chain.command_line import run
-from train.common import add_arguments, add_patches_arguments, architecture, check_arguments, check_patches, train
+from train.common import (
+    add_arguments,
+    add_blocks_argument,
+    add_patches_arguments,
+    add_supervision_arguments,
+    architecture,
+    check_arguments,
+    check_patches,
+    train,
+)
 
 LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
 """Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""
@@ -28,6 +37,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_patches_arguments(parser)
     add_arguments(parser, LEARNING_RATES, "base")
+    add_blocks_argument(parser)
+    add_supervision_arguments(parser)
     add = parser.add_argument
     add("--activation", default="swish", metavar="NAME", help="a Keras activation (default: %(default)s)")
     add("--final-activation", default="relu", metavar="NAME", help="activation of the output (default: %(default)s)")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow import keras
 
-from train.fit import _rate_callbacks
 from train.optimizers import KERAS_3, Nadam, Plateau, PlateauRate, cosine
+from train.supervised import Supervised
 
 
 def nadam(variables, gradients, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, decay=0.004):
@@ -164,10 +164,8 @@ def test_cosine():
 
 def test_which_optimizer_has_callbacks():
     from argparse import Namespace
-    from types import SimpleNamespace
 
     history = []
-    arguments = Namespace(optimizer="nadam", learning_rate=1e-4)
-    (callback,) = _rate_callbacks(arguments, SimpleNamespace(history=history))
+    (callback,) = Supervised(Namespace(optimizer="nadam", learning_rate=1e-4)).callbacks(history)
     assert callback.history is history and callback.plateau == Plateau(1e-4, 0.5, 5, 1e-6, 20, 1e-5)
-    assert _rate_callbacks(Namespace(optimizer="adam", learning_rate=1e-4), SimpleNamespace(history=history)) == []
+    assert Supervised(Namespace(optimizer="adam", learning_rate=1e-4)).callbacks(history) == []

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning by a loss that is more than a comparison of an output with a target: several passes, several outputs.
+
+A subclass of `Objective` states the network and the loss; `ObjectiveModel` is the Keras model that is fitted.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import SuperResolutionModel, Tensors, load_weights
+from train.optimizers import cosine, staircase
+
+Losses = dict[str, tf.Tensor]
+
+
+class ObjectiveModel(keras.Model):
+    """A functional Keras model that is trained by a loss of its own. It is made of inputs and outputs as any.
+
+    After `minimise`, and once compiled with an optimizer, it is fitted to batches of (inputs, targets).
+    """
+
+    def minimise(self, losses: Callable[[keras.Model, Tensors, Tensors, bool], Losses], names: Sequence[str]) -> None:
+        """State what is minimised.
+
+        Args:
+            losses: called with this model, inputs, targets and whether it is trained; gives scalars by name, of which
+                `loss` is minimised and all are reported.
+            names: their names.
+        """
+        self._objective = losses
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The means over an epoch."""
+        return list(self._means.values())
+
+    def _report(self, losses: Losses) -> dict[str, tf.Tensor]:
+        for name, value in losses.items():
+            self._means[name].update_state(value)
+        return {name: self._means[name].result() for name in losses}
+
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
+        """Take a step downwards."""
+        with tf.GradientTape() as tape:
+            losses = self._objective(self, *data, True)
+        gradients = tape.gradient(losses["loss"], self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        return self._report(losses)
+
+    def test_step(self, data: tuple) -> dict[str, tf.Tensor]:
+        """Compute the losses only."""
+        return self._report(self._objective(self, *data, False))
+
+
+class Objective:
+    """What a training by a loss of its own does, see `train.fit.fit`. Subclasses define `network` and `losses`.
+
+    Args:
+        arguments: those of `train.common.add_arguments` and `add_schedule_arguments`.
+    """
+
+    names: tuple[str, ...] = ("loss",)
+    """Names of what `losses` gives."""
+    epsilon = 1e-7
+    """Adam's."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments = arguments
+
+    def network(self, model: SuperResolutionModel) -> keras.Model:
+        """Return the network that is trained: a functional model."""
+        raise NotImplementedError(f"{type(self).__name__} does not define network")
+
+    def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
+        """Compute `loss`, and other scalars to be reported, of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} does not define losses")
+
+    def precision_policy(self) -> str:
+        """Name the Keras policy: bfloat16 has float32's range, and needs no scaling of losses, on GPUs too."""
+        return "mixed_bfloat16" if self.arguments.mixed_precision else "float32"
+
+    def load(self, model: SuperResolutionModel, path: str | Path) -> None:
+        """Read the weights to start from."""
+        load_weights(model.model, path)
+
+    def compile(self, model: SuperResolutionModel, element_spec: tuple, steps: int) -> keras.Model:
+        """Return the Keras model that is trained, compiled; `steps` is their number in the whole training."""
+        network = self.network(model)
+        trained = ObjectiveModel(network.inputs, network.outputs, name="trained")
+        trained.minimise(self.losses, self.names)
+        trained.compile(optimizer=keras.optimizers.Adam(self._rate(steps), epsilon=self.epsilon), jit_compile=False)
+        return trained
+
+    def _rate(self, steps: int):
+        """Make the learning rate of `--schedule`."""
+        rate = self.arguments.learning_rate
+        if self.arguments.schedule == "cosine":
+            return cosine(rate, steps)
+        if self.arguments.schedule == "steps":
+            return staircase(rate, self.arguments.decay, self.arguments.decay_steps)
+        return rate
+
+    def samples(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Give batches as `losses` takes them."""
+        return dataset
+
+    def callbacks(self, history: list[dict[str, float]]) -> list[keras.callbacks.Callback]:
+        """Make further callbacks."""
+        return []

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning from samples with their truth, `targets["sr"]`, by a plain loss."""
+
+import argparse
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import SuperResolutionModel, load_weights
+from train.callbacks import ImageSummaries
+from train.optimizers import Nadam, Plateau, PlateauRate, cosine
+
+LOSSES = {"l1": "mae", "l2": "mse"}
+"""Keras' names of the losses."""
+
+
+class Supervised:
+    """What a training with truth does on its own, see `train.fit.fit`.
+
+    Args:
+        arguments: those of `train.common.add_arguments` and `add_supervision_arguments`.
+    """
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments = arguments
+
+    def precision_policy(self) -> str:
+        """Name the Keras policy to compute with: 16-bit floats have a type for GPUs and one for CPUs."""
+        if not self.arguments.mixed_precision:
+            return "float32"
+        return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+    def load(self, model: SuperResolutionModel, path: str | Path) -> None:
+        """Read the weights to start from."""
+        load_weights(model.model, path)
+
+    def compile(self, model: SuperResolutionModel, element_spec: tuple, steps: int) -> keras.Model:
+        """Return the Keras model that is trained, compiled.
+
+        Args:
+            model: the model.
+            element_spec: that of the training samples.
+            steps: number of steps of the whole training.
+
+        Raises:
+            ValueError: targets have another size or number of bands than the model's output.
+        """
+        check_targets(element_spec, model)
+        trained = model.training_model()
+        trained.compile(
+            optimizer=self._optimizer(steps),
+            loss=LOSSES[self.arguments.loss],
+            jit_compile=False,  # XLA has no bicubic interpolation
+            metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
+        )
+        return trained
+
+    def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
+        """Make the optimizer of `--optimizer`."""
+        if self.arguments.optimizer == "nadam":
+            return Nadam(self.arguments.learning_rate)
+        return keras.optimizers.Adam(cosine(self.arguments.learning_rate, steps))
+
+    def samples(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Give batches as the trained model takes them: the target as it gives its output."""
+        return dataset.map(lambda inputs, targets: (inputs, targets["sr"]))
+
+    def callbacks(self, history: list[dict[str, float]]) -> list[keras.callbacks.Callback]:
+        """Make the callbacks that set the learning rate, where the optimizer has no schedule of its own."""
+        if self.arguments.optimizer != "nadam":
+            return []
+        return [PlateauRate(Plateau(self.arguments.learning_rate), history)]
+
+    def summaries(self, log_dir: Path, sample: tuple[dict, dict], model: SuperResolutionModel) -> ImageSummaries:
+        """Make the callback that writes images of a few samples for TensorBoard."""
+        return ImageSummaries(str(log_dir), sample, model)
+
+
+def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:
+    """Refuse targets of another size or number of bands than the model's output.
+
+    Raises:
+        ValueError: they are.
+    """
+    inputs, targets = element_spec
+    height, width = inputs[model.sources[0].name].shape[1:3]
+    wanted = (height * model.scale, width * model.scale, len(model.bands))
+    received = tuple(targets["sr"].shape[1:])
+    if received != wanted:
+        raise ValueError(f"patches: targets of shape {wanted} are wanted. Received: {received}")
