@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `CSR` learns to register bands without a truth: by anchor consistency, after a warm-up on known shifts.
+
+Band i of one detector is followed into an anchor (any band of either detector) and from there into band i of the other
+detector; both views of the same band must agree (Nguyen et al. 2023, see `train.l1bsr_losses`). An error of the flow
+into the anchor that the flow out of it takes back would cost nothing. Three things hold the anchor where it is: it is
+often the same band, the flow from an image into itself is to be zero, and the warm-up, in which the flow is known.
+"""
+
+import math
+
+import tensorflow as tf
+from tensorflow import keras
+
+from models.base import Tensors
+from models.l1bsr import BANDS, CSR
+from models.warp import positions, sample, standardize
+from train.l1bsr_losses import anchor_consistency, roll, total_variation
+from train.objective import Losses, Objective
+
+IDENTITY_SHARE = 4
+"""One of so many anchors is followed into itself."""
+MARGIN = 8
+"""Pixels on each side of a crop that the warm-up's shifts reach into."""
+WAVE = 0.5
+"""Largest amplitude of the warm-up's waves, in pixels."""
+
+
+class Registration(Objective):
+    """The training of `CSR`.
+
+    Args:
+        arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`.
+    """
+
+    names = ("loss", "consistency", "variation", "identity", "warm_up")
+
+    def network(self, model: CSR) -> keras.Model:
+        """Return the network of pairs of bands, and count the steps that it takes."""
+        return model.pair_model()
+
+    def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
+        """Compute the loss of the warm-up while it lasts, and that of the anchor consistency afterwards."""
+        images = {name: standardize(image) for name, image in inputs.items()}
+        if not training or not self.arguments.warm_up:
+            return self._anchor_losses(network, images, training)
+        return tf.cond(
+            network.optimizer.iterations < self.arguments.warm_up,
+            lambda: self._warm_up_losses(network, images),
+            lambda: self._anchor_losses(network, images, training),
+        )
+
+    def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
+        target, image, anchor = self._choose(images, training)
+        count = tf.shape(target)[0]
+        alike = anchor[: -(-count // IDENTITY_SHARE)]
+        pairs = [(target, anchor), (anchor, image), (alike, alike)]
+        flows = network(tf.concat([tf.concat(pair, axis=-1) for pair in pairs], axis=0), training=training)
+        to_anchor, from_anchor, still = flows[:count], flows[count : 2 * count], flows[2 * count :]
+        consistency = anchor_consistency(target, image, to_anchor, from_anchor)
+        variation = total_variation(to_anchor) + total_variation(from_anchor)
+        identity = tf.reduce_mean(tf.abs(still))
+        loss = consistency + self.arguments.tv_weight * variation + self.arguments.identity_weight * identity
+        return self._named(loss, consistency, variation, identity, tf.zeros(()))
+
+    def _choose(self, images: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Choose, for each sample, a band of the right and of the left detector, and the anchor: (batch, h, w, 1).
+
+        In validation each sample has its own choice, always the same.
+        """
+        count, bands = tf.shape(images["left"])[0], len(BANDS)
+        if training:
+            choice = tf.random.uniform([count], 0, 2 * bands**2, tf.int32)
+        else:
+            choice = 7 * tf.range(count) % (2 * bands**2)
+        band, anchor_band, detector = choice % bands, choice // bands % bands, choice // bands**2
+        target, image = _bands(images["right"], band), _bands(images["left"], band)
+        anchor = tf.where(
+            (detector == 0)[:, tf.newaxis, tf.newaxis, tf.newaxis],
+            _bands(images["left"], anchor_band),
+            _bands(images["right"], anchor_band),
+        )
+        if training and self.arguments.roll:
+            farthest = self.arguments.roll
+            target, image, anchor = (
+                roll(one, tf.random.uniform([count, 2], -farthest, farthest + 1, tf.int32))
+                for one in (target, image, anchor)
+            )
+        return target, image, anchor
+
+    def _warm_up_losses(self, network: keras.Model, images: Tensors) -> Losses:
+        """Compute the error of the flow between two copies of what one detector saw, of which it is known.
+
+        Copies of two bands of a detector are displaced by what lies between these bands too, which is not known and,
+        over all samples, zero; half the copies are of one band.
+        """
+        stack = images["left"]
+        count = tf.shape(stack)[0]
+        band = tf.random.uniform([count], 0, len(BANDS), tf.int32)
+        other = tf.where(tf.random.uniform([count]) < 0.5, band, tf.random.uniform([count], 0, len(BANDS), tf.int32))
+        farthest = self.arguments.warm_up_shift
+        flow = self._random_flow(count, stack.shape[1] - 2 * MARGIN, stack.shape[2] - 2 * MARGIN, farthest)
+        constant = tf.random.uniform([count, 1, 1, 2], -1.0, 1.0)
+        grid, seen = (
+            standardize(sample(_bands(stack, chosen), *(place + MARGIN for place in positions(displacement))))
+            for chosen, displacement in ((band, flow + constant), (other, constant + tf.zeros_like(flow)))
+        )
+        error = tf.reduce_mean(tf.abs(network(tf.concat([grid, seen], axis=-1), training=True) - flow))
+        return self._named(error, tf.zeros(()), tf.zeros(()), tf.zeros(()), error)
+
+    @staticmethod
+    def _random_flow(count: tf.Tensor, height: int, width: int, farthest: float) -> tf.Tensor:
+        """Draw flows (batch, height, width, 2): a shift, and a wave of at least the image's length."""
+        shift = tf.random.uniform([count, 1, 1, 2], -farthest, farthest)
+        amplitude = tf.random.uniform([count, 1, 1, 2], -WAVE, WAVE)
+        phase = tf.random.uniform([count, 1, 1, 2], 0.0, 2 * math.pi)
+        angle, along = tf.random.uniform([count, 1, 1, 1], 0.0, math.pi), 2 * math.pi / max(height, width)
+        x, y = tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32)[:, tf.newaxis]
+        distance = (tf.cos(angle)[..., 0] * x + tf.sin(angle)[..., 0] * y)[..., tf.newaxis]
+        return shift + amplitude * tf.sin(along * distance + phase)
+
+    @classmethod
+    def _named(cls, *values: tf.Tensor) -> Losses:
+        return dict(zip(cls.names, values))
+
+
+def _bands(images: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Return one band of each image, (batch, height, width, 1)."""
+    return tf.gather(images, indices, axis=3, batch_dims=1)[..., tf.newaxis]
