@@ -121,7 +121,7 @@ def write_models(
         if folder.exists() and not overwrite:
             raise FileExistsError(f"output: a folder without such models is wanted, or --overwrite. Received: {folder}")
         check_replaceable(folder, "output")
-        _make_folder(folder.parent)
+        make_folder(folder.parent)
 
     from models.base import export
 
@@ -130,7 +130,7 @@ def write_models(
         print(f"{folder}: {describe(model)}")
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     """Make a folder of models.
 
     Raises:

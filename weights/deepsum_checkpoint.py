@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from weights.convolutions import float32
+from weights.deepsum_published import DATA, INDEX
 
-DATA = ".data-00000-of-00001"
-INDEX = ".index"
 FILTERS = 81
 SLOTS = ("Adam", "Adam_1")
 COUNTERS = ("beta1_power", "beta2_power", "global_step")
@@ -175,6 +174,6 @@ def read_deepsum_checkpoint(path: str | Path) -> DeepSUMCheckpoint:
         reader = tf.train.load_checkpoint(prefix)
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
         return find_layers(shapes, reader.get_tensor)
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"a checkpoint of TensorFlow 1 that can be read is wanted ({reason})") from error

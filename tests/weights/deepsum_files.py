@@ -73,6 +73,7 @@ def with_state(variables, step=123):
 def write_checkpoint(prefix, variables):
     """Write a checkpoint of format V2, as TensorFlow 1 names its files, and return what their names begin with."""
     names = sorted(variables)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
     part = f"{prefix}_temp/part-00000-of-00001"
     tf.raw_ops.SaveV2(
         prefix=part, tensor_names=names, shape_and_slices=[""] * len(names), tensors=[variables[name] for name in names]
