@@ -195,7 +195,7 @@ def written_files(arguments: argparse.Namespace, output: Path | None, bands: Seq
 
     named = [("--output", output), ("--output", output and record_of(output))]
     named += [("--separate", band_file(output, band)) for band in bands if output]
-    options = ("quicklook", "metrics", "figure")
+    options = ("flow", "quicklook", "metrics", "figure")
     named += [(f"--{option}", getattr(arguments, option, None)) for option in options]
     return [(option, Path(name)) for option, name in named if name]
 

@@ -6,7 +6,7 @@ one would differ. Here each block is computed for the whole image before the nex
 array, on the disk where they are many, and memory holds one strip of them. A strip is read with the two rows on each
 side that two convolutions see, and nothing is computed approximately; rounding of sums is all that differs.
 
-    strips = RecByStrips(model, np.empty).super_resolve(pixels)
+    strips = RecByStrips(model, np.empty, rows_within(2**30, columns, depth)).super_resolve(pixels)
 """
 
 from collections.abc import Callable, Iterator
@@ -19,8 +19,24 @@ from models.l1bsr import REC
 
 ROWS = 64
 """Rows of a strip, in pixels of the input."""
+LEAST_ROWS = 4
+"""Rows of a strip where memory is short: with fewer, most of the work would be done again in the next strip."""
+FEATURES = 16
+"""Arrays of the size of a strip's features that are held at once, while it is made finer: measured."""
 REACH = 2
 """Rows on each side that two convolutions of 3 x 3 see."""
+
+
+def rows_within(memory: int, columns: int, depth: int) -> int:
+    """Return the rows of the strips that memory can hold.
+
+    Args:
+        memory: number of bytes.
+        columns: columns of the image.
+        depth: number of features.
+    """
+    rows = memory // (FEATURES * 4 * depth * columns) - 2 * REACH
+    return max(LEAST_ROWS, min(ROWS, rows))
 
 
 class RecByStrips:
@@ -75,8 +91,10 @@ class RecByStrips:
         advance()
         for strip in self._strips(rows):
             finer = tf.nn.depth_to_space(self._convolved(features[strip.seen], "upsample"), 2)
-            yield strip.cut(self._convolved(finer, "last"), 2) / self._normalization
-        advance()
+            pixels = strip.cut(self._convolved(finer, "last"), 2) / self._normalization
+            if strip.inside.stop == rows:
+                advance()
+            yield pixels
 
     def _block(self, name: str, features: np.ndarray, branch: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Add the last block's branch to the features; make that of this block, and return the weights it wants."""

@@ -34,9 +34,9 @@ def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
             "naming": naming,
             "offset": product.offset,
             "hrefs": product.hrefs,
-            "files": _stamps(Path(name) for name in files_of(product)),
+            "files": stamps(Path(name) for name in files_of(product)),
         },
-        "models": [_weights_of(network) for network in recipe.networks],
+        "models": [weights_of(network) for network in recipe.networks],
         "masks": [mask.digest() for mask in recipe.masks],
         "method": type(recipe).__name__,
         "bands": list(recipe.bands),
@@ -45,7 +45,7 @@ def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
     }
 
 
-def _weights_of(network) -> dict:
+def weights_of(network) -> dict:
     """Return what a network's output depends on: its description with the weights' digest, or the files without one."""
     stated = {name: value for name, value in network.description.to_json().items() if name != "software"}
     stated["engine"] = network.engine
@@ -54,7 +54,7 @@ def _weights_of(network) -> dict:
     if network.description.weights:
         return stated
     files = (path for path in Path(network.model_dir).rglob("*") if path.is_file() and path.suffix != ".json")
-    return {**stated, "files": _stamps(files)}
+    return {**stated, "files": stamps(files)}
 
 
 def digest(identity: dict) -> str:
@@ -82,10 +82,15 @@ def differences(output: Path, identity: dict) -> list[str]:
 
 
 def files_of(product) -> list[str]:
-    """Return the local files that a product's bands are read from; mosaics (VRT) are followed to theirs."""
+    """Return the local files that a product's bands are read from."""
+    return files_behind({**product.bands, **product.originals}.values())
+
+
+def files_behind(names: Iterable[str]) -> list[str]:
+    """Return the local files that rasters are read from; mosaics (VRT) are followed to theirs."""
     from osgeo import gdal
 
-    found, asked = set(), list({**product.bands, **product.originals}.values())
+    found, asked = set(), list(names)
     while asked:
         names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
         asked += [name for name in names if name.lower().endswith(".vrt")]
@@ -93,7 +98,7 @@ def files_of(product) -> list[str]:
     return sorted(name for name in found if os.path.isfile(name))
 
 
-def _stamps(paths: Iterable[Path]) -> dict[str, dict]:
+def stamps(paths: Iterable[Path]) -> dict[str, dict]:
     """Return size and modification time of files."""
     return {
         str(path.resolve()): {"bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}

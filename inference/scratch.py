@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays on the disk, for what memory cannot hold.
+
+They have no name there: they are gone when nobody uses them any more, however the process ends.
+
+    features = Scratch(Path("folder")).empty((rows, columns, 64), np.float32)
+"""
+
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+
+class Scratch:
+    """Makes arrays on the disk.
+
+    Args:
+        folder: a folder on it.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """Return an array of zeros, whose room on the disk is taken.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        try:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+                return np.memmap(file, dtype, "r+", shape=shape)
+        except OSError as error:
+            raise OSError(
+                f"--output: {size / 1e9:.3f} GB more on its disk, for the time being, are wanted. "
+                f"Received: {self._folder} ({error.strerror})"
+            ) from error
