@@ -152,20 +152,20 @@ class Records:
             raise ValueError(f"batch_size: 1 to {max(self.chunks)} is wanted. Received: {batch_size}")
         epochs, names = itertools.count(first_epoch), list(self.description[TRAINING])
 
-        def chunks() -> Iterator[tuple[list[str], int]]:
+        def chunks() -> Iterator[list[str]]:
             generator = np.random.default_rng((seed, next(epochs)))
             for chunk in generator.permutation(len(self.chunks)):
                 order = [names[index] for index in generator.permutation(len(names))]
-                yield [str(chunk_file(self.folder, chunk, name)) for name in order], int(generator.integers(2**62))
+                yield [str(chunk_file(self.folder, chunk, name)) for name in order]
 
-        def batches(files: tf.Tensor, chunk_seed: tf.Tensor) -> tf.data.Dataset:
+        def batches(files: tf.Tensor) -> tf.data.Dataset:
             records = tf.data.Dataset.from_tensor_slices(files).interleave(
                 tf.data.TFRecordDataset, cycle_length=OPEN_FILES
             )
-            return records.shuffle(buffer, seed=chunk_seed).batch(batch_size, drop_remainder=True)
+            return records.shuffle(buffer, seed=seed).batch(batch_size, drop_remainder=True)
 
-        signature = (tf.TensorSpec((None,), tf.string), tf.TensorSpec((), tf.int64))
-        dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature).flat_map(batches)
+        files = tf.TensorSpec((None,), tf.string)
+        dataset = tf.data.Dataset.from_generator(chunks, output_signature=files).flat_map(batches)
         dataset = dataset.map(lambda records: parse_batch(records, self.patch_size, registered), tf.data.AUTOTUNE)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.steps(batch_size))).prefetch(2)
 

@@ -30,15 +30,21 @@ import otbtf
 import tensorflow as tf
 from tensorflow import keras
 
-from models.description import FILE_NAME, ModelDescription, Source, check_replaceable, read_description
+from models.description import (
+    FILE_NAME,
+    WEIGHTS_NAME,
+    ModelDescription,
+    Source,
+    check_replaceable,
+    read_description,
+)
 from models.layers import Crop, DigitalNumbers
 
-__all__ = ["ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
+__all__ = ["WEIGHTS_NAME", "ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
 
 KERAS_3 = hasattr(keras, "ops")
 REFLECTANCE = 1e-4
 """Reflectance of one digital number."""
-WEIGHTS_NAME = "weights.h5"
 
 Tensors = dict[str, tf.Tensor]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "model.json"
+WEIGHTS_NAME = "weights.h5"
 LARGEST_CROP = 4096
 """In output pixels: a network that needs more of its surroundings would not fit any memory."""
 
@@ -90,7 +91,7 @@ class ModelDescription:
 
 
 def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
-    """Refuse to replace what exists, unless it is the folder of an exported model, or an empty one.
+    """Refuse to replace what exists, unless it is the folder of an exported model or of weights, or an empty one.
 
     Args:
         folder: what is to be replaced.
@@ -100,7 +101,11 @@ def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
         FileExistsError: it is something else.
     """
     folder = Path(folder)
-    if not folder.exists() or folder.is_dir() and ((folder / FILE_NAME).is_file() or not any(folder.iterdir())):
+    if not folder.exists():
+        return
+    if folder.is_dir() and (
+        not any(folder.iterdir()) or any((folder / name).is_file() for name in (FILE_NAME, WEIGHTS_NAME))
+    ):
         return
     raise FileExistsError(
         f"{argument}: --overwrite replaces the folder of an exported model, and nothing else. Received: {folder}"

@@ -209,7 +209,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         build: makes the model from a dataset's element specification.
         score: called with the folder of the exported model, its description, the samples and the history of the
             losses, writes the scores into the folder and returns them.
-        learning: what is done otherwise in each kind of training; by default `train.supervised.Supervised`.
+        learning: the kind of training, a `train.learning.Learning`; by default `train.supervised.Supervised`.
 
     Returns:
         The scores.
@@ -220,7 +220,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     """
     from tensorflow import keras
 
-    from models.base import export, load_weights, replace_folder, weights_digest
+    from models.base import replace_folder, weights_digest
     from train.callbacks import BEST_NAME, forget
     from train.fit import fit, is_chief, make_strategy
     from train.supervised import Supervised
@@ -249,14 +249,15 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         dataset = _dataset_record(arguments)
         for name, subset in samples.items():
             print(f"{name}: {subset.size} patches", flush=True)
-        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity, learning or Supervised(arguments))
+        learning = learning or Supervised(arguments)
+        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity, learning)
         if not is_chief(strategy):
             return {}
         keras.backend.clear_session()
         model = build(samples["valid"].dataset(arguments.batch_size).element_spec)
-        load_weights(model.model, checkpoint_dir / BEST_NAME)
+        learning.load(model, checkpoint_dir / BEST_NAME)
         exported = checkpoint_dir / "model"
-        description = export(model, exported, overwrite=True)
+        description = learning.export(model, exported)
         report = score(exported, description, samples, history)
         _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
         model_dir.parent.mkdir(parents=True, exist_ok=True)

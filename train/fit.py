@@ -12,6 +12,7 @@ from tensorflow import keras
 
 from models.base import KERAS_3, SuperResolutionModel
 from train.callbacks import Backup, epochs_done, forget, read_identity
+from train.learning import Learning
 
 SUMMARISED_PATCHES = 4
 
@@ -82,7 +83,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     checkpoint_dir: Path,
     identity: dict,
-    learning,
+    learning: Learning,
 ) -> list[dict[str, float]]:
     """Fit a model, going on from the last complete epoch when there is one.
 
@@ -93,7 +94,7 @@ def fit(
         strategy: the distribution strategy.
         checkpoint_dir: the best weights are left there, as `best.h5`.
         identity: what the training is made of.
-        learning: what is done otherwise in each kind of training, as `train.supervised.Supervised`.
+        learning: the kind of training.
 
     Returns:
         The losses and metrics of each epoch.
@@ -152,7 +153,11 @@ def make_folder(path: Path, argument: str) -> None:
 
 
 def _tensorboard(
-    arguments: argparse.Namespace, learning, model: SuperResolutionModel, validation: tf.data.Dataset, writes: bool
+    arguments: argparse.Namespace,
+    learning: Learning,
+    model: SuperResolutionModel,
+    validation: tf.data.Dataset,
+    writes: bool,
 ) -> list[keras.callbacks.Callback]:
     """Make the callbacks that write for TensorBoard, where they are asked for."""
     if not arguments.log_dir or not writes:

@@ -4,14 +4,13 @@
 A subclass of `Objective` states the network and the loss; `ObjectiveModel` is the Keras model that is fitted.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, Tensors, load_weights
+from models.base import SuperResolutionModel, Tensors
+from train.learning import Learning
 from train.optimizers import cosine, staircase
 
 Losses = dict[str, tf.Tensor]
@@ -57,8 +56,8 @@ class ObjectiveModel(keras.Model):
         return self._report(self._objective(self, *data, False))
 
 
-class Objective:
-    """What a training by a loss of its own does, see `train.fit.fit`. Subclasses define `network` and `losses`.
+class Objective(Learning):
+    """The training by a loss of its own. Subclasses define `network` and `losses`.
 
     Args:
         arguments: those of `train.common.add_arguments` and `add_schedule_arguments`.
@@ -69,9 +68,6 @@ class Objective:
     epsilon = 1e-7
     """Adam's."""
 
-    def __init__(self, arguments: argparse.Namespace):
-        self.arguments = arguments
-
     def network(self, model: SuperResolutionModel) -> keras.Model:
         """Return the network that is trained: a functional model."""
         raise NotImplementedError(f"{type(self).__name__} does not define network")
@@ -80,16 +76,8 @@ class Objective:
         """Compute `loss`, and other scalars to be reported, of a batch."""
         raise NotImplementedError(f"{type(self).__name__} does not define losses")
 
-    def precision_policy(self) -> str:
-        """Name the Keras policy: bfloat16 has float32's range, and needs no scaling of losses, on GPUs too."""
-        return "mixed_bfloat16" if self.arguments.mixed_precision else "float32"
-
-    def load(self, model: SuperResolutionModel, path: str | Path) -> None:
-        """Read the weights to start from."""
-        load_weights(model.model, path)
-
     def compile(self, model: SuperResolutionModel, element_spec: tuple, steps: int) -> keras.Model:
-        """Return the Keras model that is trained, compiled; `steps` is their number in the whole training."""
+        """Return the network, compiled with its loss and Adam."""
         network = self.network(model)
         trained = ObjectiveModel(network.inputs, network.outputs, name="trained")
         trained.minimise(self.losses, self.names)
@@ -104,11 +92,3 @@ class Objective:
         if self.arguments.schedule == "steps":
             return staircase(rate, self.arguments.decay, self.arguments.decay_steps)
         return rate
-
-    def samples(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Give batches as `losses` takes them."""
-        return dataset
-
-    def callbacks(self, history: list[dict[str, float]]) -> list[keras.callbacks.Callback]:
-        """Make further callbacks."""
-        return []

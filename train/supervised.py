@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learning from samples with their truth, `targets["sr"]`, by a plain loss."""
 
-import argparse
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import SuperResolutionModel, load_weights
+from models.base import SuperResolutionModel
 from train.callbacks import ImageSummaries
+from train.learning import Learning
 from train.optimizers import Nadam, Plateau, PlateauRate, cosine
 
 LOSSES = {"l1": "mae", "l2": "mse"}
 """Keras' names of the losses."""
 
 
-class Supervised:
-    """What a training with truth does on its own, see `train.fit.fit`.
+class Supervised(Learning):
+    """The training with truth.
 
     Args:
         arguments: those of `train.common.add_arguments` and `add_supervision_arguments`.
     """
-
-    def __init__(self, arguments: argparse.Namespace):
-        self.arguments = arguments
 
     def precision_policy(self) -> str:
         """Name the Keras policy to compute with: 16-bit floats have a type for GPUs and one for CPUs."""
@@ -31,17 +28,8 @@ class Supervised:
             return "float32"
         return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
-    def load(self, model: SuperResolutionModel, path: str | Path) -> None:
-        """Read the weights to start from."""
-        load_weights(model.model, path)
-
     def compile(self, model: SuperResolutionModel, element_spec: tuple, steps: int) -> keras.Model:
-        """Return the Keras model that is trained, compiled.
-
-        Args:
-            model: the model.
-            element_spec: that of the training samples.
-            steps: number of steps of the whole training.
+        """Return the model of the one output, compiled with a plain loss.
 
         Raises:
             ValueError: targets have another size or number of bands than the model's output.

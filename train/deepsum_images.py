@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What DeepSUM's trainings show in TensorBoard, of the first scene for validation and after each epoch."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from models.deepsum import FILTER, DeepSUM
+
+DISPLAY_PERCENTILES = (2, 98)
+MAGNIFICATION = 8
+"""Pixels of a picture along a weight of a filter."""
+
+
+class _Summaries(keras.callbacks.Callback):
+    """Writes pictures.
+
+    Args:
+        log_dir: TensorBoard's folder.
+        sample: batch of inputs and targets.
+        model: the model.
+    """
+
+    def __init__(self, log_dir: Path, sample: tuple[dict, dict], model: DeepSUM):
+        super().__init__()
+        self.inputs, self.targets = sample
+        self.shown = model
+        self.writer = tf.summary.create_file_writer(str(log_dir / "images"))
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return pictures by name, (pictures, height, width, 1), 0 to 1."""
+        raise NotImplementedError(f"{type(self).__name__} does not define pictures")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the pictures."""
+        with self.writer.as_default(step=epoch):
+            for name, pictures in self.pictures().items():
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        self.writer.flush()
+
+
+class ImageSummaries(_Summaries):
+    """Shows the reference, what is made, and the truth."""
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return all three, stretched as the truth is."""
+        truth = np.asarray(self.targets["hr"])
+        low, high = np.percentile(truth, DISPLAY_PERCENTILES)
+        images = {"1 reference": self.inputs["frames"][..., :1], "2 made": self._made(), "3 truth": truth}
+        return {
+            name: np.clip((np.asarray(image) - low) / max(high - low, 1e-6), 0, 1) for name, image in images.items()
+        }
+
+    def _made(self) -> tf.Tensor:
+        if len(self.model.outputs) > 1:
+            return self.model(self.inputs, training=False)[0]
+        statistics = self.shown.arguments
+        reference = (self.inputs["frames"][..., :1] - statistics["mean"]) / statistics["deviation"]
+        return self.model(reference, training=False) * statistics["deviation"] + statistics["mean"]
+
+
+class FilterSummaries(_Summaries):
+    """Shows the filters by which the frames of the scene are moved onto the reference."""
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return a picture for each frame but the reference."""
+        _, logits = self.shown.training_model()(self.inputs, training=False)
+        filters = tf.reshape(tf.nn.softmax(logits[0]), (-1, FILTER, FILTER, 1)).numpy()
+        return {"filters": filters.repeat(MAGNIFICATION, axis=1).repeat(MAGNIFICATION, axis=2)}
