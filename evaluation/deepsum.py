@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of multi-image super-resolution on scenes whose truth is known, beside those of simple methods.
+
+`sr` is what is scored; beside it are the clearest image enlarged, the mean of the registered ones, and ESA's baseline,
+which is made here again. `evaluation.cpsnr` tells what the metrics are.
+
+    scenes = {"imgset0594": score_scene(hr, clear, {"sr": sr, **baselines(frames, lr, qm)})}
+    print(table(report(scenes, norm)))
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from datasets.deepsum_preparation import Frames
+from evaluation.cpsnr import cpsnr, cssim, score
+from evaluation.multi_frame import clearest, esa_baseline, mean_of_registered
+
+METRICS = ("cpsnr", "cssim", "score")
+METHODS = {
+    "sr": "super-resolved",
+    "clearest": "clearest, bicubic",
+    "mean_of_registered": "mean of registered",
+    "esa_baseline": "ESA's baseline",
+}
+"""What is scored, and how a table calls it."""
+
+
+def baselines(frames: Frames, lr: np.ndarray, qm: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what an image is compared with, by the names of `METHODS`.
+
+    Args:
+        frames: the frames that can be used.
+        lr: digital numbers (images, rows, columns), of all images of the scene, on the coarse grid.
+        qm: whether a pixel is clear, of the same shape.
+    """
+    return {
+        "clearest": clearest(frames),
+        "mean_of_registered": mean_of_registered(frames),
+        "esa_baseline": esa_baseline(lr, qm),
+    }
+
+
+def score_scene(hr: np.ndarray, clear: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Score images of a scene.
+
+    Args:
+        hr: truth (rows, columns), digital numbers.
+        clear: whether a pixel of the truth is not concealed, of the same shape.
+        images: of the same shape and unit, by their names.
+
+    Returns:
+        By these names, `cpsnr` in dB and `cssim`.
+
+    Raises:
+        ValueError: as `evaluation.cpsnr.cmse_matrix` and `cssim`.
+    """
+    return {
+        name: {"cpsnr": cpsnr(hr, image, clear), "cssim": cssim(hr, image, clear)} for name, image in images.items()
+    }
+
+
+def report(scenes: Mapping[str, Mapping], norm: Mapping[str, float] | None) -> dict:
+    """Add the challenge's score, and means.
+
+    Args:
+        scenes: by the scene's name, what `score_scene` returned.
+        norm: ESA's baseline of all scenes, in dB; without it, there are no scores.
+
+    Returns:
+        `scenes`, with the `score` of each image too, and `mean` over all of them.
+
+    Raises:
+        ValueError: there is no scene, or one without baseline.
+    """
+    if not scenes:
+        raise ValueError("scenes: at least one with HR.png is wanted. Received: none")
+    full = {name: {method: dict(scores) for method, scores in scene.items()} for name, scene in scenes.items()}
+    if norm is not None:
+        for name, scene in full.items():
+            for scores in scene.values():
+                scores["score"] = score({name: scores["cpsnr"]}, norm)
+    first = next(iter(full.values()))
+    mean = {
+        method: {metric: float(np.mean([scene[method][metric] for scene in full.values()])) for metric in scores}
+        for method, scores in first.items()
+    }
+    return {"scenes": full, "mean": mean}
+
+
+def table(scored: Mapping) -> str:
+    """Lay a report out for a terminal: the scenes' cPSNR, then the means of all metrics.
+
+    Args:
+        scored: what `report` returned.
+    """
+    mean = scored["mean"]
+    width = max(len("scene"), *map(len, scored["scenes"]))
+    titles = [METHODS.get(method, method) for method in mean]
+    lines = ["cPSNR (dB)", "  ".join([f"{'scene':{width}}", *titles])]
+    for name, scene in scored["scenes"].items():
+        cells = (f"{scene[method]['cpsnr']:{len(title)}.3f}" for method, title in zip(mean, titles))
+        lines.append("  ".join([f"{name:{width}}", *cells]))
+    lines += ["", f"mean of {len(scored['scenes'])} scenes"]
+    longest = max(map(len, titles))
+    metrics = [metric for metric in METRICS if metric in next(iter(mean.values()))]
+    for method, title in zip(mean, titles):
+        values = (f"{metric} {mean[method][metric]:.{3 if metric == 'cpsnr' else 5}f}" for metric in metrics)
+        lines.append("  ".join([f"{title:{longest}}", *values]))
+    return "\n".join(lines)
