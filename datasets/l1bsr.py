@@ -36,6 +36,8 @@ DETECTORS = ("left", "right")
 SUFFIXES = (".tif", ".tiff")
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
 """Arrays of a truth."""
+FLOWS = ("flow_left", "flow_right", "cross")
+"""Those of them that are flows: (rows, columns, …, 2), x first."""
 
 
 class Lazy(Sequence):
@@ -128,7 +130,9 @@ class Pairs:
     @property
     def truth(self) -> Sequence[dict[str, np.ndarray] | None]:
         """The arrays `TRUTH` of each pair, read when asked for, or None where there are none."""
-        return Lazy([pair.truth for pair in self._pairs], lambda path: None if path is None else _read_truth(path))
+        return Lazy(
+            [pair.truth for pair in self._pairs], lambda path: None if path is None else _read_truth(path, TRUTH)
+        )
 
     def identity(self) -> dict[str, str]:
         """Return the SHA-256 of each pair's pixels, by its number, set and name; the folder's name does not count."""
@@ -173,6 +177,7 @@ class Pairs:
         seed: int = 0,
         crops_per_pair: int = 1,
         fixed: bool = False,
+        with_flows: bool = False,
     ) -> tf.data.Dataset:
         """Make a dataset of ({"left": …, "right": …}, {}), one pass being one epoch, in random order.
 
@@ -187,12 +192,14 @@ class Pairs:
             seed: seed of places, order and augmentation: the same seed and epoch give the same batches.
             crops_per_pair: number of crops of each pair in an epoch.
             fixed: draw the same in each epoch, as for validation.
+            with_flows: give the true flows too, as targets. Images are then not swapped.
 
         Returns:
-            Batches (batch, crop, crop, bands), float32 counts.
+            Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of `FLOWS`, if asked for.
 
         Raises:
-            ValueError: an argument is less than 1, an image is smaller than the crop, or no pair has a clear place.
+            ValueError: an argument is less than 1, an image is smaller than the crop, no pair has a clear place, or
+                flows are asked for and one has no truth.
         """
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
@@ -204,6 +211,8 @@ class Pairs:
                     f"crop: {min(rows, columns)} or less is wanted for {pair.name} of {rows} x {columns} pixels. "
                     f"Received: {crop}"
                 )
+            if with_flows and pair.truth is None:
+                raise ValueError(f"pairs: such with truths, as simulated ones, are wanted. Received: {pair.name}")
         places = [pair.clear_places(crop) for pair in self._pairs]
         usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
         if not usable:
@@ -211,35 +220,56 @@ class Pairs:
                 f"pairs: one with {crop} x {crop} pixels none of which is missing (0) is wanted. Received: none"
             )
         epochs = itertools.count(first_epoch)
-        images = tf.TensorSpec((None, crop, crop, len(BANDS)), tf.float32)
+        images = {name: tf.TensorSpec((None, crop, crop, len(BANDS)), tf.float32) for name in DETECTORS}
+        flows = {name: tf.TensorSpec((None, crop, crop, len(BANDS), 2), tf.float32) for name in FLOWS}
+        flows["cross"] = tf.TensorSpec((None, crop, crop, 2), tf.float32)
 
         def batches() -> Iterator[tuple[dict, dict]]:
             generator = np.random.default_rng((seed, 0 if fixed else next(epochs)))
             order = generator.permutation(np.repeat(np.arange(len(usable)), crops_per_pair))
             for start in range(0, len(order), batch_size):
                 samples = [
-                    _sample(*usable[index], crop, augmentation, generator)
+                    _sample(*usable[index], crop, augmentation, generator, with_flows)
                     for index in order[start : start + batch_size]
                 ]
-                yield {name: np.stack(members) for name, members in zip(DETECTORS, zip(*samples))}, {}
+                yield tuple(
+                    {name: np.stack([part[name] for part in parts]) for name in parts[0]} for parts in zip(*samples)
+                )
 
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=({name: images for name in DETECTORS}, {}))
+        signature = (images, flows if with_flows else {})
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
         count = tf.data.experimental.assert_cardinality(math.ceil(len(usable) * crops_per_pair / batch_size))
         return dataset.apply(count).prefetch(4)
 
 
 def _sample(
-    pair: Pair, places: Sequence[int], crop: int, augmentation: bool, generator: np.random.Generator
-) -> list[np.ndarray]:
-    """Cut both images of a pair at one of the places, float32 (crop, crop, bands)."""
+    pair: Pair,
+    places: Sequence[int],
+    crop: int,
+    augmentation: bool,
+    generator: np.random.Generator,
+    with_flows: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Cut both images of a pair, and its flows if so asked, at one of the places: (crop, crop, …), float32."""
     row, column = divmod(int(places[generator.integers(len(places))]), pair.images[0].shape[1] - crop + 1)
-    images = [image[row : row + crop, column : column + crop].astype(np.float32) for image in pair.images]
+    place = np.s_[row : row + crop, column : column + crop]
+    images = [image[place].astype(np.float32) for image in pair.images]
+    flows = {name: flow[place] for name, flow in _read_truth(pair.truth, FLOWS).items()} if with_flows else {}
     if augmentation:
         turns, is_mirrored, is_swapped = generator.integers(4), generator.integers(2), generator.integers(2)
         images = [np.rot90(image, turns) for image in images]
         images = [image[:, ::-1] if is_mirrored else image for image in images]
-        images = images[::-1] if is_swapped else images
-    return images
+        images = images[::-1] if is_swapped and not with_flows else images
+        flows = {name: _turned(flow, turns, is_mirrored) for name, flow in flows.items()}
+    return dict(zip(DETECTORS, images)), flows
+
+
+def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
+    """Turn a flow with its image, by a quarter counterclockwise each time, then mirror its columns."""
+    flow = np.rot90(flow, turns)
+    for _ in range(turns):
+        flow = np.stack([flow[..., 1], -flow[..., 0]], axis=-1)
+    return flow[:, ::-1] * np.float32([-1, 1]) if is_mirrored else flow
 
 
 def read_pairs(folders: str | Path | Sequence[str | Path]) -> Pairs:
@@ -341,7 +371,7 @@ def _check_truth(path: Path) -> None:
         raise ValueError(f"{path}: arrays {', '.join(TRUTH)} are wanted. Received: no {', '.join(sorted(lacking))}")
 
 
-def _read_truth(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a truth."""
+def _read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read arrays of a truth."""
     with np.load(path) as arrays:
-        return {name: arrays[name] for name in TRUTH}
+        return {name: arrays[name] for name in names}

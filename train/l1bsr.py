@@ -90,6 +90,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="WEIGHT",
         help="csr: weight of the flow from an image into itself (default: %(default)s)",
     )
+    add(
+        "--truth-weight",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="csr: weight of the error of flows, for which all pairs have to be simulated (default: 0)",
+    )
     add("--groups", type=int, metavar="N", help="rec: groups of residual blocks (default: that of --size)")
     add_blocks_argument(parser)
     add_schedule_arguments(parser)
@@ -115,6 +122,7 @@ class Crops:
     seed: int
     fixed: bool = False
     """Whether each pass has the same samples."""
+    with_flows: bool = False
 
     @property
     def size(self) -> int:
@@ -128,7 +136,14 @@ class Crops:
     def dataset(self, batch_size: int, augmentation: bool = False, first_epoch: int = 0):
         """Give batches of both detectors' crops."""
         return self.pairs.dataset(
-            batch_size, self.crop, augmentation, first_epoch, self.seed, self.per_pair, fixed=self.fixed
+            batch_size,
+            self.crop,
+            augmentation,
+            first_epoch,
+            self.seed,
+            self.per_pair,
+            fixed=self.fixed,
+            with_flows=self.with_flows,
         )
 
 
@@ -149,7 +164,11 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     def find() -> dict:
         training, validation = read_pairs(arguments.pairs).split(arguments.valid_share)
         common = {"crop": arguments.crop, "per_pair": arguments.crops_per_pair, "seed": arguments.seed}
-        return {"train": Crops(training, **common), "valid": Crops(validation, fixed=True, **common)}
+        with_flows = is_csr and arguments.truth_weight > 0
+        return {
+            "train": Crops(training, with_flows=with_flows, **common),
+            "valid": Crops(validation, fixed=True, **common),
+        }
 
     def build(element_spec: tuple) -> CSR | REC:
         if is_csr:
@@ -210,7 +229,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error(f"argument --crop: a multiple of 16 is wanted. Received: {arguments.crop}")
     if arguments.groups is not None and arguments.groups < 0:
         parser.error(f"argument --groups: 0 or more is wanted. Received: {arguments.groups}")
-    for name in ("tv_weight", "identity_weight", "warm_up_shift"):
+    for name in ("tv_weight", "identity_weight", "truth_weight", "warm_up_shift"):
         value = getattr(arguments, name)
         if not 0 <= value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: 0 or more is wanted. Received: {value}")

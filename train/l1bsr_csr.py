@@ -4,7 +4,8 @@
 Band i of one detector is followed into an anchor (any band of either detector) and from there into band i of the other
 detector; both views of the same band must agree (Nguyen et al. 2023, see `train.l1bsr_losses`). An error of the flow
 into the anchor that the flow out of it takes back would cost nothing. Three things hold the anchor where it is: it is
-often the same band, the flow from an image into itself is to be zero, and the warm-up, in which the flow is known.
+often the same band, the flow from an image into itself is to be zero, and the warm-up, in which the flow is known. Of
+simulated pairs the true flows may be learnt too.
 """
 
 import math
@@ -15,7 +16,8 @@ from tensorflow import keras
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR
 from models.warp import positions, sample, standardize
-from train.l1bsr_losses import anchor_consistency, roll, total_variation
+from train.l1bsr_losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
+from train.l1bsr_truth import flow_between
 from train.objective import Losses, Objective
 
 IDENTITY_SHARE = 4
@@ -30,10 +32,11 @@ class Registration(Objective):
     """The training of `CSR`.
 
     Args:
-        arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`.
+        arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`,
+            `truth_weight`.
     """
 
-    names = ("loss", "consistency", "variation", "identity", "warm_up")
+    names = ("loss", "consistency", "variation", "identity", "warm_up", "truth")
 
     def network(self, model: CSR) -> keras.Model:
         """Return the network of pairs of bands, and count the steps that it takes."""
@@ -42,13 +45,32 @@ class Registration(Objective):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compute the loss of the warm-up while it lasts, and that of the anchor consistency afterwards."""
         images = {name: standardize(image) for name, image in inputs.items()}
-        if not training or not self.arguments.warm_up:
+        if not training:
             return self._anchor_losses(network, images, training)
-        return tf.cond(
-            network.optimizer.iterations < self.arguments.warm_up,
+        losses = tf.cond(
+            tf.convert_to_tensor(network.optimizer.iterations) < self.arguments.warm_up,
             lambda: self._warm_up_losses(network, images),
             lambda: self._anchor_losses(network, images, training),
         )
+        if self.arguments.truth_weight:
+            losses["truth"] = self._truth_loss(network, images, targets)
+            losses["loss"] += self.arguments.truth_weight * losses["truth"]
+        return losses
+
+    def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors) -> tf.Tensor:
+        """Compute the error of the flow between two bands of a simulated pair, of either detector and any band."""
+        count = tf.shape(images["left"])[0]
+        detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
+        bands = tf.random.uniform([count, 2], 0, len(BANDS), tf.int32)
+        views = [
+            tf.where(
+                (detectors[:, end] == 0)[:, tf.newaxis, tf.newaxis, tf.newaxis],
+                *(_bands(images[name], bands[:, end]) for name in ("left", "right")),
+            )
+            for end in (0, 1)
+        ]
+        flow = flow_between(truth, detectors, bands)
+        return absolute_difference(network(tf.concat(views, axis=-1), training=True), flow, WARP_BORDER)
 
     def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
         target, image, anchor = self._choose(images, training)
@@ -61,7 +83,7 @@ class Registration(Objective):
         variation = total_variation(to_anchor) + total_variation(from_anchor)
         identity = tf.reduce_mean(tf.abs(still))
         loss = consistency + self.arguments.tv_weight * variation + self.arguments.identity_weight * identity
-        return self._named(loss, consistency, variation, identity, tf.zeros(()))
+        return self._named(loss, consistency, variation, identity, tf.zeros(()), tf.zeros(()))
 
     def _choose(self, images: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Choose, for each sample, a band of the right and of the left detector, and the anchor: (batch, h, w, 1).
@@ -106,7 +128,7 @@ class Registration(Objective):
             for chosen, displacement in ((band, flow + constant), (other, constant + tf.zeros_like(flow)))
         )
         error = tf.reduce_mean(tf.abs(network(tf.concat([grid, seen], axis=-1), training=True) - flow))
-        return self._named(error, tf.zeros(()), tf.zeros(()), tf.zeros(()), error)
+        return self._named(error, tf.zeros(()), tf.zeros(()), tf.zeros(()), error, tf.zeros(()))
 
     @staticmethod
     def _random_flow(count: tf.Tensor, height: int, width: int, farthest: float) -> tf.Tensor:
