@@ -51,6 +51,8 @@ LANDSCAPE_GSD = 2.5
 """Metres that a landscape's pixel stands for: parcels are larger than in `simulate.scenes`, and landscapes faster."""
 MARGIN = 12
 """Ground around the images, in pixels of 10 m: more than displacements and the spline reach."""
+REFLECTANCE = 1e-4
+"""Reflectance of one digital number of L1C and L2A."""
 LEAST = 16
 """Fewest rows and columns of an image."""
 DETECTOR_SHIFT, BAND_SHIFT = 6.0, 2.0
@@ -295,11 +297,18 @@ def simulate_pair(rows: int, columns: int, seed: int, number: int, landscape: np
     return see(ground, draw_motions(rng), rng)
 
 
-def read_landscape(path: str | Path) -> np.ndarray:
-    """Reads an image of four bands, (rows, columns, 4).
+def read_landscape(path: str | Path, is_reflectance: bool = False) -> np.ndarray:
+    """Reads the four bands of an image: those of their descriptions, or all of an image that has no others.
+
+    Args:
+        path: the file.
+        is_reflectance: whether digital numbers are reflectance x 10 000, which are then turned into counts.
+
+    Returns:
+        Counts, (rows, columns, 4); 0 is a missing pixel.
 
     Raises:
-        ValueError: it cannot be read, or has another number of bands.
+        ValueError: it cannot be read, or its bands are others.
     """
     try:
         dataset = gdal.Open(str(path))
@@ -307,15 +316,28 @@ def read_landscape(path: str | Path) -> np.ndarray:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"landscape: an image that can be read is wanted. Received: {path} ({reason})") from error
-    if dataset.RasterCount != len(BANDS):
+    names = [dataset.GetRasterBand(number + 1).GetDescription() for number in range(dataset.RasterCount)]
+    if set(BANDS) <= set(names):
+        pixels = pixels[[names.index(band) for band in BANDS]]
+    elif dataset.RasterCount != len(BANDS):
         raise ValueError(
             f"landscape: 4 bands ({', '.join(BANDS)}) are wanted. Received: {dataset.RasterCount} in {path}"
         )
+    if is_reflectance:
+        radiometry = [COUNTS[band] for band in BANDS]
+        seen = [REFLECTANCE * gain * image + offset for image, (offset, gain, _) in zip(pixels, radiometry)]
+        pixels = np.where(pixels > 0, seen, 0)
     return np.moveaxis(pixels, 0, -1)
 
 
 def write_pairs(
-    folder: str | Path, pairs: int, rows: int = 400, columns: int = 160, seed: int = 1, landscapes: tuple = ()
+    folder: str | Path,
+    pairs: int,
+    rows: int = 400,
+    columns: int = 160,
+    seed: int = 1,
+    landscapes: tuple = (),
+    are_reflectance: bool = False,
 ) -> None:
     """Simulates pairs and writes everything the module's description lists; all of it or nothing.
 
@@ -326,6 +348,7 @@ def write_pairs(
         columns: columns of the images.
         seed: the same arguments give the same files; the first pairs do not depend on the number of pairs.
         landscapes: files of images to look at, in turn; by default landscapes are made.
+        are_reflectance: whether their digital numbers are reflectance x 10 000, not counts.
 
     Raises:
         ValueError: the folder has pairs already, or as `read_landscape` and `cut_ground`.
@@ -337,7 +360,7 @@ def write_pairs(
     for kind in kinds:
         if (folder / kind).exists():
             raise ValueError(f"output: a folder without simulated pairs is wanted. Received: {folder / kind}")
-    images = [read_landscape(path) for path in landscapes] or [None]
+    images = [read_landscape(path, are_reflectance) for path in landscapes] or [None]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial", dir=folder) as name:
         partial = Path(name)
@@ -375,6 +398,11 @@ def main(argv: list[str] | None = None) -> int:
     add("--columns", type=int, default=160, metavar="N", help="columns of an image (default: %(default)s)")
     add("--seed", type=int, default=1, metavar="N", help="seed of everything random (default: %(default)s)")
     add("--landscape", nargs="+", default=[], metavar="IMAGE", help="images to look at, instead of landscapes made")
+    add(
+        "--reflectance",
+        action="store_true",
+        help="pixels of --landscape are reflectance x 10 000, as of L1C and L2A without offset, not counts",
+    )
     arguments = parser.parse_args(argv)
     for name, least in (("pairs", 1), ("rows", LEAST), ("columns", LEAST), ("seed", 0)):
         if getattr(arguments, name) < least:
@@ -387,6 +415,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.columns,
             arguments.seed,
             tuple(arguments.landscape),
+            arguments.reflectance,
         )
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -7,7 +7,17 @@ from osgeo import gdal
 from scipy import ndimage
 
 from simulate import detector_pairs
-from simulate.detector_pairs import BANDS, GREEN, cut_ground, draw_motions, ground_shape, main, see, simulate_pair
+from simulate.detector_pairs import (
+    BANDS,
+    GREEN,
+    cut_ground,
+    draw_motions,
+    ground_shape,
+    main,
+    read_landscape,
+    see,
+    simulate_pair,
+)
 from simulate.landscape import generate
 from simulate.sensors import SENTINEL2, discrete_deviation, psf_deviation, psf_weights
 
@@ -219,6 +229,20 @@ def test_given_landscapes_are_what_is_seen(tmp_path, write_raster):
     for number, factor in enumerate((1, 2, 1)):
         image = read(tmp_path / f"out/simulated_right/{number:04}.tif")
         np.testing.assert_allclose(image.mean((0, 1)), factor * levels, rtol=0.005)
+
+
+def test_reflectance_becomes_counts_band_by_band(tmp_path, write_raster):
+    """Bands are taken by their names; 0 stays a missing pixel."""
+    path = write_raster("l1c.tif", np.tile(np.array([400, 300, 200, 100], np.uint16) * 10, (8, 8, 1)))
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    for number, name in enumerate(("B08", "B04", "B03", "B02")):
+        dataset.GetRasterBand(number + 1).SetDescription(name)
+    dataset.GetRasterBand(1).WriteArray(np.zeros((1, 1), np.uint16))
+    dataset = None
+    counts = read_landscape(path, is_reflectance=True)
+    wanted = [138 + 0.1 * 1500, 100 + 0.2 * 1400, 52 + 0.3 * 1300, 40 + 0.4 * 1350]
+    np.testing.assert_allclose(counts[1, 1], wanted)
+    np.testing.assert_allclose(counts[0, 0], [*wanted[:3], 0])
 
 
 def failing(arguments, capsys):
