@@ -8,6 +8,15 @@ Of a scene of the PROBA-V challenge, or all scenes of a folder:
     python -m inference.deepsum --output-dir predictions --submission submission.zip
     python -m inference.deepsum --input probav_data --split train --band NIR --model-dir model --metrics m.json
 
+Of images of several dates, rasters with masks, SAFE products or STAC items:
+
+    python -m inference.deepsum --input 2022*.tif --masks clear_2022*.tif --model-dir model --output sr.tif
+    python -m inference.deepsum --input S2*.SAFE --band B08 --bbox 2.2,48.8,2.3,48.9 --model-dir model --output sr.tif
+
+Such images are brought to the grid of the clearest one, and by a linear map to the mean and the deviation of the data
+that the model is made for (`inference/deepsum_stack.py`). The product has their numbers, and pixels a third as large,
+from the same corner; it is nodata where no image is clear.
+
 Frames are enlarged, registered in whole fine pixels, and chosen as the authors did (doi:10.1109/TGRS.2019.2959248);
 `inference/deepsum_windows.py` tells how windows of nine are chosen, and where that differs from their program
 (`--original-windows` does as it did). Images are scored as they are written: 16 bits, rounded.
@@ -17,8 +26,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.command_line import run
-from inference.common import begin, positive
+from chain.command_line import add_offset_argument, run
+from inference.common import bbox, begin, box, positive
 
 IMAGES = (".png", ".tif", ".tiff")
 SUFFIXES = {"output": IMAGES, "submission": (".zip",), "metrics": (".json",)}
@@ -37,13 +46,19 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="IMG",
         help="a scene's folder of the PROBA-V challenge (LR, QM), or folders of scenes: of imgset…, of NIR and RED, or "
-        "of test and train",
+        "of test and train; or images of nine or more dates: rasters, SAFE folders or zips, STAC items, collections of "
+        "items, lists (.txt) of these",
     )
-    add("--output", metavar="IMG", help="image of one scene, 16 bits (.png or .tif)")
+    add("--output", metavar="IMG", help="image of one scene, 16 bits (.png or .tif), or of several dates (.tif)")
     add(
         "--output-dir",
         metavar="DIR",
         help="folder of the images of all scenes, imgsetNNNN.png; those that are done stay",
+    )
+    add(
+        "--band",
+        metavar="NAME",
+        help="of scenes, NIR or RED (default: both); of images, name or number of their band (default: the only one)",
     )
     add("--model-dir", metavar="DIR", help="folder of the exported model (default: the project's)")
     add("--overwrite", action="store_true", help="replace --output, or images of --output-dir, that exist")
@@ -61,7 +76,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="move masks by the shifts that the authors' program takes, which are those of other frames",
     )
     scenes = parser.add_argument_group("scenes of the challenge")
-    scenes.add_argument("--band", metavar="NAME", help="band of the scenes, NIR or RED (default: both)")
     scenes.add_argument(
         "--split",
         choices=["test", "train"],
@@ -85,6 +99,35 @@ def make_parser() -> argparse.ArgumentParser:
         default="fail",
         help="what a scene that cannot be used does, of several (default: %(default)s)",
     )
+    dates = parser.add_argument_group("images of several dates")
+    clear = dates.add_mutually_exclusive_group()
+    clear.add_argument(
+        "--masks", nargs="+", metavar="IMG", help="a raster for each image, in their order: not 0 where it is clear"
+    )
+    clear.add_argument("--qa", metavar="BAND", help="name or number of the rasters' band of classes")
+    clear.add_argument("--unmasked", action="store_true", help="all pixels with data are clear")
+    dates.add_argument(
+        "--qa-concealed",
+        type=classes,
+        metavar="N,...",
+        help="classes of --qa, or of Sentinel-2's scene classification, that are not clear (default: 0,3,8,9,10,11)",
+    )
+    add_offset_argument(dates)
+    part = dates.add_mutually_exclusive_group()
+    part.add_argument(
+        "--box", type=box, metavar="X,Y,W,H", help="part of images on one grid, in pixels: corner, width and height"
+    )
+    part.add_argument("--bbox", type=bbox, metavar="W,S,E,N", help="part: box of longitudes and latitudes, in degrees")
+    dates.add_argument(
+        "--statistics",
+        choices=["data", "model"],
+        default="data",
+        help="data: numbers are brought to the mean and deviation of the model's data; model: they are such already "
+        "(default: %(default)s)",
+    )
+    dates.add_argument(
+        "--float", action="store_true", help="write float32, nodata NaN (default: uint16, nodata 0, of whole numbers)"
+    )
     work = parser.add_argument_group("work")
     work.add_argument(
         "--block-size",
@@ -104,6 +147,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
     return parser
+
+
+def classes(text: str) -> tuple[int, ...]:
+    """Read numbers of classes."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers separated by commas are wanted. Received: {text}") from None
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -147,33 +198,55 @@ def infer(arguments: argparse.Namespace) -> None:
         name = getattr(arguments, option)
         if name:
             check_output(Path(name), arguments.overwrite or option == "metrics", f"--{option}")
-    if arguments.input:
-        folders, network, settings = _folders(arguments), _network(arguments), _settings(arguments)
-        if arguments.output and len(folders) > 1:
-            raise ValueError(f"--output: --output-dir is wanted for several scenes. Received: {len(folders)}")
-        if arguments.output:
-            make_one(arguments, folders[0], network, settings)
-        else:
-            make_all(arguments, folders, network, settings)
+    folders = _folders(arguments)
+    if arguments.output and len(folders) > 1:
+        raise ValueError(f"--output: --output-dir is wanted for several scenes. Received: {len(folders)}")
+    if folders and arguments.output:
+        make_one(arguments, folders[0], _network(arguments), _settings(arguments))
+    elif folders:
+        make_all(arguments, folders, _network(arguments), _settings(arguments))
+    elif arguments.input:
+        _make_product(arguments)
     if arguments.submission:
         pack(arguments)
 
 
 def _folders(arguments: argparse.Namespace) -> list[Path]:
-    """Return the folders of the scenes of --input."""
+    """Return the folders of the scenes of --input, none where it is images of several dates.
+
+    Raises:
+        ValueError: it is both, or the options do not suit scenes.
+    """
     from inference.deepsum_scenes import BANDS, scene_folders
 
-    if arguments.band and arguments.band not in BANDS:
+    found = {name: scene_folders(Path(name), arguments.split, arguments.band) for name in arguments.input or ()}
+    others = [name for name, folders in found.items() if not folders]
+    if len(others) == len(found) and arguments.output:
+        return []
+    if others:
+        raise ValueError(
+            "--input: a scene (LR000.png, QM000.png, …), or folders imgset… of them, are wanted for --output-dir and "
+            f"--metrics, and not beside other images. Received: {others[0]}"
+        )
+    if arguments.input and arguments.band and arguments.band not in BANDS:
         raise ValueError(f"--band: one of {', '.join(BANDS)} is wanted for scenes. Received: {arguments.band}")
-    found = []
-    for name in arguments.input:
-        folders = scene_folders(Path(name), arguments.split, arguments.band)
-        if not folders:
+    for option in ("masks", "qa", "unmasked", "qa_concealed", "box", "bbox", "float", "offset"):
+        if found and getattr(arguments, option):
             raise ValueError(
-                f"--input: a scene (LR000.png, QM000.png, …) or folders of them are wanted. Received: {name}"
+                f"--{option.replace('_', '-')}: images of several dates are wanted with it. Received: a scene"
             )
-        found += folders
-    return found
+    return [folder for folders in found.values() for folder in folders]
+
+
+def _make_product(arguments: argparse.Namespace) -> None:
+    """Make the product of images of several dates."""
+    from inference.deepsum_product import make_product
+
+    if arguments.metrics:
+        raise ValueError(f"--metrics: scenes with HR.png are wanted with it. Received: {arguments.input[0]}")
+    if Path(arguments.output).suffix.lower() == ".png":
+        raise ValueError(f"--output: a name that ends with .tif is wanted. Received: {arguments.output}")
+    make_product(arguments, _network(arguments), _settings(arguments))
 
 
 def _network(arguments: argparse.Namespace):

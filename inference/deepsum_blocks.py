@@ -52,7 +52,8 @@ def run_by_blocks(
             top, left = max(row - margin, 0), max(column - margin, 0)
             place = np.s_[top : row + size + margin, left : column + size + margin]
             block = run(frames[:, *place], masks[:, *place])
-            off = np.abs(block - result[place], dtype=np.float64)[made[place]]
+            before = made[place]
+            off = np.abs(block[before] - result[place][before], dtype=np.float64)
             if off.size:
                 largest, squares, count = max(largest, off.max()), squares + np.square(off).sum(), count + off.size
             own = np.s_[row : row + size, column : column + size]

@@ -94,9 +94,11 @@ class Scenes:
         """
         frames, _, _ = self.frames(scene)
         try:
-            return digital_numbers(super_resolve(frames, self.network, self.settings).image)
+            result = super_resolve(frames, self.network, self.settings)
         except ValueError as error:
             raise ValueError(f"{scene.folder}: {error}") from error
+        result.tell()
+        return digital_numbers(result.image)
 
     def scores(self, scene: KelvinsScene, image: np.ndarray) -> dict:
         """Score the image of a scene, and the baselines.

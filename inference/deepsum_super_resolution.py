@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the frames of a place to one image: windows, each in one piece or in blocks, and their mean."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,15 @@ class Result:
     """Side of blocks, in coarse pixels; 0 for the whole image."""
     difference: Difference | None
     """How blocks differ."""
+
+    def tell(self, scale: float = 1.0) -> None:
+        """Say on the standard error how blocks differ, if there are any, in numbers by `scale` smaller."""
+        if self.difference:
+            largest, rms = (value / scale for value in (self.difference.largest, self.difference.rms))
+            print(
+                f"blocks of {self.block} pixels differ by {largest:.3g} at most where they overlap, {rms:.3g} RMS",
+                file=sys.stderr,
+            )
 
 
 def super_resolve(frames: Frames, network: DeepSumNetwork, settings: Settings) -> Result:
