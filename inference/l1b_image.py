@@ -130,6 +130,7 @@ def read_counts(image: L1BImage, scratch: Scratch, scale: float = 1.0, offset: f
         if len(valid):
             lowest, highest = np.minimum(lowest, valid.min(axis=0)), np.maximum(highest, valid.max(axis=0))
             total += valid.sum(axis=0, dtype=np.float64)
+        scratch.release()
     number = int(np.count_nonzero(present))
     if not number:
         raise ValueError("--input: valid pixels are wanted. Received: nodata only")

@@ -165,13 +165,13 @@ def infer(arguments: argparse.Namespace) -> None:
     memory_size = bytes_of(arguments.memory) if arguments.memory else None
     mode = choose_mode(arguments.mode, network.description, counts.present.size, memory_size)
     print(f"{arguments.task} by {network.description.model}: {mode}")
-    work = Work(arguments, image, counts, network, mode)
+    work = Work(arguments, image, counts, network, mode, scratch)
     if arguments.task == "registration":
         resumed = _register(work)
     else:
         from inference.l1bsr_super_resolution import super_resolve
 
-        resumed = super_resolve(work, scratch)
+        resumed = super_resolve(work)
     write_record(output, arguments, work.notes, work.identity, resumed, time.perf_counter() - start)
     if arguments.quicklook:
         write_quicklook(output, Path(arguments.quicklook))

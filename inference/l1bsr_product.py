@@ -15,6 +15,7 @@ from chain.super_resolution import Bands
 from inference.l1b_image import Counts, L1BImage
 from inference.l1bsr_model import SYSTEM, Mode
 from inference.record import IDENTITY_KEY, digest, files_behind, stamps, weights_of
+from inference.scratch import Scratch
 from models.description import ModelDescription
 
 STATISTICS_SUFFIX = ".aux.xml"
@@ -35,6 +36,8 @@ class Work:
     """The network."""
     mode: Mode
     """How the network is run."""
+    scratch: Scratch
+    """Makes the arrays that memory cannot hold."""
 
     @property
     def output(self) -> Path:

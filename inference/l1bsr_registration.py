@@ -127,6 +127,7 @@ class _Flow:
     def compute(self, region: Region, _: None) -> Bands:
         """Compute a region."""
         flow = self._whole[_window(region)] if self._work.mode.whole else self._tiles.flow(region)
+        self._work.scratch.release()
         return bands_of(FLOW_BANDS, flow, self._work.counts.present[_window(region)])
 
 
@@ -155,4 +156,5 @@ class _Registered:
             x, y = columns + flow[..., 2 * number], rows + flow[..., 2 * number + 1]
             band = tf.constant(seen[np.newaxis, ..., other : other + 1])
             values[..., other] = sample(band, x[np.newaxis], y[np.newaxis]).numpy()[0, ..., 0]
+        self._work.scratch.release()
         return bands_of(BANDS, values, counts.present[_window(region)], self._work.arguments.original_cast)

@@ -13,7 +13,6 @@ from chain.regions import Journal
 from inference.l1bsr_model import LIBRARIES, keras_model
 from inference.l1bsr_product import Work, bands_of
 from inference.rec_by_strips import RecByStrips, rows_within
-from inference.scratch import Scratch
 from inference.whole_image import run_whole
 from models.l1bsr import BANDS
 
@@ -21,12 +20,11 @@ REGION_ROWS = 512
 """Rows of a region of the product."""
 
 
-def super_resolve(work: Work, scratch: Scratch) -> int:
+def super_resolve(work: Work) -> int:
     """Make the product.
 
     Args:
         work: what it is made of.
-        scratch: makes the arrays that memory cannot hold.
 
     Returns:
         Number of regions that were there.
@@ -50,15 +48,15 @@ def super_resolve(work: Work, scratch: Scratch) -> int:
         work.notes,
         arguments.overwrite,
         arguments.restart,
-        make=lambda journal, todo, _: _make(journal, todo, work, scratch),
+        make=lambda journal, todo, _: _make(journal, todo, work),
     )
 
 
-def _make(journal: Journal, todo: Sequence[Region], work: Work, scratch: Scratch) -> Iterator[Region]:
+def _make(journal: Journal, todo: Sequence[Region], work: Work) -> Iterator[Region]:
     """Compute the image from the top, and write the regions that are not there yet."""
     if not todo:
         return
-    image = _Rows(_whole(work) if work.mode.whole else _by_strips(work, scratch))
+    image = _Rows(_whole(work) if work.mode.whole else _by_strips(work))
     scale, last = round(work.network.description.scale), max(region.y for region in todo)
     begun = time.perf_counter()
     for region in sorted(journal.regions, key=lambda region: region.y):
@@ -96,10 +94,10 @@ def _whole(work: Work) -> Iterator[np.ndarray]:
     yield run_whole(work, "sr")
 
 
-def _by_strips(work: Work, scratch: Scratch) -> Iterator[np.ndarray]:
+def _by_strips(work: Work) -> Iterator[np.ndarray]:
     """Yield the image, computed strip by strip."""
     depth = work.network.description.arguments["depth"]
     rows = rows_within(work.mode.memory - LIBRARIES, work.image.grid.columns, depth)
-    strips = RecByStrips(keras_model(work.network), scratch.empty, rows)
+    strips = RecByStrips(keras_model(work.network), work.scratch.empty, rows, work.scratch.release)
     with tqdm(total=strips.steps, unit="layer", desc=work.output.name) as progress:
         yield from strips.super_resolve(work.counts.pixels, progress.update)

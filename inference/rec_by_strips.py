@@ -46,14 +46,22 @@ class RecByStrips:
         model: the network.
         empty: makes an array, given its shape and type, such as `np.empty`; four of (rows, columns, depth) are made.
         rows: rows of a strip.
+        release: called after each strip, to let go of memory that the arrays take without need.
     """
 
-    def __init__(self, model: REC, empty: Callable[[tuple[int, ...], type], np.ndarray], rows: int = ROWS):
+    def __init__(
+        self,
+        model: REC,
+        empty: Callable[[tuple[int, ...], type], np.ndarray],
+        rows: int = ROWS,
+        release: Callable[[], None] = lambda: None,
+    ):
         self._layers = {layer.name: layer.get_weights() for layer in model.model.layers if layer.weights}
         self._sizes = model.arguments
         self._normalization = np.float32(model.normalization)
         self._empty = empty
         self._rows = rows
+        self._release = release
 
     @property
     def steps(self) -> int:
@@ -76,12 +84,12 @@ class RecByStrips:
         for strip in self._strips(rows):
             pixels = image[strip.seen].astype(np.float32) * self._normalization
             first[strip.inside] = features[strip.inside] = strip.cut(self._convolved(pixels, "head"))
-        branch[:] = 0
+            branch[strip.inside] = 0
         unused = np.zeros(self._sizes["depth"], np.float32)
         advance()
         for number in range(1, self._sizes["num_groups"] + 1):
             weights = unused
-            group[:] = features
+            self._copy(features, group)
             for block in range(1, self._sizes["num_blocks"] + 1):
                 weights = self._block(f"group{number}_block{block}", features, branch, weights)
                 advance()
@@ -115,7 +123,12 @@ class RecByStrips:
         for strip in self._strips(len(features)):
             merged = self._merge(features, branch, weights, strip)
             branch[strip.inside] = strip.cut(self._convolved(merged, name)) + skip[strip.inside]
-        features[:] = branch
+        self._copy(branch, features)
+
+    def _copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Copy an array, strip by strip."""
+        for strip in self._strips(len(source)):
+            target[strip.inside] = source[strip.inside]
 
     def _merge(self, features: np.ndarray, branch: np.ndarray, weights: np.ndarray, strip: "_Strip") -> np.ndarray:
         """Return the features that a strip sees with the weighted branch added; those inside the strip stay so.
@@ -139,6 +152,7 @@ class RecByStrips:
         for top in range(0, rows, self._rows):
             bottom = min(top + self._rows, rows)
             yield _Strip(slice(top, bottom), slice(max(top - REACH, 0), min(bottom + REACH, rows)))
+            self._release()
 
 
 @dataclass(frozen=True)

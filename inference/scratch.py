@@ -3,12 +3,15 @@
 
 They have no name there: they are gone when nobody uses them any more, however the process ends.
 
-    features = Scratch(Path("folder")).empty((rows, columns, 64), np.float32)
+    scratch = Scratch(Path("folder"))
+    features = scratch.empty((rows, columns, 64), np.float32)
 """
 
 import math
+import mmap
 import os
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ class Scratch:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self._mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
     def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """Return an array of zeros, whose room on the disk is taken.
@@ -34,9 +38,16 @@ class Scratch:
         try:
             with tempfile.TemporaryFile(dir=self._folder) as file:
                 os.posix_fallocate(file.fileno(), 0, size)
-                return np.memmap(file, dtype, "r+", shape=shape)
+                mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
             raise OSError(
                 f"--output: {size / 1e9:.3f} GB more on its disk, for the time being, are wanted. "
                 f"Received: {self._folder} ({error.strerror})"
             ) from error
+        self._mapped.add(mapped)
+        return np.frombuffer(mapped, dtype).reshape(shape)
+
+    def release(self) -> None:
+        """Let go of the memory in which parts of the arrays are; these stay as they are."""
+        for mapped in list(self._mapped):
+            mapped.madvise(mmap.MADV_DONTNEED)

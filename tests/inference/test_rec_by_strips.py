@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.rec_by_strips import RecByStrips
+from inference.rec_by_strips import LEAST_ROWS, ROWS, RecByStrips, rows_within
 from models.l1bsr import REC
 
 
@@ -64,3 +64,18 @@ def test_each_step_is_told(model):
     strips = RecByStrips(model, np.empty)
     list(strips.super_resolve(image_of(5, 5), lambda: told.append(None)))
     assert len(told) == strips.steps == 9
+
+
+def test_memory_is_released_after_each_strip(model):
+    released = []
+    strips = RecByStrips(model, np.empty, 10, lambda: released.append(None))
+    list(strips.super_resolve(image_of(40, 6)))
+    assert len(released) >= 4 * (strips.steps + 2)
+
+
+@pytest.mark.parametrize(
+    "memory, columns, depth, expected",
+    [(2**40, 1000, 64, ROWS), (0, 1000, 64, LEAST_ROWS), (16 * 4 * 64 * 1000 * 34, 1000, 64, 30)],
+)
+def test_strips_have_the_rows_that_memory_holds(memory, columns, depth, expected):
+    assert rows_within(memory, columns, depth) == expected
