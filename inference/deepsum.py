@@ -60,6 +60,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of scenes, NIR or RED (default: both); of images, name or number of their band (default: the only one)",
     )
+    add(
+        "--on-error",
+        choices=["fail", "skip"],
+        default="fail",
+        help="what one of several scenes, or images, that cannot be used does (default: %(default)s)",
+    )
     add("--model-dir", metavar="DIR", help="folder of the exported model (default: the project's)")
     add("--overwrite", action="store_true", help="replace --output, or images of --output-dir, that exist")
     windows = parser.add_argument_group("windows of nine frames")
@@ -93,12 +99,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="file of cPSNR (dB), cSSIM and challenge score of scenes with HR, beside simple methods; also printed",
     )
     scenes.add_argument("--norm", metavar="CSV", help="ESA's baselines (default: norm.csv above the scenes, if any)")
-    scenes.add_argument(
-        "--on-error",
-        choices=["fail", "skip"],
-        default="fail",
-        help="what a scene that cannot be used does, of several (default: %(default)s)",
-    )
     dates = parser.add_argument_group("images of several dates")
     clear = dates.add_mutually_exclusive_group()
     clear.add_argument(
@@ -192,7 +192,7 @@ def infer(arguments: argparse.Namespace) -> None:
     """
     begin(arguments)
     from chain.product import check_output
-    from inference.deepsum_scenes import make_all, make_one, pack
+    from inference.deepsum_scenes import Way, make_all, make_one, pack
 
     for option in SUFFIXES:
         name = getattr(arguments, option)
@@ -202,9 +202,9 @@ def infer(arguments: argparse.Namespace) -> None:
     if arguments.output and len(folders) > 1:
         raise ValueError(f"--output: --output-dir is wanted for several scenes. Received: {len(folders)}")
     if folders and arguments.output:
-        make_one(arguments, folders[0], _network(arguments), _settings(arguments))
+        make_one(arguments, folders[0], Way(_network(arguments), _settings(arguments)))
     elif folders:
-        make_all(arguments, folders, _network(arguments), _settings(arguments))
+        make_all(arguments, folders, Way(_network(arguments), _settings(arguments)))
     elif arguments.input:
         _make_product(arguments)
     if arguments.submission:

@@ -17,6 +17,7 @@ from osgeo import gdal
 from chain import stac
 from chain.blocks import read_block
 from chain.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
+from chain.digital_numbers import FLOATING
 from chain.grids import TOLERANCE, Grid, Region, image_grid, same_crs, shifted
 from chain.region_of_interest import bbox_bounds, bounds_region
 from inference.inputs import is_address, is_item, shown
@@ -25,8 +26,8 @@ gdal.UseExceptions()
 
 CONCEALED = (NODATA_CLASS, *CLOUDY_CLASSES)
 """Classes of Sentinel-2's scene classification that are not clear."""
-INTEGERS = (gdal.GDT_Byte, gdal.GDT_UInt16)
-"""Types of rasters whose products are of uint16."""
+LARGEST = 65535
+"""Largest number of uint16."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Date:
     placed: bool
     """Whether the image states where; otherwise pixels are counted."""
     integer: bool
-    """Whether numbers are whole, and not negative."""
+    """Whether numbers are those of uint16."""
     files: tuple[str, ...]
     """The local files that were read."""
 
@@ -122,7 +123,7 @@ def _read_raster(name: str, asked: Asked) -> Date:
         raise ValueError(f"--masks: they, --qa or --unmasked are wanted for rasters. Received: {shown(name)} alone")
     label = band.GetDescription() or (asked.band if asked.band and not asked.band.isdigit() else "")
     files = _local(name, asked.mask)
-    integer = band.DataType in INTEGERS
+    integer = band.DataType not in FLOATING and bool(np.all((values >= 0) & (values <= LARGEST) | ~present))
     return Date(Path(shown(name)).stem, label, _hidden(values, present), clear & present, grid, placed, integer, files)
 
 

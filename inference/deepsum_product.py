@@ -15,6 +15,7 @@ from chain.product import Layout, write_product
 from chain.super_resolution import Bands
 from datasets.deepsum_preparation import SCALE
 from inference.common import check_files
+from inference.deepsum_attempts import Attempts
 from inference.deepsum_dates import CONCEALED, Asked, Date, read_date, same_grid
 from inference.deepsum_network import SYSTEM, DeepSumNetwork
 from inference.deepsum_stack import Stack, make_stack
@@ -53,7 +54,7 @@ def read_dates(arguments: argparse.Namespace) -> list[Date]:
     masks = expanded(arguments.masks or []) or [None] * len(sources)
     if len(masks) != len(sources):
         raise ValueError(f"--masks: one for each of {len(sources)} images is wanted. Received: {len(masks)}")
-    dates = []
+    dates, attempts = [], Attempts(arguments.on_error)
     for source, mask in zip(sources, masks):
         asked = Asked(
             arguments.band,
@@ -65,7 +66,10 @@ def read_dates(arguments: argparse.Namespace) -> list[Date]:
             arguments.box,
             arguments.bbox,
         )
-        dates.append(read_date(source, asked))
+        date = attempts.make(read_date, source, asked)
+        dates += [date] if date else []
+    if attempts.skipped:
+        print(f"{len(attempts.skipped)} of {len(sources)} images skipped", file=sys.stderr)
     if arguments.box and not all(same_grid(date.grid, dates[0].grid) for date in dates):
         raise ValueError("--box: images on one grid, or --bbox, are wanted. Received: images on several")
     return dates

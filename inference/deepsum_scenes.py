@@ -8,17 +8,18 @@ it was interrupted, and images that would be made otherwise now are noticed.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from chain import record
-from chain.command_line import one_line
 from chain.lock import locked
 from datasets.deepsum_preparation import FARTHEST, FRAMES, LARGEST, Frames, prepare
 from datasets.kelvins import KelvinsScene, open_scene, read_norm
+from inference.deepsum_attempts import Attempts
 from inference.deepsum_network import DeepSumNetwork
 from inference.deepsum_png import digital_numbers, read_image, write_image, write_submission
 from inference.deepsum_super_resolution import Settings, super_resolve
@@ -52,71 +53,93 @@ def scene_folders(path: Path, split: str, band: str | None) -> list[Path]:
     return [folder for root in bands or [path] for folder in sorted(root.glob("imgset*")) if folder.is_dir()]
 
 
-class Scenes:
-    """What a program makes of scenes.
+@dataclass(frozen=True)
+class Prepared:
+    """A scene that was read."""
 
-    Args:
-        arguments: those of `inference.deepsum`.
-        network: the network.
-        settings: how it is used.
+    scene: KelvinsScene
+    """Where it lies."""
+    lr: np.ndarray
+    """Digital numbers (images, rows, columns), of all images."""
+    qm: np.ndarray
+    """Whether a pixel is clear, of the same shape."""
+    frames: Frames
+    """The frames that can be used."""
+
+
+def read_scene(scene: KelvinsScene) -> Prepared:
+    """Read a scene.
+
+    Raises:
+        ValueError: files cannot be read or do not fit, or less than nine frames can be used.
     """
+    lr, qm = scene.read_images()
+    frames = prepare(lr, qm)
+    if frames is None:
+        corrupt = np.count_nonzero(lr.max(axis=(1, 2)) > LARGEST)
+        raise ValueError(
+            f"{scene.folder}: at least {FRAMES} images without numbers above {LARGEST} and not displaced by more "
+            f"than {FARTHEST} fine pixels are wanted. Received: fewer among {len(lr)}, {corrupt} with such numbers"
+        )
+    return Prepared(scene, lr, qm, frames)
 
-    def __init__(self, arguments: argparse.Namespace, network: DeepSumNetwork, settings: Settings):
-        self.arguments, self.network, self.settings = arguments, network, settings
+
+@dataclass(frozen=True)
+class Way:
+    """How images of scenes are made."""
+
+    network: DeepSumNetwork
+    """The network."""
+    settings: Settings
+    """How it is used."""
 
     def identity(self, scene: KelvinsScene) -> str:
         """Return a digest of all that the image of a scene depends on."""
         model = weights_of(self.network.served)
         return digest({"model": model, **asdict(self.settings), "files": stamps(scene.images + scene.masks)})
 
-    def frames(self, scene: KelvinsScene) -> tuple[Frames, np.ndarray, np.ndarray]:
-        """Read a scene: the frames that can be used, and all images and masks.
-
-        Raises:
-            ValueError: files cannot be read or do not fit, or less than nine frames can be used.
-        """
-        lr, qm = scene.read_images()
-        frames = prepare(lr, qm)
-        if frames is None:
-            corrupt = np.count_nonzero(lr.max(axis=(1, 2)) > LARGEST)
-            raise ValueError(
-                f"{scene.folder}: at least {FRAMES} images without numbers above {LARGEST} and not displaced by more "
-                f"than {FARTHEST} fine pixels are wanted. Received: fewer among {len(lr)}, {corrupt} with such numbers"
-            )
-        return frames, lr, qm
-
-    def make(self, scene: KelvinsScene) -> np.ndarray:
+    def make(self, prepared: Prepared) -> np.ndarray:
         """Make the image of a scene, uint16 (rows, columns).
 
         Raises:
             ValueError: the scene cannot be used; the message begins with its folder.
             RuntimeError: OTB or TensorFlow refuses.
         """
-        frames, _, _ = self.frames(scene)
-        try:
-            result = super_resolve(frames, self.network, self.settings)
-        except ValueError as error:
-            raise ValueError(f"{scene.folder}: {error}") from error
+        with _named(prepared.scene):
+            result = super_resolve(prepared.frames, self.network, self.settings)
         result.tell()
         return digital_numbers(result.image)
 
-    def scores(self, scene: KelvinsScene, image: np.ndarray) -> dict:
-        """Score the image of a scene, and the baselines.
-
-        Raises:
-            ValueError: the scene has no truth, or cannot be scored.
-        """
-        from evaluation.deepsum import baselines, score_scene
-
-        frames, lr, qm = self.frames(scene)
-        _, _, hr, clear = scene.read()
-        try:
-            return score_scene(hr, clear, {"sr": image, **baselines(frames, lr, qm)})
-        except ValueError as error:
-            raise ValueError(f"{scene.folder}: {error}") from error
+    def made_by(self) -> dict:
+        """Return what a record says of software and network."""
+        served = self.network.served
+        model = {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine}
+        return {"versions": record.versions(), "model": model}
 
 
-def make_one(arguments: argparse.Namespace, folder: Path, network: DeepSumNetwork, settings: Settings) -> None:
+def score(prepared: Prepared, image: np.ndarray) -> dict:
+    """Score the image of a scene, and the baselines.
+
+    Raises:
+        ValueError: the scene has no truth, or cannot be scored; the message begins with its folder.
+    """
+    from evaluation.deepsum import baselines, score_scene
+
+    _, _, hr, clear = prepared.scene.read()
+    with _named(prepared.scene):
+        return score_scene(hr, clear, {"sr": image, **baselines(prepared.frames, prepared.lr, prepared.qm)})
+
+
+@contextmanager
+def _named(scene: KelvinsScene) -> Iterator[None]:
+    """Put the scene's folder before the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{scene.folder}: {error}") from error
+
+
+def make_one(arguments: argparse.Namespace, folder: Path, way: Way) -> None:
     """Make the image of one scene, `--output`, and its record.
 
     Raises:
@@ -124,20 +147,19 @@ def make_one(arguments: argparse.Namespace, folder: Path, network: DeepSumNetwor
         RuntimeError: OTB or TensorFlow refuses.
         OSError: the disk refuses.
     """
-    scenes, output, scene = Scenes(arguments, network, settings), Path(arguments.output), open_scene(folder)
+    output, scene = Path(arguments.output), open_scene(folder)
     norm = find_norm(arguments, [folder.resolve()])
-    image = scenes.make(scene)
-    scored = {scene.name: scenes.scores(scene, image)} if arguments.metrics else {}
+    prepared = read_scene(scene)
+    image = way.make(prepared)
+    scored = {scene.name: score(prepared, image)} if arguments.metrics else {}
     write_image(output, image)
-    content = {"arguments": vars(arguments), "versions": record.versions(), "model": _model(network)}
-    record.write(record.record_of(output), {**content, "identity": scenes.identity(scene)})
+    content = {"arguments": vars(arguments), **way.made_by(), "identity": way.identity(scene)}
+    record.write(record.record_of(output), content)
     print(f"{output}: {image.shape[1]} x {image.shape[0]} pixels")
     write_metrics(arguments, scored, norm)
 
 
-def make_all(
-    arguments: argparse.Namespace, folders: Sequence[Path], network: DeepSumNetwork, settings: Settings
-) -> None:
+def make_all(arguments: argparse.Namespace, folders: Sequence[Path], way: Way) -> None:
     """Make the images of scenes in `--output-dir`, score them, and pack them, as far as that is asked for.
 
     Raises:
@@ -151,9 +173,8 @@ def make_all(
     if twice:
         raise ValueError(f"--input: scenes of different names are wanted. Received: {twice[0]} twice")
     norm = find_norm(arguments, folders)
-    scenes = Scenes(arguments, network, settings)
     if not arguments.output_dir:
-        _each(scenes, folders, None, norm)
+        _each(arguments, folders, way, None, norm)
         return
     target = Path(arguments.output_dir)
     try:
@@ -161,63 +182,44 @@ def make_all(
     except OSError as error:
         raise OSError(f"--output-dir: a folder is wanted. Received: {target} ({error.strerror})") from error
     with locked(target / ".lock", RuntimeError(f"--output-dir: another process writes into {target}")):
-        _each(scenes, folders, target, norm)
+        _each(arguments, folders, way, Done(target, arguments, way), norm)
 
 
-def _each(scenes: Scenes, folders: Sequence[Path], target: Path | None, norm: dict | None) -> None:
+def _each(
+    arguments: argparse.Namespace, folders: Sequence[Path], way: Way, done: "Done | None", norm: dict | None
+) -> None:
     """Make images, or keep them where they are done; score them."""
     from tqdm import tqdm
 
-    arguments = scenes.arguments
-    done, results = Done(target, scenes) if target else None, Outcome()
-    opened = [results.attempt(arguments.on_error, open_scene, folder) for folder in folders]
+    attempts = Attempts(arguments.on_error)
+    scenes = [scene for folder in folders if (scene := attempts.make(open_scene, folder))]
     if done:
-        done.check([scene for scene in opened if scene], arguments.overwrite)
-    for scene in tqdm(opened, unit="scene", disable=not sys.stderr.isatty()):
-        if scene:
-            results.attempt(arguments.on_error, _one, scenes, scene, done, results)
-    print(results.line(len(folders), target))
-    if len(results.skipped) == len(folders):
+        done.check(scenes, arguments.overwrite)
+    kept, scores = 0, {}
+    for scene in tqdm(scenes, unit="scene", disable=not sys.stderr.isatty()):
+        is_done = bool(done) and done.has(scene)
+        scored = attempts.make(_one, scene, way, done, is_done, bool(arguments.metrics))
+        if scored is not None:
+            kept, scores[scene.name] = kept + is_done, scored
+    parts = [f"{len(scores)} of {len(folders)} scenes"]
+    parts += [f"{kept} done before"] if kept else []
+    parts += [f"{len(attempts.skipped)} skipped"] if attempts.skipped else []
+    print(", ".join(parts))
+    if not scores:
         raise ValueError(f"--input: scenes that can be used are wanted. Received: none of {len(folders)}")
-    write_metrics(arguments, results.scores, norm)
+    write_metrics(arguments, scores, norm)
 
 
-def _one(scenes: Scenes, scene: KelvinsScene, done: "Done | None", results: "Outcome") -> None:
-    """Make and score the image of one scene."""
-    if done and done.has(scene):
-        image = read_image(done.file(scene))
-        results.kept += 1
-    else:
-        image = scenes.make(scene)
-    if scenes.arguments.metrics:
-        results.scores[scene.name] = scenes.scores(scene, image)
-    if done and not done.has(scene):
+def _one(scene: KelvinsScene, way: Way, done: "Done | None", is_done: bool, is_scored: bool) -> dict:
+    """Make the image of one scene, if it is not done, and return its scores, if it is to be scored."""
+    if is_done and not is_scored:
+        return {}
+    prepared = read_scene(scene)
+    image = read_image(done.file(scene)) if is_done else way.make(prepared)
+    scores = score(prepared, image) if is_scored else {}
+    if done and not is_done:
         done.add(scene, image)
-
-
-class Outcome:
-    """What became of scenes."""
-
-    def __init__(self):
-        self.kept, self.skipped, self.scores = 0, [], {}
-
-    def attempt(self, on_error: str, function, *values):
-        """Return what a function returns; where it raises ValueError and scenes are to be skipped, say so."""
-        try:
-            return function(*values)
-        except ValueError as error:
-            if on_error == "fail":
-                raise
-            self.skipped.append(str(error))
-            print(f"skipped: {one_line(error)}", file=sys.stderr)
-            return None
-
-    def line(self, count: int, target: Path | None) -> str:
-        """Say it in one line."""
-        parts = [f"{count - len(self.skipped)} of {count} scenes"]
-        parts += [f"{self.kept} done before"] if self.kept else []
-        parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
-        return f"{target}: {', '.join(parts)}" if target else ", ".join(parts)
+    return scores
 
 
 class Done:
@@ -225,13 +227,13 @@ class Done:
 
     Args:
         folder: the folder.
-        scenes: what would be made now.
+        arguments: those of the program.
+        way: how images would be made now.
     """
 
-    def __init__(self, folder: Path, scenes: Scenes):
-        self.folder, self._scenes = folder, scenes
-        self._path = folder / RECORD
-        self._made_by = {"versions": record.versions(), "model": _model(scenes.network)}
+    def __init__(self, folder: Path, arguments: argparse.Namespace, way: Way):
+        self.folder, self._arguments, self._way = folder, arguments, way
+        self._path, self._made_by = folder / RECORD, way.made_by()
         self._identities: dict[str, str] = {}
         if self._path.exists():
             try:
@@ -247,7 +249,7 @@ class Done:
 
     def has(self, scene: KelvinsScene) -> bool:
         """Return whether the image of a scene is there, and was made as it would be made now."""
-        return self.file(scene).exists() and self._identities.get(scene.name) == self._scenes.identity(scene)
+        return self.file(scene).exists() and self._identities.get(scene.name) == self._way.identity(scene)
 
     def check(self, scenes: Sequence[KelvinsScene], overwrite: bool) -> None:
         """Refuse images that are there and were made otherwise, or remove them.
@@ -266,20 +268,14 @@ class Done:
 
     def add(self, scene: KelvinsScene, image: np.ndarray) -> None:
         """Write the image of a scene. It is recorded first: an image without record would not be known again."""
-        self._identities[scene.name] = self._scenes.identity(scene)
+        self._identities[scene.name] = self._way.identity(scene)
         content = {
-            "arguments": vars(self._scenes.arguments),
+            "arguments": vars(self._arguments),
             **self._made_by,
             "scenes": dict(sorted(self._identities.items())),
         }
         record.write(self._path, content)
         write_image(self.file(scene), image)
-
-
-def _model(network: DeepSumNetwork) -> dict:
-    """Return what a record says of the network."""
-    served = network.served
-    return {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine}
 
 
 def find_norm(arguments: argparse.Namespace, folders: Sequence[Path]) -> dict[str, float] | None:

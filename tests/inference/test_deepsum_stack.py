@@ -98,6 +98,13 @@ def test_products_do_not_depend_on_the_unit(scene, stack, infer):
     np.testing.assert_allclose(other, first * 2.5e-5 - 0.1, atol=2e-3 * 2.5e-5 * np.nanstd(first))
 
 
+def test_products_of_negative_numbers_are_floating(scene, stack, infer):
+    """Numbers of int16 that uint16 holds become uint16."""
+    lr = (scene[0] // 4).astype(np.int16)
+    assert infer(*stack(lr)).ReadAsArray().dtype == np.uint16
+    assert infer(*stack(lr - np.int16(2500)), name="b.tif").ReadAsArray().dtype == np.float32
+
+
 def test_missing_pixels_are_concealed_and_their_value_does_not_matter(scene, stack, infer, tmp_path):
     products = []
     for nodata in (0, 777, 65535):
@@ -297,6 +304,17 @@ def test_bad_input_is_refused_in_one_line(kind, stack, write_raster, model_dir, 
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.glob("sr.tif*"))
+
+
+def test_images_that_cannot_be_used_are_skipped_if_asked(scene, stack, infer, capsys):
+    images, masks = stack()
+    wanted = infer(images[:10], masks[:10]).ReadAsArray()
+    with open(images[10], "r+b") as stream:
+        stream.truncate(600)
+    found = infer(images, masks, "--on-error", "skip", name="b.tif").ReadAsArray()
+    np.testing.assert_array_equal(found, wanted)
+    error = capsys.readouterr().err
+    assert "skipped: --input: " in error and "d10.tif" in error and "1 of 11 images skipped" in error
 
 
 def test_inputs_stay(stack, model_dir, capsys):
