@@ -91,11 +91,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="csr: weight of the flow from an image into itself (default: %(default)s)",
     )
     add(
-        "--truth-weight",
-        type=float,
-        default=0.0,
-        metavar="WEIGHT",
-        help="csr: weight of the error of flows, for which all pairs have to be simulated (default: 0)",
+        "--supervised",
+        action="store_true",
+        help="csr: learn the true flows of pairs, all of which have to be simulated, instead of anchor consistency",
     )
     add("--groups", type=int, metavar="N", help="rec: groups of residual blocks (default: that of --size)")
     add_blocks_argument(parser)
@@ -164,9 +162,8 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     def find() -> dict:
         training, validation = read_pairs(arguments.pairs).split(arguments.valid_share)
         common = {"crop": arguments.crop, "per_pair": arguments.crops_per_pair, "seed": arguments.seed}
-        with_flows = is_csr and arguments.truth_weight > 0
         return {
-            "train": Crops(training, with_flows=with_flows, **common),
+            "train": Crops(training, with_flows=arguments.supervised, **common),
             "valid": Crops(validation, fixed=True, **common),
         }
 
@@ -213,7 +210,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
     for name, default in {**DEFAULTS[arguments.network], "learning_rate": LEARNING_RATE}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
-    others = {"csr": ("csr", "groups", "blocks"), "rec": ("examples",)}[arguments.network]
+    others = {"csr": ("csr", "groups", "blocks"), "rec": ("examples", "supervised")}[arguments.network]
     for name in others:
         if getattr(arguments, name):
             parser.error(f"argument --{name}: it is not for --network {arguments.network}")
@@ -229,7 +226,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error(f"argument --crop: a multiple of 16 is wanted. Received: {arguments.crop}")
     if arguments.groups is not None and arguments.groups < 0:
         parser.error(f"argument --groups: 0 or more is wanted. Received: {arguments.groups}")
-    for name in ("tv_weight", "identity_weight", "truth_weight", "warm_up_shift"):
+    for name in ("tv_weight", "identity_weight", "warm_up_shift"):
         value = getattr(arguments, name)
         if not 0 <= value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: 0 or more is wanted. Received: {value}")

@@ -5,7 +5,7 @@ Band i of one detector is followed into an anchor (any band of either detector) 
 detector; both views of the same band must agree (Nguyen et al. 2023, see `train.l1bsr_losses`). An error of the flow
 into the anchor that the flow out of it takes back would cost nothing. Three things hold the anchor where it is: it is
 often the same band, the flow from an image into itself is to be zero, and the warm-up, in which the flow is known. Of
-simulated pairs the true flows may be learnt too.
+simulated pairs the true flows may be learnt instead.
 """
 
 import math
@@ -33,7 +33,7 @@ class Registration(Objective):
 
     Args:
         arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`,
-            `truth_weight`.
+            `supervised`.
     """
 
     names = ("loss", "consistency", "variation", "identity", "warm_up", "truth")
@@ -47,15 +47,14 @@ class Registration(Objective):
         images = {name: standardize(image) for name, image in inputs.items()}
         if not training:
             return self._anchor_losses(network, images, training)
-        losses = tf.cond(
+        if self.arguments.supervised:
+            error = self._truth_loss(network, images, targets)
+            return self._named(error, *[tf.zeros(())] * 4, error)
+        return tf.cond(
             tf.convert_to_tensor(network.optimizer.iterations) < self.arguments.warm_up,
             lambda: self._warm_up_losses(network, images),
             lambda: self._anchor_losses(network, images, training),
         )
-        if self.arguments.truth_weight:
-            losses["truth"] = self._truth_loss(network, images, targets)
-            losses["loss"] += self.arguments.truth_weight * losses["truth"]
-        return losses
 
     def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors) -> tf.Tensor:
         """Compute the error of the flow between two bands of a simulated pair, of either detector and any band."""

@@ -2,6 +2,7 @@
 """Training L1BSR's networks on simulated pairs: what is learned from, what is left, resumption, usage errors."""
 
 import json
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -169,6 +170,18 @@ def test_a_training_that_goes_on_is_the_one_that_was_asked_for(pairs, tmp_path, 
     assert l1bsr.main(command) == 0
     assert "going on after epoch 1 of 2" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "model" / "run.json").read_text())["history"]) == 2
+
+
+def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
+    command = [*TINY_CSR, "--epochs", "2", "--supervised", "--model-dir", str(tmp_path / "m")]
+    assert l1bsr.main([*command, "--pairs", pairs]) == 0
+    history = json.loads((tmp_path / "m" / "run.json").read_text())["history"]
+    assert all(epoch["truth"] == epoch["loss"] > 0 for epoch in history)
+    assert all(epoch["val_consistency"] > 0 for epoch in history)
+    for detector in ("left", "right"):
+        shutil.copytree(f"{pairs}/simulated_{detector}", tmp_path / "real" / f"a_{detector}")
+    assert l1bsr.main([*command, "--overwrite", "--pairs", str(tmp_path / "real")]) == 1
+    assert "such with truths, as simulated ones, are wanted" in capsys.readouterr().err
 
 
 def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
