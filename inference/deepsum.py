@@ -6,7 +6,7 @@ Of a scene of the PROBA-V challenge, or all scenes of a folder:
     python -m inference.deepsum --input probav_data/test/NIR/imgset1306 --model-dir model --output sr.png
     python -m inference.deepsum --input probav_data --band NIR --model-dir model --output-dir predictions
     python -m inference.deepsum --output-dir predictions --submission submission.zip
-    python -m inference.deepsum --input probav_data --split train --band NIR --model-dir model --metrics m.json
+    python -m inference.deepsum --input probav_data --split validation --model-dir model --metrics m.json
 
 Of images of several dates, rasters with masks, SAFE products or STAC items:
 
@@ -84,9 +84,9 @@ def make_parser() -> argparse.ArgumentParser:
     scenes = parser.add_argument_group("scenes of the challenge")
     scenes.add_argument(
         "--split",
-        choices=["test", "train"],
+        choices=["test", "train", "validation"],
         default="test",
-        help="which scenes, of a folder of both (default: %(default)s)",
+        help="which scenes; validation: those of train that the authors have not trained with (default: %(default)s)",
     )
     scenes.add_argument(
         "--submission",

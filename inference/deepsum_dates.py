@@ -15,6 +15,7 @@ import numpy as np
 from osgeo import gdal
 
 from chain import stac
+from chain.bands import CLASSES_NAME
 from chain.blocks import read_block
 from chain.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.digital_numbers import FLOATING
@@ -133,6 +134,8 @@ def _read_product(source, asked: Asked) -> Date:
 
     if not asked.band:
         raise ValueError(f"--band: a band of Sentinel-2, such as B08, is wanted. Received: none for {_label(source)}")
+    if asked.qa and asked.qa.upper() != CLASSES_NAME:
+        raise ValueError(f"--qa: {CLASSES_NAME} is wanted for Sentinel-2. Received: {asked.qa} for {_label(source)}")
     product = open_product(source, [asked.band], asked.offset)
     try:
         image = product.image([asked.band])
@@ -142,10 +145,10 @@ def _read_product(source, asked: Asked) -> Date:
         values, present = block.pixels[..., 0], block.present[..., 0]
         if asked.mask:
             clear = _mask_on(asked.mask, grid, True, values.shape, None)
-        elif product.classes:
-            clear = ~np.isin(_classes_on(product.classes, grid), asked.concealed)
         elif asked.unmasked:
             clear = present
+        elif product.classes:
+            clear = ~np.isin(_classes_on(product.classes, grid), asked.concealed)
         else:
             raise ValueError(
                 f"--masks: they, or a product with a scene classification (SCL), are wanted. Received: {_label(source)}"

@@ -17,6 +17,7 @@ import numpy as np
 
 from chain import record
 from chain.lock import locked
+from datasets.deepsum import split
 from datasets.deepsum_preparation import FARTHEST, FRAMES, LARGEST, Frames, prepare
 from datasets.kelvins import KelvinsScene, open_scene, read_norm
 from inference.deepsum_attempts import Attempts
@@ -37,20 +38,26 @@ def is_scene(folder: Path) -> bool:
     return any(folder.glob("LR*.png"))
 
 
-def scene_folders(path: Path, split: str, band: str | None) -> list[Path]:
+def scene_folders(path: Path, part: str, band: str | None) -> list[Path]:
     """Return the folders of scenes that a folder is or holds, none where there are none.
 
     Args:
         path: a scene; a folder with folders `imgset…`; one with such folders in `NIR` and `RED`; or one with these in
             `test` and `train`.
-        split: `test` or `train`.
+        part: `test`; `train`; or `validation`, those scenes of a band's `train` that the authors have not trained with.
         band: `NIR` or `RED`; by default both.
     """
     if is_scene(path):
-        return [path]
-    path = path / split if (path / split).is_dir() else path
+        return [path.resolve()]
+    folder = "test" if part == "test" else "train"
+    path = path / folder if (path / folder).is_dir() else path
     bands = [path / name for name in ([band] if band else BANDS) if (path / name).is_dir()]
-    return [folder for root in bands or [path] for folder in sorted(root.glob("imgset*")) if folder.is_dir()]
+    found = []
+    for root in bands or [path]:
+        folders = sorted(folder for folder in root.glob("imgset*") if folder.is_dir())
+        chosen = split([folder.name for folder in folders])[1] if part == "validation" else None
+        found += [folder for folder in folders if chosen is None or folder.name in chosen]
+    return found
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def make_one(arguments: argparse.Namespace, folder: Path, way: Way) -> None:
         OSError: the disk refuses.
     """
     output, scene = Path(arguments.output), open_scene(folder)
-    norm = find_norm(arguments, [folder.resolve()])
+    norm = find_norm(arguments, [folder])
     prepared = read_scene(scene)
     image = way.make(prepared)
     scored = {scene.name: score(prepared, image)} if arguments.metrics else {}

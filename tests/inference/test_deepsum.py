@@ -16,6 +16,7 @@ from datasets.kelvins import open_scene
 from evaluation.cpsnr import cpsnr, cssim
 from inference.deepsum import main
 from inference.deepsum_png import write_submission
+from inference.deepsum_scenes import scene_folders
 from inference.deepsum_windows import mean_of_windows, windows
 from simulate.challenge_norm import baseline_cpsnr
 from tests.inference.deepsum_scenes import SIDE, draw_scene, export_model, run, write_png, write_scene
@@ -129,6 +130,19 @@ def test_scores_are_those_of_the_images(root, model_dir, tmp_path, capsys):
     tree = shutil.copytree(root / "train" / "NIR", tmp_path / "alone" / "a" / "b" / "c" / "NIR")
     assert infer(model_dir, "--input", tree, "--metrics", tmp_path / "bare.json") == 0
     assert json.loads((tmp_path / "bare.json").read_text())["mean"]["sr"].keys() == {"cpsnr", "cssim"}
+
+
+def test_scenes_for_validation_are_the_authors(tmp_path, shared_data):
+    """Each band is split by itself."""
+    with np.load(shared_data("deepsum_vectors") / "v5_data_pipeline.npz") as arrays:
+        wanted = {f"imgset{number:04d}" for band in ("NIR", "RED") for number in arrays[f"valid_imgsets_{band}"]}
+    for band, numbers in (("RED", range(594)), ("NIR", range(594, 1160))):
+        for number in numbers:
+            (tmp_path / "train" / band / f"imgset{number:04d}").mkdir(parents=True)
+    found = scene_folders(tmp_path, "validation", None)
+    assert {folder.name for folder in found} == wanted and len(found) == 170 + 179
+    assert len(scene_folders(tmp_path / "train" / "NIR", "validation", None)) == 170
+    assert len(scene_folders(tmp_path, "train", "RED")) == 594 and not scene_folders(tmp_path / "none", "test", None)
 
 
 def test_scores_want_baselines_of_all_scenes(root, model_dir, tmp_path, capsys):

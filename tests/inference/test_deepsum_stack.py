@@ -161,7 +161,7 @@ def test_bands_of_classes_conceal(scene, stack, infer, write_raster):
         np.testing.assert_array_equal(found.ReadAsArray(), wanted)
 
 
-def test_items_bring_their_classification(scene, stack, infer, write_raster, tmp_path):
+def test_items_bring_their_classification(scene, stack, infer, model_dir, write_raster, tmp_path, capsys):
     """Classes of 20 m over bands of 10 m; numbers are harmonised."""
     lr, qm = scene
     qm = np.stack([np.kron(mask[::2, ::2], np.ones((2, 2), bool)) for mask in qm])
@@ -184,6 +184,17 @@ def test_items_bring_their_classification(scene, stack, infer, write_raster, tmp
     found = infer(items, [], "--band", "B08", "--float", name="items.tif")
     assert found.GetRasterBand(1).GetDescription() == "B08"
     np.testing.assert_allclose(found.ReadAsArray(), wanted, atol=0.01)
+
+    bare = infer(items, [], "--band", "B08", "--unmasked", name="bare.tif").ReadAsArray()
+    assert bare.all() and not np.isfinite(wanted).all()
+    words = ["--input", *map(str, items), "--output", str(tmp_path / "none.tif"), "--model-dir", str(model_dir)]
+    for more, message in (
+        ([], "--band: a band of Sentinel-2, such as B08, is wanted. Received: none for"),
+        (["--band", "B08", "--qa", "B09"], "--qa: SCL is wanted for Sentinel-2. Received: B09 for"),
+        (["--band", "B03"], "B03"),
+    ):
+        assert main([*words, *more]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_parts_are_where_they_are_asked_for(scene, stack, infer):
