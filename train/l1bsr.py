@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--supervised",
         action="store_true",
-        help="csr: learn the true flows of pairs, all of which have to be simulated, instead of anchor consistency",
+        help="csr: learn the true flows, rec: follow them, of pairs all of which have to be simulated",
     )
     add("--groups", type=int, metavar="N", help="rec: groups of residual blocks (default: that of --size)")
     add_blocks_argument(parser)
@@ -164,7 +164,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
         common = {"crop": arguments.crop, "per_pair": arguments.crops_per_pair, "seed": arguments.seed}
         return {
             "train": Crops(training, with_flows=arguments.supervised, **common),
-            "valid": Crops(validation, fixed=True, **common),
+            "valid": Crops(validation, fixed=True, with_flows=arguments.supervised and not is_csr, **common),
         }
 
     def build(element_spec: tuple) -> CSR | REC:
@@ -210,7 +210,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
     for name, default in {**DEFAULTS[arguments.network], "learning_rate": LEARNING_RATE}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
-    others = {"csr": ("csr", "groups", "blocks"), "rec": ("examples", "supervised")}[arguments.network]
+    others = {"csr": ("csr", "groups", "blocks"), "rec": ("examples",)}[arguments.network]
     for name in others:
         if getattr(arguments, name):
             parser.error(f"argument --{name}: it is not for --network {arguments.network}")

@@ -3,17 +3,19 @@
 
 The output is sampled where the other detector has its pixels, band by band, by flows of a `CSR` that stays as it is,
 and compared with what that detector saw (Nguyen et al. 2023, see `train.l1bsr_losses`). All flows end on the green grid
-of the input: so all bands of the output come to lie there. Each detector stands in both roles, as samples are swapped
-at random.
+of the input: so all bands of the output come to lie there. Each detector stands in both roles, at
+random. Of simulated pairs the true flows may be followed instead.
 """
 
 import tensorflow as tf
 from tensorflow import keras
 
+from datasets.l1bsr import DETECTORS
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize
 from train.l1bsr_losses import roll, super_resolution_loss
+from train.l1bsr_truth import flow_between
 from train.objective import Losses, Objective
 
 
@@ -21,7 +23,7 @@ class SuperResolution(Objective):
     """The training of `REC`.
 
     Args:
-        arguments: those of `train.l1bsr`: `roll`.
+        arguments: those of `train.l1bsr`: `roll`, `supervised`.
         csr: the network that registers.
     """
 
@@ -37,12 +39,17 @@ class SuperResolution(Objective):
         return model.training_model()
 
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
-        """Compare the left image, super-resolved and seen as the right detector does, with the right one."""
-        image, seen = inputs["left"], inputs["right"]
-        if training and self.arguments.roll:
-            farthest = self.arguments.roll
-            seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
-        flows = tf.stop_gradient(self._flows(seen, image))
+        """Compare one detector's image, super-resolved and seen as the other one does, with the other one's."""
+        images = [inputs[name] for name in DETECTORS]
+        role = tf.random.uniform([], 0, 2, tf.int32) if training else tf.zeros([], tf.int32)
+        image, seen = tf.gather(tf.stack(images), role), tf.gather(tf.stack(images), 1 - role)
+        if self.arguments.supervised:
+            flows = _true_flows(targets, role)
+        else:
+            if training and self.arguments.roll:
+                farthest = self.arguments.roll
+                seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
+            flows = tf.stop_gradient(self._flows(seen, image))
         loss = super_resolution_loss(seen, network({"x10": image}, training=training), flows)
         return {"loss": loss * REC.normalization, "l1": loss}
 
@@ -52,3 +59,11 @@ class SuperResolution(Objective):
         pairs = [tf.concat([seen[..., band : band + 1], green], axis=-1) for band in range(len(BANDS))]
         flows = self._flow(tf.concat(pairs, axis=0), training=False)
         return tf.stack(tf.split(flows, len(BANDS), axis=0), axis=3)
+
+
+def _true_flows(truth: Tensors, role: tf.Tensor) -> tf.Tensor:
+    """Return the true flows from each band of the other detector into the green one of that which has the role."""
+    count = tf.shape(truth["cross"])[0]
+    detectors = tf.tile([[1 - role, role]], [count, 1])
+    flows = [flow_between(truth, detectors, tf.tile([[band, GREEN]], [count, 1])) for band in range(len(BANDS))]
+    return tf.stack(flows, axis=3)

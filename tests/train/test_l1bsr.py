@@ -23,6 +23,7 @@ from train.l1bsr_csr import Registration
 from train.l1bsr_images import flow_colours
 from train.l1bsr_rec import SuperResolution
 
+RNG = np.random.default_rng
 COMMON = [
     "--crop",
     "32",
@@ -117,12 +118,12 @@ def test_the_warm_ups_flow_is_the_one_between_its_images():
 def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypatch):
     """The image at 5 m, sampled by the true flows, is what the other detector saw."""
     monkeypatch.setattr(detector_pairs, "AMPLITUDE", 0.0)
-    motions = detector_pairs.draw_motions(np.random.default_rng(3))
+    motions = detector_pairs.draw_motions(RNG(3))
     seen = detector_pairs.see(detector_pairs.render_ground(48, 48, 1), motions)
     flows = np.stack(
         [motions["right"][band].shift - motions["left"][GREEN].shift for band in range(len(BANDS))]
     ).astype("float32")
-    learning = SuperResolution(Namespace(roll=0), CSR.from_bands(depth=1))
+    learning = SuperResolution(Namespace(roll=0, supervised=False), CSR.from_bands(depth=1))
     asked = []
 
     def flow(pairs, training):
@@ -139,11 +140,30 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
     assert_allclose(asked[0][..., 1], np.stack([(green - green.mean()) / green.std(ddof=1)] * 4), atol=1e-4)
 
 
+@pytest.mark.parametrize("role, detector", enumerate(("left", "right")))
+def test_rec_follows_true_flows_in_both_roles(monkeypatch, role, detector):
+    """The truth of the detector that has the role is what costs next to nothing."""
+    seen = detector_pairs.see(detector_pairs.render_ground(48, 48, 1), detector_pairs.draw_motions(RNG(3)))
+    learning = SuperResolution(Namespace(roll=0, supervised=True), CSR.from_bands(depth=1))
+    inputs = {name: tf.constant(getattr(seen, name)[np.newaxis]) for name in ("left", "right")}
+    truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}
+    monkeypatch.setattr(tf.random, "uniform", lambda *arguments: tf.constant(role))
+    asked = []
+
+    def network(images, training):
+        asked.append(images["x10"])
+        return truth[f"hr_{detector}"]
+
+    losses = learning.losses(network, inputs, truth, True)
+    assert_allclose(asked[0], inputs[detector])
+    assert losses["l1"] < 1.0
+
+
 def test_the_network_that_registers_stays_as_it_is(csr):
     model = CSR.from_bands(depth=2)
     load_weights(model.model, csr)
     before = [np.array(weight) for weight in model.model.get_weights()]
-    learning = SuperResolution(Namespace(roll=1, schedule="constant", learning_rate=0.01), model)
+    learning = SuperResolution(Namespace(roll=1, supervised=False, schedule="constant", learning_rate=0.01), model)
     network = REC.from_bands(num_groups=1, num_blocks=1, depth=4, reduction=2)
     trained = learning.compile(network, (), 2)
     images = np.random.default_rng(0).uniform(100, 500, (2, 2, 32, 32, 4)).astype("float32")
