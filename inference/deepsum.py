@@ -4,8 +4,8 @@
 Of a scene of the PROBA-V challenge, or all scenes of a folder:
 
     python -m inference.deepsum --input probav_data/test/NIR/imgset1306 --model-dir model --output sr.png
-    python -m inference.deepsum --input probav_data --band NIR --model-dir model --output-dir predictions
-    python -m inference.deepsum --output-dir predictions --submission submission.zip
+    python -m inference.deepsum --input probav_data --model-dir models/deepsum --output-dir predictions \
+        --submission submission.zip
     python -m inference.deepsum --input probav_data --split validation --model-dir model --metrics m.json
 
 Of images of several dates, rasters with masks, SAFE products or STAC items:
@@ -23,7 +23,9 @@ Frames are enlarged, registered in whole fine pixels, and chosen as the authors 
 """
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from chain.command_line import add_offset_argument, run
@@ -66,7 +68,12 @@ def make_parser() -> argparse.ArgumentParser:
         default="fail",
         help="what one of several scenes, or images, that cannot be used does (default: %(default)s)",
     )
-    add("--model-dir", metavar="DIR", help="folder of the exported model (default: the project's)")
+    add(
+        "--model-dir",
+        metavar="DIR",
+        help="folder of the exported model; or of several, NIR and RED, of which that of a scene's band is taken "
+        "(default: the project's)",
+    )
     add("--overwrite", action="store_true", help="replace --output, or images of --output-dir, that exist")
     windows = parser.add_argument_group("windows of nine frames")
     windows.add_argument(
@@ -192,7 +199,7 @@ def infer(arguments: argparse.Namespace) -> None:
     """
     begin(arguments)
     from chain.product import check_output
-    from inference.deepsum_scenes import Way, make_all, make_one, pack
+    from inference.deepsum_scenes import make_all, make_one, pack
 
     for option in SUFFIXES:
         name = getattr(arguments, option)
@@ -202,9 +209,9 @@ def infer(arguments: argparse.Namespace) -> None:
     if arguments.output and len(folders) > 1:
         raise ValueError(f"--output: --output-dir is wanted for several scenes. Received: {len(folders)}")
     if folders and arguments.output:
-        make_one(arguments, folders[0], Way(_network(arguments), _settings(arguments)))
+        make_one(arguments, folders[0], _way_of(arguments)(folders[0]))
     elif folders:
-        make_all(arguments, folders, Way(_network(arguments), _settings(arguments)))
+        make_all(arguments, folders, _way_of(arguments))
     elif arguments.input:
         _make_product(arguments)
     if arguments.submission:
@@ -240,20 +247,26 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
 
 def _make_product(arguments: argparse.Namespace) -> None:
     """Make the product of images of several dates."""
+    from inference.deepsum_network import find_network
     from inference.deepsum_product import make_product
 
     if arguments.metrics:
         raise ValueError(f"--metrics: scenes with HR.png are wanted with it. Received: {arguments.input[0]}")
     if Path(arguments.output).suffix.lower() == ".png":
         raise ValueError(f"--output: a name that ends with .tif is wanted. Received: {arguments.output}")
-    make_product(arguments, _network(arguments), _settings(arguments))
+    make_product(arguments, find_network(arguments.model_dir, arguments.engine), _settings(arguments))
 
 
-def _network(arguments: argparse.Namespace):
-    """Return the network of the command line."""
+def _way_of(arguments: argparse.Namespace) -> Callable:
+    """Return what gives the way in which the image of a scene is made: by the model of its band."""
     from inference.deepsum_network import find_network
+    from inference.deepsum_scenes import Way, band_of
 
-    return find_network(arguments.model_dir, arguments.engine)
+    @functools.cache
+    def of_band(band: str | None) -> Way:
+        return Way(find_network(arguments.model_dir, arguments.engine, band), _settings(arguments))
+
+    return lambda folder: of_band(band_of(folder) or arguments.band)
 
 
 def _settings(arguments: argparse.Namespace):

@@ -5,6 +5,7 @@ network = find_network(None, "tensorflow")
 image = network.run(frames.images, frames.masks)
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,25 +85,33 @@ class DeepSumNetwork:
             return serve_whole(images, description, self.served.model_dir, [output]).app.to_numpy(copy=True)
 
 
-def find_network(model_dir: str | None, engine: str) -> DeepSumNetwork:
+def find_network(model_dir: str | None, engine: str, band: str | None = None) -> DeepSumNetwork:
     """Find the model of a folder, or that of the project, and export it if need be.
 
     Args:
-        model_dir: folder of the model; the project's weights by default.
+        model_dir: folder of the model, or of models in folders named after their bands; the project's by default.
         engine: `tensorflow` or `otbtf`.
+        band: band of the images, if it is known: `NIR` or `RED`.
 
     Raises:
-        ValueError: there is none, several, or one of another system.
+        ValueError: there is none, several of which none is the band's, or one of another system.
         OSError: the cache of exported models cannot be written.
     """
     if not model_dir and not PROJECT_WEIGHTS.is_dir():
         raise ValueError(f"--model-dir: the folder of a model of {SYSTEM} is wanted. Received: none")
     found = find_models(model_dir or PROJECT_WEIGHTS)
-    if len(found) > 1:
+    fitting = [folder for folder in found if folder.name == band] if len(found) > 1 else found
+    if len(fitting) != 1:
         names = ", ".join(map(str, found))
-        raise ValueError(f"--model-dir: the folder of one model is wanted. Received: {len(found)}: {names}")
-    description = read_description(found[0])
+        or_named = f", or one named {band}," if band else ""
+        raise ValueError(f"--model-dir: the folder of one model{or_named} is wanted. Received: {names}")
+    description = read_description(fitting[0])
     if description.system != SYSTEM:
-        raise ValueError(f"--model-dir: a model of {SYSTEM} is wanted. Received: {found[0]}, of {description.system!r}")
-    folder = served_folder(found[0], default_cache(), description.precision)
+        raise ValueError(
+            f"--model-dir: a model of {SYSTEM} is wanted. Received: {fitting[0]}, of {description.system!r}"
+        )
+    made_for = description.origin.get("band")
+    if band and made_for and made_for != band:
+        print(f"warning: {fitting[0]} is made for {made_for}, the images are of {band}", file=sys.stderr)
+    folder = served_folder(fitting[0], default_cache(), description.precision)
     return DeepSumNetwork(Network(description, str(folder), engine))

@@ -8,7 +8,7 @@ it was interrupted, and images that would be made otherwise now are noticed.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +58,11 @@ def scene_folders(path: Path, part: str, band: str | None) -> list[Path]:
         chosen = split([folder.name for folder in folders])[1] if part == "validation" else None
         found += [folder for folder in folders if chosen is None or folder.name in chosen]
     return found
+
+
+def band_of(folder: Path) -> str | None:
+    """Return the band of a scene, which the folder that holds it is named after; None where it is not."""
+    return folder.parent.name if folder.parent.name in BANDS else None
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,14 @@ class Way:
         result.tell()
         return digital_numbers(result.image)
 
-    def made_by(self) -> dict:
-        """Return what a record says of software and network."""
+    def model(self) -> dict:
+        """Return what a record says of the network."""
         served = self.network.served
-        model = {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine}
-        return {"versions": record.versions(), "model": model}
+        return {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine}
+
+
+WayOf = Callable[[Path], Way]
+"""Gives the way in which the image of a scene's folder is made."""
 
 
 def score(prepared: Prepared, image: np.ndarray) -> dict:
@@ -160,17 +168,17 @@ def make_one(arguments: argparse.Namespace, folder: Path, way: Way) -> None:
     image = way.make(prepared)
     scored = {scene.name: score(prepared, image)} if arguments.metrics else {}
     write_image(output, image)
-    content = {"arguments": vars(arguments), **way.made_by(), "identity": way.identity(scene)}
-    record.write(record.record_of(output), content)
+    content = {"arguments": vars(arguments), "versions": record.versions(), "model": way.model()}
+    record.write(record.record_of(output), {**content, "identity": way.identity(scene)})
     print(f"{output}: {image.shape[1]} x {image.shape[0]} pixels")
     write_metrics(arguments, scored, norm)
 
 
-def make_all(arguments: argparse.Namespace, folders: Sequence[Path], way: Way) -> None:
-    """Make the images of scenes in `--output-dir`, score them, and pack them, as far as that is asked for.
+def make_all(arguments: argparse.Namespace, folders: Sequence[Path], way_of: WayOf) -> None:
+    """Make the images of scenes in `--output-dir`, and score them, as far as that is asked for.
 
     Raises:
-        ValueError: a scene cannot be used, and is not to be skipped; all are skipped; or a submission lacks something.
+        ValueError: a scene cannot be used, and is not to be skipped; or all are skipped.
         FileExistsError: an image is there that would be made otherwise.
         RuntimeError: OTB or TensorFlow refuses, or another process writes there.
         OSError: the disk refuses.
@@ -181,7 +189,7 @@ def make_all(arguments: argparse.Namespace, folders: Sequence[Path], way: Way) -
         raise ValueError(f"--input: scenes of different names are wanted. Received: {twice[0]} twice")
     norm = find_norm(arguments, folders)
     if not arguments.output_dir:
-        _each(arguments, folders, way, None, norm)
+        _each(arguments, folders, way_of, None, norm)
         return
     target = Path(arguments.output_dir)
     try:
@@ -189,11 +197,11 @@ def make_all(arguments: argparse.Namespace, folders: Sequence[Path], way: Way) -
     except OSError as error:
         raise OSError(f"--output-dir: a folder is wanted. Received: {target} ({error.strerror})") from error
     with locked(target / ".lock", RuntimeError(f"--output-dir: another process writes into {target}")):
-        _each(arguments, folders, way, Done(target, arguments, way), norm)
+        _each(arguments, folders, way_of, Done(target, arguments, way_of), norm)
 
 
 def _each(
-    arguments: argparse.Namespace, folders: Sequence[Path], way: Way, done: "Done | None", norm: dict | None
+    arguments: argparse.Namespace, folders: Sequence[Path], way_of: WayOf, done: "Done | None", norm: dict | None
 ) -> None:
     """Make images, or keep them where they are done; score them."""
     from tqdm import tqdm
@@ -205,7 +213,7 @@ def _each(
     kept, scores = 0, {}
     for scene in tqdm(scenes, unit="scene", disable=not sys.stderr.isatty()):
         is_done = bool(done) and done.has(scene)
-        scored = attempts.make(_one, scene, way, done, is_done, bool(arguments.metrics))
+        scored = attempts.make(_one, scene, way_of(scene.folder), done, is_done, bool(arguments.metrics))
         if scored is not None:
             kept, scores[scene.name] = kept + is_done, scored
     parts = [f"{len(scores)} of {len(folders)} scenes"]
@@ -235,16 +243,18 @@ class Done:
     Args:
         folder: the folder.
         arguments: those of the program.
-        way: how images would be made now.
+        way_of: how images would be made now.
     """
 
-    def __init__(self, folder: Path, arguments: argparse.Namespace, way: Way):
-        self.folder, self._arguments, self._way = folder, arguments, way
-        self._path, self._made_by = folder / RECORD, way.made_by()
-        self._identities: dict[str, str] = {}
+    def __init__(self, folder: Path, arguments: argparse.Namespace, way_of: WayOf):
+        self.folder, self._arguments, self._way_of = folder, arguments, way_of
+        self._path, self._versions = folder / RECORD, record.versions()
+        self._scenes: dict[str, dict[str, str]] = {}
+        self._models: dict[str, dict] = {}
         if self._path.exists():
             try:
-                self._identities = dict(json.loads(self._path.read_text(encoding="utf-8"))["scenes"])
+                before = json.loads(self._path.read_text(encoding="utf-8"))
+                self._scenes, self._models = dict(before["scenes"]), dict(before["models"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"--output-dir: {self._path} as this program writes it is wanted. Received: {error}"
@@ -256,7 +266,8 @@ class Done:
 
     def has(self, scene: KelvinsScene) -> bool:
         """Return whether the image of a scene is there, and was made as it would be made now."""
-        return self.file(scene).exists() and self._identities.get(scene.name) == self._way.identity(scene)
+        identity = self._way_of(scene.folder).identity(scene)
+        return self.file(scene).exists() and self._scenes.get(scene.name, {}).get("identity") == identity
 
     def check(self, scenes: Sequence[KelvinsScene], overwrite: bool) -> None:
         """Refuse images that are there and were made otherwise, or remove them.
@@ -275,11 +286,15 @@ class Done:
 
     def add(self, scene: KelvinsScene, image: np.ndarray) -> None:
         """Write the image of a scene. It is recorded first: an image without record would not be known again."""
-        self._identities[scene.name] = self._way.identity(scene)
+        way = self._way_of(scene.folder)
+        model = way.model()
+        self._models[model["folder"]] = model
+        self._scenes[scene.name] = {"identity": way.identity(scene), "model": model["folder"]}
         content = {
             "arguments": vars(self._arguments),
-            **self._made_by,
-            "scenes": dict(sorted(self._identities.items())),
+            "versions": self._versions,
+            "models": self._models,
+            "scenes": dict(sorted(self._scenes.items())),
         }
         record.write(self._path, content)
         write_image(self.file(scene), image)

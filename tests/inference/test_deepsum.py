@@ -296,6 +296,31 @@ def test_models_of_other_systems_are_refused(root, tmp_path, capsys):
     assert "--input: a scene" in capsys.readouterr().err
 
 
+def test_scenes_are_made_by_the_model_of_their_band(root, tmp_path, capsys):
+    """Of two models, of other networks, each is used for its band; one that is made for another band is warned of."""
+    data, models, out = tmp_path / "data", tmp_path / "models", tmp_path / "out"
+    for band, name, variant in (("NIR", "imgset0001", "P"), ("RED", "imgset0002", "C")):
+        shutil.copytree(root / "test" / "NIR" / "imgset0003", data / "test" / band / name)
+        export_model(models / band, variant)
+        assert infer(models / band, "--input", data / "test" / band, "--output-dir", tmp_path / band) == 0
+    assert infer(models, "--input", data, "--output-dir", out) == 0
+    images = {name: read(out / f"{name}.png") for name in NAMES}
+    np.testing.assert_array_equal(images["imgset0001"], read(tmp_path / "NIR" / "imgset0001.png"))
+    np.testing.assert_array_equal(images["imgset0002"], read(tmp_path / "RED" / "imgset0002.png"))
+    assert (images["imgset0001"] != images["imgset0002"]).any()
+    assert len(json.loads((out / "run.json").read_text())["models"]) == 2
+
+    description = json.loads((models / "NIR" / "model.json").read_text())
+    (models / "NIR" / "model.json").write_text(json.dumps({**description, "origin": {"band": "NIR"}}))
+    capsys.readouterr()
+    words = ["--input", data / "test" / "RED", "--output-dir", tmp_path / "other"]
+    assert infer(models / "NIR", *words) == 0
+    assert "is made for NIR, the images are of RED" in capsys.readouterr().err
+    (models / "RED").rename(models / "C")
+    assert infer(models, *words) == 1
+    assert "--model-dir: the folder of one model, or one named RED, is wanted" in capsys.readouterr().err
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys, inference.deepsum as p\ntry: p.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print({'numpy', 'osgeo', 'tensorflow', 'otbApplication'} & set(sys.modules), file=sys.stderr)"
