@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import Tensors
-from models.l1bsr import BANDS, CSR
+from models.l1bsr import BANDS, CSR, GREEN
 from models.warp import positions, sample, standardize
 from train.l1bsr_losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
 from train.l1bsr_truth import flow_between
@@ -57,10 +57,16 @@ class Registration(Objective):
         )
 
     def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors) -> tf.Tensor:
-        """Compute the error of the flow between two bands of a simulated pair, of either detector and any band."""
+        """Compute the error of the flow between a green band and any band of a simulated pair, there or back.
+
+        These are the flows that a registration and the training of `REC` ask for.
+        """
         count = tf.shape(images["left"])[0]
         detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
-        bands = tf.random.uniform([count, 2], 0, len(BANDS), tf.int32)
+        band = tf.random.uniform([count, 1], 0, len(BANDS), tf.int32)
+        green = tf.fill([count, 1], GREEN)
+        is_back = tf.random.uniform([count, 1]) < 0.5
+        bands = tf.where(is_back, tf.concat([band, green], axis=1), tf.concat([green, band], axis=1))
         views = [
             tf.where(
                 (detectors[:, end] == 0)[:, tf.newaxis, tf.newaxis, tf.newaxis],
