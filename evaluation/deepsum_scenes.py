@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of a model of DeepSUM on the scenes for validation of some records, nine frames at a time.
+"""Scores of a model of DeepSUM on the scenes for validation of some records, of the nine best frames of each.
 
-Beside the model: the reference, which is the clearest frame enlarged, and the mean of the nine registered frames. cPSNR
-and cSSIM are those of `evaluation.cpsnr`. `accuracy` is the share of frames whose largest filter weight is where the
-cross-correlation of the preparation says.
+`accuracy` is the share of frames whose largest filter weight is where the cross-correlation of the preparation says.
 """
 
 from pathlib import Path
@@ -12,13 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.deepsum_example import to_batch
-from evaluation.cpsnr import cpsnr, cssim, score
+from evaluation.deepsum import report, score_scene
 from evaluation.multi_frame import clearest, mean_of_registered
 from models.base import WEIGHTS_NAME, load_weights, read_description
 from models.deepsum import DeepSUM
 from train.deepsum_losses import registration_accuracy
-
-METHODS = ("sr", "clearest", "mean_of_registered")
 
 
 def score_scenes(folder: Path, records, registered: bool) -> dict:
@@ -30,40 +26,22 @@ def score_scenes(folder: Path, records, registered: bool) -> dict:
         registered: whether masks are moved onto the reference, as the model's variant wants them.
 
     Returns:
-        `scenes`: name -> method -> `cpsnr` in dB and `cssim`, and `accuracy`; `mean`: the same over all scenes, and
-        `score` of each method, the challenge's, over those scenes of which the records have ESA's baseline.
+        What `evaluation.deepsum.report` does, and `accuracy`; without the challenge's score where the records lack
+        ESA's baseline of a scene.
     """
     model = DeepSUM.from_bands(**read_description(folder).arguments)
     load_weights(model.model, folder / WEIGHTS_NAME)
-    network, scenes = model.training_model(), {}
+    network, scenes, accuracies = model.training_model(), {}, []
     for name, sample in records.validation_scenes():
         best = sample.best()
         inputs, targets = to_batch([best], registered)
         image, logits = network({key: tf.constant(value) for key, value in inputs.items()}, training=False)
-        made = (image[0, ..., 0].numpy(), clearest(best.frames), mean_of_registered(best.frames))
-        scenes[name] = {
-            method: {
-                "cpsnr": float(cpsnr(sample.hr, estimate, sample.clear)),
-                "cssim": float(cssim(sample.hr, estimate, sample.clear)),
-            }
-            for method, estimate in zip(METHODS, made)
+        images = {
+            "sr": image[0, ..., 0].numpy(),
+            "clearest": clearest(best.frames),
+            "mean_of_registered": mean_of_registered(best.frames),
         }
-        scenes[name]["accuracy"] = float(registration_accuracy(targets["shifts"], logits)[0])
-    return {"scenes": scenes, "mean": _mean(scenes, records.norm)}
-
-
-def _mean(scenes: dict, norm: dict[str, float]) -> dict:
-    mean: dict = {
-        method: {
-            metric: float(np.mean([scene[method][metric] for scene in scenes.values()]))
-            for metric in ("cpsnr", "cssim")
-        }
-        for method in METHODS
-    }
-    known = [name for name in scenes if name in norm]
-    if known:
-        for method in METHODS:
-            values = {name: scenes[name][method]["cpsnr"] for name in known}
-            mean[method]["score"] = score(values, norm)
-    mean["accuracy"] = float(np.mean([scene["accuracy"] for scene in scenes.values()]))
-    return mean
+        scenes[name] = score_scene(sample.hr, sample.clear, images)
+        accuracies.append(registration_accuracy(targets["shifts"], logits)[0])
+    norm = records.norm if scenes.keys() <= records.norm.keys() else None
+    return {**report(scenes, norm), "accuracy": float(np.mean(accuracies))}

@@ -10,8 +10,7 @@ one saw; beside two baselines: bicubic interpolation of each band where it lies,
 step. PSNR is that of `PEAK` counts, and of all pixels inside a border.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def read_example(path: str | Path) -> np.ndarray:
     return np.moveaxis(pixels, 0, -1).astype(np.float32)
 
 
-def score_csr(model: CSR, pairs, examples: dict[str, np.ndarray]) -> dict:
+def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
     """Score a network that registers.
 
     Args:
@@ -216,9 +215,3 @@ def _enlarged(image: np.ndarray, band: int, flow: np.ndarray) -> np.ndarray:
     flow = sample(tf.constant(flow[np.newaxis]), x, y)
     image = tf.constant(image[np.newaxis, ..., band : band + 1])
     return sample(image, x + flow[..., 0], y + flow[..., 1])[0].numpy()
-
-
-def write_report(folder: Path, report: dict) -> None:
-    """Write `scores.json` into a folder, and print it."""
-    (folder / "scores.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(report, indent=2))

@@ -148,6 +148,7 @@ def flip(inputs: dict, targets: dict) -> tuple[dict, dict]:
 def train_deepsum(arguments: argparse.Namespace) -> dict:
     """Train the stage, and return its scores."""
     from datasets.deepsum_records import read_records
+    from evaluation.deepsum import table
     from evaluation.deepsum_scenes import score_scenes
     from models.deepsum import SIZES, DeepSUM
     from train.deepsum_stages import make_stage
@@ -165,13 +166,13 @@ def train_deepsum(arguments: argparse.Namespace) -> dict:
         return DeepSUM.from_bands(variant=arguments.variant, **statistics, **architecture(arguments, SIZES))
 
     def score(folder: Path, description, samples: dict, history: list) -> dict:
-        if arguments.stage != "joint":
-            report = {name: value for name, value in history[-1].items() if name.startswith("val_")}
+        if arguments.stage == "joint":
+            scores = score_scenes(folder, records, registered)
+            print(table(scores))
         else:
-            report = score_scenes(folder, records, registered)
-        (folder / "scores.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        print(json.dumps(report.get("mean", report), indent=2))
-        return report
+            scores = min(history, key=lambda losses: losses["val_loss"])
+        (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        return scores
 
     return train(arguments, find, build, score, make_stage(arguments))
 

@@ -13,6 +13,7 @@ or of --test: end-point errors and PSNR to the truth where pairs are simulated, 
 """
 
 import argparse
+import json
 import math
 import sys
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
     from datasets.l1bsr import read_pairs
     from evaluation import l1bsr as evaluation
+    from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES
     from train.l1bsr_csr import Registration
     from train.l1bsr_images import FlowSummaries, ImagesSummaries
@@ -157,7 +159,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     is_csr = arguments.network == "csr"
     tests = read_pairs(arguments.test) if arguments.test else None
     examples = {Path(name).name: evaluation.read_example(name) for name in arguments.examples}
-    csr = None if is_csr else open_csr(arguments.csr)
+    csr = None if is_csr else open_model(CSR, arguments.csr)
 
     def find() -> dict:
         training, validation = read_pairs(arguments.pairs).split(arguments.valid_share)
@@ -180,29 +182,14 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
         load_weights(model.model, folder / WEIGHTS_NAME)
         pairs = tests or samples["valid"].pairs
         report = evaluation.score_csr(model, pairs, examples) if is_csr else evaluation.score_rec(model, csr, pairs)
-        evaluation.write_report(folder, report)
+        text = json.dumps(report, indent=2)
+        (folder / "scores.json").write_text(f"{text}\n", encoding="utf-8")
+        print(text)
         return report
 
     learning = Registration(arguments) if is_csr else SuperResolution(arguments, csr)
     learning.summaries = FlowSummaries if is_csr else ImagesSummaries
     return train(arguments, find, build, score, learning)
-
-
-def open_csr(path: str):
-    """Make a `CSR` of the folder of its model, or of weights of one of its sizes.
-
-    Raises:
-        ValueError: it is none.
-    """
-    from models.base import load_weights, read_description
-    from models.l1bsr import CSR
-
-    description = read_description(path)
-    if (description.system, description.model) != ("l1bsr", "CSR"):
-        raise ValueError(f"csr: the folder of a model CSR is wanted. Received: {path}, of {description.system}")
-    model = CSR.from_bands(**description.arguments)
-    load_weights(model.model, path)
-    return model
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -208,7 +208,7 @@ def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
     """What the flows are made by is part of what a training is."""
     assert json.loads((rec / "run.json").read_text())["arguments"]["csr"] == str(csr)
     assert l1bsr.main(["--pairs", pairs, "--model-dir", str(tmp_path / "m"), *TINY_REC, "--csr", str(rec)]) == 1
-    assert "the folder of a model CSR is wanted" in capsys.readouterr().err
+    assert "the folder of a model CSR of l1bsr is wanted" in capsys.readouterr().err
 
 
 def test_colours_of_flows():
