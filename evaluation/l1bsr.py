@@ -18,8 +18,7 @@ import tensorflow as tf
 from osgeo import gdal
 
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
-from models.warp import positions, sample, standardize
-from train.l1bsr_losses import inner, warp_and_decimate
+from models.warp import positions, sample, standardize, warp_and_decimate
 
 gdal.UseExceptions()
 
@@ -161,9 +160,9 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
         flows = tf.constant(np.stack(flows, axis=2)[np.newaxis])
         for name, estimate in made.items():
             seen = warp_and_decimate(tf.constant(estimate), flows)
-            _add(errors["other_detector"], name, inner(seen - other, BORDER // SCALE))
+            _add(errors["other_detector"], name, seen - other, BORDER // SCALE)
             if truth is not None:
-                _add(errors["truth"], name, inner(estimate - truth, BORDER))
+                _add(errors["truth"], name, estimate - truth, BORDER)
     return {
         kind: {name: _psnr(values) for name, values in methods.items()} for kind, methods in errors.items() if methods
     }
@@ -176,8 +175,9 @@ def _roles(pairs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
         yield right, left, None if truth is None else truth["hr_right"]
 
 
-def _add(errors: dict, name: str, differences) -> None:
-    errors.setdefault(name, []).append(np.square(np.asarray(differences, np.float64)).reshape(-1, len(BANDS)))
+def _add(errors: dict, name: str, differences: tf.Tensor, border: int) -> None:
+    inside = np.asarray(differences, np.float64)[:, border:-border, border:-border]
+    errors.setdefault(name, []).append(np.square(inside).reshape(-1, len(BANDS)))
 
 
 def _psnr(squares: Sequence[np.ndarray]) -> dict[str, float]:

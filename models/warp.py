@@ -81,6 +81,27 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     return first + (1 - down) * above + down * below
 
 
+def warp_and_decimate(images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
+    """Sample super-resolved images where another view of the ground has its pixels; there is no blur.
+
+    Pixel (scale y, scale x) of the images is centred on pixel (y, x) of the input they were made of.
+
+    Args:
+        images: (batch, scale height, scale width, bands).
+        flows: (batch, height, width, bands, 2): from each pixel of the other view's bands into the input's grid, in
+            pixels of the input.
+
+    Returns:
+        (batch, height, width, bands).
+    """
+    scale = images.shape[1] // flows.shape[1]
+    seen = []
+    for band in range(flows.shape[3]):
+        x, y = positions(flows[..., band, :])
+        seen.append(sample(images[..., band : band + 1], scale * x, scale * y))
+    return tf.concat(seen, axis=-1)
+
+
 def standardize(images: tf.Tensor) -> tf.Tensor:
     """Subtract its mean from each band of each image, and divide by its standard deviation (that of a sample, n - 1).
 

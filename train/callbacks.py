@@ -125,37 +125,56 @@ def _state(model: keras.Model) -> dict[str, list]:
     return {"model": list(model.weights), "optimizer": list(model.optimizer.variables)}
 
 
-class ImageSummaries(keras.callbacks.Callback):
-    """Writes LR, bicubic, SR and HR of a few validation samples for TensorBoard, after each epoch.
+class PictureSummaries(keras.callbacks.Callback):
+    """Writes pictures for TensorBoard, after each epoch. Subclasses define `pictures`.
 
     Args:
         log_dir: TensorBoard's folder.
-        sample: batch of (inputs, {"sr": target}).
-        model: the model, whose last source is the one that is made finer. Its first three bands are shown.
+        sample: batch of inputs and targets, of which pictures are made.
+        model: the model that is trained.
     """
 
-    def __init__(self, log_dir: str, sample: tuple[dict, dict], model: SuperResolutionModel):
+    def __init__(self, log_dir: str | Path, sample: tuple[dict, dict], model: SuperResolutionModel):
         super().__init__()
-        self.inputs, targets = sample
+        self.inputs, self.targets = sample
+        self.shown = model
         self.writer = tf.summary.create_file_writer(str(Path(log_dir) / "images"))
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return pictures by name, (pictures, height, width, 1 or 3), 0 to 1."""
+        raise NotImplementedError(f"{type(self).__name__} does not define pictures")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the pictures."""
+        with self.writer.as_default(step=epoch):
+            for name, pictures in sorted(self.pictures().items()):
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        self.writer.flush()
+
+
+class ImageSummaries(PictureSummaries):
+    """Shows LR, bicubic, SR and HR of a few validation samples.
+
+    The model's last source is the one that is made finer; its first three bands are shown.
+    """
+
+    def __init__(self, log_dir: str | Path, sample: tuple[dict, dict], model: SuperResolutionModel):
+        super().__init__(log_dir, sample, model)
         source = model.sources[-1]
         reflectance = self.inputs[source.name] * REFLECTANCE
         ratio = round(source.gsd / model.gsd)
-        truth = targets["sr"][..., :3]
+        truth = self.targets["sr"][..., :3]
         low, high = np.percentile(truth, DISPLAY_PERCENTILES, axis=(0, 1, 2))
         self._stretch = (low, np.maximum(high - low, 1e-6))
         self._fixed = {"1 LR": reflectance, "2 bicubic": bicubic(reflectance, ratio), "4 HR": truth}
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return all four, stretched as the truth is."""
+        images = {**self._fixed, "3 SR": self.model(self.inputs, training=False)}
+        return {name: self._display(image) for name, image in images.items()}
 
     def _display(self, image: tf.Tensor) -> np.ndarray:
         """Return the first three bands, or the first one thrice, stretched to 0 to 1."""
         low, extent = self._stretch
         shown = np.clip((np.asarray(image)[..., : len(low)] - low) / extent, 0, 1)
         return shown if len(low) == 3 else np.repeat(shown[..., :1], 3, axis=-1)
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the images."""
-        images = {**self._fixed, "3 SR": self.model(self.inputs, training=False)}
-        with self.writer.as_default(step=epoch):
-            for name, image in sorted(images.items()):
-                tf.summary.image(name, self._display(image), max_outputs=len(image))
-        self.writer.flush()

@@ -149,8 +149,8 @@ def train_deepsum(arguments: argparse.Namespace) -> dict:
     """Train the stage, and return its scores."""
     from datasets.deepsum_records import read_records
     from evaluation.deepsum import table
-    from evaluation.deepsum_scenes import score_scenes
     from models.deepsum import SIZES, DeepSUM
+    from train.deepsum_report import score_scenes
     from train.deepsum_stages import make_stage
 
     records = read_records(arguments.records)

@@ -1,47 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What DeepSUM's trainings show in TensorBoard, of the first scene for validation and after each epoch."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
-from tensorflow import keras
 
-from models.deepsum import FILTER, DeepSUM
+from models.deepsum import FILTER
+from train.callbacks import DISPLAY_PERCENTILES, PictureSummaries
 
-DISPLAY_PERCENTILES = (2, 98)
 MAGNIFICATION = 8
 """Pixels of a picture along a weight of a filter."""
 
 
-class _Summaries(keras.callbacks.Callback):
-    """Writes pictures.
-
-    Args:
-        log_dir: TensorBoard's folder.
-        sample: batch of inputs and targets.
-        model: the model.
-    """
-
-    def __init__(self, log_dir: Path, sample: tuple[dict, dict], model: DeepSUM):
-        super().__init__()
-        self.inputs, self.targets = sample
-        self.shown = model
-        self.writer = tf.summary.create_file_writer(str(log_dir / "images"))
-
-    def pictures(self) -> dict[str, np.ndarray]:
-        """Return pictures by name, (pictures, height, width, 1), 0 to 1."""
-        raise NotImplementedError(f"{type(self).__name__} does not define pictures")
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the pictures."""
-        with self.writer.as_default(step=epoch):
-            for name, pictures in self.pictures().items():
-                tf.summary.image(name, pictures, max_outputs=len(pictures))
-        self.writer.flush()
-
-
-class ImageSummaries(_Summaries):
+class ImageSummaries(PictureSummaries):
     """Shows the reference, what is made, and the truth."""
 
     def pictures(self) -> dict[str, np.ndarray]:
@@ -61,7 +31,7 @@ class ImageSummaries(_Summaries):
         return self.model(reference, training=False) * statistics["deviation"] + statistics["mean"]
 
 
-class FilterSummaries(_Summaries):
+class FilterSummaries(PictureSummaries):
     """Shows the filters by which the frames of the scene are moved onto the reference."""
 
     def pictures(self) -> dict[str, np.ndarray]:

@@ -73,11 +73,9 @@ class SISRNet(Stage):
         count = tf.shape(inputs["frames"])[0]
         chosen = tf.random.uniform([count], 0, FRAMES, tf.int32) if training else tf.zeros([count], tf.int32)
         image = tf.gather(inputs["frames"], chosen, axis=3, batch_dims=1)[..., tf.newaxis]
-        made = network((image - self._mean) / self._deviation, training=training)
-        truth = (targets["hr"] - self._mean) / self._deviation
-        loss = tf.reduce_mean(shift_loss(truth, made, targets["clear"]))
-        fine = made * self._deviation + self._mean
-        return {"loss": loss, "cpsnr": tf.reduce_mean(cpsnr(targets["hr"], fine, targets["clear"]))}
+        made = network((image - self._mean) / self._deviation, training=training) * self._deviation + self._mean
+        errors = shift_loss(targets["hr"], made, targets["clear"])
+        return {"loss": tf.reduce_mean(errors) / self._deviation**2, "cpsnr": tf.reduce_mean(cpsnr(errors))}
 
 
 class RegNet(Stage):
@@ -163,13 +161,14 @@ class Joint(Stage):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compare the image with the truth, and say how often the largest weight of a filter is where shifts say."""
         image, logits = network(inputs, training=training)
-        loss = tf.reduce_mean(shift_loss(targets["hr"], image, targets["clear"])) / self._deviation**2
+        errors = shift_loss(targets["hr"], image, targets["clear"])
+        loss = tf.reduce_mean(errors) / self._deviation**2
         if self.arguments.registration_weight:
             registration = tf.reduce_mean(registration_loss(targets["shifts"], logits))
             loss = loss + self.arguments.registration_weight * registration
         return {
             "loss": loss,
-            "cpsnr": tf.reduce_mean(cpsnr(targets["hr"], image, targets["clear"])),
+            "cpsnr": tf.reduce_mean(cpsnr(errors)),
             "accuracy": tf.reduce_mean(registration_accuracy(targets["shifts"], logits)),
         }
 

@@ -153,7 +153,6 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES
     from train.l1bsr_csr import Registration
-    from train.l1bsr_images import FlowSummaries, ImagesSummaries
     from train.l1bsr_rec import SuperResolution
 
     is_csr = arguments.network == "csr"
@@ -188,7 +187,6 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
         return report
 
     learning = Registration(arguments) if is_csr else SuperResolution(arguments, csr)
-    learning.summaries = FlowSummaries if is_csr else ImagesSummaries
     return train(arguments, find, build, score, learning)
 
 

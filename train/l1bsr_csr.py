@@ -16,6 +16,7 @@ from tensorflow import keras
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN
 from models.warp import positions, sample, standardize
+from train.l1bsr_images import FlowSummaries
 from train.l1bsr_losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
 from train.l1bsr_truth import flow_between
 from train.objective import Losses, Objective
@@ -36,6 +37,7 @@ class Registration(Objective):
             `supervised`.
     """
 
+    summaries = FlowSummaries
     names = ("loss", "consistency", "variation", "identity", "warm_up", "truth")
 
     def network(self, model: CSR) -> keras.Model:
@@ -49,7 +51,7 @@ class Registration(Objective):
             return self._anchor_losses(network, images, training)
         if self.arguments.supervised:
             error = self._truth_loss(network, images, targets)
-            return self._named(error, *[tf.zeros(())] * 4, error)
+            return self._named(loss=error, truth=error)
         return tf.cond(
             tf.convert_to_tensor(network.optimizer.iterations) < self.arguments.warm_up,
             lambda: self._warm_up_losses(network, images),
@@ -88,7 +90,7 @@ class Registration(Objective):
         variation = total_variation(to_anchor) + total_variation(from_anchor)
         identity = tf.reduce_mean(tf.abs(still))
         loss = consistency + self.arguments.tv_weight * variation + self.arguments.identity_weight * identity
-        return self._named(loss, consistency, variation, identity, tf.zeros(()), tf.zeros(()))
+        return self._named(loss=loss, consistency=consistency, variation=variation, identity=identity)
 
     def _choose(self, images: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Choose, for each sample, a band of the right and of the left detector, and the anchor: (batch, h, w, 1).
@@ -133,7 +135,7 @@ class Registration(Objective):
             for chosen, displacement in ((band, flow + constant), (other, constant + tf.zeros_like(flow)))
         )
         error = tf.reduce_mean(tf.abs(network(tf.concat([grid, seen], axis=-1), training=True) - flow))
-        return self._named(error, tf.zeros(()), tf.zeros(()), tf.zeros(()), error, tf.zeros(()))
+        return self._named(loss=error, warm_up=error)
 
     @staticmethod
     def _random_flow(count: tf.Tensor, height: int, width: int, farthest: float) -> tf.Tensor:
@@ -147,8 +149,9 @@ class Registration(Objective):
         return shift + amplitude * tf.sin(along * distance + phase)
 
     @classmethod
-    def _named(cls, *values: tf.Tensor) -> Losses:
-        return dict(zip(cls.names, values))
+    def _named(cls, **values: tf.Tensor) -> Losses:
+        """Return values by name, and zero for what is not computed now."""
+        return {name: values.get(name, tf.zeros(())) for name in cls.names}
 
 
 def _bands(images: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:

@@ -1,71 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the trainings of L1BSR's networks show in TensorBoard, of a few samples and after each epoch."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 from matplotlib.colors import hsv_to_rgb
-from tensorflow import keras
 
 from models.base import layer_name
-from models.l1bsr import BANDS, CSR, OTHERS, REC
+from models.l1bsr import BANDS, OTHERS
+from train.callbacks import DISPLAY_PERCENTILES, PictureSummaries
 
 RED, GREEN, BLUE = BANDS.index("B04"), BANDS.index("B03"), BANDS.index("B02")
-DISPLAY_PERCENTILES = (2, 98)
 
 
-class _Summaries(keras.callbacks.Callback):
-    """Writes images of the left detector's samples.
+class _L1BSummaries(PictureSummaries):
+    """What both networks' pictures have in common: they are of the left detector's samples."""
 
-    Args:
-        log_dir: TensorBoard's folder.
-        sample: batch of both detectors' samples, counts.
-        model: the model.
-    """
-
-    def __init__(self, log_dir: Path, sample: tuple[dict, dict], model: CSR | REC):
-        super().__init__()
-        self.images = sample[0]["left"]
-        self.shown = model.model
-        self.writer = tf.summary.create_file_writer(str(log_dir / "images"))
-
-    def pictures(self) -> dict[str, np.ndarray]:
-        """Return pictures by name, (samples, height, width, 3), 0 to 1."""
-        raise NotImplementedError(f"{type(self).__name__} does not define pictures")
+    def outputs(self) -> dict[str, tf.Tensor]:
+        """Run the model."""
+        return self.shown.model({"x10": self.inputs["left"]}, training=False)
 
     def colours(self, images: tf.Tensor) -> np.ndarray:
         """Show red, green and blue, stretched as the input is."""
-        inputs = np.asarray(self.images)[..., [RED, GREEN, BLUE]]
+        inputs = np.asarray(self.inputs["left"])[..., [RED, GREEN, BLUE]]
         low, high = np.percentile(inputs, DISPLAY_PERCENTILES, axis=(0, 1, 2))
         return np.clip((np.asarray(images)[..., [RED, GREEN, BLUE]] - low) / np.maximum(high - low, 1e-6), 0, 1)
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Write the images."""
-        with self.writer.as_default(step=epoch):
-            for name, pictures in self.pictures().items():
-                tf.summary.image(name, pictures, max_outputs=len(pictures))
-        self.writer.flush()
 
-
-class FlowSummaries(_Summaries):
+class FlowSummaries(_L1BSummaries):
     """Shows the bands before and after registration, and the flows as colours."""
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Return both, and a picture for each band's flow."""
-        outputs = self.shown({"x10": self.images}, training=False)
-        pictures = {"1 before": self.colours(self.images), "2 after": self.colours(_output(outputs, "sr"))}
+        outputs = self.outputs()
+        pictures = {"1 before": self.colours(self.inputs["left"]), "2 after": self.colours(_output(outputs, "sr"))}
         flows = np.split(np.asarray(_output(outputs, "flow")), len(OTHERS), axis=-1)
         return pictures | {f"3 flow of {BANDS[other]}": flow_colours(flow) for other, flow in zip(OTHERS, flows)}
 
 
-class ImagesSummaries(_Summaries):
+class ImageSummaries(_L1BSummaries):
     """Shows the input, and what it is super-resolved to."""
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Return both."""
-        outputs = self.shown({"x10": self.images}, training=False)
-        return {"1 input": self.colours(self.images), "2 super-resolved": self.colours(_output(outputs, "sr"))}
+        outputs = self.outputs()
+        return {"1 input": self.colours(self.inputs["left"]), "2 super-resolved": self.colours(_output(outputs, "sr"))}
 
 
 def _output(outputs: dict[str, tf.Tensor], name: str) -> tf.Tensor:

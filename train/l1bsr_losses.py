@@ -13,7 +13,7 @@ Images are (batch, height, width, bands); flows (batch, height, width, 2), x fir
 
 import tensorflow as tf
 
-from models.warp import compose, positions, sample, warp
+from models.warp import compose, warp, warp_and_decimate
 
 DOUBLE_WARP_BORDER = 6
 """Pixels on each side that are left out where two flows are followed."""
@@ -54,27 +54,6 @@ def anchor_consistency(
         from_anchor: flows on the anchor's grid into the images.
     """
     return absolute_difference(warp(images, compose(to_anchor, from_anchor)), targets, DOUBLE_WARP_BORDER)
-
-
-def warp_and_decimate(images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
-    """Sample super-resolved images where another view of the ground has its pixels; there is no blur.
-
-    Pixel (scale y, scale x) of the images is centred on pixel (y, x) of the input they were made of.
-
-    Args:
-        images: (batch, scale height, scale width, bands).
-        flows: (batch, height, width, bands, 2): from each pixel of the other view's bands into the input's grid, in
-            pixels of the input.
-
-    Returns:
-        (batch, height, width, bands).
-    """
-    scale = images.shape[1] // flows.shape[1]
-    seen = []
-    for band in range(flows.shape[3]):
-        x, y = positions(flows[..., band, :])
-        seen.append(sample(images[..., band : band + 1], scale * x, scale * y))
-    return tf.concat(seen, axis=-1)
 
 
 def super_resolution_loss(targets: tf.Tensor, images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ from datasets.l1bsr import DETECTORS
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize
+from train.l1bsr_images import ImageSummaries
 from train.l1bsr_losses import roll, super_resolution_loss
 from train.l1bsr_truth import flow_between
 from train.objective import Losses, Objective
@@ -27,6 +28,7 @@ class SuperResolution(Objective):
         csr: the network that registers.
     """
 
+    summaries = ImageSummaries
     names = ("loss", "l1")
 
     def __init__(self, arguments, csr: CSR):

@@ -62,7 +62,7 @@ class Supervised(Learning):
 
     def summaries(self, log_dir: Path, sample: tuple[dict, dict], model: SuperResolutionModel) -> ImageSummaries:
         """Make the callback that writes images of a few samples for TensorBoard."""
-        return ImageSummaries(str(log_dir), sample, model)
+        return ImageSummaries(log_dir, sample, model)
 
 
 def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:

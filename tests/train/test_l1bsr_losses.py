@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.warp import compose, warp
+from models.warp import compose, warp, warp_and_decimate
 from train.l1bsr_losses import (
     DOUBLE_WARP_BORDER,
     WARP_BORDER,
@@ -15,7 +15,6 @@ from train.l1bsr_losses import (
     roll,
     super_resolution_loss,
     total_variation,
-    warp_and_decimate,
     warped_loss,
 )
 
