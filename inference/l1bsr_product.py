@@ -2,13 +2,14 @@
 """What a product of L1BSR is: its grid, its metadata, how numbers become its pixels, and what these depend on."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from chain.grids import Grid
-from chain.product import Layout
+from chain.grids import Grid, Region
+from chain.product import Layout, write_product
 from chain.record import software_version
 from chain.serve import Network
 from chain.super_resolution import Bands
@@ -85,6 +86,30 @@ class Work:
             IDENTITY_KEY: digest(identity),
         }
         return Layout(output_grid(self.image.grid, description), bands, dtype, metadata, self.image.placed)
+
+    def write(self, layout: Layout, regions: Sequence[Region], maker: object, make: Callable) -> int:
+        """Write the product of counts, as `chain.product.write_product` does.
+
+        Returns:
+            Number of regions that were there.
+
+        Raises:
+            FileExistsError: a product that would be made otherwise is there, or was begun.
+            ValueError: the folder of the network does not have what the mode needs.
+            RuntimeError: OTB or TensorFlow refuses.
+            OSError: the disk refuses.
+        """
+        return write_product(
+            self.output,
+            layout,
+            regions,
+            maker,
+            self.identity,
+            self.notes,
+            self.arguments.overwrite,
+            self.arguments.restart,
+            make=make,
+        )
 
 
 def output_grid(grid: Grid, description: ModelDescription) -> Grid:

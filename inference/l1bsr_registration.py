@@ -49,30 +49,16 @@ def register(work: Work) -> int:
         Number of regions that were there.
 
     Raises:
-        FileExistsError: a product that would be made otherwise is there, or was begun.
-        ValueError: the folder of the network does not have what the mode needs.
-        RuntimeError: OTB or TensorFlow refuses.
-        OSError: the disk refuses.
+        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
     """
-    arguments, identity = work.arguments, work.identity
-    layout = work.layout(BANDS, "uint16", identity)
+    layout = work.layout(BANDS, "uint16", work.identity)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), TILE)
 
     def make(journal, todo, maker) -> Iterator[Region]:
         _make_flow(work, regions)
         yield from make_regions(journal, todo, maker)
 
-    return write_product(
-        work.output,
-        layout,
-        regions,
-        _Registered(work),
-        identity,
-        work.notes,
-        arguments.overwrite,
-        arguments.restart,
-        make=make,
-    )
+    return work.write(layout, regions, _Registered(work), make)
 
 
 def _make_flow(work: Work, regions: list[Region]) -> None:

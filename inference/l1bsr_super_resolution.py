@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from chain.grids import Region
-from chain.product import keep_region, write_product
+from chain.product import keep_region
 from chain.regions import Journal
 from inference.l1bsr_model import LIBRARIES, keras_model
 from inference.l1bsr_product import Work, bands_of
@@ -30,26 +30,12 @@ def super_resolve(work: Work) -> int:
         Number of regions that were there.
 
     Raises:
-        FileExistsError: a product that would be made otherwise is there, or was begun.
-        ValueError: the folder of the network does not have what the mode needs.
-        RuntimeError: OTB or TensorFlow refuses.
-        OSError: the disk refuses.
+        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
     """
-    arguments, identity = work.arguments, work.identity
-    layout = work.layout(BANDS, "uint16", identity)
+    layout = work.layout(BANDS, "uint16", work.identity)
     columns, rows = layout.grid.columns, layout.grid.rows
     regions = [Region(0, top, columns, min(REGION_ROWS, rows - top)) for top in range(0, rows, REGION_ROWS)]
-    return write_product(
-        work.output,
-        layout,
-        regions,
-        work,
-        identity,
-        work.notes,
-        arguments.overwrite,
-        arguments.restart,
-        make=lambda journal, todo, _: _make(journal, todo, work),
-    )
+    return work.write(layout, regions, work, lambda journal, todo, _: _make(journal, todo, work))
 
 
 def _make(journal: Journal, todo: Sequence[Region], work: Work) -> Iterator[Region]:

@@ -36,6 +36,7 @@ import numpy as np
 from osgeo import gdal
 from scipy import ndimage
 
+from simulate.command_line import FAILURES, check_least, failed
 from simulate.landscape import generate
 from simulate.sensors import SENTINEL2, Grid, add_noise, digital_numbers, discrete_deviation, sample
 
@@ -404,9 +405,7 @@ def main(argv: list[str] | None = None) -> int:
         help="pixels of --landscape are reflectance x 10 000, as of L1C and L2A without offset, not counts",
     )
     arguments = parser.parse_args(argv)
-    for name, least in (("pairs", 1), ("rows", LEAST), ("columns", LEAST), ("seed", 0)):
-        if getattr(arguments, name) < least:
-            parser.error(f"argument --{name}: {least} or more is wanted. Received: {getattr(arguments, name)}")
+    check_least(parser, arguments, {"pairs": 1, "rows": LEAST, "columns": LEAST, "seed": 0})
     try:
         write_pairs(
             arguments.output,
@@ -417,16 +416,8 @@ def main(argv: list[str] | None = None) -> int:
             tuple(arguments.landscape),
             arguments.reflectance,
         )
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (OSError, RuntimeError) as error:
-        print(
-            f"output: a folder that can be written, and room for the pairs, are wanted. "
-            f"Received: {arguments.output} ({' '.join(str(error).split())})",
-            file=sys.stderr,
-        )
-        return 1
+    except FAILURES as error:
+        return failed(error, "output", arguments.output, "pairs")
     print(f"{arguments.output}: {arguments.pairs} pairs of {arguments.rows} x {arguments.columns} pixels")
     return 0
 

@@ -38,6 +38,7 @@ from osgeo import gdal
 from simulate.challenge_norm import baseline_cpsnr
 from simulate.clouds import GSD as CLOUDS_GSD
 from simulate.clouds import Clouds, clouds, veil
+from simulate.command_line import FAILURES, check_least, failed
 from simulate.illumination import Sun
 from simulate.landscape import generate
 from simulate.noise import fractal_noise
@@ -436,10 +437,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--landscape-band", type=int, default=1, metavar="N", help="their band to look at (default: %(default)s)")
     arguments = parser.parse_args(argv)
     least = {"scenes": 1, "test_scenes": 0, "rows": LEAST, "columns": LEAST, "seed": 0, "landscape_band": 1}
-    for name, value in least.items():
-        if getattr(arguments, name) < value:
-            option = name.replace("_", "-")
-            parser.error(f"argument --{option}: {value} or more is wanted. Received: {getattr(arguments, name)}")
+    check_least(parser, arguments, least)
     try:
         write_scenes(
             arguments.output,
@@ -452,16 +450,8 @@ def main(argv: list[str] | None = None) -> int:
             tuple(arguments.landscape),
             arguments.landscape_band,
         )
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (OSError, RuntimeError) as error:
-        print(
-            f"output: a folder that can be written, and room for the scenes, are wanted. "
-            f"Received: {arguments.output} ({' '.join(str(error).split())})",
-            file=sys.stderr,
-        )
-        return 1
+    except FAILURES as error:
+        return failed(error, "output", arguments.output, "scenes")
     print(
         f"{arguments.output}: {arguments.scenes} scenes and {arguments.test_scenes} for the test, {arguments.band}, "
         f"images of {arguments.rows} x {arguments.columns} pixels"

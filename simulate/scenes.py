@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simulate.command_line import FAILURES, failed
 from simulate.scene_plan import ACQUISITIONS, EPSG, SPOT_DATE, TILE, Acquisition, Layout, layout
 
 
@@ -222,16 +223,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _whole(arguments.output) as folder:
             scene = write_scenes(folder, arguments.size, arguments.held_out, arguments.seed)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (OSError, RuntimeError) as error:
-        print(
-            f"--output: a folder that can be written, and room for the scenes, are wanted. "
-            f"Received: {arguments.output} ({' '.join(str(error).split())})",
-            file=sys.stderr,
-        )
-        return 1
+    except FAILURES as error:
+        return failed(error, "--output", arguments.output, "scenes")
     print(
         f"{arguments.output}: Spot-7 {scene['size']} x {scene['size']} pixels of 1.5 m, "
         f"{len(scene['items'])} Sentinel-2 items, held-out {scene['held_out']} x {scene['held_out']}"
