@@ -15,15 +15,20 @@ gdal.UseExceptions()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+PREFIXES = ("OTB_", "PYOTB_", "TF_")
+VARIABLES = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
+
+
 @pytest.fixture(autouse=True)
 def variables():
-    """Undo what pyotb, and programs that run in this process, do to OTB's and TensorFlow's environment variables."""
-    prefixes = ("OTB_", "PYOTB_", "TF_")
-    before = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    """Undo what pyotb, and programs that run in this process, do to OTB's and TensorFlow's environment variables.
+
+    What fixtures of a wider scope have run was before this one: what is undone is all since the start.
+    """
     yield
-    for name in [name for name in os.environ if name.startswith(prefixes) and name not in before]:
+    for name in [name for name in os.environ if name.startswith(PREFIXES) and name not in VARIABLES]:
         del os.environ[name]
-    os.environ.update(before)
+    os.environ.update(VARIABLES)
 
 
 @pytest.fixture(scope="session")
