@@ -20,7 +20,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,14 @@ from models.l1bsr import BANDS
 gdal.UseExceptions()
 
 DETECTORS = ("left", "right")
+SCALE = 2
 SUFFIXES = (".tif", ".tiff")
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
 """Arrays of a truth."""
 FLOWS = ("flow_left", "flow_right", "cross")
 """Those of them that are flows: (rows, columns, …, 2), x first."""
+FINE = ("hr_left", "hr_right")
+"""Those that are images of half the pixel, pixel (2y, 2x) being centred on pixel (y, x)."""
 
 
 class Lazy(Sequence):
@@ -70,6 +73,10 @@ class Pair:
     """Left and right, uint16 (rows, columns, bands)."""
     truth: Path | None = None
     """File of the truth."""
+
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pair":
+        """Return the pair with other images, of the same shape and type, of the same ground and truth."""
+        return replace(self, images=tuple(change(image) for image in self.images))
 
     @property
     def group(self) -> str:
@@ -134,6 +141,10 @@ class Pairs:
             [pair.truth for pair in self._pairs], lambda path: None if path is None else _read_truth(path, TRUTH)
         )
 
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pairs":
+        """Return pairs with other images, uint16, of the same shapes, ground and truth."""
+        return Pairs([pair.map(change) for pair in self._pairs])
+
     def identity(self) -> dict[str, str]:
         """Return the SHA-256 of each pair's pixels, by its number, set and name; the folder's name does not count."""
         return {
@@ -177,7 +188,7 @@ class Pairs:
         seed: int = 0,
         crops_per_pair: int = 1,
         fixed: bool = False,
-        with_flows: bool = False,
+        truths: Sequence[str] = (),
     ) -> tf.data.Dataset:
         """Make a dataset of ({"left": …, "right": …}, {}), one pass being one epoch, in random order.
 
@@ -192,14 +203,15 @@ class Pairs:
             seed: seed of places, order and augmentation: the same seed and epoch give the same batches.
             crops_per_pair: number of crops of each pair in an epoch.
             fixed: draw the same in each epoch, as for validation.
-            with_flows: give the true flows too, as targets. Images are then not swapped.
+            truths: names of truths to give as targets, of `FLOWS` or `FINE`. Images are then not swapped.
 
         Returns:
-            Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of `FLOWS`, if asked for.
+            Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of the truths. Where `FINE`
+            images are turned or mirrored, their first or last row or column may be one of the other side.
 
         Raises:
             ValueError: an argument is less than 1, an image is smaller than the crop, no pair has a clear place, or
-                flows are asked for and one has no truth.
+                truths are asked for and one has none.
         """
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
@@ -211,7 +223,7 @@ class Pairs:
                     f"crop: {min(rows, columns)} or less is wanted for {pair.name} of {rows} x {columns} pixels. "
                     f"Received: {crop}"
                 )
-            if with_flows and pair.truth is None:
+            if truths and pair.truth is None:
                 raise ValueError(f"pairs: such with truths, as simulated ones, are wanted. Received: {pair.name}")
         places = [pair.clear_places(crop) for pair in self._pairs]
         usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
@@ -221,25 +233,30 @@ class Pairs:
             )
         epochs = itertools.count(first_epoch)
         images = {name: tf.TensorSpec((None, crop, crop, len(BANDS)), tf.float32) for name in DETECTORS}
-        flows = {name: tf.TensorSpec((None, crop, crop, len(BANDS), 2), tf.float32) for name in FLOWS}
-        flows["cross"] = tf.TensorSpec((None, crop, crop, 2), tf.float32)
+        targets = {name: tf.TensorSpec((None, *_truth_shape(name, crop)), tf.float32) for name in truths}
 
         def batches() -> Iterator[tuple[dict, dict]]:
             generator = np.random.default_rng((seed, 0 if fixed else next(epochs)))
             order = generator.permutation(np.repeat(np.arange(len(usable)), crops_per_pair))
             for start in range(0, len(order), batch_size):
                 samples = [
-                    _sample(*usable[index], crop, augmentation, generator, with_flows)
+                    _sample(*usable[index], crop, augmentation, generator, truths)
                     for index in order[start : start + batch_size]
                 ]
                 yield tuple(
                     {name: np.stack([part[name] for part in parts]) for name in parts[0]} for parts in zip(*samples)
                 )
 
-        signature = (images, flows if with_flows else {})
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=(images, targets))
         count = tf.data.experimental.assert_cardinality(math.ceil(len(usable) * crops_per_pair / batch_size))
         return dataset.apply(count).prefetch(4)
+
+
+def _truth_shape(name: str, crop: int) -> tuple[int, ...]:
+    """Return the shape of a crop of a truth."""
+    if name in FINE:
+        return (SCALE * crop, SCALE * crop, len(BANDS))
+    return (crop, crop, 2) if name == "cross" else (crop, crop, len(BANDS), 2)
 
 
 def _sample(
@@ -248,20 +265,36 @@ def _sample(
     crop: int,
     augmentation: bool,
     generator: np.random.Generator,
-    with_flows: bool,
+    truths: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Cut both images of a pair, and its flows if so asked, at one of the places: (crop, crop, …), float32."""
+    """Cut both images of a pair, and truths if so asked, at one of the places: (crop, crop, …), float32."""
     row, column = divmod(int(places[generator.integers(len(places))]), pair.images[0].shape[1] - crop + 1)
     place = np.s_[row : row + crop, column : column + crop]
+    fine = np.s_[SCALE * row : SCALE * (row + crop), SCALE * column : SCALE * (column + crop)]
     images = [image[place].astype(np.float32) for image in pair.images]
-    flows = {name: flow[place] for name, flow in _read_truth(pair.truth, FLOWS).items()} if with_flows else {}
+    targets = _read_truth(pair.truth, truths) if truths else {}
+    targets = {name: array[fine if name in FINE else place] for name, array in targets.items()}
     if augmentation:
         turns, is_mirrored, is_swapped = generator.integers(4), generator.integers(2), generator.integers(2)
         images = [np.rot90(image, turns) for image in images]
         images = [image[:, ::-1] if is_mirrored else image for image in images]
-        images = images[::-1] if is_swapped and not with_flows else images
-        flows = {name: _turned(flow, turns, is_mirrored) for name, flow in flows.items()}
-    return dict(zip(DETECTORS, images)), flows
+        images = images[::-1] if is_swapped and not truths else images
+        targets = {
+            name: (_turned_fine if name in FINE else _turned)(array, turns, is_mirrored)
+            for name, array in targets.items()
+        }
+    return dict(zip(DETECTORS, images)), targets
+
+
+def _turned_fine(image: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
+    """Turn an image of half the pixel as `_turned` does, and keep pixel (2y, 2x) centred on pixel (y, x).
+
+    An axis that is reversed begins with what lies half a pixel beyond the first one; it becomes the last.
+    """
+    image = np.rot90(image, turns)
+    image = image[:, ::-1] if is_mirrored else image
+    reversed_rows, reversed_columns = turns in (1, 2), (turns in (2, 3)) != is_mirrored
+    return np.roll(image, (-int(reversed_rows), -int(reversed_columns)), axis=(0, 1))
 
 
 def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:

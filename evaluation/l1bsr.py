@@ -7,7 +7,7 @@ a truth: Pearson's correlation of each band with the green one, before and after
 
 Of `REC`: PSNR to the truth, and PSNR between its output, sampled where the other detector has its pixels, and what that
 one saw; beside two baselines: bicubic interpolation of each band where it lies, and after registration by `CSR`, in one
-step. PSNR is that of `PEAK` counts, and of all pixels inside a border.
+step. A `REC` for registered images is given what `CSR` makes of each image. PSNR is that of `PEAK` counts, and of all pixels inside a border.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,18 +119,38 @@ def registration(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, di
         Band -> medians `dx` and `dy` of its flow, in pixels, `correlation_before` and `correlation_after`.
     """
     inside = np.s_[REGISTRATION_BORDER:-REGISTRATION_BORDER, REGISTRATION_BORDER:-REGISTRATION_BORDER]
-    green, result = image[..., GREEN][inside], {}
+    registered, result = warped_bands(image, flows), {}
+    green = image[..., GREEN][inside]
     for other, flow in zip(OTHERS, flows):
-        x, y = positions(tf.constant(flow[np.newaxis]))
-        registered = sample(tf.constant(image[np.newaxis, ..., other : other + 1]), x, y)[0, ..., 0].numpy()
         dx, dy = np.median(flow, axis=(0, 1))
         result[BANDS[other]] = {
             "dx": float(dx),
             "dy": float(dy),
             "correlation_before": _correlation(green, image[..., other][inside]),
-            "correlation_after": _correlation(green, registered[inside]),
+            "correlation_after": _correlation(green, registered[..., other][inside]),
         }
     return result
+
+
+def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
+    """Lay the bands of an image (rows, columns, 4) onto its green one, by flows as `band_flows` gives them."""
+    result = np.array(image)
+    for other, flow in zip(OTHERS, flows):
+        x, y = positions(tf.constant(flow[np.newaxis]))
+        result[..., other] = sample(tf.constant(image[np.newaxis, ..., other : other + 1]), x, y)[0, ..., 0].numpy()
+    return result
+
+
+def register(flow_of: Callable, image: np.ndarray) -> np.ndarray:
+    """Register an image of counts (rows, columns, 4) as `inference.l1bsr` does, to uint16 of 1 at least.
+
+    Args:
+        flow_of: the network of pairs of `CSR`.
+        image: the image.
+    """
+    image = image.astype(np.float32)
+    registered = warped_bands(image, band_flows(flow_of, image))
+    return np.clip(np.rint(registered), 1, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -152,8 +172,9 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
     network, flow_of = model.training_model(), csr.pair_model()
     errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "other_detector": {}}
     for image, other, truth in _roles(pairs):
+        seen = register(flow_of, image).astype(np.float32) if model.arguments["registered"] else image
         made = {
-            "rec": network({"x10": tf.constant(image[np.newaxis])}, training=False),
+            "rec": network({"x10": tf.constant(seen[np.newaxis])}, training=False),
             **{name: baseline[np.newaxis] for name, baseline in baselines(flow_of, image).items()},
         }
         flows = [_flow(flow_of, other[..., band], image[..., GREEN]) for band in range(len(BANDS))]

@@ -62,12 +62,14 @@ def _pictures(csr, rec, image, truth) -> dict:
     """Return the middle of an image by what was done to it, at 5 m."""
     import numpy as np
 
-    from evaluation.l1bsr import baselines
+    from evaluation.l1bsr import baselines, register
 
-    made = baselines(csr.pair_model(), image)
+    flow_of = csr.pair_model()
+    made = baselines(flow_of, image)
     pictures = {"input, interpolated": made["bicubic"], "CSR, interpolated": made["registered_bicubic"]}
     if rec:
-        pictures["REC"] = rec.training_model()({"x10": image[np.newaxis]}, training=False)[0].numpy()
+        seen = register(flow_of, image) if rec.arguments["registered"] else image
+        pictures["REC"] = rec.training_model()({"x10": seen[np.newaxis].astype(np.float32)}, training=False)[0].numpy()
     if truth is not None:
         pictures["truth"] = truth["hr_left"]
     top, left = (length - min(PART, length // 2) for length in image.shape[:2])

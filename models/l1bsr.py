@@ -70,6 +70,8 @@ class REC(_L1BModel):
         num_blocks: number of residual blocks of a group.
         depth: number of features.
         reduction: how many times fewer features there are where attention is computed.
+        registered: whether it is for images whose bands a `CSR` has laid onto the green one. Nothing is computed
+            differently.
         inference_cropping: crops, in 5 m pixels; by default none.
 
     Raises:
@@ -89,6 +91,7 @@ class REC(_L1BModel):
         num_blocks: int = 20,
         depth: int = 64,
         reduction: int = 16,
+        registered: bool = False,
         inference_cropping: list[int] | None = None,
     ):
         for name, value in (("num_groups", num_groups), ("num_blocks", num_blocks)):
@@ -98,7 +101,13 @@ class REC(_L1BModel):
             raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
         if not 1 <= reduction <= depth:
             raise ValueError(f"reduction: 1 to the depth, {depth}, is wanted. Received: {reduction}")
-        self.arguments = {"num_groups": num_groups, "num_blocks": num_blocks, "depth": depth, "reduction": reduction}
+        self.arguments = {
+            "num_groups": num_groups,
+            "num_blocks": num_blocks,
+            "depth": depth,
+            "reduction": reduction,
+            "registered": registered,
+        }
         super().__init__(dataset_element_spec, inference_cropping)
 
     def _convolution(self, tensor: tf.Tensor, features: int, kernel: int, name: str, **options) -> tf.Tensor:

@@ -94,7 +94,12 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--supervised",
         action="store_true",
-        help="csr: learn the true flows, rec: follow them, of pairs all of which have to be simulated",
+        help="learn the true flows (csr) or images (rec) of pairs, all of which have to be simulated",
+    )
+    add(
+        "--registered",
+        action="store_true",
+        help="rec: learn to super-resolve what --csr has registered; with --supervised only",
     )
     add("--groups", type=int, metavar="N", help="rec: groups of residual blocks (default: that of --size)")
     add_blocks_argument(parser)
@@ -121,7 +126,8 @@ class Crops:
     seed: int
     fixed: bool = False
     """Whether each pass has the same samples."""
-    with_flows: bool = False
+    truths: tuple[str, ...] = ()
+    """Names of the truths that are the targets."""
 
     @property
     def size(self) -> int:
@@ -142,13 +148,13 @@ class Crops:
             self.seed,
             self.per_pair,
             fixed=self.fixed,
-            with_flows=self.with_flows,
+            truths=self.truths,
         )
 
 
 def train_l1bsr(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
-    from datasets.l1bsr import read_pairs
+    from datasets.l1bsr import FINE, FLOWS, Pairs, read_pairs
     from evaluation import l1bsr as evaluation
     from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES
@@ -162,24 +168,33 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
 
     def find() -> dict:
         training, validation = read_pairs(arguments.pairs).split(arguments.valid_share)
-        common = {"crop": arguments.crop, "per_pair": arguments.crops_per_pair, "seed": arguments.seed}
-        return {
-            "train": Crops(training, with_flows=arguments.supervised, **common),
-            "valid": Crops(validation, fixed=True, with_flows=arguments.supervised and not is_csr, **common),
+        truths = (FLOWS if is_csr else FINE) if arguments.supervised else ()
+        common = {
+            "crop": arguments.crop,
+            "per_pair": arguments.crops_per_pair,
+            "seed": arguments.seed,
+            "truths": truths,
         }
+        return {"train": Crops(seen(training), **common), "valid": Crops(seen(validation), fixed=True, **common)}
+
+    def seen(pairs: Pairs) -> Pairs:
+        if not arguments.registered:
+            return pairs
+        flow_of = csr.pair_model()
+        return pairs.map(lambda image: evaluation.register(flow_of, image))
 
     def build(element_spec: tuple) -> CSR | REC:
         if is_csr:
             return CSR.from_bands(**architecture(arguments, CSR_SIZES))
         asked = {"num_groups": arguments.groups} if arguments.groups is not None else {}
-        return REC.from_bands(**{**architecture(arguments, REC_SIZES), **asked})
+        return REC.from_bands(**{**architecture(arguments, REC_SIZES), **asked, "registered": arguments.registered})
 
     def score(folder: Path, description, samples: dict, history: list) -> dict:
         from models.base import WEIGHTS_NAME, load_weights
 
         model = build(())
         load_weights(model.model, folder / WEIGHTS_NAME)
-        pairs = tests or samples["valid"].pairs
+        pairs = tests or read_pairs(arguments.pairs).split(arguments.valid_share)[1]
         report = evaluation.score_csr(model, pairs, examples) if is_csr else evaluation.score_rec(model, csr, pairs)
         text = json.dumps(report, indent=2)
         (folder / "scores.json").write_text(f"{text}\n", encoding="utf-8")
@@ -195,12 +210,14 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
     for name, default in {**DEFAULTS[arguments.network], "learning_rate": LEARNING_RATE}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
-    others = {"csr": ("csr", "groups", "blocks"), "rec": ("examples",)}[arguments.network]
+    others = {"csr": ("csr", "groups", "blocks", "registered"), "rec": ("examples",)}[arguments.network]
     for name in others:
         if getattr(arguments, name):
             parser.error(f"argument --{name}: it is not for --network {arguments.network}")
     if arguments.network == "rec" and not arguments.csr:
         parser.error("argument --csr: the model of --network csr is wanted")
+    if arguments.registered and not arguments.supervised:
+        parser.error("argument --registered: --supervised beside it is wanted")
     if arguments.csr and not Path(arguments.csr).is_dir():
         parser.error(f"argument --csr: a folder that exists is wanted. Received: {arguments.csr}")
     for name, least in (("crop", 32), ("crops_per_pair", 1), ("roll", 0), ("warm_up", 0)):

@@ -27,6 +27,8 @@ MARGIN = 8
 """Pixels on each side of a crop that the warm-up's shifts reach into."""
 WAVE = 0.5
 """Largest amplitude of the warm-up's waves, in pixels."""
+SHARES = {"B02": 0.2, "B03": 0.15, "B04": 0.2, "B08": 0.45}
+"""How often each band is the one beside green whose true flow is learnt: B08 is least like it."""
 
 
 class Registration(Objective):
@@ -47,28 +49,34 @@ class Registration(Objective):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compute the loss of the warm-up while it lasts, and that of the anchor consistency afterwards."""
         images = {name: standardize(image) for name, image in inputs.items()}
+        if self.arguments.supervised:
+            error = self._truth_loss(network, images, targets, training)
+            return self._named(loss=error, truth=error)
         if not training:
             return self._anchor_losses(network, images, training)
-        if self.arguments.supervised:
-            error = self._truth_loss(network, images, targets)
-            return self._named(loss=error, truth=error)
         return tf.cond(
             tf.convert_to_tensor(network.optimizer.iterations) < self.arguments.warm_up,
             lambda: self._warm_up_losses(network, images),
             lambda: self._anchor_losses(network, images, training),
         )
 
-    def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors) -> tf.Tensor:
+    def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors, training: bool) -> tf.Tensor:
         """Compute the error of the flow between a green band and any band of a simulated pair, there or back.
 
-        These are the flows that a registration and the training of `REC` ask for.
+        These are the flows that a registration and the training of `REC` ask for. In validation each sample has its
+        own choice, always the same.
         """
         count = tf.shape(images["left"])[0]
-        detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
-        band = tf.random.uniform([count, 1], 0, len(BANDS), tf.int32)
-        green = tf.fill([count, 1], GREEN)
-        is_back = tf.random.uniform([count, 1]) < 0.5
-        bands = tf.where(is_back, tf.concat([band, green], axis=1), tf.concat([green, band], axis=1))
+        if training:
+            detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
+            band = tf.random.categorical(tf.math.log([[SHARES[name] for name in BANDS]]), count, tf.int32)[0]
+            is_back = tf.random.uniform([count]) < 0.5
+        else:
+            choice = 7 * tf.range(count)
+            detectors, band = tf.stack([choice % 2, choice // 2 % 2], axis=1), choice // 4 % len(BANDS)
+            is_back = choice // (4 * len(BANDS)) % 2 == 0
+        there = tf.stack([tf.fill([count], GREEN), band], axis=1)
+        bands = tf.where(is_back[:, tf.newaxis], there[:, ::-1], there)
         views = [
             tf.where(
                 (detectors[:, end] == 0)[:, tf.newaxis, tf.newaxis, tf.newaxis],
@@ -77,7 +85,7 @@ class Registration(Objective):
             for end in (0, 1)
         ]
         flow = flow_between(truth, detectors, bands)
-        return absolute_difference(network(tf.concat(views, axis=-1), training=True), flow, WARP_BORDER)
+        return absolute_difference(network(tf.concat(views, axis=-1), training=training), flow, WARP_BORDER)
 
     def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
         target, image, anchor = self._choose(images, training)

@@ -3,8 +3,9 @@
 
 The output is sampled where the other detector has its pixels, band by band, by flows of a `CSR` that stays as it is,
 and compared with what that detector saw (Nguyen et al. 2023, see `train.l1bsr_losses`). All flows end on the green grid
-of the input: so all bands of the output come to lie there. Each detector stands in both roles, at
-random. Of simulated pairs the true flows may be followed instead.
+of the input: so all bands of the output come to lie there. Each detector stands in both roles, at random. Of simulated
+pairs the true images may be learnt instead; and to super-resolve images that the `CSR` has registered before, which
+takes far fewer steps.
 """
 
 import tensorflow as tf
@@ -15,8 +16,7 @@ from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize
 from train.l1bsr_images import ImageSummaries
-from train.l1bsr_losses import roll, super_resolution_loss
-from train.l1bsr_truth import flow_between
+from train.l1bsr_losses import WARP_BORDER, absolute_difference, roll, super_resolution_loss
 from train.objective import Losses, Objective
 
 
@@ -41,18 +41,19 @@ class SuperResolution(Objective):
         return model.training_model()
 
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
-        """Compare one detector's image, super-resolved and seen as the other one does, with the other one's."""
+        """Compare one detector's image, super-resolved, with the truth; or seen as the other one does, with its."""
         images = [inputs[name] for name in DETECTORS]
         role = tf.random.uniform([], 0, 2, tf.int32) if training else tf.zeros([], tf.int32)
         image, seen = tf.gather(tf.stack(images), role), tf.gather(tf.stack(images), 1 - role)
+        made = network({"x10": image}, training=training)
         if self.arguments.supervised:
-            flows = _true_flows(targets, role)
+            truth = tf.gather(tf.stack([targets[f"hr_{name}"] for name in DETECTORS]), role)
+            loss = absolute_difference(made, truth, WARP_BORDER)
         else:
             if training and self.arguments.roll:
                 farthest = self.arguments.roll
                 seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
-            flows = tf.stop_gradient(self._flows(seen, image))
-        loss = super_resolution_loss(seen, network({"x10": image}, training=training), flows)
+            loss = super_resolution_loss(seen, made, tf.stop_gradient(self._flows(seen, image)))
         return {"loss": loss * REC.normalization, "l1": loss}
 
     def _flows(self, seen: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
@@ -61,11 +62,3 @@ class SuperResolution(Objective):
         pairs = [tf.concat([seen[..., band : band + 1], green], axis=-1) for band in range(len(BANDS))]
         flows = self._flow(tf.concat(pairs, axis=0), training=False)
         return tf.stack(tf.split(flows, len(BANDS), axis=0), axis=3)
-
-
-def _true_flows(truth: Tensors, role: tf.Tensor) -> tf.Tensor:
-    """Return the true flows from each band of the other detector into the green one of that which has the role."""
-    count = tf.shape(truth["cross"])[0]
-    detectors = tf.tile([[1 - role, role]], [count, 1])
-    flows = [flow_between(truth, detectors, tf.tile([[band, GREEN]], [count, 1])) for band in range(len(BANDS))]
-    return tf.stack(flows, axis=3)

@@ -82,7 +82,13 @@ def test_what_a_training_of_csr_leaves(csr):
 def test_what_a_training_of_rec_leaves(rec, csr):
     description = read_description(rec)
     assert (description.model, description.gsd, description.shift) == ("REC", 5.0, 0.5)
-    assert description.arguments == {"num_groups": 1, "num_blocks": 1, "depth": 8, "reduction": 8}
+    assert description.arguments == {
+        "num_groups": 1,
+        "num_blocks": 1,
+        "depth": 8,
+        "reduction": 8,
+        "registered": False,
+    }
     scores = json.loads((rec / "scores.json").read_text())
     for kind in ("truth", "other_detector"):
         assert scores[kind].keys() == {"rec", "bicubic", "registered_bicubic"}
@@ -141,22 +147,47 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
 
 
 @pytest.mark.parametrize("role, detector", enumerate(("left", "right")))
-def test_rec_follows_true_flows_in_both_roles(monkeypatch, role, detector):
-    """The truth of the detector that has the role is what costs next to nothing."""
+def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector):
+    """The truth of the detector that has the role costs nothing, that of the other one does."""
     seen = detector_pairs.see(detector_pairs.render_ground(48, 48, 1), detector_pairs.draw_motions(RNG(3)))
     learning = SuperResolution(Namespace(roll=0, supervised=True), CSR.from_bands(depth=1))
     inputs = {name: tf.constant(getattr(seen, name)[np.newaxis]) for name in ("left", "right")}
     truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}
     monkeypatch.setattr(tf.random, "uniform", lambda *arguments: tf.constant(role))
-    asked = []
+    for other in ("left", "right"):
+        asked = []
 
-    def network(images, training):
-        asked.append(images["x10"])
-        return truth[f"hr_{detector}"]
+        def network(images, training):
+            asked.append(images["x10"])
+            return truth[f"hr_{other}"]
 
-    losses = learning.losses(network, inputs, truth, True)
-    assert_allclose(asked[0], inputs[detector])
-    assert losses["l1"] < 1.0
+        losses = learning.losses(network, inputs, truth, True)
+        assert_allclose(asked[0], inputs[detector])
+        assert losses["l1"] == 0 if other == detector else losses["l1"] > 1
+
+
+def test_rec_for_registered_images_is_trained_and_scored_on_them(pairs, csr, tmp_path, monkeypatch):
+    """What it is given differs from what the detectors saw in all bands but the green one."""
+    given = []
+    original = SuperResolution.losses
+
+    def losses(self, network, inputs, targets, training):
+        given.append(targets.keys())
+        return original(self, network, inputs, targets, training)
+
+    monkeypatch.setattr(SuperResolution, "losses", losses)
+    folder = tmp_path / "model"
+    command = ["--pairs", pairs, "--csr", str(csr), "--model-dir", str(folder), *TINY_REC, "--epochs", "1"]
+    assert l1bsr.main([*command, "--supervised", "--registered"]) == 0
+    assert given and all(keys == {"hr_left", "hr_right"} for keys in given)
+    assert read_description(folder).arguments["registered"] is True
+    run = json.loads((folder / "run.json").read_text())
+    plain = tmp_path / "plain"
+    command = ["--pairs", pairs, "--csr", str(csr), "--model-dir", str(plain), *TINY_REC, "--epochs", "1"]
+    assert l1bsr.main([*command, "--supervised"]) == 0
+    other = json.loads((plain / "run.json").read_text())
+    assert run["patches"].keys() == other["patches"].keys()
+    assert not set(run["patches"].values()) & set(other["patches"].values())
 
 
 def test_the_network_that_registers_stays_as_it_is(csr):
@@ -197,7 +228,7 @@ def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
     assert l1bsr.main([*command, "--pairs", pairs]) == 0
     history = json.loads((tmp_path / "m" / "run.json").read_text())["history"]
     assert all(epoch["truth"] == epoch["loss"] > 0 for epoch in history)
-    assert all(epoch["val_consistency"] > 0 for epoch in history)
+    assert all(epoch["val_truth"] == epoch["val_loss"] > 0 for epoch in history)
     for detector in ("left", "right"):
         shutil.copytree(f"{pairs}/simulated_{detector}", tmp_path / "real" / f"a_{detector}")
     assert l1bsr.main([*command, "--overwrite", "--pairs", str(tmp_path / "real")]) == 1
@@ -223,6 +254,8 @@ def test_colours_of_flows():
     [
         (["--network", "rec"], "argument --csr: the model of --network csr is wanted"),
         (["--network", "csr", "--csr", "."], "argument --csr: it is not for --network csr"),
+        (["--network", "csr", "--registered"], "argument --registered: it is not for --network csr"),
+        (["--network", "rec", "--csr", ".", "--registered"], "argument --registered: --supervised beside it is wanted"),
         (["--network", "csr", "--groups", "2"], "argument --groups: it is not for --network csr"),
         (["--network", "csr", "--crop", "40"], "argument --crop: a multiple of 16 is wanted. Received: 40"),
         (["--network", "csr", "--crop", "16"], "argument --crop: 32 or more is wanted. Received: 16"),

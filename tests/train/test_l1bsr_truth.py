@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from datasets.l1bsr import read_pairs
+from datasets.l1bsr import FINE, FLOWS, read_pairs
 from simulate import detector_pairs
 from simulate.detector_pairs import find_flow, write_pairs
 from train.l1bsr_truth import flow_between, inverse
@@ -57,7 +57,7 @@ def test_flows_turn_with_their_images(tmp_path):
     pairs = read_pairs(tmp_path / "set")
     seen = 0
     for epoch in range(6):
-        batches = pairs.dataset(2, 48, True, epoch, crops_per_pair=2, with_flows=True)
+        batches = pairs.dataset(2, 48, True, epoch, crops_per_pair=2, truths=FLOWS)
         for inputs, truth in batches:
             for left, right, flow in zip(inputs["left"].numpy(), inputs["right"].numpy(), truth["cross"].numpy()):
                 y, x = np.indices((48, 48))
@@ -66,3 +66,18 @@ def test_flows_turn_with_their_images(tmp_path):
                 assert np.corrcoef(found.ravel(), left[14:-14, 14:-14, 1].ravel())[0, 1] > 0.7
                 seen += 1
     assert seen == 12
+
+
+def test_fine_images_turn_with_their_images(tmp_path):
+    """Each way that samples are turned, pixel (2y, 2x) of the truth is that of the green band at (y, x)."""
+    write_pairs(tmp_path / "set", 1, rows=64, columns=64, seed=2)
+    pairs = read_pairs(tmp_path / "set")
+    seen = set()
+    for epoch in range(12):
+        for inputs, truth in pairs.dataset(1, 48, True, epoch, truths=FINE):
+            for name in ("left", "right"):
+                green, fine = inputs[name].numpy()[0, ..., 1], truth[f"hr_{name}"].numpy()[0, ..., 1]
+                assert fine.shape == (96, 96)
+                assert np.abs(green - fine[::2, ::2])[1:-1, 1:-1].max() < 12  # noise of 2 counts at most
+            seen.add(green.tobytes())
+    assert len(seen) == 12
