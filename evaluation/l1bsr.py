@@ -7,7 +7,8 @@ a truth: Pearson's correlation of each band with the green one, before and after
 
 Of `REC`: PSNR to the truth, and PSNR between its output, sampled where the other detector has its pixels, and what that
 one saw; beside two baselines: bicubic interpolation of each band where it lies, and after registration by `CSR`, in one
-step. A `REC` for registered images is given what `CSR` makes of each image. PSNR is that of `PEAK` counts, and of all pixels inside a border.
+step. A `REC` for registered images is given what `CSR` makes of each image. PSNR is that of `PEAK` counts, and of all
+pixels inside a border.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -142,7 +142,9 @@ def bbox(text: str) -> tuple[float, ...]:
     return west, south, east, north
 
 
-def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace, needs_output: bool = True) -> None:
+def check_arguments(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, needs_output: bool = True
+) -> None:
     """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
     if arguments.output and arguments.output_dir:
         parser.error("argument --output: it or --output-dir is wanted")

@@ -120,7 +120,9 @@ class OriginalTiling(Recipe):
                     f"{region.columns} x {region.rows} pixels of {self.gsd:g} m at {region.x}, {region.y}"
                 )
             part = Region(*(number // ratio for number in (region.x, region.y, region.columns, region.rows)))
-            native[source.name], present = resample(blocks[source.name], ground(part, origin, source.gsd), source.gsd)
+            native[source.name], present = resample(
+                blocks[source.name], ground(part, origin, source.gsd), source.gsd
+            )
             present = np.repeat(np.repeat(present, ratio, axis=0), ratio, axis=1)
             valid.update({band: present[..., index] for index, band in enumerate(source.bands)})
         for network in self.networks:

@@ -57,7 +57,9 @@ def _write(path, array, gsd):
 def make_sentinel2_item(tmp_path):
     """Return a function writing the COGs of an item with a given SCL (96 x 96 pixels of 20 m)."""
 
-    def make(identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE):
+    def make(
+        identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE
+    ):
         folder = tmp_path / "sentinel2" / identity
         rng = np.random.default_rng(sum(map(ord, identity)))
         _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)

@@ -52,7 +52,9 @@ def whole(image, model, size=64, tile=32, region=None, **options):
     valid = np.zeros(result.shape[:2], bool)
     for part in grids.plan(region, size):
         place = np.s_[part.y - region.y :, part.x - region.x :]
-        values, present = super_resolved({"lr": image}, description, folder, part, tile_size=tile, **options)
+        values, present = super_resolved(
+            {"lr": image}, description, folder, part, tile_size=tile, **options
+        )
         result[place][: part.rows, : part.columns] = values
         assert (present == present[..., :1]).all()
         valid[place][: part.rows, : part.columns] = present[..., 0]
@@ -257,7 +259,9 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
 def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
     with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
-        super_resolved({"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36))
+        super_resolved(
+            {"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36)
+        )
 
 
 def test_nothing_stays_in_gdals_memory(models):

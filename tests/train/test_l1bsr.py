@@ -155,15 +155,21 @@ def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector):
     truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}
     monkeypatch.setattr(tf.random, "uniform", lambda *arguments: tf.constant(role))
     for other in ("left", "right"):
-        asked = []
-
-        def network(images, training):
-            asked.append(images["x10"])
-            return truth[f"hr_{other}"]
-
+        network = Recorder(truth[f"hr_{other}"])
         losses = learning.losses(network, inputs, truth, True)
-        assert_allclose(asked[0], inputs[detector])
+        assert_allclose(network.asked["x10"], inputs[detector])
         assert losses["l1"] == 0 if other == detector else losses["l1"] > 1
+
+
+class Recorder:
+    """A network that always gives the same, and keeps what it was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, inputs, training):
+        self.asked = inputs
+        return self.answer
 
 
 def test_rec_for_registered_images_is_trained_and_scored_on_them(pairs, csr, tmp_path, monkeypatch):
