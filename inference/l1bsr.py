@@ -6,6 +6,8 @@
 L1B (digital numbers that are no reflectance). Pixel (2y, 2x) of the finer image is centred on pixel (y, x) of the
 input: its corner lies a quarter of an input's pixel further right and down.
 
+A REC may be made for images that CSR has registered, as the project's is; then this is done first, beside the output.
+
 Both networks look at the whole image. It is computed at once where memory holds it; larger ones piece by piece, REC
 layer by layer, CSR after a first pass that takes the bands' statistics: equal to one count, in bounded memory, on disk
 beside the output for the time being (REC: 16 bytes x features x pixels).
@@ -59,6 +61,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--model-dir",
         metavar="DIR",
         help="folder of the model REC (superresolution) or CSR (registration), or of both (default: the project's)",
+    )
+    add(
+        "--csr",
+        metavar="DIR",
+        help="superresolution by a REC for registered images: folder of the model CSR that registers them first "
+        "(default: the project's)",
     )
     add(
         "--bands",
@@ -125,6 +133,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
             parser.error(f"argument --{option}: a file that does not exist is wanted, or --overwrite. Received: {name}")
         if name and option in ("flow", "metrics") and arguments.task != "registration":
             parser.error(f"argument --{option}: --task registration beside it is wanted")
+    if arguments.csr and arguments.task == "registration":
+        parser.error("argument --csr: it is for --task superresolution; --model-dir is the network that registers")
     if not arguments.scale > 0:
         parser.error(f"argument --scale: more than 0 is wanted. Received: {arguments.scale:g}")
     if len(set(arguments.bands or ())) < len(arguments.bands or ()):
@@ -152,31 +162,42 @@ def infer(arguments: argparse.Namespace) -> None:
 
     output = Path(arguments.output)
     network = find_network(arguments.model_dir, NETWORKS[arguments.task])
+    registrar = find_network(arguments.csr, "CSR", "--csr") if network.description.arguments.get("registered") else None
     image = open_image(arguments.input, arguments.bands)
     check_files(arguments, files_behind(image.files), output)
     check_outputs(arguments, output)
     scratch = Scratch(output.parent)
     _warn(image)
     counts = read_counts(image, scratch, arguments.scale, arguments.offset)
-    if counts.constant and arguments.task == "registration":
+    if counts.constant and (registrar or arguments.task == "registration"):
         raise ValueError(f"--input: bands that vary are wanted. Received: one value in {', '.join(counts.constant)}")
     if counts.constant:
         _say(f"one value in all of {', '.join(counts.constant)}")
     memory_size = bytes_of(arguments.memory) if arguments.memory else None
     mode = choose_mode(arguments.mode, network.description, counts.present.size, memory_size)
     print(f"{arguments.task} by {network.description.model}: {mode}")
-    work = Work(arguments, image, counts, network, mode, scratch)
+    work = Work(arguments, image, counts, network, mode, scratch, registrar)
     if arguments.task == "registration":
         resumed = _register(work)
     else:
-        from inference.l1bsr_super_resolution import super_resolve
-
-        resumed = super_resolve(work)
+        resumed = _super_resolve(work, memory_size)
     write_record(output, arguments, work.notes, work.identity, resumed, time.perf_counter() - start)
     if arguments.quicklook:
         write_quicklook(output, Path(arguments.quicklook))
     scale = round(network.description.scale)
     print(f"{output}: {scale * image.grid.columns} x {scale * image.grid.rows} pixels")
+
+
+def _super_resolve(work, memory: int | None) -> int:
+    """Super-resolve, what is registered first if the network wants it. Return the number of regions that were there."""
+    from inference.l1bsr_registration import register_first, registered_file
+    from inference.l1bsr_super_resolution import super_resolve
+
+    if not work.registrar:
+        return super_resolve(work)
+    resumed = super_resolve(register_first(work, memory))
+    registered_file(work.output).unlink()
+    return resumed
 
 
 def _register(work) -> int:

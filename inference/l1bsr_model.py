@@ -53,19 +53,20 @@ def choose_mode(wanted: str, description: ModelDescription, pixels: int, memory:
     return Mode(wanted == "whole" or (wanted == "auto" and needed <= memory), memory, needed)
 
 
-def find_network(folder: str | None, name: str) -> Network:
+def find_network(folder: str | None, name: str, option: str = "--model-dir") -> Network:
     """Find a network, as an exported model or as weights.
 
     Args:
         folder: the model's folder, or one that holds it; that of the project's weights by default.
         name: `REC` or `CSR`.
+        option: the option that errors are of.
 
     Raises:
         ValueError: it is not there.
     """
     if folder is None and not PROJECT_WEIGHTS.joinpath(name).is_dir():
         raise ValueError(
-            f"--model-dir: the folder of a model is wanted, such as weights.convert_l1bsr or train.l1bsr makes. "
+            f"{option}: the folder of a model is wanted, such as weights.convert_l1bsr or train.l1bsr makes. "
             f"Received: none, and there is none in {PROJECT_WEIGHTS / name}"
         )
     folder = folder or PROJECT_WEIGHTS / name
@@ -73,7 +74,7 @@ def find_network(folder: str | None, name: str) -> Network:
     found = [path for path, each in descriptions.items() if (each.system, each.model) == (SYSTEM, name)]
     if len(found) != 1:
         received = ", ".join(f"{each.system} {each.model}".strip() for each in descriptions.values())
-        raise ValueError(f"--model-dir: the one model {SYSTEM} {name} is wanted. Received: {folder}, of {received}")
+        raise ValueError(f"{option}: the one model {SYSTEM} {name} is wanted. Received: {folder}, of {received}")
     return Network(descriptions[found[0]], str(found[0]))
 
 

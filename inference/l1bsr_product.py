@@ -39,6 +39,8 @@ class Work:
     """How the network is run."""
     scratch: Scratch
     """Makes the arrays that memory cannot hold."""
+    registrar: Network | None = None
+    """The network that registers the pixels before, if any."""
 
     @property
     def output(self) -> Path:
@@ -58,8 +60,12 @@ class Work:
                 "scale": arguments.scale,
                 "offset": arguments.offset,
             },
-            "models": [weights_of(self.network)],
+            "models": [weights_of(network) for network in self._networks],
         }
+
+    @property
+    def _networks(self) -> list[Network]:
+        return [self.network, *([self.registrar] if self.registrar else [])]
 
     @property
     def identity(self) -> dict:
@@ -69,9 +75,11 @@ class Work:
     @property
     def notes(self) -> dict:
         """What is to be known of the network, as `inference.record.write_record` takes it."""
-        description = self.network.description
-        model = {**description.to_json(), "folder": self.network.model_dir, "engine": self.network.engine}
-        return {"models": [model], "precision": {"precision": description.precision}}
+        models = [
+            {**network.description.to_json(), "folder": network.model_dir, "engine": network.engine}
+            for network in self._networks
+        ]
+        return {"models": models, "precision": {"precision": self.network.description.precision}}
 
     def layout(self, bands: tuple[str, ...], dtype: str, identity: dict) -> Layout:
         """Return what a file of this product's grid is."""

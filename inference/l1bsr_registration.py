@@ -2,11 +2,13 @@
 """The bands of an image of L1B laid onto its green one, by CSR: first the flow, then the image that follows from it.
 
 The flow is the expensive part. It is a product of its own, under a hidden name until the image is there: an interrupted
-run goes on with what it has.
+run goes on with what it has. So is an image that is registered before it is super-resolved.
 """
 
 import os
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from chain.grids import Region, plan
 from chain.product import make_regions, write_product
 from chain.super_resolution import Bands
 from inference.csr_by_tiles import CsrByTiles
-from inference.l1bsr_model import keras_model
+from inference.l1b_image import open_image, read_counts
+from inference.l1bsr_model import choose_mode, keras_model
 from inference.l1bsr_product import Work, bands_of
 from inference.record import IDENTITY_KEY, digest
 from inference.whole_image import run_whole
@@ -64,7 +67,7 @@ def register(work: Work) -> int:
 def _make_flow(work: Work, regions: list[Region]) -> None:
     """Make the file of the flow, unless it is there."""
     path, identity = flow_file(work), {**work.inputs, "flow": True}
-    if path.exists() and gdal.Open(str(path)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
+    if _is_made(path, identity):
         return
     layout = work.layout(FLOW_BANDS, "float32", identity)
     with tqdm(total=work.counts.present.size, unit="px", unit_scale=True, desc="flow") as progress:
@@ -78,6 +81,42 @@ def _make_flow(work: Work, regions: list[Region]) -> None:
             restart=True,
             advance=lambda region: progress.update(region.columns * region.rows),
         )
+
+
+def _is_made(path: Path, identity: dict) -> bool:
+    """Return whether a file is the product of this identity."""
+    return path.exists() and gdal.Open(str(path)).GetMetadataItem(IDENTITY_KEY) == digest(identity)
+
+
+def registered_file(output: Path) -> Path:
+    """Return the name that an image has which is registered before it is super-resolved, until this is done."""
+    return output.with_name(f".{output.stem}.registered.tif")
+
+
+def register_first(work: Work, memory: int | None) -> Work:
+    """Register the image of a super-resolution, unless it is, and return the same work on what came of it.
+
+    Args:
+        work: the super-resolution, with its registrar.
+        memory: bytes that may be used; by default, a part of those that there are.
+
+    Raises:
+        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
+    """
+    path, arguments = registered_file(work.output), vars(work.arguments)
+    changed = {"task": "registration", "output": str(path), "flow": None, "original_cast": False}
+    registration = replace(
+        work,
+        arguments=Namespace(**{**arguments, **changed, "overwrite": True, "restart": True}),
+        network=work.registrar,
+        registrar=None,
+        mode=choose_mode(work.arguments.mode, work.registrar.description, work.counts.present.size, memory),
+    )
+    if not _is_made(path, registration.identity):
+        register(registration)
+        keep_flow(registration)
+    pixels = read_counts(open_image([str(path)]), work.scratch).pixels
+    return replace(work, counts=replace(work.counts, pixels=pixels))
 
 
 def keep_flow(work: Work) -> None:

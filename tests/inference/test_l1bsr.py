@@ -61,6 +61,9 @@ def models(tmp_path_factory):
         "nearest": nearest(),
         "biased": nearest(gain=40.0, bias=-8000.4),
         "REC": drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2), 1.5),
+        "for registered": drawn(
+            REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, registered=True), 1.5
+        ),
         "moving": moving(),
         "CSR": drawn(CSR.from_bands(depth=2), 2.0),
     }
@@ -422,6 +425,7 @@ def test_a_constant_band_cannot_be_registered_and_is_told_of_otherwise(tmp_path,
         (["--output", "sr.png"], "--output: a name that ends with .tif"),
         (["--flow", "f.tif"], "--flow: --task registration beside it"),
         (["--metrics", "m.json"], "--metrics: --task registration beside it"),
+        (["--task", "registration", "--csr", "d"], "--csr: it is for --task superresolution"),
         (["--scale", "0"], "--scale: more than 0"),
         (["--bands", "B02,B02"], "--bands: each band once"),
         (["--memory", "much"], "--memory: a size such as 3GB"),
@@ -504,6 +508,50 @@ def test_an_interrupted_registration_goes_on_with_the_flow_it_has(tmp_path, imag
     assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif", "r.tif", "r.tif.json", "flow.tif"}
     assert register(source, tmp_path / "again.tif", models["CSR"], "--mode", "whole") == 0
     assert np.abs(read(output)[0].astype(int) - read(tmp_path / "again.tif")[0]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["whole", "strips"])
+def test_a_network_for_registered_images_is_given_such(tmp_path, image, models, mode):
+    """It makes of an image what a network of the same weights makes of what --task registration makes of it."""
+    pixels = varied(40, 30)
+    pixels[:3] = 0
+    source, output = image(pixels), tmp_path / "sr.tif"
+    assert infer(source, output, models["for registered"], "--csr", models["CSR"], "--mode", mode) == 0
+    record = json.loads((tmp_path / "sr.tif.json").read_text())
+    assert [model["model"] for model in record["models"]] == ["REC", "CSR"]
+    assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif", "sr.tif", "sr.tif.json"}
+    assert register(source, tmp_path / "r.tif", models["CSR"]) == 0
+    assert infer(str(tmp_path / "r.tif"), tmp_path / "two.tif", models["REC"]) == 0
+    (made, dataset), (wanted, other) = read(output), read(tmp_path / "two.tif")
+    assert np.abs(made.astype(int) - wanted).max() <= 1 and not made[:6].any()
+    assert dataset.GetGeoTransform() == other.GetGeoTransform()
+
+
+def test_an_interrupted_super_resolution_goes_on_with_the_registered_image(tmp_path, image, models, monkeypatch):
+    source, output = image(varied(40, 30)), tmp_path / "sr.tif"
+    command = (source, output, models["for registered"], "--csr")
+    with monkeypatch.context() as patch:
+        patch.setattr(l1bsr_super_resolution, "keep_region", Interrupting(None, 0))
+        assert infer(*command, models["CSR"]) == 1
+    assert (tmp_path / ".sr.registered.tif").exists() and not output.exists()
+    with monkeypatch.context() as patch:
+        patch.delattr(l1bsr_registration, "sample")  # it is not registered again
+        assert infer(*command, models["CSR"]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif", "sr.tif", "sr.tif.json"}
+
+
+def test_an_image_registered_otherwise_makes_another_product(tmp_path, image, models, monkeypatch, capsys):
+    source, output = image(varied(40, 30)), tmp_path / "sr.tif"
+    command = (source, output, models["for registered"], "--csr")
+    with monkeypatch.context() as patch:
+        patch.setattr(l1bsr_super_resolution, "keep_region", Interrupting(None, 0))
+        assert infer(*command, models["CSR"]) == 1
+    assert infer(*command, models["moving"]) == 1
+    assert "--output: the models that" in capsys.readouterr().err
+    assert infer(*command, models["moving"], "--restart") == 0
+    assert register(source, tmp_path / "r.tif", models["moving"]) == 0
+    assert infer(str(tmp_path / "r.tif"), tmp_path / "two.tif", models["REC"]) == 0
+    assert np.abs(read(output)[0].astype(int) - read(tmp_path / "two.tif")[0]).max() <= 1
 
 
 def test_memory_chooses_how_an_image_is_computed(tmp_path, image, models, capsys):
