@@ -55,8 +55,8 @@ class KelvinsScene:
         Raises:
             ValueError: a file cannot be read, has another size than the first image, or is no image of one band.
         """
-        lr = [_read(path) for path in self.images]
-        qm = [_read(path) for path in self.masks]
+        lr = [read_png(path) for path in self.images]
+        qm = [read_png(path) for path in self.masks]
         for path, pixels in zip(self.images + self.masks, lr + qm):
             _check_size(path, pixels, lr[0].shape, self.images[0].name)
         return np.stack(lr), np.stack(qm) != 0
@@ -72,7 +72,7 @@ class KelvinsScene:
         """
         if not self.has_truth:
             raise ValueError(f"{self.folder}: a scene with HR.png is wanted. Received: one without")
-        hr, clear = _read(self.folder / "HR.png"), _read(self.folder / "SM.png")
+        hr, clear = read_png(self.folder / "HR.png"), read_png(self.folder / "SM.png")
         _check_size(self.folder / "SM.png", clear, hr.shape, "HR.png")
         return hr, clear != 0
 
@@ -154,7 +154,7 @@ def read_norm(path: str | Path) -> dict[str, float]:
     return result
 
 
-def _read(path: Path) -> np.ndarray:
+def read_png(path: Path) -> np.ndarray:
     """Read a PNG of one band, uint8 or uint16 (rows, columns), or raise ValueError."""
     try:
         pixels = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG"]).ReadAsArray()

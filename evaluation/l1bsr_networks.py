@@ -39,7 +39,7 @@ def score(arguments: argparse.Namespace) -> None:
     """Score, print and write."""
     from datasets.l1bsr import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
-    from evaluation.l1bsr_figure import draw
+    from evaluation.side_by_side import draw
     from models.l1bsr import CSR, REC
 
     pairs = read_pairs(arguments.pairs)
@@ -59,10 +59,11 @@ def score(arguments: argparse.Namespace) -> None:
 
 
 def _pictures(csr, rec, image, truth) -> dict:
-    """Return the middle of an image by what was done to it, at 5 m."""
+    """Return the middle of an image in true colours, by what was done to it, at 5 m."""
     import numpy as np
 
     from evaluation.l1bsr import baselines, register
+    from models.l1bsr import BANDS
 
     flow_of = csr.pair_model()
     made = baselines(flow_of, image)
@@ -74,7 +75,8 @@ def _pictures(csr, rec, image, truth) -> dict:
         pictures["truth"] = truth["hr_left"]
     top, left = (length - min(PART, length // 2) for length in image.shape[:2])
     middle = np.s_[top : top + 2 * PART, left : left + 2 * PART]
-    return {title: picture[middle] for title, picture in pictures.items()}
+    colours = [BANDS.index(band) for band in ("B04", "B03", "B02")]
+    return {title: picture[middle][..., colours] for title, picture in pictures.items()}
 
 
 def open_model(kind: type, path: str):

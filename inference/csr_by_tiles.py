@@ -2,11 +2,13 @@
 """CSR over an image of any size, tile by tile: equal to the network run on the whole image.
 
 All that ties a pixel's flow to the whole image are the means and standard deviations of its bands. These are taken
-first; then a tile needs no more than `MARGIN` pixels on each side, and must begin at a multiple of the 16 pixels that
+first; then a tile needs no more than `margin` pixels on each side, and must begin at a multiple of the 16 pixels that
 become one at the coarsest level.
 
     flow = CsrByTiles(model, pixels).flow(region)
 """
+
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,10 @@ from models.l1bsr import CSR, GREEN, LEVELS, OTHERS
 
 STEP = 1 << LEVELS
 """Pixels that become one at the coarsest level."""
-MARGIN = 112
-"""Pixels on each side of a tile that begins at multiples of `STEP` which have a say in it: 110, in whole steps."""
+PASS_MARGIN = 112
+"""Pixels on each side of a tile that begins at multiples of `STEP` which have a say in a pass: 110, in whole steps."""
+CUBIC_REACH = 3
+"""Pixels around a place that its interpolation may need, rounding included."""
 ROWS = 512
 """Rows that are read at once to take means."""
 
@@ -32,6 +36,7 @@ class CsrByTiles:
 
     def __init__(self, model: CSR, pixels: np.ndarray):
         self._pixels = pixels
+        self._margin = margin(**{name: model.arguments[name] for name in ("passes", "max_flow")})
         self._means, self._deviations = statistics(pixels)
         pairs = model.pair_model()
         self._network = tf.function(pairs, input_signature=[tf.TensorSpec((1, None, None, 2))], autograph=False)
@@ -46,12 +51,22 @@ class CsrByTiles:
         Returns:
             float32 (rows, columns, 2 x bands that are registered): x and y of each, in pixels.
         """
-        top, left = max(region.y - MARGIN, 0), max(region.x - MARGIN, 0)
-        seen = self._pixels[top : region.y + region.rows + MARGIN, left : region.x + region.columns + MARGIN]
+        top, left = max(region.y - self._margin, 0), max(region.x - self._margin, 0)
+        bottom, right = region.y + region.rows + self._margin, region.x + region.columns + self._margin
+        seen = self._pixels[top:bottom, left:right]
         standardized = ((seen - self._means) / self._deviations).astype(np.float32)
         flows = [self._network(standardized[np.newaxis, ..., [GREEN, other]]).numpy()[0] for other in OTHERS]
         inside = np.s_[region.y - top :, region.x - left :]
         return np.concatenate(flows, axis=-1)[inside][: region.rows, : region.columns]
+
+
+def margin(passes: int, max_flow: float) -> int:
+    """Return how many pixels on each side of a tile have a say in its flow, a multiple of `STEP`.
+
+    Each pass sees what the passes before it have moved.
+    """
+    moves = [math.ceil(number * max_flow) + CUBIC_REACH for number in range(1, passes)]
+    return passes * PASS_MARGIN + sum(-(-move // STEP) * STEP for move in moves)
 
 
 def statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from tensorflow import keras
 
 from models.base import Source, SuperResolutionModel, Tensors, layer_name
 from models.layers import PixelShuffle, ReflectPadding
-from models.warp import mirrored, standardize, warp
+from models.warp import compose, mirrored, standardize, warp
 
 BANDS = ("B02", "B03", "B04", "B08")
 GREEN = BANDS.index("B03")
@@ -160,7 +160,9 @@ class CSR(_L1BModel):
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         depth: number of features of the first convolutions.
-        max_flow: largest flow, along each axis, in pixels.
+        max_flow: largest flow that is found at once, along each axis, in pixels.
+        passes: number of times that a flow is found: each time but the first, that from the green band into the other
+            one as the flow so far shows it, which is then added.
         inference_cropping: crops, in pixels; by default none.
 
     Raises:
@@ -177,13 +179,15 @@ class CSR(_L1BModel):
         dataset_element_spec: tuple,
         depth: int = 32,
         max_flow: float = 10.0,
+        passes: int = 1,
         inference_cropping: list[int] | None = None,
     ):
-        if depth < 1:
-            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
+        for name, value in (("depth", depth), ("passes", passes)):
+            if value < 1:
+                raise ValueError(f"{name}: at least 1 is wanted. Received: {value}")
         if max_flow <= 0:
             raise ValueError(f"max_flow: more than 0 is wanted. Received: {max_flow}")
-        self.arguments = {"depth": depth, "max_flow": max_flow}
+        self.arguments = {"depth": depth, "max_flow": max_flow, "passes": passes}
         features = {f"encode{level}": depth << level - 1 for level in range(1, LEVELS + 1)}
         features |= {f"decode{level}": depth << min(LEVELS - level + 1, LEVELS - 1) for level in range(1, LEVELS + 1)}
         self._convolutions = {
@@ -213,8 +217,20 @@ class CSR(_L1BModel):
         pairs = keras.Input((None, None, 2), name="pairs")
         return keras.Model(pairs, self._flow(pairs), name="pair_model")
 
+    def pass_model(self) -> keras.Model:
+        """Return what `pair_model` does, of one pass."""
+        pairs = keras.Input((None, None, 2), name="pairs")
+        return keras.Model(pairs, self._pass(pairs), name="pass_model")
+
     def _flow(self, pairs: tf.Tensor) -> tf.Tensor:
         """Compute flows, (batch, height, width, 2), in pixels, of standardised pairs."""
+        flow = self._pass(pairs)
+        for _ in range(1, self.arguments["passes"]):
+            rest = self._pass(Follow(dtype="float32")([pairs, flow]))
+            flow = Compose(dtype="float32")([rest, flow])
+        return flow
+
+    def _pass(self, pairs: tf.Tensor) -> tf.Tensor:
         # Two pixels are left at the coarsest level, the least that can be mirrored.
         tensor = MirrorToMultiple(1 << LEVELS, 2 << LEVELS, dtype="float32")(pairs)
         for level in range(1, LEVELS + 1):
@@ -254,6 +270,23 @@ class FlowsOfBands(keras.layers.Layer):
         shape, bands = tf.shape(flows), len(OTHERS)
         flows = tf.reshape(flows, [-1, bands, shape[1], shape[2], 2])
         return tf.reshape(tf.transpose(flows, [0, 2, 3, 1, 4]), [-1, shape[1], shape[2], 2 * bands])
+
+
+class Follow(keras.layers.Layer):
+    """Warps the second band of pairs by flows."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Turn pairs (batch, height, width, 2) and flows (batch, height, width, 2) into pairs."""
+        pairs, flow = inputs
+        return tf.concat([pairs[..., :1], warp(pairs[..., 1:], flow)], axis=-1)
+
+
+class Compose(keras.layers.Layer):
+    """Follows one flow, then another."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Compose two flows (batch, height, width, 2), as `models.warp.compose` does."""
+        return compose(*inputs)
 
 
 class Registration(keras.layers.Layer):

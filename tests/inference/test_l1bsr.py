@@ -61,9 +61,7 @@ def models(tmp_path_factory):
         "nearest": nearest(),
         "biased": nearest(gain=40.0, bias=-8000.4),
         "REC": drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2), 1.5),
-        "for registered": drawn(
-            REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, registered=True), 1.5
-        ),
+        "for registered": drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, registered=True), 1.5),
         "moving": moving(),
         "CSR": drawn(CSR.from_bands(depth=2), 2.0),
     }

@@ -13,7 +13,7 @@ from tensorflow import keras
 
 from models.l1bsr import CSR, CSR_SIZES, GREEN, OTHERS, REC, REC_SIZES
 from models.layers import PixelShuffle, ReflectPadding
-from models.warp import standardize, warp
+from models.warp import compose, standardize, warp
 from weights.torch_file import TorchFile
 
 TINY = {"num_groups": 2, "num_blocks": 2, "depth": 6, "reduction": 3}
@@ -116,7 +116,7 @@ def test_rec_of_the_papers_size_is_that_of_the_authors(vectors):
     assert np.allclose(sums, arrays["check_sum"], rtol=0, atol=1e-9)
 
     model = REC.from_bands()
-    assert model.arguments == REC_SIZES["paper"]
+    assert model.arguments == {**REC_SIZES["paper"], "registered": False}
     assert len(model.model.weights) == 1628 and model.model.count_params() == 15445796
     load(model.model, weights)
     names = {
@@ -138,7 +138,7 @@ def test_rec_of_the_papers_size_is_that_of_the_authors(vectors):
 
 
 def test_csr_is_that_of_the_authors(vectors, authors_csr):
-    assert authors_csr.arguments == CSR_SIZES["paper"]
+    assert authors_csr.arguments == {**CSR_SIZES["paper"], "passes": 1}
     assert len(authors_csr.model.weights) == 36 and authors_csr.model.count_params() == 4104674
     arrays = np.load(vectors / "csr_io.npz")
     images = counts(arrays["crop_uint16"])
@@ -278,6 +278,23 @@ def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     assert np.array_equal(outputs["sr"][0, ..., GREEN], image[..., GREEN])
 
 
+def test_later_passes_find_what_is_left():
+    """Each pass sees the other band where the flow so far leads; the weights are those of one pass."""
+    model = CSR.from_bands(depth=2, passes=3)
+    randomize(model.model, 0.35)
+    pairs = standardize(np.random.default_rng(0).normal(size=(1, 48, 41, 2)).astype("float32"))
+    once, flow = model.pass_model(), None
+    for _ in range(3):
+        seen = pairs[..., 1:] if flow is None else warp(pairs[..., 1:], flow)
+        rest = once(tf.concat([pairs[..., :1], seen], axis=-1))
+        flow = rest if flow is None else compose(rest, flow)
+    assert np.allclose(model.pair_model()(pairs), flow, atol=1e-5)
+    assert not np.allclose(once(pairs), flow, atol=0.1)
+    single = CSR.from_bands(depth=2)
+    single.model.set_weights(model.model.get_weights())
+    assert np.allclose(single.pair_model()(pairs), once(pairs), atol=1e-6)
+
+
 def test_images_of_a_batch_and_constant_bands():
     """An image has the flow that it has alone; a band without any detail makes no NaN."""
     model = CSR.from_bands(depth=2)
@@ -320,6 +337,7 @@ def test_descriptions():
         (REC, {"depth": 8, "reduction": 9}),
         (CSR, {"depth": 0}),
         (CSR, {"max_flow": 0.0}),
+        (CSR, {"passes": 0}),
     ],
 )
 def test_arguments_out_of_range(kind, arguments):

@@ -71,7 +71,13 @@ def test_rec_of_the_authors_format(shared_data):
     folder = shared_data("l1bsr_vectors")
     model = read_model(folder / "rec_small_2g3b.pt")
     assert isinstance(model, REC)
-    assert model.arguments == {"num_groups": 2, "num_blocks": 3, "depth": 64, "reduction": 16}
+    assert model.arguments == {
+        "num_groups": 2,
+        "num_blocks": 3,
+        "depth": 64,
+        "reduction": 16,
+        "registered": False,
+    }
     io = np.load(folder / "rec_small_2g3b_io.npz")
     for odd in ("", "odd_"):
         received = compute(model, io[f"{odd}crop_uint16"])["sr"] / 400
@@ -81,7 +87,7 @@ def test_rec_of_the_authors_format(shared_data):
 def test_csr_of_the_authors_format(shared_data):
     folder = shared_data("l1bsr_vectors")
     model = read_model(folder / "csr_random.pth.tar")
-    assert isinstance(model, CSR) and model.arguments == CSR_SIZES["paper"]
+    assert isinstance(model, CSR) and model.arguments == {**CSR_SIZES["paper"], "passes": 1}
     io = np.load(folder / "csr_io.npz")
     flows = np.split(compute(model, io["crop_uint16"])["flow"][0], 3, axis=-1)
     wanted = io["flow_f32"].transpose(0, 2, 3, 1)

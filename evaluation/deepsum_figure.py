@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draw a part of a scene of ESA's challenge: its clearest image, the mean of the registered ones, a product, the truth.
+
+    python -m inference.deepsum --input probav/train/NIR/imgset0012 --output sr.png
+    python -m evaluation.deepsum_figure --scene probav/train/NIR/imgset0012 --image sr.png --figure figure.png
+
+Titles give the cPSNR of the whole scene. Brightness is that of the truth, which cPSNR does not count.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from chain.command_line import run
+
+PART = 128
+"""Side of the part that is drawn, in fine pixels."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.deepsum_figure", description="Draw a super-resolved scene beside its truth."
+    )
+    add = parser.add_argument
+    add("--scene", required=True, metavar="DIR", help="folder of a scene with HR.png")
+    add("--image", required=True, metavar="PNG", help="what inference.deepsum made of it")
+    add("--figure", required=True, metavar="PNG", help="file of the figure")
+    add("--part", type=int, default=PART, metavar="N", help="side of the middle that is drawn (default: %(default)s)")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def draw_scene(arguments: argparse.Namespace) -> None:
+    """Draw the figure of the command line.
+
+    Raises:
+        ValueError: the scene has no truth or is left out of trainings, or the image is none of it.
+        OSError: the figure cannot be written.
+    """
+    import numpy as np
+
+    from datasets.deepsum import prepare_sample
+    from datasets.kelvins import open_scene, read_png
+    from evaluation.deepsum import METHODS, score_scene
+    from evaluation.multi_frame import clearest, mean_of_registered
+    from evaluation.side_by_side import draw
+
+    sample = prepare_sample(*open_scene(arguments.scene).read())
+    if sample is None:
+        raise ValueError(f"--scene: nine images that can be registered are wanted. Received: less in {arguments.scene}")
+    best = sample.best()
+    images = {
+        "clearest": clearest(best.frames),
+        "mean_of_registered": mean_of_registered(best.frames),
+        "sr": read_png(Path(arguments.image)).astype(np.float32),
+    }
+    if images["sr"].shape != sample.hr.shape:
+        size, other = (" x ".join(map(str, shape)) for shape in (images["sr"].shape, sample.hr.shape))
+        raise ValueError(f"--image: {other} pixels as HR.png are wanted. Received: {size} in {arguments.image}")
+    scores = score_scene(sample.hr, sample.clear, images)
+    pictures = {f"{METHODS[name]}\n{scores[name]['cpsnr']:.2f} dB": image for name, image in images.items()}
+    bias = {title: (sample.hr - image)[sample.clear].mean() for title, image in pictures.items()}
+    begins = [max(length - arguments.part, 0) // 2 for length in sample.hr.shape]
+    middle = tuple(slice(begin, begin + arguments.part) for begin in begins)
+    shown = {title: (image + bias[title])[middle] for title, image in pictures.items()}
+    draw(arguments.figure, {**shown, "truth\n": sample.hr[middle].astype(np.float32)})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.part < 1:
+        parser.error(f"argument --part: 1 or more is wanted. Received: {arguments.part}")
+    return run(parser, arguments, draw_scene)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
