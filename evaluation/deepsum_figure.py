@@ -4,7 +4,8 @@
     python -m inference.deepsum --input probav/train/NIR/imgset0012 --output sr.png
     python -m evaluation.deepsum_figure --scene probav/train/NIR/imgset0012 --image sr.png --figure figure.png
 
-Titles give the cPSNR of the whole scene. Brightness is that of the truth, which cPSNR does not count.
+Titles give the cPSNR of the whole scene. What it does not count is taken away: images have the truth's brightness, and
+the truth lies where the product agrees best with it, up to 3 pixels away.
 """
 
 import argparse
@@ -42,6 +43,7 @@ def draw_scene(arguments: argparse.Namespace) -> None:
 
     from datasets.deepsum import prepare_sample
     from datasets.kelvins import open_scene, read_png
+    from evaluation.cpsnr import BORDER, cpsnr_matrix
     from evaluation.deepsum import METHODS, score_scene
     from evaluation.multi_frame import clearest, mean_of_registered
     from evaluation.side_by_side import draw
@@ -64,7 +66,10 @@ def draw_scene(arguments: argparse.Namespace) -> None:
     begins = [max(length - arguments.part, 0) // 2 for length in sample.hr.shape]
     middle = tuple(slice(begin, begin + arguments.part) for begin in begins)
     shown = {title: (image + bias[title])[middle] for title, image in pictures.items()}
-    draw(arguments.figure, {**shown, "truth\n": sample.hr[middle].astype(np.float32)})
+    positions = cpsnr_matrix(sample.hr, images["sr"], sample.clear)
+    row, column = np.unravel_index(positions.argmax(), positions.shape)
+    truth = np.roll(sample.hr, (BORDER - row, BORDER - column), axis=(0, 1))
+    draw(arguments.figure, {**shown, "truth\n": truth[middle].astype(np.float32)})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well a DeepSUM registers simulated scenes, whose true displacements are known (`truth.json`).
+
+    python -m evaluation.deepsum_registration --model-dir weights/deepsum/NIR --scenes probav/train/NIR/imgset0006 …
+
+Of the nine best frames of each scene, all but the reference: where the largest weight of a frame's filter says that its
+content lies, from where it is in the reference, against the truth. Displacements are fractions of pixels, filters move
+by whole ones. Shares are given of frames for which it is the `nearest` whole displacement, and of those for which it is
+one around the true one, less than a pixel off along rows and columns (`within_a_pixel`); and the mean distance from the
+truth, in pixels of the fine grid. Beside them, the same of the preparation's cross-correlation.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from chain.command_line import run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.deepsum_registration", description="Score the registration of a DeepSUM."
+    )
+    add = parser.add_argument
+    add("--model-dir", required=True, metavar="DIR", help="folder of a model")
+    add("--scenes", required=True, nargs="+", metavar="DIR", help="scenes that simulate.probav_scenes made")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score the model of the command line, and print the scores.
+
+    Raises:
+        ValueError: the model is none of DeepSUM, or a scene has no true displacements or too few images.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from datasets.deepsum import prepare_sample
+    from datasets.deepsum_example import to_batch
+    from datasets.kelvins import open_scene
+    from models.base import load_weights, read_description
+    from models.deepsum import DeepSUM
+
+    description = read_description(arguments.model_dir)
+    if description.system != DeepSUM.system:
+        raise ValueError(f"--model-dir: a model of deepsum is wanted. Received: one of {description.system}")
+    model = DeepSUM.from_bands(**description.arguments)
+    load_weights(model.model, arguments.model_dir)
+    network, errors = model.training_model(), {"network": [], "cross-correlation": []}
+    for folder in map(Path, arguments.scenes):
+        scene = open_scene(folder)
+        sample = prepare_sample(*scene.read())
+        if sample is None:
+            raise ValueError(f"--scenes: nine images that can be registered are wanted. Received: less in {folder}")
+        best = sample.best()
+        true = _displacements(folder, scene.read_images()[0], best.frames.images)
+        inputs, targets = to_batch([best], description.arguments["variant"] == "P")
+        _, logits = network({name: tf.constant(value) for name, value in inputs.items()}, training=False)
+        errors["network"].append(_whole_displacements(logits[0].numpy()) - true)
+        errors["cross-correlation"].append(np.asarray(targets["shifts"])[0] - true)
+    print(json.dumps({method: _summary(np.concatenate(values)) for method, values in errors.items()}, indent=2))
+
+
+def _displacements(folder: Path, lr, frames):
+    """Return the true displacements of frames from the first one, (frames - 1, 2), known by their pixels."""
+    import numpy as np
+
+    from datasets.deepsum_preparation import enlarge
+
+    try:
+        told = json.loads((folder / "truth.json").read_text(encoding="ascii"))["images"]
+    except OSError as error:
+        raise ValueError(f"--scenes: a scene with truth.json is wanted. Received: {folder}") from error
+    images = [enlarge(image) for image in lr]
+    indices = [next(i for i, image in enumerate(images) if np.array_equal(image, frame)) for frame in frames]
+    places = np.array([told[index]["displacement"] for index in indices])
+    return places[1:] - places[0]
+
+
+def _whole_displacements(logits):
+    """Return where the largest weights of filters say that frames lie: rows and columns, (frames, 2)."""
+    import numpy as np
+
+    from models.deepsum import FILTER
+
+    return np.stack(np.divmod(logits.argmax(axis=-1), FILTER), axis=-1) - FILTER // 2
+
+
+def _summary(errors) -> dict[str, float]:
+    """Return shares and the mean distance of errors (frames, 2)."""
+    import numpy as np
+
+    largest = np.abs(errors).max(axis=1)
+    return {
+        "frames": len(errors),
+        "nearest": float(np.mean(largest <= 0.5)),
+        "within_a_pixel": float(np.mean(largest < 1)),
+        "mean_distance": float(np.hypot(*errors.T).mean()),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    return run(parser, arguments, score)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
