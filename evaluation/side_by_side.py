@@ -24,7 +24,7 @@ def draw(path: str | Path, images: Mapping[str, np.ndarray]) -> None:
         OSError: it cannot be written.
     """
     low, high = np.percentile(list(images.values())[-1], PERCENTILES, axis=(0, 1))
-    figure = Figure(figsize=(3.2 * len(images), 3.9), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(images), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, image) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items()):
         shown = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1)
@@ -32,4 +32,4 @@ def draw(path: str | Path, images: Mapping[str, np.ndarray]) -> None:
         axes.set(title=title)
         axes.set_axis_off()
     with whole_file(Path(path), "--figure") as partial:
-        figure.savefig(partial, dpi=100, format="png")
+        figure.savefig(partial, dpi=100, format="png", bbox_inches="tight")

@@ -85,6 +85,27 @@ def authors_csr(vectors):
     return model
 
 
+@pytest.fixture(scope="module")
+def authors_rec(vectors):
+    """`REC` of the paper's size, with weights drawn by the rule of the vectors' README: all 1628 tensors by name."""
+    arrays = np.load(vectors / "rec_full.npz")
+    shapes = json.loads((vectors / "rec_full_keys.json").read_text())
+    shapes = dict(shapes if isinstance(shapes, dict) else [(key, shape) for key, shape in shapes])
+    weights = {}
+    for key, shape in shapes.items():
+        limit = 1 / np.sqrt(np.prod(shapes[f"{key.rsplit('.', 1)[0]}.weight"][1:]))
+        drawn = np.random.RandomState(zlib.crc32(key.encode())).uniform(-limit, limit, size=shape)
+        weights[key] = drawn.astype("float32")
+    weights["tail.1.bias"] = np.array([1.5, 1.5, 1.5, 2.0], "float32")
+    firsts = [weights[key].flat[0] for key in arrays["check_keys"]]
+    assert len(firsts) == len(weights) == 1628 and np.array_equal(firsts, arrays["check_first"])
+    sums = [weights[key].sum(dtype="float64") for key in arrays["check_keys"]]
+    assert np.allclose(sums, arrays["check_sum"], rtol=0, atol=1e-9)
+    model = REC.from_bands()
+    load(model.model, weights)
+    return model
+
+
 @pytest.mark.parametrize("odd", ["", "odd_"])
 def test_rec_is_that_of_the_authors(vectors, odd):
     """2 groups of 3 blocks, 64 features; 24 x 20 and 13 x 17 pixels."""
@@ -99,26 +120,10 @@ def test_rec_is_that_of_the_authors(vectors, odd):
         assert np.abs(np.trunc(image) - bands_last(arrays["out_uint16"]).astype(int)).max() <= 1
 
 
-def test_rec_of_the_papers_size_is_that_of_the_authors(vectors):
-    """All 1628 tensors by their names and shapes; weights drawn by the rule of the vectors' README."""
-    arrays = np.load(vectors / "rec_full.npz")
-    shapes = json.loads((vectors / "rec_full_keys.json").read_text())
-    shapes = dict(shapes if isinstance(shapes, dict) else [(key, shape) for key, shape in shapes])
-    weights = {}
-    for key, shape in shapes.items():
-        limit = 1 / np.sqrt(np.prod(shapes[f"{key.rsplit('.', 1)[0]}.weight"][1:]))
-        drawn = np.random.RandomState(zlib.crc32(key.encode())).uniform(-limit, limit, size=shape)
-        weights[key] = drawn.astype("float32")
-    weights["tail.1.bias"] = np.array([1.5, 1.5, 1.5, 2.0], "float32")
-    firsts = [weights[key].flat[0] for key in arrays["check_keys"]]
-    assert len(firsts) == len(weights) == 1628 and np.array_equal(firsts, arrays["check_first"])
-    sums = [weights[key].sum(dtype="float64") for key in arrays["check_keys"]]
-    assert np.allclose(sums, arrays["check_sum"], rtol=0, atol=1e-9)
-
-    model = REC.from_bands()
+def test_rec_of_the_papers_size_is_that_of_the_authors(vectors, authors_rec):
+    arrays, model = np.load(vectors / "rec_full.npz"), authors_rec
     assert model.arguments == {**REC_SIZES["paper"], "registered": False}
     assert len(model.model.weights) == 1628 and model.model.count_params() == 15445796
-    load(model.model, weights)
     names = {
         "mid_head": "head",
         "mid_g0_b0_ca": "group1_block1_weigh",
@@ -188,6 +193,18 @@ def test_a_whole_image_is_registered_as_by_the_authors_program(vectors, shared_d
     window = arrays["reg_uint16_rows100_164_cols100_164"].astype(int)
     assert np.abs(registered[:, 100:164, 100:164] - window).max() <= 1
     assert np.allclose(registered.mean(axis=(1, 2)), arrays["reg_mean"], rtol=0, atol=0.1)
+
+
+def test_a_whole_image_is_super_resolved_as_by_the_authors_program(vectors, shared_data, authors_rec):
+    image = gdal.Open(str(shared_data("l1bsr") / "00.tif")).ReadAsArray().transpose(1, 2, 0)
+    arrays = np.load(vectors / "e2e_00tif_full_image.npz")
+    compute = tf.function(authors_rec.model, autograph=False)  # frees features that are no longer needed
+    made = np.trunc(compute(counts(image))["sr"].numpy()[0].transpose(2, 0, 1))
+    assert made.shape == tuple(arrays["sr_shape"])
+    window = arrays["sr_uint16_rows300_364_cols300_364"].astype(int)
+    assert np.abs(made[:, 300:364, 300:364] - window).max() <= 1
+    assert np.abs(made[:, :32, :32] - arrays["sr_uint16_corner"].astype(int)).max() <= 1
+    assert np.allclose(made.mean(axis=(1, 2)), arrays["sr_mean"], rtol=0, atol=0.1)
 
 
 def test_pixel_shuffle_is_torchs(vectors):
