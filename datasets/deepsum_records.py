@@ -30,16 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chain.command_line import run
+from datasets.deepsum_layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from datasets.deepsum import Sample
 
-DESCRIPTION = "deepsum.json"
-TRAINING, VALIDATION = "train", "valid"
-SPLITS = {"authors": 0.7, "ours": 0.9}
-"""Share of the scenes that is for training, by the name of the split; both shuffle them as the authors did."""
 BANDS = ("NIR", "RED")
 BUFFER = 256
 """Number of records, of 0.36 MB each, among which the next one is drawn."""
@@ -56,16 +53,6 @@ class Statistics(NamedTuple):
     """Their standard deviation."""
     target_deviation: float
     """Standard deviation of the truth from the mean of the registered frames."""
-
-
-def chunk_file(folder: Path, chunk: int, name: str) -> Path:
-    """Return the file of a scene's patches of a chunk."""
-    return folder / TRAINING / f"chunk{chunk}_{name}.tfrecord"
-
-
-def scene_file(folder: Path, name: str) -> Path:
-    """Return the file of a scene for validation."""
-    return folder / VALIDATION / f"{name}.tfrecord"
 
 
 class Records:

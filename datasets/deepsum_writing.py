@@ -28,8 +28,8 @@ from chain.lock import locked
 from chain.output import whole_file
 from datasets.deepsum import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
 from datasets.deepsum_example import serialize
+from datasets.deepsum_layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 from datasets.deepsum_preparation import FARTHEST, FRAMES
-from datasets.deepsum_records import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 from datasets.kelvins import open_scene, read_norm
 from evaluation.cpsnr import cmse_matrix
 from evaluation.multi_frame import mean_of_registered

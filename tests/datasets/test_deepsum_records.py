@@ -14,7 +14,8 @@ import tensorflow as tf
 from datasets import deepsum_writing
 from datasets.deepsum import patches, prepare_sample, split
 from datasets.deepsum_example import parse, to_batch
-from datasets.deepsum_records import chunk_file, main, read_records
+from datasets.deepsum_layout import chunk_file
+from datasets.deepsum_records import main, read_records
 from datasets.kelvins import open_scene
 from evaluation.cpsnr import cmse_matrix
 from evaluation.multi_frame import mean_of_registered
