@@ -103,6 +103,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="learn the true flows (csr) or images (rec) of pairs, all of which have to be simulated",
     )
     add(
+        "--nir-share",
+        type=float,
+        default=0.28,
+        metavar="SHARE",
+        help="csr, with --supervised: part of the samples that is of B08, which is the hardest (default: %(default)s)",
+    )
+    add(
         "--registered",
         action="store_true",
         help="rec: learn to super-resolve what --csr has registered; with --supervised only",
@@ -240,8 +247,10 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         value = getattr(arguments, name)
         if not 0 <= value < math.inf:
             parser.error(f"argument --{name.replace('_', '-')}: 0 or more is wanted. Received: {value}")
-    if not 0 < arguments.valid_share < 1:
-        parser.error(f"argument --valid-share: between 0 and 1 is wanted. Received: {arguments.valid_share}")
+    for name in ("valid_share", "nir_share"):
+        value = getattr(arguments, name)
+        if not 0 < value < 1:
+            parser.error(f"argument --{name.replace('_', '-')}: between 0 and 1 is wanted. Received: {value}")
 
 
 def main(argv: list[str] | None = None) -> int:

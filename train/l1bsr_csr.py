@@ -31,8 +31,8 @@ FINE_SHARE = 0.6
 """Of simulated pairs for networks of several passes: share of those of which a later pass is learnt."""
 REMAINDERS = {"B02": 0.6, "B03": 0.6, "B04": 0.6, "B08": 1.5}
 """Longest flow along each axis, by the band beside green, that a first pass is taken to leave to later ones."""
-SHARES = {"B02": 0.28, "B03": 0.16, "B04": 0.28, "B08": 0.28}
-"""How often each band is the one beside green whose true flow is learnt: green itself is the easiest."""
+OTHER_SHARES = {"B02": 0.39, "B03": 0.22, "B04": 0.39}
+"""How often each other band than B08 is the one beside green whose true flow is learnt: green is the easiest."""
 
 
 class Registration(Objective):
@@ -40,7 +40,7 @@ class Registration(Objective):
 
     Args:
         arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`,
-            `supervised`.
+            `supervised`, `nir_share`.
     """
 
     summaries = FlowSummaries
@@ -75,7 +75,7 @@ class Registration(Objective):
         count = tf.shape(images["left"])[0]
         if training:
             detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
-            band = tf.random.categorical(tf.math.log([[SHARES[name] for name in BANDS]]), count, tf.int32)[0]
+            band = tf.random.categorical(tf.math.log([self._shares()]), count, tf.int32)[0]
             is_back = tf.random.uniform([count]) < 0.5
         else:
             choice = 7 * tf.range(count)
@@ -95,6 +95,11 @@ class Registration(Objective):
             views[1], flow = self._followed(views[1], flow, band)
         found = (network if training else self._all_passes)(tf.concat(views, axis=-1), training=training)
         return absolute_difference(found, flow, WARP_BORDER)
+
+    def _shares(self) -> list[float]:
+        """Return how often each band is drawn."""
+        nir = self.arguments.nir_share
+        return [(1 - nir) * OTHER_SHARES[name] if name in OTHER_SHARES else nir for name in BANDS]
 
     def _followed(self, seen: tf.Tensor, flow: tf.Tensor, band: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Follow the flow but for a remainder, for some samples, as first passes do: what is seen then, and this."""

@@ -295,6 +295,7 @@ def test_colours_of_flows():
         (["--network", "csr", "--crop", "16"], "argument --crop: 32 or more is wanted. Received: 16"),
         (["--network", "csr", "--roll", "-1"], "argument --roll: 0 or more is wanted. Received: -1"),
         (["--network", "csr", "--valid-share", "1"], "argument --valid-share: between 0 and 1 is wanted"),
+        (["--network", "csr", "--nir-share", "0"], "argument --nir-share: between 0 and 1 is wanted"),
         (["--network", "csr", "--tv-weight", "-1"], "argument --tv-weight: 0 or more is wanted"),
         (["--network", "csr", "--decay", "0"], "argument --decay: more than 0 is wanted"),
     ],
