@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's weights of L1BSR, on simulated pairs that no training has seen, and on real images of L1B."""
+
+import json
+
+import pytest
+
+from datasets.l1bsr import read_pairs
+from evaluation.l1bsr import score_csr, score_rec
+from evaluation.l1bsr_networks import open_model
+from inference import l1bsr
+from inference.l1bsr_model import PROJECT_WEIGHTS
+from models.l1bsr import BANDS, CSR, REC
+from simulate.detector_pairs import write_pairs
+
+DIRECT_FITS = {
+    "00": ((-0.48, 0.90), (-2.06, -1.06)),
+    "01": ((1.44, 0.75), (-0.36, -0.93)),
+    "02": ((-0.25, 0.47), (-1.37, -0.75)),
+    "03": ((0.07, 0.77), (0.52, 0.40)),
+    "04": ((-0.79, 0.94), (0.10, 0.41)),
+}
+"""Displacements (x, y) of B02 and B04 at which they correlate best with B03, found without a network."""
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs") / "set"
+    write_pairs(folder, 3, rows=160, columns=160, seed=987)
+    return read_pairs(folder)
+
+
+@pytest.fixture(scope="module")
+def csr():
+    return open_model(CSR, PROJECT_WEIGHTS / "CSR")
+
+
+def test_flows_are_near_the_true_ones(pairs, csr):
+    errors = score_csr(csr, pairs, {})["end_point_error"]
+    assert errors["B02"]["median"] < 0.2 and errors["B04"]["median"] < 0.2
+    assert errors["cross"]["median"] < 0.3 and errors["B08"]["median"] < 1.0
+
+
+def test_images_are_better_than_bicubic_after_registration(pairs, csr):
+    scores = score_rec(open_model(REC, PROJECT_WEIGHTS / "REC"), csr, pairs)["truth"]
+    made, registered = scores["rec"], scores["registered_bicubic"]
+    assert made["mean"] > registered["mean"] + 1.5
+    assert all(made[band] > registered[band] for band in BANDS)
+
+
+@pytest.mark.parametrize("name", DIRECT_FITS)
+def test_real_images_are_registered(shared_data, tmp_path, name):
+    source, metrics = shared_data("l1bsr") / f"{name}.tif", tmp_path / "m.json"
+    command = ["--task", "registration", "--input", str(source), "--output", str(tmp_path / "r.tif")]
+    assert l1bsr.main([*command, "--metrics", str(metrics)]) == 0
+    found = json.loads(metrics.read_text())
+    for band, (dx, dy) in zip(("B02", "B04"), DIRECT_FITS[name]):
+        assert abs(found[band]["dx"] - dx) < 0.3 and abs(found[band]["dy"] - dy) < 0.3
+        assert found[band]["correlation_after"] > found[band]["correlation_before"]
