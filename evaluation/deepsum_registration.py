@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from chain.command_line import run
 
 
@@ -36,7 +38,6 @@ def score(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: the model is none of DeepSUM, or a scene has no true displacements or too few images.
     """
-    import numpy as np
     import tensorflow as tf
 
     from datasets.deepsum import prepare_sample
@@ -65,10 +66,8 @@ def score(arguments: argparse.Namespace) -> None:
     print(json.dumps({method: _summary(np.concatenate(values)) for method, values in errors.items()}, indent=2))
 
 
-def _displacements(folder: Path, lr, frames):
+def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Return the true displacements of frames from the first one, (frames - 1, 2), known by their pixels."""
-    import numpy as np
-
     from datasets.deepsum_preparation import enlarge
 
     try:
@@ -81,19 +80,15 @@ def _displacements(folder: Path, lr, frames):
     return places[1:] - places[0]
 
 
-def _whole_displacements(logits):
+def _whole_displacements(logits: np.ndarray) -> np.ndarray:
     """Return where the largest weights of filters say that frames lie: rows and columns, (frames, 2)."""
-    import numpy as np
-
     from models.deepsum import FILTER
 
     return np.stack(np.divmod(logits.argmax(axis=-1), FILTER), axis=-1) - FILTER // 2
 
 
-def _summary(errors) -> dict[str, float]:
+def _summary(errors: np.ndarray) -> dict[str, float]:
     """Return shares and the mean distance of errors (frames, 2)."""
-    import numpy as np
-
     largest = np.abs(errors).max(axis=1)
     return {
         "frames": len(errors),
