@@ -34,6 +34,7 @@ gdal.UseExceptions()
 
 DETECTORS = ("left", "right")
 SCALE = 2
+"""Pixels of a true image along one of the detectors'."""
 SUFFIXES = (".tif", ".tiff")
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
 """Arrays of a truth."""

@@ -53,12 +53,12 @@ def score(arguments: argparse.Namespace) -> None:
     load_weights(model.model, arguments.model_dir)
     network, errors = model.training_model(), {"network": [], "cross-correlation": []}
     for folder in map(Path, arguments.scenes):
-        scene = open_scene(folder)
-        sample = prepare_sample(*scene.read())
+        lr, qm, hr, clear = open_scene(folder).read()
+        sample = prepare_sample(lr, qm, hr, clear)
         if sample is None:
             raise ValueError(f"--scenes: nine images that can be registered are wanted. Received: less in {folder}")
         best = sample.best()
-        true = _displacements(folder, scene.read_images()[0], best.frames.images)
+        true = _displacements(folder, lr, best.frames.images)
         inputs, targets = to_batch([best], description.arguments["variant"] == "P")
         _, logits = network({name: tf.constant(value) for name, value in inputs.items()}, training=False)
         errors["network"].append(_whole_displacements(logits[0].numpy()) - true)

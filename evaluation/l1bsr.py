@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 from osgeo import gdal
 
+from datasets.l1bsr import SCALE
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
-from models.warp import positions, sample, standardize, warp_and_decimate
+from models.warp import sample, standardize, warp, warp_and_decimate
 
 gdal.UseExceptions()
 
@@ -29,7 +30,6 @@ BORDER = 16
 """Output pixels on each side that are not scored, as what the images lack is mirrored there."""
 REGISTRATION_BORDER = 10
 """Pixels on each side where correlations are not computed: the longest flow."""
-SCALE = 2
 
 
 def read_example(path: str | Path) -> np.ndarray:
@@ -137,8 +137,8 @@ def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
     """Lay the bands of an image (rows, columns, 4) onto its green one, by flows as `band_flows` gives them."""
     result = np.array(image)
     for other, flow in zip(OTHERS, flows):
-        x, y = positions(tf.constant(flow[np.newaxis]))
-        result[..., other] = sample(tf.constant(image[np.newaxis, ..., other : other + 1]), x, y)[0, ..., 0].numpy()
+        band = tf.constant(image[np.newaxis, ..., other : other + 1])
+        result[..., other] = warp(band, tf.constant(flow[np.newaxis]))[0, ..., 0].numpy()
     return result
 
 

@@ -15,13 +15,12 @@ import tensorflow as tf
 
 from chain.grids import Region
 from models.l1bsr import CSR, GREEN, LEVELS, OTHERS
+from models.warp import CUBIC_REACH
 
 STEP = 1 << LEVELS
 """Pixels that become one at the coarsest level."""
 PASS_MARGIN = 112
 """Pixels on each side of a tile that begins at multiples of `STEP` which have a say in a pass: 110, in whole steps."""
-CUBIC_REACH = 3
-"""Pixels around a place that its interpolation may need, rounding included."""
 ROWS = 512
 """Rows that are read at once to take means."""
 

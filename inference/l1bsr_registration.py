@@ -27,13 +27,11 @@ from inference.l1bsr_product import Work, bands_of
 from inference.record import IDENTITY_KEY, digest
 from inference.whole_image import run_whole
 from models.l1bsr import BANDS, OTHERS
-from models.warp import sample
+from models.warp import CUBIC_REACH, sample
 
 TILE = 512
 """Side of a region of the product, in pixels: a multiple of the 16 that are one at the coarsest level."""
 FLOW_BANDS = tuple(f"{BANDS[other]}_{axis}" for other in OTHERS for axis in ("dx", "dy"))
-CUBIC_REACH = 3
-"""Pixels around a place that its interpolation may need, rounding included."""
 
 
 def flow_file(work: Work) -> Path:

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 A = -0.75
 """Slope of the cubic kernel at distance 1."""
+CUBIC_REACH = 3
+"""Pixels around a place that its interpolation may need, rounding included."""
 
 
 def warp(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from chain.command_line import run
@@ -179,8 +180,12 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     examples = {Path(name).name: evaluation.read_example(name) for name in arguments.examples}
     csr = None if is_csr else open_model(CSR, arguments.csr)
 
+    @cache
+    def parts() -> tuple[Pairs, Pairs]:
+        return read_pairs(arguments.pairs).split(arguments.valid_share)
+
     def find() -> dict:
-        training, validation = read_pairs(arguments.pairs).split(arguments.valid_share)
+        training, validation = parts()
         truths = (FLOWS if is_csr else FINE) if arguments.supervised else ()
         common = {
             "crop": arguments.crop,
@@ -207,7 +212,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
 
         model = build(())
         load_weights(model.model, folder / WEIGHTS_NAME)
-        pairs = tests or read_pairs(arguments.pairs).split(arguments.valid_share)[1]
+        pairs = tests or parts()[1]
         report = evaluation.score_csr(model, pairs, examples) if is_csr else evaluation.score_rec(model, csr, pairs)
         text = json.dumps(report, indent=2)
         (folder / "scores.json").write_text(f"{text}\n", encoding="utf-8")

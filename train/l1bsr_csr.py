@@ -69,8 +69,7 @@ class Registration(Objective):
         """Compute the error of the flow between a green band and any band of a simulated pair, there or back.
 
         These are the flows that a registration and the training of `REC` ask for. A network of several passes learns
-        single ones, and is validated by what all find. In validation each sample has its
-        own choice, always the same.
+        single ones, and is validated by what all find. In validation each sample has its own choice, always the same.
         """
         count = tf.shape(images["left"])[0]
         if training:

@@ -20,14 +20,14 @@ large=(--reflectance --landscape "$tile" "$field" "$iceland" "$tile" "$boadella"
 pairs "$dir/made" --pairs 60 --seed 11
 pairs "$dir/made2" --pairs 300 --rows 160 --columns 160 --seed 31
 pairs "$dir/real" --pairs 56 --rows 160 --columns 120 --seed 21 "${large[@]}"
-pairs "$dir/real2" --pairs 400 --rows 160 --columns 120 --seed 32 "${large[@]}"
-pairs "$dir/small" --pairs 16 --rows 104 --columns 104 --seed 22 --reflectance \
+pairs "$dir/real3" --pairs 400 --rows 160 --columns 120 --seed 32 "${large[@]}"
+pairs "$dir/real2" --pairs 16 --rows 104 --columns 104 --seed 22 --reflectance \
   --landscape "$brazil"/l1c_T24KUF_20180302_10m.tif "$brazil"/l1c_T24KVE_20180710_10m.tif \
   "$india"/l2a_T43RCP_20200813_10m.tif "$india"/l1c_T43RCP_20200604_10m.tif
 
 train() { [ -d "$dir/$1" ] || .venv/bin/python -m train.l1bsr --model-dir "$dir/$1" --size small "${@:2}"; }
-few=("$dir/made" "$dir/real" "$dir/small")
-all=("${few[@]}" "$dir/made2" "$dir/real2")
+few=("$dir/made" "$dir/real" "$dir/real2")
+all=("${few[@]}" "$dir/made2" "$dir/real3")
 csr=(--network csr --steps-per-epoch 250 --schedule cosine --augmentation)
 wide=("${csr[@]}" --supervised --pairs "${all[@]}" --batch-size 12 --crop 96)
 train csr1 "${csr[@]}" --pairs "${few[@]}" --batch-size 16 --crop 80 --epochs 27 --warm-up 5000 --learning-rate 3e-4
@@ -35,13 +35,13 @@ train csr2 "${csr[@]}" --pairs "${few[@]}" --batch-size 16 --crop 80 --epochs 14
   --seed 1 --init "$dir/csr1"
 train csr3 "${csr[@]}" --pairs "${few[@]}" --batch-size 12 --crop 96 --epochs 24 --supervised --learning-rate 6e-4 \
   --seed 2 --init "$dir/csr2"
-train csr4 "${wide[@]}" --epochs 9 --learning-rate 1.5e-4 --seed 4 --init "$dir/csr3"
-train csr5 "${wide[@]}" --passes 2 --epochs 8 --learning-rate 2e-4 --seed 5 --init "$dir/csr4"
-train csr6 "${wide[@]}" --passes 2 --epochs 42 --learning-rate 8e-5 --seed 7 --init "$dir/csr5"
+train csr4 "${wide[@]}" --epochs 12 --learning-rate 1.5e-4 --seed 4 --init "$dir/csr3" --nir-share 0.45
+train csr5 "${wide[@]}" --passes 2 --epochs 5 --learning-rate 2e-4 --seed 5 --init "$dir/csr4" --nir-share 0.45
+train csr6 "${wide[@]}" --passes 2 --epochs 45 --learning-rate 8e-5 --seed 7 --init "$dir/csr5"
 train CSR "${wide[@]}" --passes 2 --epochs 21 --learning-rate 8e-5 --seed 8 --init "$dir/csr6" --nir-share 0.1 \
   --examples "$images"/l1bsr/0*.tif
 
-rec=(--network rec --supervised --registered --pairs "$dir/made2" "$dir/real2" --batch-size 8 --crop 48
+rec=(--network rec --supervised --registered --pairs "$dir/made2" "$dir/real3" --batch-size 8 --crop 48
   --steps-per-epoch 500 --schedule cosine --augmentation)
 train rec1 "${rec[@]}" --csr "$dir/csr3" --epochs 22 --learning-rate 1e-3 --seed 1
 train REC "${rec[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
