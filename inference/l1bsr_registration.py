@@ -142,7 +142,7 @@ class _Flow:
 
     @cached_property
     def _tiles(self) -> CsrByTiles:
-        return CsrByTiles(keras_model(self._work.network), self._work.counts.pixels)
+        return CsrByTiles(keras_model(self._work.network), self._work.counts.pixels, self._work.scratch.release)
 
     def read(self, region: Region) -> None:
         """Read nothing: what a region needs is there."""

@@ -11,7 +11,7 @@ its subtraction of means. Pixel (2y, 2x) of its output is centred on pixel (y, x
 `CSR` registers bands: for each pixel of the green band it finds where another band shows the same, at most 10 pixels
 away. It trains `REC`, which then does without it; by itself it registers an image at its own resolution. It is an
 encoder-decoder without skips, as the FNet of M. S. M. Sajjadi, R. Vemulapalli, M. Brown, "Frame-recurrent video
-super-resolution", CVPR 2018 (arXiv:1801.04590).
+super-resolution", CVPR 2018 (arXiv:1801.04590). What it finds may be refined by local correlation, which is not learnt.
 
 Both work on the counts of L1B, and both look at the whole image that they are given: `REC` weighs features by their
 means, `CSR` standardises bands by their statistics. Tiles of an image made one by one are therefore not the same.
@@ -23,8 +23,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import Source, SuperResolutionModel, Tensors, layer_name
+from models.flow_refinement import refine
 from models.layers import PixelShuffle, ReflectPadding
-from models.warp import compose, mirrored, standardize, warp
+from models.warp import mirrored, standardize, warp
 
 BANDS = ("B02", "B03", "B04", "B08")
 GREEN = BANDS.index("B03")
@@ -161,8 +162,7 @@ class CSR(_L1BModel):
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         depth: number of features of the first convolutions.
         max_flow: largest flow that is found at once, along each axis, in pixels.
-        passes: number of times that a flow is found: each time but the first, that from the green band into the other
-            one as the flow so far shows it, which is then added.
+        refinements: number of steps by which `models.flow_refinement` improves the network's flows; none in the paper.
         inference_cropping: crops, in pixels; by default none.
 
     Raises:
@@ -179,15 +179,15 @@ class CSR(_L1BModel):
         dataset_element_spec: tuple,
         depth: int = 32,
         max_flow: float = 10.0,
-        passes: int = 1,
+        refinements: int = 0,
         inference_cropping: list[int] | None = None,
     ):
-        for name, value in (("depth", depth), ("passes", passes)):
-            if value < 1:
-                raise ValueError(f"{name}: at least 1 is wanted. Received: {value}")
+        for name, value, least in (("depth", depth, 1), ("refinements", refinements, 0)):
+            if value < least:
+                raise ValueError(f"{name}: at least {least} is wanted. Received: {value}")
         if max_flow <= 0:
             raise ValueError(f"max_flow: more than 0 is wanted. Received: {max_flow}")
-        self.arguments = {"depth": depth, "max_flow": max_flow, "passes": passes}
+        self.arguments = {"depth": depth, "max_flow": max_flow, "refinements": refinements}
         features = {f"encode{level}": depth << level - 1 for level in range(1, LEVELS + 1)}
         features |= {f"decode{level}": depth << min(LEVELS - level + 1, LEVELS - 1) for level in range(1, LEVELS + 1)}
         self._convolutions = {
@@ -208,29 +208,24 @@ class CSR(_L1BModel):
         flow = FlowsOfBands(dtype="float32", name=layer_name("flow"))(flows)
         return {"sr": Registration(dtype="float32", name=layer_name("sr"))([images, flow]), "flow": flow}
 
-    def pair_model(self) -> keras.Model:
+    def pair_model(self, refined: bool = True) -> keras.Model:
         """Return a Keras model of the same weights for any two bands.
 
         Its input is (batch, height, width, 2): the band on whose grid the flow lies, and the one that it leads into,
         standardised. Its output is the flow, (batch, height, width, 2), in pixels.
+
+        Args:
+            refined: whether the flow is refined, as far as the model's are.
         """
         pairs = keras.Input((None, None, 2), name="pairs")
-        return keras.Model(pairs, self._flow(pairs), name="pair_model")
-
-    def pass_model(self) -> keras.Model:
-        """Return what `pair_model` does, of one pass."""
-        pairs = keras.Input((None, None, 2), name="pairs")
-        return keras.Model(pairs, self._pass(pairs), name="pass_model")
+        return keras.Model(pairs, self._flow(pairs) if refined else self._network_flow(pairs), name="pair_model")
 
     def _flow(self, pairs: tf.Tensor) -> tf.Tensor:
         """Compute flows, (batch, height, width, 2), in pixels, of standardised pairs."""
-        flow = self._pass(pairs)
-        for _ in range(1, self.arguments["passes"]):
-            rest = self._pass(Follow(dtype="float32")([pairs, flow]))
-            flow = Compose(dtype="float32")([rest, flow])
-        return flow
+        flow, steps = self._network_flow(pairs), self.arguments["refinements"]
+        return Refinement(steps, dtype="float32")([pairs, flow]) if steps else flow
 
-    def _pass(self, pairs: tf.Tensor) -> tf.Tensor:
+    def _network_flow(self, pairs: tf.Tensor) -> tf.Tensor:
         # Two pixels are left at the coarsest level, the least that can be mirrored.
         tensor = MirrorToMultiple(1 << LEVELS, 2 << LEVELS, dtype="float32")(pairs)
         for level in range(1, LEVELS + 1):
@@ -272,21 +267,24 @@ class FlowsOfBands(keras.layers.Layer):
         return tf.reshape(tf.transpose(flows, [0, 2, 3, 1, 4]), [-1, shape[1], shape[2], 2 * bands])
 
 
-class Follow(keras.layers.Layer):
-    """Warps the second band of pairs by flows."""
+class Refinement(keras.layers.Layer):
+    """Improves flows between bands by local correlation.
+
+    Args:
+        steps: number of steps.
+    """
+
+    def __init__(self, steps: int, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = steps
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Turn pairs (batch, height, width, 2) and flows (batch, height, width, 2) into pairs."""
-        pairs, flow = inputs
-        return tf.concat([pairs[..., :1], warp(pairs[..., 1:], flow)], axis=-1)
+        """Refine flows of pairs (batch, height, width, 2), as `models.flow_refinement.refine` does."""
+        return refine(*inputs, self.steps)
 
-
-class Compose(keras.layers.Layer):
-    """Follows one flow, then another."""
-
-    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Compose two flows (batch, height, width, 2), as `models.warp.compose` does."""
-        return compose(*inputs)
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "steps": self.steps}
 
 
 class Registration(keras.layers.Layer):

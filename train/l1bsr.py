@@ -31,7 +31,7 @@ from train.common import (
 )
 
 DEFAULTS = {
-    "csr": {"batch_size": 64, "schedule": "constant", "roll": 3, "warm_up": 3000, "passes": 1},
+    "csr": {"batch_size": 64, "schedule": "constant", "roll": 3, "warm_up": 3000},
     "rec": {"batch_size": 8, "schedule": "steps", "roll": 0, "warm_up": 0},
 }
 """Defaults of each network."""
@@ -93,10 +93,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="csr: weight of the flow from an image into itself (default: %(default)s)",
     )
     add(
-        "--passes",
+        "--refinements",
         type=int,
-        metavar="N",
-        help="csr: number of times that a flow is found, each time of what it so far leads to (default: 1)",
+        default=0,
+        metavar="STEPS",
+        help="csr: steps by which the model refines what the network, which is trained without, finds (default: 0)",
     )
     add(
         "--supervised",
@@ -203,7 +204,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
 
     def build(element_spec: tuple) -> CSR | REC:
         if is_csr:
-            return CSR.from_bands(**{**architecture(arguments, CSR_SIZES), "passes": arguments.passes})
+            return CSR.from_bands(**{**architecture(arguments, CSR_SIZES), "refinements": arguments.refinements})
         asked = {"num_groups": arguments.groups} if arguments.groups is not None else {}
         return REC.from_bands(**{**architecture(arguments, REC_SIZES), **asked, "registered": arguments.registered})
 
@@ -228,7 +229,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
     for name, default in {**DEFAULTS[arguments.network], "learning_rate": LEARNING_RATE}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
-    others = {"csr": ("csr", "groups", "blocks", "registered"), "rec": ("examples", "passes")}[arguments.network]
+    others = {"csr": ("csr", "groups", "blocks", "registered"), "rec": ("examples", "refinements")}[arguments.network]
     for name in others:
         if getattr(arguments, name):
             parser.error(f"argument --{name}: it is not for --network {arguments.network}")
@@ -238,14 +239,12 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error("argument --registered: --supervised beside it is wanted")
     if arguments.csr and not Path(arguments.csr).is_dir():
         parser.error(f"argument --csr: a folder that exists is wanted. Received: {arguments.csr}")
-    for name, least in (("crop", 32), ("crops_per_pair", 1), ("roll", 0), ("warm_up", 0)):
+    for name, least in (("crop", 32), ("crops_per_pair", 1), ("roll", 0), ("warm_up", 0), ("refinements", 0)):
         if getattr(arguments, name) < least:
             option = f"--{name.replace('_', '-')}"
             parser.error(f"argument {option}: {least} or more is wanted. Received: {getattr(arguments, name)}")
     if arguments.crop % 16:
         parser.error(f"argument --crop: a multiple of 16 is wanted. Received: {arguments.crop}")
-    if arguments.passes is not None and arguments.passes < 1:
-        parser.error(f"argument --passes: 1 or more is wanted. Received: {arguments.passes}")
     if arguments.groups is not None and arguments.groups < 0:
         parser.error(f"argument --groups: 0 or more is wanted. Received: {arguments.groups}")
     for name in ("tv_weight", "identity_weight", "warm_up_shift"):

@@ -15,7 +15,7 @@ from tensorflow import keras
 
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN
-from models.warp import positions, sample, standardize, warp
+from models.warp import positions, sample, standardize
 from train.l1bsr_images import FlowSummaries
 from train.l1bsr_losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
 from train.l1bsr_truth import flow_between
@@ -27,10 +27,6 @@ MARGIN = 8
 """Pixels on each side of a crop that the warm-up's shifts reach into."""
 WAVE = 0.5
 """Largest amplitude of the warm-up's waves, in pixels."""
-FINE_SHARE = 0.6
-"""Of simulated pairs for networks of several passes: share of those of which a later pass is learnt."""
-REMAINDERS = {"B02": 0.6, "B03": 0.6, "B04": 0.6, "B08": 1.5}
-"""Longest flow along each axis, by the band beside green, that a first pass is taken to leave to later ones."""
 OTHER_SHARES = {"B02": 0.39, "B03": 0.22, "B04": 0.39}
 """How often each other band than B08 is the one beside green whose true flow is learnt: green is the easiest."""
 
@@ -47,9 +43,8 @@ class Registration(Objective):
     names = ("loss", "consistency", "variation", "identity", "warm_up", "truth")
 
     def network(self, model: CSR) -> keras.Model:
-        """Return the network of pairs of bands, of one pass."""
-        self._passes, self._all_passes = model.arguments["passes"], model.pair_model()
-        return model.pass_model()
+        """Return the network of pairs of bands, whose flows are not refined."""
+        return model.pair_model(refined=False)
 
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compute the loss of the warm-up while it lasts, and that of the anchor consistency afterwards."""
@@ -68,8 +63,8 @@ class Registration(Objective):
     def _truth_loss(self, network: keras.Model, images: Tensors, truth: Tensors, training: bool) -> tf.Tensor:
         """Compute the error of the flow between a green band and any band of a simulated pair, there or back.
 
-        These are the flows that a registration and the training of `REC` ask for. A network of several passes learns
-        single ones, and is validated by what all find. In validation each sample has its own choice, always the same.
+        These are the flows that a registration and the training of `REC` ask for. In validation each sample has its own
+        choice, always the same.
         """
         count = tf.shape(images["left"])[0]
         if training:
@@ -90,25 +85,13 @@ class Registration(Objective):
             for end in (0, 1)
         ]
         flow = flow_between(truth, detectors, bands)
-        if training:
-            views[1], flow = self._followed(views[1], flow, band)
-        found = (network if training else self._all_passes)(tf.concat(views, axis=-1), training=training)
+        found = network(tf.concat(views, axis=-1), training=training)
         return absolute_difference(found, flow, WARP_BORDER)
 
     def _shares(self) -> list[float]:
         """Return how often each band is drawn."""
         nir = self.arguments.nir_share
         return [(1 - nir) * OTHER_SHARES[name] if name in OTHER_SHARES else nir for name in BANDS]
-
-    def _followed(self, seen: tf.Tensor, flow: tf.Tensor, band: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Follow the flow but for a remainder, for some samples, as first passes do: what is seen then, and this."""
-        if self._passes == 1:
-            return seen, flow
-        count = tf.shape(seen)[0]
-        longest = tf.gather([REMAINDERS[name] for name in BANDS], band)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        rest = longest * tf.random.uniform([count, 1, 1, 2], -1.0, 1.0)
-        is_later = tf.random.uniform([count, 1, 1, 1]) < FINE_SHARE
-        return tf.where(is_later, warp(seen, flow - rest), seen), tf.where(is_later, rest, flow)
 
     def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
         target, image, anchor = self._choose(images, training)

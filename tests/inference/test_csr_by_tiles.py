@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from chain.grids import Region
-from inference.csr_by_tiles import PASS_MARGIN, STEP, CsrByTiles, margin, statistics
+from inference import csr_by_tiles
+from inference.csr_by_tiles import MARGIN, STEP, CsrByTiles, statistics
 from models.l1bsr import CSR
 
 
-def network_of(passes):
+def network_of(refinements):
     """Return a small network whose flows vary by pixels."""
-    model = CSR.from_bands(depth=2, passes=passes)
+    model = CSR.from_bands(depth=2, refinements=refinements)
     rng = np.random.default_rng(3)
     for layer in model.model.layers:
         layer.set_weights(
@@ -27,11 +28,11 @@ def image_of(rows, columns):
     return image
 
 
-@pytest.mark.parametrize(
-    "passes, rows, columns", [(1, 301, 40), (1, 20, 333), (1, 272, 272), (1, 9, 5), (2, 601, 40), (3, 40, 900)]
-)
-def test_tiles_are_the_whole_image(passes, rows, columns):
-    image, model = image_of(rows, columns), network_of(passes)
+@pytest.mark.parametrize("refinements", [0, 3])
+@pytest.mark.parametrize("rows, columns", [(301, 40), (20, 333), (272, 272), (9, 5)])
+def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
+    image, model = image_of(rows, columns), network_of(refinements)
+    monkeypatch.setattr(csr_by_tiles, "TILE", 4 * STEP)
     whole = model.model({"x10": image[np.newaxis]})["flow"].numpy()[0]
     tiles = CsrByTiles(model, image)
     side = 4 * STEP
@@ -62,15 +63,9 @@ def test_the_margin_is_what_a_tile_needs():
         changed[:, row] = 1e5
         return np.abs(network(tf.constant(changed)).numpy()[0, top:bottom] - before).max() > 1e-5
 
-    distances = range(PASS_MARGIN - STEP, PASS_MARGIN + STEP)
+    distances = range(MARGIN - STEP, MARGIN + STEP)
     needed = max(distance for distance in distances if changes(top - distance) or changes(bottom - 1 + distance))
-    assert needed == 110 and PASS_MARGIN == margin(1, 10.0) == -(-needed // STEP) * STEP
-
-
-def test_later_passes_need_what_earlier_ones_move():
-    assert margin(2, 10.0) == 2 * PASS_MARGIN + STEP
-    assert margin(3, 10.0) == 3 * PASS_MARGIN + STEP + 2 * STEP
-    assert margin(2, 14.0) == 2 * PASS_MARGIN + 2 * STEP  # 14 pixels, and what their interpolation needs
+    assert needed == 110 and MARGIN == -(-needed // STEP) * STEP
 
 
 def test_statistics_are_those_of_numpy():

@@ -11,9 +11,10 @@ from osgeo import gdal
 from scipy.signal import correlate
 from tensorflow import keras
 
+from models.flow_refinement import refine
 from models.l1bsr import CSR, CSR_SIZES, GREEN, OTHERS, REC, REC_SIZES
 from models.layers import PixelShuffle, ReflectPadding
-from models.warp import compose, standardize, warp
+from models.warp import standardize, warp
 from weights.torch_file import TorchFile
 
 TINY = {"num_groups": 2, "num_blocks": 2, "depth": 6, "reduction": 3}
@@ -143,7 +144,7 @@ def test_rec_of_the_papers_size_is_that_of_the_authors(vectors, authors_rec):
 
 
 def test_csr_is_that_of_the_authors(vectors, authors_csr):
-    assert authors_csr.arguments == {**CSR_SIZES["paper"], "passes": 1}
+    assert authors_csr.arguments == {**CSR_SIZES["paper"], "refinements": 0}
     assert len(authors_csr.model.weights) == 36 and authors_csr.model.count_params() == 4104674
     arrays = np.load(vectors / "csr_io.npz")
     images = counts(arrays["crop_uint16"])
@@ -295,26 +296,20 @@ def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     assert np.array_equal(outputs["sr"][0, ..., GREEN], image[..., GREEN])
 
 
-def test_later_passes_find_what_is_left():
-    """Each pass sees the other band where the flow so far leads; the weights are those of one pass."""
-    model = CSR.from_bands(depth=2, passes=3)
+def test_flows_of_the_network_are_refined():
+    model = CSR.from_bands(depth=2, refinements=2)
     randomize(model.model, 0.35)
     pairs = standardize(np.random.default_rng(0).normal(size=(1, 48, 41, 2)).astype("float32"))
-    once, flow = model.pass_model(), None
-    for _ in range(3):
-        seen = pairs[..., 1:] if flow is None else warp(pairs[..., 1:], flow)
-        rest = once(tf.concat([pairs[..., :1], seen], axis=-1))
-        flow = rest if flow is None else compose(rest, flow)
-    assert np.allclose(model.pair_model()(pairs), flow, atol=1e-5)
-    assert not np.allclose(once(pairs), flow, atol=0.1)
+    found = model.pair_model(refined=False)(pairs)
+    assert np.allclose(model.pair_model()(pairs), refine(pairs, found, 2), atol=1e-5)
     single = CSR.from_bands(depth=2)
     single.model.set_weights(model.model.get_weights())
-    assert np.allclose(single.pair_model()(pairs), once(pairs), atol=1e-6)
+    assert np.allclose(single.pair_model()(pairs), found, atol=1e-6)
 
 
 def test_images_of_a_batch_and_constant_bands():
     """An image has the flow that it has alone; a band without any detail makes no NaN."""
-    model = CSR.from_bands(depth=2)
+    model = CSR.from_bands(depth=2, refinements=2)
     randomize(model.model, 0.35)
     images = np.random.default_rng(0).integers(50, 3000, (3, 32, 32, 4)).astype("float32")
     images[1, ..., 2] = 777
@@ -354,7 +349,7 @@ def test_descriptions():
         (REC, {"depth": 8, "reduction": 9}),
         (CSR, {"depth": 0}),
         (CSR, {"max_flow": 0.0}),
-        (CSR, {"passes": 0}),
+        (CSR, {"refinements": -1}),
     ],
 )
 def test_arguments_out_of_range(kind, arguments):

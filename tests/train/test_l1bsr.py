@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from datasets.l1bsr import DETECTORS
 from models.base import load_weights
 from models.description import read_description
 from models.l1bsr import BANDS, CSR, GREEN, REC
@@ -70,7 +69,7 @@ def rec(pairs, csr, tmp_path_factory):
 def test_what_a_training_of_csr_leaves(csr):
     description = read_description(csr)
     assert (description.system, description.model) == ("l1bsr", "CSR")
-    assert description.arguments == {"depth": 2, "max_flow": 10.0, "passes": 1}
+    assert description.arguments == {"depth": 2, "max_flow": 10.0, "refinements": 0}
     run = json.loads((csr / "run.json").read_text())
     assert len(run["history"]) == 2 and {"loss", "val_loss", "val_consistency"} <= run["history"][0].keys()
     scores = json.loads((csr / "scores.json").read_text())
@@ -242,29 +241,17 @@ def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
     assert "such with truths, as simulated ones, are wanted" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("passes", [1, 2])
-def test_later_passes_learn_what_earlier_ones_leave(passes):
-    """Of several passes, samples are seen where the flow leads but for a remainder; this is what is to be found."""
-    seen = detector_pairs.see(detector_pairs.render_ground(64, 64, 1), detector_pairs.draw_motions(RNG(3)))
-    learning = Registration(Namespace())
-    learning.network(CSR.from_bands(depth=1, passes=passes))
-    count = 12
-    band = tf.constant([GREEN] * count)
-    green = {name: tf.constant(np.stack([getattr(seen, name)[..., GREEN:][..., :1]] * count)) for name in DETECTORS}
-    cross = tf.constant(np.stack([seen.truth["cross"]] * count))
-    tf.random.set_seed(2)
-    moved, flow = learning._followed(green["right"], cross, band)
-    lengths = np.abs(flow).max(axis=(1, 2, 3))
-    assert (lengths < np.abs(cross).max()).any() == (passes > 1)
-    inside = np.s_[:, 12:-12, 12:-12]
-    aliasing = (warp(moved, flow) - green["left"]).numpy()[inside]
-    assert aliasing.std() < 0.2 * green["left"].numpy()[inside].std()
-
-
-def test_a_network_of_two_passes_is_validated_by_both(pairs, tmp_path):
-    command = [*TINY_CSR, "--epochs", "1", "--supervised", "--passes", "2", "--model-dir", str(tmp_path / "m")]
-    assert l1bsr.main([*command, "--pairs", pairs]) == 0
-    assert read_description(tmp_path / "m").arguments["passes"] == 2
+def test_what_the_network_finds_is_refined_in_the_model_alone(pairs, tmp_path):
+    """The training is the same; the model that comes of it has the steps."""
+    found = {}
+    for steps in (0, 2):
+        folder = tmp_path / str(steps)
+        command = [*TINY_CSR, "--epochs", "1", "--supervised", "--refinements", str(steps), "--model-dir", str(folder)]
+        assert l1bsr.main([*command, "--pairs", pairs]) == 0
+        assert read_description(folder).arguments["refinements"] == steps
+        history = json.loads((folder / "run.json").read_text())["history"]
+        found[steps] = history[0]["val_loss"], json.loads((folder / "scores.json").read_text())["end_point_error"]
+    assert found[0][0] == found[2][0] and found[0][1] != found[2][1]
 
 
 def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
@@ -288,8 +275,8 @@ def test_colours_of_flows():
         (["--network", "csr", "--csr", "."], "argument --csr: it is not for --network csr"),
         (["--network", "csr", "--registered"], "argument --registered: it is not for --network csr"),
         (["--network", "rec", "--csr", ".", "--registered"], "argument --registered: --supervised beside it is wanted"),
-        (["--network", "csr", "--passes", "0"], "argument --passes: 1 or more is wanted. Received: 0"),
-        (["--network", "rec", "--csr", ".", "--passes", "2"], "argument --passes: it is not for --network rec"),
+        (["--network", "csr", "--refinements", "-1"], "argument --refinements: 0 or more is wanted. Received: -1"),
+        (["--network", "rec", "--csr", ".", "--refinements", "2"], "--refinements: it is not for --network rec"),
         (["--network", "csr", "--groups", "2"], "argument --groups: it is not for --network csr"),
         (["--network", "csr", "--crop", "40"], "argument --crop: a multiple of 16 is wanted. Received: 40"),
         (["--network", "csr", "--crop", "16"], "argument --crop: 32 or more is wanted. Received: 16"),

@@ -87,7 +87,7 @@ def test_rec_of_the_authors_format(shared_data):
 def test_csr_of_the_authors_format(shared_data):
     folder = shared_data("l1bsr_vectors")
     model = read_model(folder / "csr_random.pth.tar")
-    assert isinstance(model, CSR) and model.arguments == {**CSR_SIZES["paper"], "passes": 1}
+    assert isinstance(model, CSR) and model.arguments == {**CSR_SIZES["paper"], "refinements": 0}
     io = np.load(folder / "csr_io.npz")
     flows = np.split(compute(model, io["crop_uint16"])["flow"][0], 3, axis=-1)
     wanted = io["flow_f32"].transpose(0, 2, 3, 1)
