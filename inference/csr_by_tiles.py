@@ -115,8 +115,7 @@ def _extended(region: Region, margin: int, shape: tuple[int, ...]) -> Region:
     """Return a region with a margin on each side, as far as the image goes."""
     top, left = max(region.y - margin, 0), max(region.x - margin, 0)
     bottom, right = (
-        min(end + margin, length)
-        for end, length in zip((region.y + region.rows, region.x + region.columns), shape[:2])
+        min(end + margin, length) for end, length in zip((region.y + region.rows, region.x + region.columns), shape[:2])
     )
     return Region(left, top, right - left, bottom - top)
 
