@@ -84,20 +84,23 @@ class Pair:
         """Folder and set."""
         return self.name.rpartition("/")[0]
 
-    def clear_places(self, crop: int) -> Sequence[int]:
+    def clear_places(self, crop: int, first: int = 0) -> Sequence[int]:
         """Find where crops have no missing pixel.
 
         Args:
             crop: side of the crops.
+            first: first row and column in which a crop may begin.
 
         Returns:
             Numbers of their first pixels, counted row by row where a crop can begin.
         """
         rows, columns = (length - crop + 1 for length in self.images[0].shape[:2])
         is_missing = np.logical_or(*((image == 0).any(axis=-1) for image in self.images))
-        if not is_missing.any():
+        if not is_missing.any() and not first:
             return range(rows * columns)
-        return np.flatnonzero(window_counts(is_missing, crop) == 0).astype(np.int32)
+        is_clear = window_counts(is_missing, crop) == 0
+        is_clear[:first] = is_clear[:, :first] = False
+        return np.flatnonzero(is_clear).astype(np.int32)
 
 
 class Pairs:
@@ -204,11 +207,11 @@ class Pairs:
             seed: seed of places, order and augmentation: the same seed and epoch give the same batches.
             crops_per_pair: number of crops of each pair in an epoch.
             fixed: draw the same in each epoch, as for validation.
-            truths: names of truths to give as targets, of `FLOWS` or `FINE`. Images are then not swapped.
+            truths: names of truths to give as targets, of `FLOWS` or `FINE`. Images are then not swapped; where `FINE`
+                images are turned, crops begin one pixel inside the image, as half of it is needed.
 
         Returns:
-            Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of the truths. Where `FINE`
-            images are turned or mirrored, their first or last row or column may be one of the other side.
+            Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of the truths.
 
         Raises:
             ValueError: an argument is less than 1, an image is smaller than the crop, no pair has a clear place, or
@@ -217,16 +220,17 @@ class Pairs:
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
                 raise ValueError(f"{name}: 1 or more is wanted. Received: {value}")
+        first = int(augmentation and not set(FINE).isdisjoint(truths))
         for pair in self._pairs:
             rows, columns = pair.images[0].shape[:2]
-            if crop > min(rows, columns):
+            largest = min(rows, columns) - first
+            if crop > largest:
                 raise ValueError(
-                    f"crop: {min(rows, columns)} or less is wanted for {pair.name} of {rows} x {columns} pixels. "
-                    f"Received: {crop}"
+                    f"crop: {largest} or less is wanted for {pair.name} of {rows} x {columns} pixels. Received: {crop}"
                 )
             if truths and pair.truth is None:
                 raise ValueError(f"pairs: such with truths, as simulated ones, are wanted. Received: {pair.name}")
-        places = [pair.clear_places(crop) for pair in self._pairs]
+        places = [pair.clear_places(crop, first) for pair in self._pairs]
         usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
         if not usable:
             raise ValueError(
@@ -271,7 +275,8 @@ def _sample(
     """Cut both images of a pair, and truths if so asked, at one of the places: (crop, crop, …), float32."""
     row, column = divmod(int(places[generator.integers(len(places))]), pair.images[0].shape[1] - crop + 1)
     place = np.s_[row : row + crop, column : column + crop]
-    fine = np.s_[SCALE * row : SCALE * (row + crop), SCALE * column : SCALE * (column + crop)]
+    top, left = SCALE * row - augmentation, SCALE * column - augmentation
+    fine = np.s_[top : SCALE * (row + crop), left : SCALE * (column + crop)]
     images = [image[place].astype(np.float32) for image in pair.images]
     targets = _read_truth(pair.truth, truths) if truths else {}
     targets = {name: array[fine if name in FINE else place] for name, array in targets.items()}
@@ -290,12 +295,14 @@ def _sample(
 def _turned_fine(image: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
     """Turn an image of half the pixel as `_turned` does, and keep pixel (2y, 2x) centred on pixel (y, x).
 
-    An axis that is reversed begins with what lies half a pixel beyond the first one; it becomes the last.
+    Args:
+        image: it begins half a pixel before pixel (0, 0), and ends half a pixel beyond the last one: an axis may be
+            reversed. The first row and column of the result are left out.
+        turns: number of quarters.
+        is_mirrored: whether columns are then reversed.
     """
     image = np.rot90(image, turns)
-    image = image[:, ::-1] if is_mirrored else image
-    reversed_rows, reversed_columns = turns in (1, 2), (turns in (2, 3)) != is_mirrored
-    return np.roll(image, (-int(reversed_rows), -int(reversed_columns)), axis=(0, 1))
+    return (image[:, ::-1] if is_mirrored else image)[1:, 1:]
 
 
 def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:

@@ -16,7 +16,7 @@ from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize
 from train.l1bsr_images import ImageSummaries
-from train.l1bsr_losses import WARP_BORDER, absolute_difference, roll, super_resolution_loss
+from train.l1bsr_losses import absolute_difference, roll, super_resolution_loss
 from train.objective import Losses, Objective
 
 
@@ -48,7 +48,7 @@ class SuperResolution(Objective):
         made = network({"x10": image}, training=training)
         if self.arguments.supervised:
             truth = tf.gather(tf.stack([targets[f"hr_{name}"] for name in DETECTORS]), role)
-            loss = absolute_difference(made, truth, WARP_BORDER)
+            loss = absolute_difference(made, truth, 0)
         else:
             if training and self.arguments.roll:
                 farthest = self.arguments.roll

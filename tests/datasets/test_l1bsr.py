@@ -146,6 +146,27 @@ def test_augmentation_keeps_both_images_together(write_set):
     assert all(np.array_equal(pair[0], left) for pair in drawn(pairs.dataset(4, 8, crops_per_pair=4)))
 
 
+def test_images_of_half_the_pixel_are_turned_about_the_pixels(write_set):
+    """Of a plane: pixel (2y, 2x) stays the image's pixel (y, x), the others lie halfway, up to the crop's very end."""
+    y, x = np.indices((24, 24)) / 2
+    plane = (1000 + 40 * y + 600 * x)[..., np.newaxis] + 20000 * np.arange(2)[[0, 1, 1, 0]]
+    folder = write_set({"1": [plane[::2, ::2].astype("uint16")] * 2})
+    truth = {name: plane for name in l1bsr.TRUTH}
+    (folder / "a_truth").mkdir()
+    np.savez(folder / "a_truth" / "1.npz", **truth)
+    dataset = read_pairs(folder).dataset(64, 8, augmentation=True, crops_per_pair=512, truths=l1bsr.FINE)
+    seen = set()
+    for inputs, targets in dataset:
+        for image, fine in zip(inputs["left"].numpy(), targets["hr_left"].numpy()):
+            down, right = image[1, 0, 0] - image[0, 0, 0], image[0, 1, 0] - image[0, 0, 0]
+            seen.add((down, right))
+            np.testing.assert_allclose(fine, image[0, 0] + (y * down + x * right)[:16, :16, np.newaxis])
+    assert seen == {(a, b) for a, b in ((40, 600), (600, 40)) for a in (a, -a) for b in (b, -b)}
+    with pytest.raises(ValueError, match="crop: 11 or less is wanted for set/a/1 of 12 x 12 pixels. Received: 12"):
+        read_pairs(folder).dataset(64, 12, augmentation=True, truths=l1bsr.FINE)
+    assert len(read_pairs(folder).dataset(64, 12, truths=l1bsr.FINE)) == 1
+
+
 def test_missing_pixels_are_in_no_crop(write_set):
     """A pixel is missing where any band of either image is 0; pairs without any clear place are left out."""
     left, right = numbered(20, 16)
