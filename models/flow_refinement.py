@@ -94,8 +94,8 @@ def normal_equations(pairs: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
     values = [grid, seen, x, y]
     products = [(0, 0), (0, 1), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
     moments = tf.concat(values + [values[first] * values[second] for first, second in products], axis=-1)
-    share = tf.maximum(_windowed(inside, LOCAL_DEVIATION), NOISE)
-    means = tf.split(_windowed(inside * moments, LOCAL_DEVIATION) / share, moments.shape[-1], axis=-1)
+    means = tf.math.divide_no_nan(_windowed(inside * moments, LOCAL_DEVIATION), _windowed(inside, LOCAL_DEVIATION))
+    means = tf.split(means, moments.shape[-1], axis=-1)
     covariances = [mean - means[i] * means[j] for mean, (i, j) in zip(means[len(values) :], products)]
     grid_grid, grid_seen, seen_seen, grid_x, grid_y, seen_x, seen_y, x_x, x_y, y_y = covariances
     slope = grid_seen / (seen_seen + NOISE)

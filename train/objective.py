@@ -79,7 +79,7 @@ class Objective(Learning):
     def compile(self, model: SuperResolutionModel, element_spec: tuple, steps: int) -> keras.Model:
         """Return the network, compiled with its loss and Adam."""
         network = self.network(model)
-        trained = ObjectiveModel(network.inputs, network.outputs, name="trained")
+        trained = ObjectiveModel(network.input, network.outputs, name="trained")
         trained.minimise(self.losses, self.names)
         trained.compile(optimizer=keras.optimizers.Adam(self._rate(steps), epsilon=self.epsilon), jit_compile=False)
         return trained

@@ -36,12 +36,14 @@ train csr2 "${csr[@]}" --pairs "${few[@]}" --batch-size 16 --crop 80 --epochs 14
 train csr3 "${csr[@]}" --pairs "${few[@]}" --batch-size 12 --crop 96 --epochs 24 --supervised --learning-rate 6e-4 \
   --seed 2 --init "$dir/csr2"
 train csr4 "${wide[@]}" --epochs 12 --learning-rate 1.5e-4 --seed 4 --init "$dir/csr3" --nir-share 0.45
-train csr5 "${wide[@]}" --passes 2 --epochs 5 --learning-rate 2e-4 --seed 5 --init "$dir/csr4" --nir-share 0.45
-train csr6 "${wide[@]}" --passes 2 --epochs 45 --learning-rate 8e-5 --seed 7 --init "$dir/csr5"
-train CSR "${wide[@]}" --passes 2 --epochs 21 --learning-rate 8e-5 --seed 8 --init "$dir/csr6" --nir-share 0.1 \
+train csr5 "${wide[@]}" --epochs 5 --learning-rate 2e-4 --seed 5 --init "$dir/csr4" --nir-share 0.45
+train csr6 "${wide[@]}" --epochs 45 --learning-rate 8e-5 --seed 7 --init "$dir/csr5"
+train csr7 "${wide[@]}" --epochs 21 --learning-rate 8e-5 --seed 8 --init "$dir/csr6" --nir-share 0.1
+train CSR "${wide[@]}" --epochs 24 --learning-rate 8e-5 --seed 9 --init "$dir/csr7" --nir-share 0.4 --refinements 5 \
   --examples "$images"/l1bsr/0*.tif
 
 rec=(--network rec --supervised --registered --pairs "$dir/made2" "$dir/real3" --batch-size 8 --crop 48
   --steps-per-epoch 500 --schedule cosine --augmentation)
 train rec1 "${rec[@]}" --csr "$dir/csr3" --epochs 22 --learning-rate 1e-3 --seed 1
-train REC "${rec[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
+train rec2 "${rec[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
+train REC "${rec[@]}" --csr "$dir/CSR" --epochs 12 --learning-rate 5e-4 --seed 3 --init "$dir/rec2"
