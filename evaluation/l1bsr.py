@@ -88,12 +88,17 @@ def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
 
 
 def band_flows(flow_of: Callable, image: np.ndarray) -> list[np.ndarray]:
-    """Find the flow from the green band into each of `OTHERS`: (rows, columns, 2), in pixels."""
+    """Find the flow from the green band into each of `OTHERS`: (rows, columns, 2), in pixels.
+
+    Args:
+        flow_of: the network of pairs of `CSR`.
+        image: counts, (rows, columns, 4).
+    """
     return [_flow(flow_of, image[..., GREEN], image[..., other]) for other in OTHERS]
 
 
 def _flow(flow_of: Callable, grid: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    pair = tf.constant(np.stack([grid, seen], axis=-1)[np.newaxis])
+    pair = tf.constant(np.stack([grid, seen], axis=-1)[np.newaxis], tf.float32)
     return flow_of(standardize(pair), training=False)[0].numpy()
 
 
@@ -142,15 +147,17 @@ def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
     return result
 
 
-def register(flow_of: Callable, image: np.ndarray) -> np.ndarray:
-    """Register an image of counts (rows, columns, 4) as `inference.l1bsr` does, to uint16 of 1 at least.
+def register(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
+    """Register an image as `inference.l1bsr` does.
 
     Args:
-        flow_of: the network of pairs of `CSR`.
-        image: the image.
+        image: counts, (rows, columns, 4).
+        flows: as `band_flows` gives them.
+
+    Returns:
+        Counts, uint16, of 1 at least, of the same shape.
     """
-    image = image.astype(np.float32)
-    registered = warped_bands(image, band_flows(flow_of, image))
+    registered = warped_bands(image.astype(np.float32), flows)
     return np.clip(np.rint(registered), 1, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
@@ -173,10 +180,11 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
     network, flow_of = model.training_model(), csr.pair_model()
     errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "other_detector": {}}
     for image, other, truth in _roles(pairs):
-        seen = register(flow_of, image).astype(np.float32) if model.arguments["registered"] else image
+        own = band_flows(flow_of, image)
+        seen = register(image, own).astype(np.float32) if model.arguments["registered"] else image
         made = {
             "rec": network({"x10": tf.constant(seen[np.newaxis])}, training=False),
-            **{name: baseline[np.newaxis] for name, baseline in baselines(flow_of, image).items()},
+            **{name: baseline[np.newaxis] for name, baseline in baselines(image, own).items()},
         }
         flows = [_flow(flow_of, other[..., band], image[..., GREEN]) for band in range(len(BANDS))]
         flows = tf.constant(np.stack(flows, axis=2)[np.newaxis])
@@ -207,24 +215,24 @@ def _psnr(squares: Sequence[np.ndarray]) -> dict[str, float]:
     return {**{band: float(value) for band, value in zip(BANDS, values)}, "mean": float(values.mean())}
 
 
-def baselines(flow_of: Callable, image: np.ndarray) -> dict[str, np.ndarray]:
+def baselines(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Interpolate an image at twice the resolution: pixel (2y, 2x) of the result is centred on pixel (y, x).
 
     Args:
-        flow_of: the network of pairs of `CSR`.
         image: counts, (rows, columns, 4).
+        flows: as `band_flows` gives them.
 
     Returns:
         `bicubic`: each band where it lies; `registered_bicubic`: all on the green grid. (2 rows, 2 columns, 4).
     """
     still = np.zeros((*image.shape[:2], 2), np.float32)
-    flows = [still] * len(BANDS)
-    for other, flow in zip(OTHERS, band_flows(flow_of, image)):
-        flows[other] = flow
+    onto_green = [still] * len(BANDS)
+    for other, flow in zip(OTHERS, flows):
+        onto_green[other] = flow
     return {
         "bicubic": np.concatenate([_enlarged(image, band, still) for band in range(len(BANDS))], axis=-1),
         "registered_bicubic": np.concatenate(
-            [_enlarged(image, band, flow) for band, flow in enumerate(flows)], axis=-1
+            [_enlarged(image, band, flow) for band, flow in enumerate(onto_green)], axis=-1
         ),
     }
 

@@ -62,14 +62,14 @@ def _pictures(csr, rec, image, truth) -> dict:
     """Return the middle of an image in true colours, by what was done to it, at 5 m."""
     import numpy as np
 
-    from evaluation.l1bsr import baselines, register
+    from evaluation.l1bsr import band_flows, baselines, register
     from models.l1bsr import BANDS
 
-    flow_of = csr.pair_model()
-    made = baselines(flow_of, image)
+    flows = band_flows(csr.pair_model(), image)
+    made = baselines(image, flows)
     pictures = {"input, interpolated": made["bicubic"], "CSR, interpolated": made["registered_bicubic"]}
     if rec:
-        seen = register(flow_of, image) if rec.arguments["registered"] else image
+        seen = register(image, flows) if rec.arguments["registered"] else image
         pictures["REC"] = rec.training_model()({"x10": seen[np.newaxis].astype(np.float32)}, training=False)[0].numpy()
     if truth is not None:
         pictures["truth"] = truth["hr_left"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.l1bsr import read_pairs
-from evaluation.l1bsr import register, score_csr, score_rec
+from evaluation.l1bsr import band_flows, register, score_csr, score_rec
 from evaluation.l1bsr_networks import open_model
 from inference import l1bsr
 from inference.l1bsr_model import PROJECT_WEIGHTS
@@ -53,7 +53,7 @@ def test_images_are_right_up_to_their_edges(pairs, csr):
     """The outermost pixels of 5 m, one ring after the other, are as bright as the true ones."""
     rec = open_model(REC, PROJECT_WEIGHTS / "REC").training_model()
     for image, truth in zip(pairs.left, pairs.truth):
-        registered = register(csr.pair_model(), image).astype(np.float32)
+        registered = register(image, band_flows(csr.pair_model(), image)).astype(np.float32)
         made = rec({"x10": registered[np.newaxis]}, training=False)[0].numpy()
         for distance in range(6):
             rings = [_ring(picture, distance).mean(axis=0) for picture in (made, truth["hr_left"])]

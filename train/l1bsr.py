@@ -200,7 +200,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
         if not arguments.registered:
             return pairs
         flow_of = csr.pair_model()
-        return pairs.map(lambda image: evaluation.register(flow_of, image))
+        return pairs.map(lambda image: evaluation.register(image, evaluation.band_flows(flow_of, image)))
 
     def build(element_spec: tuple) -> CSR | REC:
         if is_csr:
