@@ -13,7 +13,7 @@ from models.description import ModelDescription, read_description
 
 SYSTEM = "l1bsr"
 PROJECT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / SYSTEM
-ARRAYS = {"REC": 14, "CSR": 24}
+ARRAYS = {"REC": 14, "CSR": 28}
 """Arrays of an image's rows and columns by the network's depth, float32, that a run holds at once: measured."""
 LIBRARIES = 500_000_000
 """Bytes that TensorFlow and OTB need themselves."""
