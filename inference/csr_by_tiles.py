@@ -81,7 +81,9 @@ class CsrByTiles:
             cells = gather(lambda tile: pool(tf.constant(self._found(tile))))
             for _ in range(self._refinements):
                 cells = smooth(cells)
-                cells = advance(cells, gather(partial(self._equations, cells)))
+                reach = PIXELS_REACH + math.ceil(np.abs(cells).max()) + CUBIC_REACH
+                margin = -(-reach // CELL) * CELL
+                cells = advance(cells, gather(partial(self._equations, cells, margin)))
         return cells
 
     def _found(self, region: Region) -> np.ndarray:
@@ -90,19 +92,23 @@ class CsrByTiles:
         flows = np.stack([self._network(pair[np.newaxis]).numpy()[0] for pair in self._pairs(seen)])
         return flows[_within(region, seen)]
 
-    def _equations(self, cells: tf.Tensor, region: Region) -> tf.Tensor:
-        """Compute a tile's normal equations, (bands, rows, columns, 5), of the flows of all cells."""
-        longest = np.abs(self._spread(cells, _extended(region, CELL, self._pixels.shape))).max()
-        reach = PIXELS_REACH + math.ceil(longest) + CUBIC_REACH
-        seen = _extended(region, -(-reach // CELL) * CELL, self._pixels.shape)
+    def _equations(self, cells: tf.Tensor, margin: int, region: Region) -> tf.Tensor:
+        """Compute a tile's normal equations, (bands, rows, columns, 5), of the flows of all cells.
+
+        Args:
+            cells: the flows.
+            margin: pixels on each side of the tile that have a say in them.
+            region: the tile.
+        """
+        seen = _extended(region, margin, self._pixels.shape)
         equations = self._normal_equations(self._pairs(seen), self._spread(cells, seen))
         return equations[_within(_of_cells(region), _of_cells(seen))]
 
     def _spread(self, cells: tf.Tensor, region: Region) -> np.ndarray:
         """Compute a tile's flows, (bands, rows, columns, 2), of those of all cells."""
         seen = _extended(region, CELL, self._pixels.shape)
-        part = cells[_within(_of_cells(seen), Region(0, 0, 0, 0))]
-        return spread(part, seen.rows, seen.columns).numpy()[_within(region, seen)]
+        flows = spread(cells[_within(_of_cells(seen))], seen.rows, seen.columns).numpy()
+        return flows[_within(region, seen)]
 
     def _pairs(self, region: Region) -> np.ndarray:
         """Return the green band beside each other one, standardised: (bands, rows, columns, 2)."""
@@ -125,9 +131,9 @@ def _of_cells(region: Region) -> Region:
     return Region(region.x // CELL, region.y // CELL, -(-region.columns // CELL), -(-region.rows // CELL))
 
 
-def _within(region: Region, seen: Region) -> tuple[slice, slice, slice]:
-    """Return where a region lies in arrays (bands, rows, columns, …) of another one."""
-    top, left = region.y - seen.y, region.x - seen.x
+def _within(region: Region, seen: Region | None = None) -> tuple[slice, slice, slice]:
+    """Return where a region lies in arrays (bands, rows, columns, …) of another one, or of the whole image."""
+    top, left = (region.y - seen.y, region.x - seen.x) if seen else (region.y, region.x)
     return np.s_[:, top : top + region.rows, left : left + region.columns]
 
 

@@ -34,8 +34,7 @@ DAMPING = 1e-3
 """Added to the normal equations of a cell's pixel: where nothing is seen, a flow stays."""
 LONGEST_STEP = 0.5
 """Pixels by which a step changes a flow at most."""
-LOCAL_RADIUS = math.ceil(REACH * LOCAL_DEVIATION)
-PIXELS_REACH = LOCAL_RADIUS + 1
+PIXELS_REACH = math.ceil(REACH * LOCAL_DEVIATION) + 1
 """Pixels around a cell that have a say in its normal equations, before they are followed: windows and gradients."""
 
 

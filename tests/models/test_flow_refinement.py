@@ -55,7 +55,7 @@ def test_shifts_are_found(looks):
 
 
 def test_flows_that_vary_are_found():
-    """Where the other band is sampled at p - flow(p), the flow into it is that at p + flow(p)."""
+    """Where the other band is the image sampled at p - flow(p), the flow into it is, nearly, that at p + flow(p)."""
     image, flow = scene(3), wave(400.0, 0.4)
     y, x = np.indices(image.shape)
     seen = ndimage.map_coordinates(image, [y - flow[..., 1], x - flow[..., 0]], order=5, mode="grid-wrap")
