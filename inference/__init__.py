@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that super-resolve images with an exported model."""
+
+import models  # noqa: F401 (before TensorFlow: turns oneDNN on)

@@ -10,6 +10,8 @@ import pyotb  # noqa: F401 (before tensorflow: setting up its log closes the str
 import pytest
 from osgeo import gdal, osr
 
+import models  # noqa: F401 (before tensorflow: turns oneDNN on)
+
 gdal.UseExceptions()
 
 REPOSITORY = Path(__file__).resolve().parents[1]

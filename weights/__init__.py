@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights: the authors' published files, found, checked and converted to this project's models."""
+
+import models  # noqa: F401 (before TensorFlow: turns oneDNN on)
