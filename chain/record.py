@@ -3,7 +3,6 @@
 
 import json
 import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +10,8 @@ from pathlib import Path
 
 from chain.output import whole_file
 
+VERSION = "0.1.0"
+"""Version of this project, to which pyproject.toml refers: in the otbtf image that file is not there."""
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "tensorflow": "tensorflow",
@@ -28,8 +29,7 @@ MODULES = {"gdal": "osgeo.gdal", "otbtf": "otbtf"}
 
 def software_version() -> str:
     """Return the version of this project, with the commit where it is run from a git repository."""
-    stated = re.search(r'^version = "(.+)"', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    return "+".join(part for part in (stated[1] if stated else "unknown", _commit()) if part)
+    return "+".join(part for part in (VERSION, _commit()) if part)
 
 
 def _commit() -> str:

@@ -28,7 +28,8 @@ def test_software_version_names_the_commit():
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     head = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     number, _, commit = record.software_version().partition("+")
-    assert f'version = "{number}"' in (PROJECT / "pyproject.toml").read_text()
+    assert number == record.VERSION
+    assert re.search(r"^version: (.*)$", (PROJECT / "CITATION.cff").read_text(), re.MULTILINE)[1] == number
     assert head.startswith(commit) and bool(head) == bool(commit)
 
 
