@@ -10,17 +10,20 @@ SHELL := /bin/bash
 PACKAGES := otb-bin libotb-apps libotb-dev otb-qgis python3-gdal gdal-bin python3-venv python3-dev \
             pybind11-dev g++ make
 SYSTEM_PYTHON := /usr/bin/python3
+DEBIAN_PACKAGES := /usr/lib/python3/dist-packages
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
+PYTEST := -m pytest -q -n 2 --dist loadfile
 SHARED_REQUIREMENTS := $(addprefix requirements/,runtime.txt test.txt openvino.txt dask.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup test test-keras2 demo bench lint clean
+.PHONY: help setup test test-all test-keras2 demo bench lint clean
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
-	@echo "make test         set up, then run all tests under TensorFlow 2.18 and Keras 3"
-	@echo "make test-keras2  set up, then run all tests under TensorFlow 2.14 and Keras 2"
+	@echo "make test         set up, then run the everyday tests under TensorFlow 2.18 and Keras 3"
+	@echo "make test-all     the same and the slow tests"
+	@echo "make test-keras2  set up, then run the everyday tests of networks under TensorFlow 2.14 and Keras 2"
 	@echo "make setup        Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
 	@echo "make lint         check the style of the code"
@@ -37,12 +40,16 @@ setup: .setup/native .setup/venv .setup/venv-keras2
 	fi
 	@touch $@
 
-# The environments see Debian's osgeo, and native/ (otbApplication, otbtf) through a .pth file.
+# The environments see native/ (otbApplication, otbtf) through a .pth file and, of Debian's Python packages, osgeo alone:
+# others, such as the matplotlib that QGIS brings, would mix with theirs.
 define make_environment
 @echo "Environment $(1): installing $<"
-@[ -x $(1)/bin/python ] || $(SYSTEM_PYTHON) -m venv --system-site-packages $(1)
+@if grep -qs "include-system-site-packages = true" $(1)/pyvenv.cfg; then rm -rf $(1); fi
+@[ -x $(1)/bin/python ] || $(SYSTEM_PYTHON) -m venv $(1)
 @$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-@echo '$(CURDIR)/native' > "$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/native.pth"
+@packages=$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+  ln -sfn $(DEBIAN_PACKAGES)/osgeo "$$packages/osgeo"; \
+  echo '$(CURDIR)/native' > "$$packages/native.pth"
 @touch $@
 endef
 
@@ -54,14 +61,17 @@ endef
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
 	@echo "OTB binding and applications: building native/"
-	@$(MAKE) --no-print-directory -C native
+	@$(MAKE) --no-print-directory -j $$(nproc) -C native
 	@touch $@
 
 test: setup
-	$(PYTHON) -m pytest -q
+	$(PYTHON) $(PYTEST)
+
+test-all: setup
+	$(PYTHON) $(PYTEST) -m "slow or not slow"
 
 test-keras2: setup
-	$(PYTHON_KERAS2) -m pytest -q
+	$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
 
 demo: setup
 	$(PYTHON) demo.py --output demo

@@ -3,9 +3,13 @@
 
 import json
 
+import pytest
+
 from evaluation import deepsum_registration
 from inference import deepsum
 from simulate.probav_scenes import write_scenes
+
+pytestmark = pytest.mark.keras
 
 
 def test_a_scene_is_better_than_its_clearest_image_and_their_mean(tmp_path, capsys):

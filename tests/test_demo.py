@@ -8,6 +8,8 @@ from osgeo import gdal
 
 import demo
 
+pytestmark = pytest.mark.keras
+
 
 def test_from_query_to_report(tmp_path, capfd):
     assert demo.main(["--output", str(tmp_path), "--size", "1024", "--epochs", "20"]) == 0

@@ -12,6 +12,8 @@ from chain.bands import SURFACE_BANDS
 from inference import dsen2
 from models.description import read_description
 
+pytestmark = pytest.mark.keras
+
 FOLDER = Path(dsen2.__file__).resolve().parent.parent / "weights" / "dsen2"
 HELD_OUT = {
     "l1c_T24KUF_20180302": "s2_l1c_ssl4eo_brazil_native",

@@ -14,6 +14,8 @@ from inference.l1bsr_model import PROJECT_WEIGHTS
 from models.l1bsr import BANDS, CSR, REC
 from simulate.detector_pairs import write_pairs
 
+pytestmark = pytest.mark.keras
+
 DIRECT_FITS = {
     "00": ((-0.48, 0.90), (-2.06, -1.06)),
     "01": ((1.44, 0.75), (-0.36, -0.93)),

@@ -10,6 +10,8 @@ from inference.original_tiling import super_resolve_patches
 from models.base import export
 from models.dsen2 import DSen2
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.mark.parametrize(("role", "rows", "columns"), [("2x", 120, 262), ("6x", 174, 168)])
 def test_it_agrees_with_original_tiling(role, rows, columns, tmp_path):

@@ -17,6 +17,8 @@ from models.dsen2 import DSen2
 from models.spot7 import SRModel
 from tests import toy_models
 
+pytestmark = pytest.mark.keras
+
 SOURCES = (Source("fine", ("B04",), 10.0), Source("coarse", ("B11", "B12"), 20.0))
 CROP = 2
 MEAN = np.ones((3, 3, 1, 1), np.float32) / 9

@@ -27,18 +27,8 @@ def closed(method, border, **arguments):
     return Resampling(method, (0, 0), border, border, border, border, **arguments)
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    st.sampled_from(PAIRS),
-    st.sampled_from([2, 6]),
-    st.integers(40, 60),
-    st.integers(40, 60),
-    st.tuples(st.integers(0, 5), st.integers(0, 5)),
-    st.booleans(),
-    st.sampled_from(["rounded", "truncated", "float"]),
-    st.integers(0, 1000),
-)
-def test_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
+def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
+    """Interpolate native pixels, crop, and get both back."""
     method, border = pair
     native = landscape(rows, columns, seed)
     fine = interpolate(native, ratio, method, border)
@@ -66,6 +56,29 @@ def test_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kin
         assert error.max() <= 1
         most = {2: 0.12, 6: 0.02 if kind == "truncated" else 0.001}[ratio]
         assert np.mean(error > 0) <= most
+
+
+@pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
+@pytest.mark.parametrize("ratio, phase, cropped", [(2, (0, 0), False), (2, (1, 0), True), (6, (4, 5), True)])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_recognised_and_inverted(pair, ratio, phase, cropped, kind):
+    check_recognised_and_inverted(pair, ratio, 56, 60, phase, cropped, kind, 1)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(PAIRS),
+    st.sampled_from([2, 6]),
+    st.integers(90, 130),
+    st.integers(90, 130),
+    st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    st.booleans(),
+    st.sampled_from(["rounded", "truncated", "float"]),
+    st.integers(0, 1000),
+)
+def test_any_image_large_enough_is_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
+    check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed)
 
 
 @pytest.mark.parametrize("ratio", [2, 6])

@@ -9,6 +9,8 @@ from datasets.deepsum import Sample
 from datasets.deepsum_example import parse, parse_batch, serialize, to_batch
 from datasets.deepsum_preparation import Frames
 
+pytestmark = pytest.mark.keras
+
 
 def make_sample(seed=0, count=9, rows=13, columns=13):
     generator = np.random.default_rng(seed)

@@ -13,6 +13,8 @@ from datasets.dsen2 import Scene, WaldPatches, read_scenes, scale_of, split
 from datasets.wald import degrade, mtf_sigma
 from models.dsen2 import ROLES, SOURCES
 
+pytestmark = pytest.mark.keras
+
 RATIOS = {name: round(source.gsd / 10) for name, source in SOURCES.items()}
 SIDES = {"2x": 96, "6x": 252}
 """Rows and columns of a scene for each role, in pixels of 10 m."""

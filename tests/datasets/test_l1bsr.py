@@ -9,6 +9,8 @@ from datasets import l1bsr
 from datasets.l1bsr import read_pairs
 from simulate.detector_pairs import simulate_pair, write_pairs
 
+pytestmark = pytest.mark.keras
+
 SHIFT = 30000
 """What the right image has more than the left one, in the pairs made here."""
 

@@ -15,6 +15,8 @@ from models.deepsum import DeepSUM
 from simulate.probav_scenes import write_scenes
 from train.deepsum_losses import filter_classes
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):

@@ -10,6 +10,8 @@ from inference import csr_by_tiles
 from inference.csr_by_tiles import MARGIN, STEP, CsrByTiles, statistics
 from models.l1bsr import CSR
 
+pytestmark = pytest.mark.keras
+
 
 def network_of(refinements):
     """Return a small network whose flows vary by pixels."""

@@ -21,6 +21,8 @@ from inference.deepsum_windows import mean_of_windows, windows
 from simulate.challenge_norm import baseline_cpsnr
 from tests.inference.deepsum_scenes import SIDE, draw_scene, export_model, run, write_png, write_scene
 
+pytestmark = pytest.mark.keras
+
 NAMES = ("imgset0001", "imgset0002")
 
 

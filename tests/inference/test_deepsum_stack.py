@@ -11,6 +11,8 @@ from inference.deepsum import main
 from inference.deepsum_network import BYTES_PER_FEATURE, BYTES_PER_PIXEL, MEMORY_SHARE
 from tests.inference.deepsum_scenes import SIDE, draw_scene, export_model, write_scene
 
+pytestmark = pytest.mark.keras
+
 COUNT = 11
 GSD, ORIGIN = 300.0, (300000.0, 5000100.0)
 

@@ -17,6 +17,8 @@ from chain.bands import BANDS
 from inference import dsen2
 from tests import toy_models
 
+pytestmark = pytest.mark.keras
+
 LEFT, TOP = 300000.0, 5000040.0
 ALL = tuple(band for band in BANDS if band != "B10")
 FILES = {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B8A", "B11", "B12"), 60: ("B01", "B09")}

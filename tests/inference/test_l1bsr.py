@@ -15,6 +15,8 @@ from models import base
 from models.l1bsr import BANDS, CSR, OTHERS, REC
 from weights.convert_l1bsr import read_model
 
+pytestmark = pytest.mark.keras
+
 LEFT, TOP = 300000.0, 5000040.0
 FLOW = (2.0, -1.0)
 """x and y of the flow that the network of constant flow finds, in pixels."""

@@ -16,6 +16,8 @@ from models import base
 from models.description import FILE_NAME, read_description
 from models.dsen2 import DSen2
 
+pytestmark = pytest.mark.keras
+
 
 def model_at(folder):
     folder.mkdir(parents=True)

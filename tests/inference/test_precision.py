@@ -15,6 +15,8 @@ from models.description import read_description
 from models.dsen2 import DSen2
 from tests.real_tiles import PROJECT_WEIGHTS, tiles_of
 
+pytestmark = pytest.mark.keras
+
 DEFAULT = default_engine()
 
 

@@ -18,6 +18,8 @@ from models.dsen2 import DSen2
 from models.spot7 import SRModel
 from tests.real_tiles import PROJECT_WEIGHTS, tiles_of
 
+pytestmark = pytest.mark.keras
+
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed (requirements/openvino.txt)")
 
 

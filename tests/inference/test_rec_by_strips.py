@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from inference.rec_by_strips import LEAST_ROWS, ROWS, RecByStrips, rows_within
 from models.l1bsr import REC
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture(scope="module")
 def model():

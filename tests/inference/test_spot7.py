@@ -16,6 +16,8 @@ from osgeo import gdal
 from inference import spot7
 from tests import toy_models
 
+pytestmark = pytest.mark.keras
+
 LEFT, TOP = 300000.0, 5000040.0
 BANDS = ("B04", "B03", "B02", "B08")
 

@@ -16,6 +16,8 @@ from models.dsen2 import DSen2
 from models.l1bsr import CSR, REC
 from models.spot7 import SRModel
 
+pytestmark = pytest.mark.keras
+
 CLASSES = {"dsen2": DSen2, "l1bsr": REC, "spot7": SRModel}
 ARGUMENTS = {
     "dsen2": {"role": "2x", "depth": 4, "num_blocks": 2, "back_projection": True},

@@ -14,6 +14,8 @@ from models.layers import InstanceNormalization, ReflectPadding
 from tests.weights.deepsum_files import deepsum_shapes, draw
 from weights.deepsum_checkpoint import find_layers
 
+pytestmark = pytest.mark.keras
+
 TINY = {"depth": 3}
 
 

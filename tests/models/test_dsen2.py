@@ -13,6 +13,8 @@ from tensorflow import keras
 from models import base
 from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
 
+pytestmark = pytest.mark.keras
+
 TINY = {"depth": 3, "num_blocks": 1}
 RATIOS = {name: round(source.gsd / 10) for name, source in SOURCES.items()}
 

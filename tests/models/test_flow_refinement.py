@@ -12,6 +12,8 @@ from scipy import ndimage
 from models.flow_refinement import CELL, LOCAL_DEVIATION, NOISE, normal_equations, pool, refine, smooth, spread
 from models.warp import standardize
 
+pytestmark = pytest.mark.keras
+
 ROWS, COLUMNS = 120, 104
 INSIDE = np.s_[16:-16, 16:-16]
 

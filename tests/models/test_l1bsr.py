@@ -17,6 +17,8 @@ from models.layers import PixelShuffle, ReflectPadding
 from models.warp import standardize, warp
 from weights.torch_file import TorchFile
 
+pytestmark = pytest.mark.keras
+
 TINY = {"num_groups": 2, "num_blocks": 2, "depth": 6, "reduction": 3}
 
 

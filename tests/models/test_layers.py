@@ -12,6 +12,8 @@ from tensorflow import keras
 
 from models.layers import BicubicUpsampling, BilinearInitializer, BilinearUpsampling, Crop, DigitalNumbers
 
+pytestmark = pytest.mark.keras
+
 
 def test_crop():
     image = np.arange(5 * 6, dtype="float32").reshape(1, 5, 6, 1)

@@ -11,6 +11,8 @@ from tensorflow import keras
 from models import base
 from models.spot7 import SIZES, SRModel
 
+pytestmark = pytest.mark.keras
+
 TINY = {"depth": 3, "num_blocks": 1}
 
 

@@ -10,6 +10,8 @@ from scipy.ndimage import map_coordinates
 
 from models.warp import compose, mirrored, sample, standardize, warp
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture
 def vectors(shared_data):

@@ -11,6 +11,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture
 def patches_image(write_raster):

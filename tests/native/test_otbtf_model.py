@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+pytestmark = pytest.mark.keras
+
 SPEC = (
     {"lr": tf.TensorSpec((2, 8, 8, 3), tf.uint16), "day": tf.TensorSpec((2, 1), tf.float32)},
     {"sr": tf.TensorSpec((2, 16, 16, 1), tf.float32)},

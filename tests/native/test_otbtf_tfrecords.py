@@ -10,6 +10,8 @@ import otbtf
 import pytest
 import tensorflow as tf
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture
 def dataset(write_raster):

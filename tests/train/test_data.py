@@ -9,6 +9,8 @@ from osgeo import gdal
 
 from train.data import find_patches, flip_and_rotate
 
+pytestmark = pytest.mark.keras
+
 KEYS = ("lr", "hr")
 
 

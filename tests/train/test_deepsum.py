@@ -21,6 +21,8 @@ from train import deepsum
 from train.deepsum_losses import FARTHEST
 from train.deepsum_stages import Joint, RegNet, SISRNet, _moved
 
+pytestmark = pytest.mark.keras
+
 TINY = ["--depth", "2", "--epochs", "2", "--steps-per-epoch", "2", "--batch-size", "2", "--learning-rate", "1e-3"]
 
 

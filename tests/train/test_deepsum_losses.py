@@ -11,6 +11,8 @@ from tests.weights.deepsum_files import deepsum_shapes, draw
 from train.deepsum_losses import cpsnr, filter_classes, registration_accuracy, registration_loss, shift_loss
 from weights.deepsum_checkpoint import NETWORKS, find_layers
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture(scope="module")
 def vectors(shared_data):

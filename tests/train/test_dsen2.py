@@ -23,6 +23,8 @@ from train import dsen2
 from train.callbacks import Backup
 from train.common import NOT_IDENTITY
 
+pytestmark = pytest.mark.keras
+
 TINY = ["--depth", "6", "--blocks", "1", "--batch-size", "8"]
 PATCH = {"2x": "12", "6x": "6"}
 SIDE = 120

@@ -23,6 +23,8 @@ from train.l1bsr_csr import Registration
 from train.l1bsr_images import flow_colours
 from train.l1bsr_rec import SuperResolution
 
+pytestmark = pytest.mark.keras
+
 RNG = np.random.default_rng
 COMMON = [
     "--crop",

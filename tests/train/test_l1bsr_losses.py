@@ -18,6 +18,8 @@ from train.l1bsr_losses import (
     warped_loss,
 )
 
+pytestmark = pytest.mark.keras
+
 
 @pytest.fixture(scope="module")
 def vectors(shared_data):

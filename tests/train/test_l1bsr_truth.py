@@ -11,6 +11,8 @@ from simulate import detector_pairs
 from simulate.detector_pairs import find_flow, write_pairs
 from train.l1bsr_truth import flow_between, inverse
 
+pytestmark = pytest.mark.keras
+
 SIZE = 64
 
 

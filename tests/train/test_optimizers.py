@@ -13,6 +13,8 @@ from tensorflow import keras
 from train.optimizers import KERAS_3, Nadam, Plateau, PlateauRate, cosine
 from train.supervised import Supervised
 
+pytestmark = pytest.mark.keras
+
 
 def nadam(variables, gradients, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, decay=0.004):
     """Compute what Keras 2.1.5 does with its variables, given the gradients of each step, in double precision."""

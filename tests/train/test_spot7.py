@@ -25,6 +25,8 @@ from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
 
+pytestmark = pytest.mark.keras
+
 TINY = ["--size", "small", "--depth", "2", "--blocks", "0", "--batch-size", "4"]
 
 

@@ -25,6 +25,8 @@ from weights.convert_deepsum import main, read_model
 from weights.deepsum_checkpoint import read_deepsum_checkpoint
 from weights.published import Published, digests, identify
 
+pytestmark = pytest.mark.keras
+
 DATA, INDEX = ".data-00000-of-00001", ".index"
 SHAPES = {"DeepSUM": deepsum_shapes, "SISRNet": sisrnet_shapes, "RegNet": regnet_shapes}
 

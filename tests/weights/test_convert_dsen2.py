@@ -17,6 +17,8 @@ from weights.convert_dsen2 import main, read_model
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
 from weights.published import Published, identify
 
+pytestmark = pytest.mark.keras
+
 ROTATED = ("B02", "B03", "B04", "B08")
 
 

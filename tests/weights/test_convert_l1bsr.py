@@ -19,6 +19,8 @@ from weights.convert_l1bsr import main, read_model
 from weights.l1bsr_file import read_l1bsr_file
 from weights.published import Published, digests, identify
 
+pytestmark = pytest.mark.keras
+
 
 def rec_shapes(groups=1, blocks=2, depth=4, hidden=2):
     """Name the convolutions of REC, with the shapes of their kernels, as the authors' network does."""

@@ -16,6 +16,8 @@ from weights.download import RemoteFile, fetch, github_file, zenodo_files
 from weights.dsen2_published import BAND_ORDER
 from weights.published import Published, default_cache, digests
 
+pytestmark = pytest.mark.keras
+
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
 
