@@ -61,6 +61,12 @@ class Fields:
     """Receptive field of each source, in its pixels."""
     ratios: tuple[int, ...]
     """Output pixels along one pixel of each source."""
+    surplus: int
+    """Ground that OTBTF is given beyond what the network sees, at the right and at the bottom, in output pixels.
+
+    OTBTF cuts what sources of several spacings share to the grid of the coarsest one, and then to whole expression
+    fields: given the ground of the output and its crop alone, it would write one expression field too few. No output
+    pixel depends on the surplus."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ def fields(description: ModelDescription, expression: int | None = None) -> Fiel
             sources aligned in OTBTF: a multiple of 8 and of two pixels of each source.
 
     Raises:
-        ValueError: When the crop or the expression field is not a whole number of pixels of each source.
+        ValueError: When the crop or the expression field is not a whole number of pixels of each source, or, of sources
+            of several spacings, the expression field not an even one.
     """
     ratios = tuple(round(source.gsd / description.gsd) for source in description.sources)
     for source, ratio in zip(description.sources, ratios, strict=True):
@@ -96,13 +103,16 @@ def fields(description: ModelDescription, expression: int | None = None) -> Fiel
                 f"Received: {source.gsd} m for {source.name}"
             )
     expression = expression or math.lcm(8, *(2 * ratio for ratio in ratios))
+    several = len(set(ratios)) > 1
     for ratio in ratios:
-        if description.crop % ratio or expression % ratio:
+        whole = 2 * ratio if several else ratio
+        if description.crop % ratio or expression % whole:
             raise ValueError(
-                f"model: a crop and an expression field that are multiples of the scale {ratio} are wanted. "
-                f"Received: {description.crop} and {expression} output pixels"
+                f"model: expected a crop that is a multiple of {ratio} and an expression field that is a multiple of "
+                f"{whole} output pixels, got {description.crop} and {expression}"
             )
-    return Fields(expression, tuple((expression + 2 * description.crop) // ratio for ratio in ratios), ratios)
+    receptive = tuple((expression + 2 * description.crop) // ratio for ratio in ratios)
+    return Fields(expression, receptive, ratios, surplus=math.lcm(*ratios) if several else 0)
 
 
 def serve(
@@ -117,7 +127,8 @@ def serve(
 
     Args:
         images: For each source's name, an image at the source's GSD: a path, or a pyotb application. All begin at the
-            same corner.
+            same corner. Of sources of several spacings, the output ends where whole expression fields with their crop
+            and `Fields.surplus` do.
         description: The model.
         model_dir: Its SavedModel.
         output_kind: `integer` for digital numbers, `float` for reflectance.
@@ -156,15 +167,18 @@ def serve_whole(
         The application and the true place of its output.
 
     Raises:
-        ValueError: When sources are missing or not at the model's spacing, or the output's place is not known.
+        ValueError: When sources are missing, not at the model's spacing or of several spacings, or the output's place
+            is not known.
         RuntimeError: When OTB refuses.
     """
+    ratios = fields(description).ratios
+    if len(set(ratios)) > 1:
+        raise ValueError(f"model: expected one spacing of the sources of a model of whole images, got ratios {ratios}")
     sizes = []
     for source in description.sources:
         image = _opened(_image_of(images, source.name))
         sizes.append(tuple(image.app.GetImageSize(image.output_image_key)))
-    ratio = fields(description).ratios[0]
-    expression = tuple(size * ratio for size in sizes[0])
+    expression = tuple(size * ratios[0] for size in sizes[0])
     return _served(images, description, model_dir, outputs, expression, sizes, {"optim.disabletiling": True})
 
 
@@ -177,10 +191,16 @@ def _served(
     receptive: Sequence[tuple[int, int]],
     parameters: Mapping[str, object],
 ) -> Served:
-    """Run a model, given the fields along x and y of its output and of each source, and what else is to be set."""
+    """Run a model, given the fields along x and y of its output and of each source, and what else is to be set.
+
+    The finest source goes first: OTBTF places the output on its pixels, half an output pixel off a coarser one's, which
+    would move the others by a pixel.
+    """
     import pyotb
 
-    scale = description.gsd / description.sources[0].gsd
+    ordered = sorted(zip(description.sources, receptive, strict=True), key=lambda pair: pair[0].gsd)
+    finest, field = ordered[0]
+    scale = description.gsd / finest.gsd
     parameters = {
         "model.dir": str(model_dir),
         "model.fullyconv": True,
@@ -190,17 +210,17 @@ def _served(
         "output.efieldy": expression[1],
         **parameters,
     }
-    for number, (source, (columns, rows)) in enumerate(zip(description.sources, receptive, strict=True), start=1):
+    for number, (source, (columns, rows)) in enumerate(ordered, start=1):
         parameters[f"source{number}.il"] = [_image_of(images, source.name)]
         parameters[f"source{number}.rfieldx"] = columns
         parameters[f"source{number}.rfieldy"] = rows
         parameters[f"source{number}.placeholder"] = source.name
     stated = [
-        (field // 2 - scale * (written // 2) + 0.5 * (1.0 - scale)) * description.sources[0].gsd
-        for field, written in zip(receptive[0], expression)
+        (seen // 2 - scale * (written // 2) + 0.5 * (1.0 - scale)) * finest.gsd
+        for seen, written in zip(field, expression)
     ]
     app = pyotb.TensorflowModelServe(parameters)
-    return _placed(app, images[description.sources[0].name], description, stated)
+    return _placed(app, images[finest.name], finest.gsd, description, stated)
 
 
 def _image_of(images: Mapping[str, object], name: str):
@@ -279,16 +299,17 @@ def _opened(image):
     return image if isinstance(image, pyotb.core.OTBObject) else pyotb.Input(str(image))
 
 
-def _placed(app, reference, description: ModelDescription, otbtf: Sequence[float]) -> Served:
+def _placed(app, reference, gsd: float, description: ModelDescription, otbtf: Sequence[float]) -> Served:
     """Give the output its true place, after checking the one that it states.
 
     Args:
         app: The application.
-        reference: Image of the first source.
+        reference: Image of its first source.
+        gsd: That source's spacing, in metres.
         description: The model.
         otbtf: How far right of and below the image's corner OTBTF up to 4.3.1 states the output's, in metres.
     """
-    gsd, step = description.sources[0].gsd, description.gsd
+    step = description.gsd
     left, top, dx, dy = corner_and_spacing(_opened(reference))
     if abs(dx - gsd) > 1e-6 * gsd or abs(dy + gsd) > 1e-6 * gsd:
         raise ValueError(f"images: a spacing of {gsd} m, north up, is wanted. Received: {dx}, {dy}")

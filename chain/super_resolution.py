@@ -105,6 +105,9 @@ def super_resolve(
     place = ground(region, origin, description.gsd)
     presence: dict[str, np.ndarray] = {}
     inputs = []
+    names = [band for source in description.sources for band in source.bands]
+    if len(set(names)) < len(names):
+        raise ValueError(f"model: expected bands of different names in its sources, got {', '.join(names)}")
     for source in description.sources:
         block = blocks[source.name]
         if block.pixels.shape[2] != len(source.bands):
@@ -206,10 +209,11 @@ def _run(
     if network.engine != "otbtf":
         return run_by_tiles(arrays, network, output_kind, tile_size, field)
     with ExitStack() as stack:
-        images = {
-            name: stack.enter_context(memory_image(arrays[name], _on_map(wanted, block)))
-            for name, _, block, wanted in inputs
-        }
+        images = {}
+        for (name, _, block, wanted), ratio in zip(inputs, field.ratios, strict=True):
+            further = field.surplus // ratio
+            pixels = np.pad(arrays[name], ((0, further), (0, further), (0, 0)), mode="edge")
+            images[name] = stack.enter_context(memory_image(pixels, _on_map(wanted, block)))
         with OTB_LOCK:
             served = serve(images, network.description, network.model_dir, output_kind, tile_size, field.expression)
             return served.app.to_numpy(copy=True)

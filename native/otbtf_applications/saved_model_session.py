@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a signature of a SavedModel on arrays, with OTBTF's rules for names, types and user placeholders.
 
+As OTBTF does, the model is loaded into a TensorFlow 1 session, which computes what it is asked for and needs no more
+than that takes: labels that a signature also lists need no value, and outputs that cannot be computed for the window
+at hand do not matter unless they are asked for.
+
 Models written by Keras 2 (``model.save``), Keras 3 (``model.export``), ``tf.Module`` and TensorFlow 1 are the same
 here: inputs and outputs are the keys of the signature ``serving_default``, else of the first signature. TensorFlow is
 imported when a model is loaded, not before.
@@ -13,7 +17,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _TYPES = ("float32", "float64", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+_NO_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
+"""Keys under which TensorFlow keeps operations beside the signatures."""
 
 
 def load(model_dir: str, tags: Sequence[str]) -> SavedModelSession:
@@ -52,14 +59,30 @@ def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSessio
     _import_h5py()
     import tensorflow as tf
 
+    session = tf.compat.v1.Session(graph=tf.Graph())
     try:
-        model = tf.saved_model.load(folder, tags=list(tags))
+        with session.graph.as_default(), _only_errors():
+            model = tf.compat.v1.saved_model.load(session, list(tags), folder)
     except Exception as error:
         raise RuntimeError(f"Could not load the SavedModel {folder} with tags {list(tags)}: {error}") from error
-    signatures = dict(model.signatures)
+    signatures = {name: model.signature_def[name] for name in sorted(model.signature_def) if name not in _NO_SIGNATURES}
     if not signatures:
         raise RuntimeError(f"model.dir: a SavedModel with a signature is wanted. Received: none in {folder}")
-    return SavedModelSession(model, signatures.get("serving_default", next(iter(signatures.values()))))
+    return SavedModelSession(session, signatures.get("serving_default") or next(iter(signatures.values())))
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """Keep TensorFlow from saying that sessions are of its first generation."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _import_h5py() -> None:
@@ -80,15 +103,15 @@ class SavedModelSession:
     """One signature of a loaded SavedModel.
 
     Args:
-        model: What ``tf.saved_model.load`` returned; kept alive with the signature.
-        signature: The signature's function.
+        session: The ``tf.compat.v1.Session`` that holds the model.
+        signature: The signature, a ``SignatureDef``.
     """
 
-    def __init__(self, model: tf.Module, signature: tf.types.experimental.ConcreteFunction):
-        self._model = model
-        self._signature = signature
-        self._inputs = dict(signature.structured_input_signature[1])
-        self._outputs = dict(signature.structured_outputs)
+    def __init__(self, session: tf.compat.v1.Session, signature):
+        self._session = session
+        self._inputs = dict(signature.inputs)
+        self._outputs = dict(signature.outputs)
+        self._runners: dict[tuple, Callable[..., list[np.ndarray]]] = {}
 
     @property
     def input_names(self) -> list[str]:
@@ -114,17 +137,17 @@ class SavedModelSession:
         Raises:
             RuntimeError: When the shape does not say it.
         """
-        shape = self._outputs[output].shape
-        rank = len(shape) if shape.rank is not None else 0
+        shape = self._outputs[output].tensor_shape
+        rank = 0 if shape.unknown_rank else len(shape.dim)
         if rank in (1, 3):
             return 1
         if rank not in (0, 2, 4):
             raise RuntimeError(f"dim_size={rank} currently not supported (output {output})")
-        if rank == 0 or shape[-1] is None:
+        if rank == 0 or shape.dim[-1].size < 0:
             raise RuntimeError(
                 f"Cannot determine the size of the last dimension of one output tensor (output {output})"
             )
-        return int(shape[-1])
+        return int(shape.dim[-1].size)
 
     def run(
         self, inputs: dict[str, np.ndarray], constants: dict[str, np.ndarray], outputs: Sequence[str]
@@ -142,20 +165,31 @@ class SavedModelSession:
         Raises:
             RuntimeError: When TensorFlow refuses, or for types that OTBTF does not know.
         """
-        import tensorflow as tf
-
-        known = {**{name: self._cast(name, array) for name, array in inputs.items()}, **constants}
-        feeds = {name: tf.constant(array) for name, array in known.items()}
-        try:
-            results = self._signature(**feeds)
-        except Exception as error:
-            raise RuntimeError(f"Can't run the session: {_first_line(error)}") from error
+        feeds = {name: self._cast(name, array) for name, array in inputs.items()} | constants
         for name in outputs:
-            _check_type(results[name].dtype)
-        return [results[name].numpy().astype(np.float32, copy=False) for name in outputs]
+            _check_type(_dtype(self._outputs[name]))
+        try:
+            results = self._runner(tuple(feeds), tuple(outputs))(*feeds.values())
+        except Exception as error:
+            raise RuntimeError(f"Can't run the session: {_reason(error)}") from error
+        return [result.astype(np.float32, copy=False) for result in results]
+
+    def _runner(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Callable[..., list[np.ndarray]]:
+        """Return what runs the session as C++ does: shapes are the operations' affair, those of inputs are not checked.
+
+        A user placeholder, of rank 1, thus feeds an input that is stated as a scalar.
+        """
+        from tensorflow.core.protobuf import config_pb2
+
+        if (inputs, outputs) not in self._runners:
+            options = config_pb2.CallableOptions()
+            options.feed.extend(self._inputs[name].name for name in inputs)
+            options.fetch.extend(self._outputs[name].name for name in outputs)
+            self._runners[inputs, outputs] = self._session._make_callable_from_options(options)
+        return self._runners[inputs, outputs]
 
     def _cast(self, name: str, array: np.ndarray) -> np.ndarray:
-        dtype = self._inputs[name].dtype
+        dtype = _dtype(self._inputs[name])
         _check_type(dtype)
         if dtype.is_integer:
             return array.astype(np.int64).astype(dtype.as_numpy_dtype)
@@ -192,11 +226,19 @@ def _find(name: str, names: dict) -> str:
     raise RuntimeError(f'Tensor name "{name}" not found. Names in the model: {", ".join(sorted(names))}')
 
 
+def _dtype(tensor) -> tf.DType:
+    """Return the type of a signature's tensor, a ``TensorInfo``."""
+    import tensorflow as tf
+
+    return tf.dtypes.as_dtype(tensor.dtype)
+
+
 def _check_type(dtype: tf.DType) -> None:
     if dtype.name not in _TYPES:
         raise RuntimeError(f"TF DataType {dtype.as_datatype_enum} not currently implemented !")
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _reason(error: Exception) -> str:
+    """Return TensorFlow's own reason: the last line before the nodes that it names."""
+    lines = [line.strip() for line in str(error).split("[[")[0].splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -17,6 +17,7 @@ application alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TOLERANCE = 1e-6
@@ -35,6 +36,10 @@ class SourceAxis:
     """Upper (or left) edge of the source, in pixels of the first source from the edge of the first source."""
     spacing: float = 1.0
     """Pixel size, in pixels of the first source."""
+
+    def on_grid(self, place: float, whole: Callable[[float], int], tolerance: float) -> float:
+        """Move a place, in pixels of the first source, to a pixel edge of this one, by `math.floor` or `ceil`."""
+        return self.corner + whole((place - self.corner) / self.spacing + tolerance) * self.spacing
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,15 @@ def round_half_up(value: float) -> int:
 def output_axis(sources: list[SourceAxis], field: int, scale: float, fully_convolutional: bool) -> OutputAxis:
     """Place the output where the whole receptive field lies inside every source.
 
+    Fully convolutional, what all sources share is cut to the pixel grid of each of them, so that it ends on the
+    coarsest one: where spacings differ, that costs a whole expression field unless the sources reach one coarse pixel
+    further.
+
     Args:
         sources: The sources along this axis, the first one being the reference.
         field: Expression field, in output pixels.
         scale: Output spacing, in pixels of the first source.
-        fully_convolutional: Whether the start is moved onto the pixel grid of the coarsest source.
+        fully_convolutional: Whether start and end are moved onto the pixel grids of the sources.
 
     Raises:
         ValueError: When not even one expression field fits.
@@ -73,9 +82,10 @@ def output_axis(sources: list[SourceAxis], field: int, scale: float, fully_convo
         source.corner + (source.field // 2 + source.size - source.field + 1) * source.spacing for source in sources
     )
     if fully_convolutional:
-        coarsest = max(sources, key=lambda source: source.spacing)
-        pixels = math.ceil((start - coarsest.corner) / coarsest.spacing - TOLERANCE)
-        start = coarsest.corner + pixels * coarsest.spacing
+        start, stop = (
+            max(source.on_grid(start, math.ceil, -TOLERANCE) for source in sources),
+            min(source.on_grid(stop, math.floor, TOLERANCE) for source in sources),
+        )
     size = math.floor((stop - start) / scale + TOLERANCE) + field - 1 if stop > start else 0
     size -= size % field
     if size < field:

@@ -22,23 +22,27 @@ def description(gsds, gsd, crop):
 
 
 @pytest.mark.parametrize(
-    "gsds, gsd, crop, expression, receptive, ratios",
+    "gsds, gsd, crop, expression, receptive, ratios, surplus",
     [
-        ((6.0,), 1.5, 32, 8, (18,), (4,)),
-        ((10.0,), 5.0, 16, 8, (20,), (2,)),
-        ((300.0,), 100.0, 24, 24, (24,), (3,)),
-        ((10.0, 20.0), 10.0, 4, 8, (16, 8), (1, 2)),
-        ((10.0, 20.0, 60.0), 10.0, 12, 24, (48, 24, 8), (1, 2, 6)),
+        ((6.0,), 1.5, 32, 8, (18,), (4,), 0),
+        ((10.0,), 5.0, 16, 8, (20,), (2,), 0),
+        ((300.0,), 100.0, 24, 24, (24,), (3,), 0),
+        ((20.0, 20.0), 10.0, 4, 8, (8, 8), (2, 2), 0),
+        ((10.0, 20.0), 10.0, 4, 8, (16, 8), (1, 2), 2),
+        ((10.0, 20.0, 60.0), 10.0, 12, 24, (48, 24, 8), (1, 2, 6), 6),
+        ((20.0, 30.0), 10.0, 12, 24, (24, 16), (2, 3), 6),
     ],
 )
-def test_fields_follow_from_the_description(gsds, gsd, crop, expression, receptive, ratios):
+def test_fields_follow_from_the_description(gsds, gsd, crop, expression, receptive, ratios, surplus):
     fields = chain_serve.fields(description(gsds, gsd, crop))
-    assert fields == chain_serve.Fields(expression, receptive, ratios)
+    assert fields == chain_serve.Fields(expression, receptive, ratios, surplus)
 
 
-@pytest.mark.parametrize("gsds, crop, expression", [((6.0,), 33, None), ((6.0,), 32, 6), ((5.0,), 32, None)])
+@pytest.mark.parametrize(
+    "gsds, crop, expression", [((6.0,), 33, None), ((6.0,), 32, 6), ((5.0,), 32, None), ((1.5, 3.0), 4, 6)]
+)
 def test_fields_that_are_no_whole_pixels_are_refused(gsds, crop, expression):
-    with pytest.raises(ValueError, match="multiple.*Received"):
+    with pytest.raises(ValueError, match="multiple"):
         chain_serve.fields(description(gsds, 1.5, crop), expression)
 
 
@@ -94,12 +98,19 @@ def test_an_upstream_that_states_the_true_place_is_accepted_and_any_other_refuse
         stating(13.5)
 
 
-def test_two_sources(tmp_path, write_raster):
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_sources(tmp_path, write_raster, order):
+    """In either order, and up to the last whole expression field that OTBTF gives."""
     sources = [Source("fine", ("B02",), 10.0), Source("coarse", ("B05",), 20.0)]
     rng = np.random.default_rng(3)
     fine, coarse = (rng.integers(1, 9999, size).astype(np.uint16) for size in ((64, 80, 1), (32, 40, 1)))
     model = toy_models.export(
-        tmp_path / "model", lambda f, c: f + toy_models.upsample(c, 2), sources, 10.0, 4, bands=("B05",)
+        tmp_path / "model",
+        lambda *tensors: tensors[::order][0] + toy_models.upsample(tensors[::order][1], 2),
+        sources[::order],
+        10.0,
+        4,
+        bands=("B05",),
     )
     served = chain_serve.serve(
         {
@@ -111,7 +122,8 @@ def test_two_sources(tmp_path, write_raster):
     )
     result = served.app.to_numpy()
     expected = (fine.astype(np.float32) + np.repeat(np.repeat(coarse, 2, 0), 2, 1))[4:-4, 4:-4]
-    np.testing.assert_array_equal(result, expected[: result.shape[0], : result.shape[1]])
+    assert expected.shape == (56, 72, 1) and result.shape == (48, 64, 1)
+    np.testing.assert_array_equal(result, expected[:48, :64])
     assert served.geotransform == (LEFT + 40, 10.0, 0, TOP - 40, 0, -10.0)
 
 
@@ -157,6 +169,12 @@ def test_a_whole_image_is_served_at_once_and_lies_where_its_shift_says(tmp_path,
     assert np.abs(result[..., 4:] - expected).max() <= 0.51
     assert served.size == (2 * columns, 2 * rows)
     assert served.geotransform == (LEFT + 2.5, 5.0, 0, TOP - 2.5, 0, -5.0)
+
+
+def test_a_model_of_whole_images_of_several_spacings_is_refused(tmp_path):
+    stated = dataclasses.replace(description((10.0, 20.0), 10.0, 0), whole_image=True)
+    with pytest.raises(ValueError, match=r"expected one spacing of the sources .* got ratios \(1, 2\)"):
+        chain_serve.serve_whole({}, stated, str(tmp_path), ["sr"])
 
 
 def test_a_model_of_whole_images_is_not_run_by_tiles(tmp_path, write_raster, pixels):

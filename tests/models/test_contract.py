@@ -31,6 +31,8 @@ from models.build import build
 from models.description import FILE_NAME, read_description
 from tests.products import computed
 
+pytestmark = pytest.mark.keras
+
 LEFT, TOP = 300000.0, 5000040.0
 SMALL = 3
 """Largest number among the arguments of a model that is tested."""
@@ -259,7 +261,7 @@ def test_its_output_lies_where_its_input_does(exported, write_raster):
     ratios, field = ratios_of(description), fields(description)
     side = 2 * description.crop + (2 * description.crop // field.expression + 3) * field.expression
     for bright in description.sources:
-        arrays = {name: 0 * array for name, array in ground(description, side, side).items()}
+        arrays = {name: 0 * array for name, array in ground(description, *[side + field.surplus] * 2).items()}
         row, column = (side // 2 // ratios[bright.name] + more for more in (0, 1))
         arrays[bright.name][row, column] = 30000
         images = {s.name: image_of(write_raster, s.name, arrays[s.name], s.gsd) for s in description.sources}

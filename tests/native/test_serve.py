@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 from osgeo import gdal
 
+pytestmark = pytest.mark.keras
+
 NATIVE = Path(__file__).resolve().parents[2] / "native"
 GSD, X, Y = 10.0, 300000.0, 5000040.0
 
@@ -230,7 +232,7 @@ def test_two_sources_of_two_spacings(write_raster, models):
         }
     )
     expected = fine[..., :1].astype(np.float32) + np.repeat(np.repeat(coarse, 2, 0), 2, 1)[..., 1:]
-    np.testing.assert_array_equal(app.to_numpy(), expected)
+    np.testing.assert_array_equal(app.to_numpy(), expected[:80, :96])  # one expression field less
     assert corner(app) == (0, 0)
 
 

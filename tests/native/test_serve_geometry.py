@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grid arithmetic of TensorflowModelServe, against places and sizes seen with OTBTF 4.3.1."""
 
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +75,53 @@ def test_a_finer_second_source_is_one_pixel_off_as_in_otbtf():
     sources = [axis(60, 8), axis(120, 16, spacing=0.5)]
     output = geometry.output_axis(sources, 16, 0.5, True)
     assert [geometry.convolution_window(source, output, 0, 16)[0] for source in sources] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "ratios, crop, expression, given",
+    [((1, 2), 12, 8, 88), ((1, 2), 18, 8, 88), ((1, 2, 6), 12, 24, 72), ((1, 6), 18, 24, 72)],
+)
+def test_sources_of_several_spacings_cost_a_whole_expression_field_as_in_otbtf(ratios, crop, expression, given):
+    def size(further):
+        sources = [
+            axis((96 + 2 * crop + further) // ratio, (expression + 2 * crop) // ratio, spacing=float(ratio))
+            for ratio in ratios
+        ]
+        return geometry.output_axis(sources, expression, 1.0, True).size
+
+    assert size(0) == given == 96 - expression
+    assert size(math.lcm(*ratios)) == 96
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_output_ends_on_the_grids_of_all_sources(data):
+    """Rows 1 to 4 of what OTBTF does, told pixel edge by pixel edge rather than computed."""
+    scale = Fraction(1, data.draw(st.integers(1, 4), label="output pixels in one of the first source"))
+    field = data.draw(st.integers(1, 24), label="expression field")
+    sources, extents = [], []
+    for number in range(data.draw(st.integers(1, 3), label="sources")):
+        spacing = Fraction(data.draw(st.sampled_from([1, 1, 2, 3, 6])) if number else 1)
+        size = data.draw(st.integers(1, 60), label="size")
+        receptive = data.draw(st.integers(1, size), label="receptive field")
+        corner = Fraction(data.draw(st.integers(-6, 6)) if number else 0)
+        edges = [corner + spacing * k for k in range(-70, 140)]
+        sources.append(axis(size, receptive, corner=float(corner), spacing=float(spacing)))
+        first = corner + spacing * (receptive // 2)
+        extents.append((first, first + spacing * (size - (receptive - 1)), edges))
+    low, high = max(first for first, _, _ in extents), min(last for _, last, _ in extents)
+    start = max(min(edge for edge in edges if edge >= low) for _, _, edges in extents)
+    stop = min(max(edge for edge in edges if edge <= high) for _, _, edges in extents)
+    pixels = sum(1 for k in range(1000) if start + scale * (k + 1) <= stop) if stop > start else 0
+    size = max(k for k in range(0, pixels + field) if k % field == 0) if pixels else 0
+    if size < field:
+        with pytest.raises(ValueError, match="no whole expression field fits"):
+            geometry.output_axis(sources, field, float(scale), True)
+        return
+    output = geometry.output_axis(sources, field, float(scale), True)
+    centre = start + Fraction(1, 2) - scale * (field // 2)
+    assert output.size == size
+    assert output.corner == pytest.approx(float(centre - scale / 2), abs=1e-9)
 
 
 def test_small_fields_of_two_spacings_do_not_align_as_in_otbtf():
