@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the training programs share: their command line, and the course of a training.
 
-A training reads patches, fits the model, exports the best weights as a SavedModel, scores that SavedModel
-over the test set beside bicubic interpolation, and records in `run.json` what it was made of. Until all of
-this is done, it lives in the checkpoint folder: a model folder that exists is complete, and the same command
-goes on with a training that was interrupted.
+A training reads patches, fits the model, exports the best weights as a SavedModel and records in `run.json` what it
+was made of. Until then it lives in the checkpoint folder: a model folder that exists holds a whole model, and the same
+command goes on with a training that was interrupted. The SavedModel is scored last, where it is to stay, over the test
+set beside bicubic interpolation: a model that cannot be scored is not lost, and the same command scores it later.
 """
 
 import argparse
@@ -15,11 +15,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from chain import record
+from chain.command_line import one_line
 from chain.lock import locked
 from chain.naming_arguments import NAMING_ARGUMENTS
 from models.description import check_replaceable
 
 LOCK_NAME = ".lock"
+UNSCORED_NAME = "unscored"
+"""File of the checkpoint folder that says that the model is in place, and its scores are not."""
 WEIGHTS = ("init", "csr", "sisrnet", "regnet")
 """Arguments that name weights, which are recorded by content."""
 NOT_IDENTITY = (
@@ -176,7 +179,8 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         parser.error(f"argument --seed: 0 to 2**32 - 1 is wanted. Received: {arguments.seed}")
     if arguments.init and not Path(arguments.init).exists():
         parser.error(f"argument --init: a file or folder that exists is wanted. Received: {arguments.init}")
-    if Path(arguments.model_dir).exists() and not arguments.overwrite:
+    unscored = (_checkpoint_dir(arguments) / UNSCORED_NAME).exists()
+    if Path(arguments.model_dir).exists() and not (arguments.overwrite or unscored):
         parser.error(
             "argument --model-dir: a folder that does not exist is wanted, or --overwrite. "
             f"Received: {arguments.model_dir}"
@@ -216,7 +220,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
 
     Raises:
         ValueError: the samples, the weights or the checkpoint are not what the training needs.
-        RuntimeError: another training uses the checkpoint folder.
+        RuntimeError: another training uses the checkpoint folder, or the model is in place but could not be scored.
     """
     from tensorflow import keras
 
@@ -227,9 +231,10 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
 
     start = time.perf_counter()
     model_dir = Path(arguments.model_dir)
-    checkpoint_dir = Path(arguments.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
+    checkpoint_dir = _checkpoint_dir(arguments)
     strategy = make_strategy(arguments.strategy)
     with _alone(checkpoint_dir, is_chief(strategy)):
+        (checkpoint_dir / UNSCORED_NAME).unlink(missing_ok=True)
         samples = find()
         identity = {
             "arguments": {
@@ -258,13 +263,27 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         learning.load(model, checkpoint_dir / BEST_NAME)
         exported = checkpoint_dir / "model"
         description = learning.export(model, exported)
-        report = score(exported, description, samples, history)
         _write_run(exported, arguments, {**identity, "dataset": dataset}, history, time.perf_counter() - start)
         model_dir.parent.mkdir(parents=True, exist_ok=True)
         replace_folder(exported, model_dir)
+        (checkpoint_dir / UNSCORED_NAME).touch()
+        print(f"{model_dir}: the model and run.json", flush=True)
+        try:
+            report = score(model_dir, description, samples, history)
+        except Exception as error:
+            raise RuntimeError(
+                f"the model is in {model_dir}, but could not be scored, which the same command will try again: "
+                f"{one_line(error)}"
+            ) from error
+        (checkpoint_dir / UNSCORED_NAME).unlink()
         forget(checkpoint_dir)
-    print(f"{model_dir}: the model, its scores and run.json")
+    print(f"{model_dir}: its scores")
     return report
+
+
+def _checkpoint_dir(arguments: argparse.Namespace) -> Path:
+    """Return the folder in which a training is kept until it is complete."""
+    return Path(arguments.checkpoint_dir or f"{arguments.model_dir.rstrip('/')}.checkpoint")
 
 
 @contextmanager

@@ -203,15 +203,24 @@ def test_overwrite_forgets_another_training(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["something_else"]
 
 
-def test_a_training_that_fails_at_the_end_is_not_done_again(patches, tmp_path, monkeypatch, capsys):
+def test_a_model_that_cannot_be_scored_is_in_place_and_scored_by_the_same_command(
+    patches, tmp_path, monkeypatch, capsys
+):
     arguments = command(patches, tmp_path / "model", "--epochs", "2")
     with monkeypatch.context() as patched:
         patched.setattr("train.report.evaluate", _fail)
         assert spot7.main(arguments) == 1
-    assert "error: disk full" in capsys.readouterr().err and not (tmp_path / "model").exists()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: the model is in {tmp_path / 'model'}, but could not be scored" in error
+    assert error.endswith(": disk full")
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"saved_model.pb", "model.json", "weights.h5", "run.json"} <= names and "scores.json" not in names
     assert spot7.main(arguments) == 0
     assert "Epoch" not in capsys.readouterr().out and len(history(tmp_path / "model")) == 2
+    assert (tmp_path / "model" / "scores.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(SystemExit):
+        spot7.main(arguments)
 
 
 def _fail(*_):
