@@ -112,7 +112,9 @@ def kept(write: Callable[[Path], object], name: str, cache: Path) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
     except OSError as error:
-        raise OSError(f"cache: a folder that can be written is wanted. Received: {cache} ({error.strerror})") from error
+        raise OSError(
+            f"cache: expected a folder that can be written (XDG_CACHE_HOME names it), got {cache} ({error.strerror})"
+        ) from error
     try:
         write(partial / "model")
         try:

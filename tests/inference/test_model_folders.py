@@ -187,7 +187,7 @@ def test_a_process_that_is_faster_wins_and_a_broken_folder_is_replaced(tmp_path,
 def test_a_cache_that_cannot_be_written_is_told(tmp_path, export):
     (tmp_path / "a").touch()
     with pytest.raises(
-        OSError, match="^cache: a folder that can be written is wanted. Received: .*/a/cache .Not a dir"
+        OSError, match="^cache: expected a folder that can be written .*, got .*/a/cache .Not a dir"
     ):
         exported(refuse, [tmp_path / "a"], "toy", tmp_path / "a" / "cache")
 
