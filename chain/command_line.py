@@ -47,8 +47,9 @@ def add_offset_argument(parser) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error in one line, without signatures of addresses and without OTB's class names."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """Return the message of an error in one line, without signatures of addresses and without OTB's places in code."""
+    text = re.sub(r"Exception thrown in otbApplication \w+: (\S+:\d+:)?\s*", "", str(error))
+    lines = text.strip().splitlines() or [type(error).__name__]
     text = " ".join(" ".join(lines).split())
     if len(text) > LONGEST_LINE:
         text = " ".join((f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).split())

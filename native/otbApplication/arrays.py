@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of an application as numpy arrays (height, width, bands), and back, sharing memory.
 
-An exported array shows OTB's own buffer and keeps it alive; an imported one is read by OTB in place and is kept
-alive as long as OTB needs it. Only an array that is not C-contiguous, or not of native byte order, is copied.
+An exported array shows OTB's own buffer and keeps it alive; an imported one is read by OTB in place and is kept alive
+as long as OTB needs it, which the official wrapper leaves to the caller. An array that is not C-contiguous, or not of
+native byte order, is refused, as there.
 """
 
 import numpy as np
@@ -46,8 +47,11 @@ def pixel_type_to_numpy(app, pixel_type: int) -> str:
 def _set(app, importers: dict, key: str, array: np.ndarray, index: int):
     for pixel_type, importer in importers.items():
         if array.dtype.name == _NUMPY_NAMES[pixel_type]:
-            native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-            return importer(app, key, index, native)
+            if not array.flags.c_contiguous:
+                raise TypeError("Array must be contiguous. A non-contiguous array was given")
+            if not array.dtype.isnative:
+                raise TypeError("Array must have native byteorder. A byte-swapped array was given")
+            return importer(app, key, index, array)
     raise ValueError(f"Can't convert Numpy array of dtype {array.dtype.name}")
 
 
@@ -56,6 +60,7 @@ def set_image(app, key: str, array: np.ndarray, index: int = 0):
 
     Raises:
         ValueError: the array has more than one band, or a dtype that OTB does not know.
+        TypeError: it is not contiguous, or not of native byte order.
     """
     if array.ndim == 2:
         array = array.reshape(*array.shape, 1)
@@ -73,6 +78,7 @@ def set_vector_image(app, key: str, array: np.ndarray, index: int = 0):
 
     Raises:
         ValueError: the array has a dtype that OTB does not know.
+        TypeError: it is not contiguous, or not of native byte order.
     """
     if array.ndim == 2:
         array = array.reshape(*array.shape, 1)

@@ -26,9 +26,18 @@ _LISTS = {
     _engine.ParameterType_InputFilenameList,
     _engine.ParameterType_StringList,
     _engine.ParameterType_ListView,
+    _engine.ParameterType_Field,
+    _engine.ParameterType_Band,
 }
 _INTEGERS = {_engine.ParameterType_Int, _engine.ParameterType_Radius}
-_NAMES = {_engine.ParameterType_Field, _engine.ParameterType_Band}
+_ACCEPTED = (
+    (_TEXTS, str, "a text"),
+    (_LISTS, list, "a list of texts"),
+    (_INTEGERS, int, "an integer"),
+    ({_engine.ParameterType_Bool}, bool, "True or False"),
+    ({_engine.ParameterType_Float, _engine.ParameterType_Double}, (float, int), "a number"),
+)
+"""What the official wrapper takes for parameters of each type."""
 
 
 class ApplicationProxy:
@@ -80,15 +89,19 @@ def set_value(app, key: str, value):
     """Set a parameter from a Python value of the parameter's type.
 
     Raises:
-        TypeError: the value has another type.
+        TypeError: the value has another type: a tuple for a list, a text for a field, numpy's numbers, 0 or 1 for a
+            Boolean.
         RuntimeError: OTB refuses the value.
     """
     kind = app.GetParameterType(key)
-    if kind in _TEXTS or kind == _engine.ParameterType_RAM:
-        return app.SetParameterString(key, str(value) if kind == _engine.ParameterType_RAM else value)
-    if kind in _NAMES and isinstance(value, str):
+    if kind == _engine.ParameterType_RAM:
+        return app.SetParameterString(key, str(value))
+    for kinds, accepted, name in _ACCEPTED:
+        if kind in kinds and not isinstance(value, accepted):
+            raise TypeError(f"parameter {key}: {name} expected. Received: {value!r}")
+    if kind in _TEXTS:
         return app.SetParameterString(key, value)
-    if kind in _LISTS or kind in _NAMES:
+    if kind in _LISTS:
         return app.SetParameterStringList(key, value)
     if kind in _INTEGERS or kind == _engine.ParameterType_Bool:
         return app.SetParameterInt(key, value)
@@ -106,7 +119,7 @@ def get_value(app, key: str):
     kind = app.GetParameterType(key)
     if kind in _TEXTS:
         return app.GetParameterString(key)
-    if kind in _LISTS or kind in _NAMES:
+    if kind in _LISTS:
         return app.GetParameterStringList(key)
     if kind in _INTEGERS or kind == _engine.ParameterType_RAM:
         return app.GetParameterInt(key)

@@ -62,16 +62,21 @@ class ApplyMask(keras.layers.Layer):
 
 @_serialisable
 class ScalarsTile(keras.layers.Layer):
-    """Repeat scalars over the pixels of a reference image."""
+    """Repeat scalars over the pixels of a reference image.
+
+    The scalars are a list of tensors (batch,), one for each band. As in OTBTF, one tensor counts as the list of its
+    rows, so that (batch, n) comes out transposed.
+    """
 
     def __init__(self, name: str | None = None, **kwargs):
         super().__init__(name=name, **kwargs)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Tile scalars (batch, n), the second input, over height and width of the first."""
+        """Tile scalars, the second input, over height and width of the first: (batch, height, width, scalars)."""
         reference, scalars = inputs
         shape = tf.shape(reference)
-        return tf.tile(scalars[:, tf.newaxis, tf.newaxis, :], [1, shape[1], shape[2], 1])
+        stacked = tf.stack(scalars, axis=-1) if isinstance(scalars, list | tuple) else tf.transpose(scalars)
+        return tf.tile(stacked[:, tf.newaxis, tf.newaxis, :], [1, shape[1], shape[2], 1])
 
 
 @_serialisable

@@ -36,8 +36,8 @@ class PatchesImagesReader(PatchesReaderBase):
     Args:
         filenames_dict: source key -> patches images. All sources have as many images, and as many patches.
         use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
-        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of
-            shape (1,).
+        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of no
+            dimension.
 
     Raises:
         ValueError: the sources do not match, or an image holds no square patch.
@@ -105,7 +105,7 @@ class PatchesImagesReader(PatchesReaderBase):
         sample = {key: self._read(key, index) for key in self.gdal_ds}
         if self.scalar_dict:
             image, _ = self._locate(next(iter(self.gdal_ds)), index)
-            sample.update({key: np.atleast_1d(np.asarray(values[image])) for key, values in self.scalar_dict.items()})
+            sample.update({key: np.asarray(values[image]) for key, values in self.scalar_dict.items()})
         return sample
 
     def get_stats(self) -> dict[str, dict[str, np.ndarray]]:

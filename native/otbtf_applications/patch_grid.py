@@ -48,20 +48,22 @@ def split_groups(count: int, proportions: Sequence[float], maximum: int | None =
 
     Args:
         count: Number of samples.
-        proportions: Weight of each group, in any unit, not all zero. A group of weight zero is served once,
-            then never again.
+        proportions: Weight of each group, in any unit. A group of weight zero is served nothing.
         maximum: When given, this many samples are dealt, their groups shuffled (in the same order on every
             run), and the first ones kept: OTBTF's random split, where it is the number of nodes of the grid.
 
     Returns:
-        int64 group of each of the samples. Of two groups as well served as each other, the first is taken.
+        int64 group of each of the samples, -1 if all weights are zero. Of two groups as well served as each other,
+        the first is taken.
     """
     total = sum(proportions)
-    served = [0.0] * len(proportions)
+    if not total:
+        return np.full(count, -1, dtype=np.int64)
+    served = [0.0 if proportion else math.inf for proportion in proportions]
     groups = []
     for _ in range(count if maximum is None else maximum):
         group = served.index(min(served))
-        served[group] += total / proportions[group] if proportions[group] else math.inf
+        served[group] += total / proportions[group]
         groups.append(group)
     if maximum is not None:
         groups = shuffled(groups)[:count]

@@ -73,7 +73,6 @@ class PatchesSelection:
         for axis in "xy":
             app.AddParameter(otb.ParameterType_Int, f"grid.offset{axis}", f"Offset of the grid in {axis}, in pixels")
             app.SetDefaultParameterInt(f"grid.offset{axis}", 0)
-            app.MandatoryOff(f"grid.offset{axis}")
 
     @staticmethod
     def _init_strategy(app: otb.PythonApplication) -> None:
@@ -81,23 +80,20 @@ class PatchesSelection:
         for strategy, (name, description) in _STRATEGIES.items():
             app.AddChoice(f"strategy.{strategy}", name)
             app.SetParameterDescription(f"strategy.{strategy}", description)
+        app.AddParameter(otb.ParameterType_Bool, "strategy.split.random", "Shuffle, in the same order on every run")
+        app.MandatoryOff("strategy.split.random")
         for key, proportion in (("trainprop", 50.0), ("validprop", 25.0), ("testprop", 25.0)):
             key = f"strategy.split.{key}"
             app.AddParameter(otb.ParameterType_Float, key, "Proportion of the output, in any unit")
             app.SetMinimumParameterFloatValue(key, 0.0)
             app.SetDefaultParameterFloat(key, proportion)
-            app.MandatoryOff(key)
-        app.AddParameter(otb.ParameterType_Bool, "strategy.split.random", "Shuffle, in the same order on every run")
         app.AddParameter(otb.ParameterType_Float, "strategy.balanced.sp", "Proportion of the candidates to select")
         app.SetMinimumParameterFloatValue("strategy.balanced.sp", 0.0)
         app.SetMaximumParameterFloatValue("strategy.balanced.sp", 1.0)
         app.SetDefaultParameterFloat("strategy.balanced.sp", 0.25)
-        app.MandatoryOff("strategy.balanced.sp")
         app.AddParameter(otb.ParameterType_Int, "strategy.balanced.nclasses", "Number of classes, numbered from 0")
         app.SetMinimumParameterIntValue("strategy.balanced.nclasses", 2)
-        app.MandatoryOff("strategy.balanced.nclasses")
         app.AddParameter(otb.ParameterType_InputImage, "strategy.balanced.labelimage", "Image of the classes")
-        app.MandatoryOff("strategy.balanced.labelimage")
 
     @staticmethod
     def _init_outputs(app: otb.PythonApplication) -> None:
@@ -196,7 +192,10 @@ def _valid_candidates(
             for mask in arrays[1:]:
                 invalid |= mask[..., 0] == 0
             valid[row_range, column_range] = ~patch_grid.box_any(invalid, x, y, radius)
-    elif masks:
+        return valid
+    for _ in _read_blocks(app, [image], *map(np.arange, image.size), 0):
+        pass  # OTBTF reads all pixels too, and so finds files that are cut short
+    if masks:
         for column_range, row_range, x, y, (mask,) in _read_blocks(app, masks, columns, rows, 0):
             valid[row_range, column_range] = mask[np.ix_(y, x)][..., 0] == 1
     return valid
@@ -233,9 +232,6 @@ def _groups(
 def _split(app: otb.PythonApplication, image: otb.Image, count: int) -> np.ndarray:
     """Deal the samples in the proportions of the outputs that were asked for."""
     proportions = {key: app.GetParameterFloat(f"strategy.split.{_PROPORTIONS[key]}") for key in _outputs(app)}
-    if not any(proportions.values()):
-        keys = ", ".join(f"strategy.split.{_PROPORTIONS[key]}" for key in proportions)
-        raise RuntimeError(f"{keys}: must not all be zero. Received: 0")
     maximum = None
     if app.GetParameterInt("strategy.split.random"):
         step = app.GetParameterInt("grid.step")

@@ -73,6 +73,7 @@ class TensorflowModelServe:
             "Additional single-valued placeholders, name=value",
         )
         app.AddParameter(otb.ParameterType_Bool, "model.fullyconv", "Fully convolutional")
+        app.MandatoryOff("model.fullyconv")
         _optional(
             app,
             otb.ParameterType_StringList,
@@ -95,6 +96,7 @@ class TensorflowModelServe:
             otb.ParameterType_Group, "optim", "This group of parameters allows optimization of processing time"
         )
         app.AddParameter(otb.ParameterType_Bool, "optim.disabletiling", "Disable tiling")
+        app.MandatoryOff("optim.disabletiling")
         _integer(app, "optim.tilesizex", "Tile width used to stream the filter output, in output pixels", 16)
         _integer(app, "optim.tilesizey", "Tile height used to stream the filter output, in output pixels", 16)
         app.AddParameter(otb.ParameterType_OutputImage, "out", "Output image")

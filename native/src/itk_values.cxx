@@ -36,17 +36,6 @@ py::class_<T> BindPair(py::module_& module, const char* name)
                  value.Fill(0);
                  return value;
                }))
-      .def(py::init(
-          [name](const py::sequence& values)
-          {
-            if (py::len(values) != 2)
-              throw py::value_error(std::string(name) +
-                                    ": two values expected. Received: " + std::string(py::repr(values)));
-            T value;
-            value[0] = values[0].cast<Value>();
-            value[1] = values[1].cast<Value>();
-            return value;
-          }))
       .def("Fill", [](T& self, Value value) { self.Fill(value); })
       .def("GetElement", [](const T& self, long i) -> Value { return self[Checked(i)]; })
       .def("SetElement", [](T& self, long i, Value value) { self[Checked(i)] = value; })
@@ -67,8 +56,6 @@ py::class_<T> BindPair(py::module_& module, const char* name)
              return std::string(name) + "([" + std::string(py::repr(py::cast(Value(self[0])))) + ", " +
                     std::string(py::repr(py::cast(Value(self[1])))) + "])";
            });
-  py::implicitly_convertible<py::tuple, T>();
-  py::implicitly_convertible<py::list, T>();
   return pair;
 }
 
@@ -91,7 +78,6 @@ void BindRegion(py::module_& module)
   const auto reference = py::return_value_policy::reference_internal;
   py::class_<Region>(module, "itkRegion")
       .def(py::init<>())
-      .def(py::init<const Index&, const Size&>())
       .def(
           "GetIndex", [](Region& self) -> Index& { return self.GetModifiableIndex(); }, reference)
       .def("GetIndex", [](const Region& self, unsigned int i) { return self.GetIndex(Checked(i)); })
@@ -116,14 +102,18 @@ void BindRegion(py::module_& module)
              throw py::index_error("Key not in [\"index\",\"size\"]");
            })
       .def("__setitem__",
-           [](Region& self, const std::string& key, const py::object& value)
+           [](Region& self, const std::string& key, const Index& index)
            {
-             if (key == "index")
-               self.SetIndex(value.cast<Index>());
-             else if (key == "size")
-               self.SetSize(value.cast<Size>());
-             else
+             if (key != "index")
                throw py::index_error("Key not in [\"index\",\"size\"]");
+             self.SetIndex(index);
+           })
+      .def("__setitem__",
+           [](Region& self, const std::string& key, const Size& size)
+           {
+             if (key != "size")
+               throw py::index_error("Key not in [\"index\",\"size\"]");
+             self.SetSize(size);
            })
       .def("__len__", [](const Region&) { return 2; })
       .def(

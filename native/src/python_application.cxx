@@ -78,7 +78,7 @@ std::vector<SourceImage> PythonApplication::GetParameterImages(const std::string
 {
   std::vector<SourceImage> images;
   if (!this->HasValue(key))  // an image given in memory has a value, but OTB does not call it enabled
-    return images;
+    throw std::runtime_error("Parameter " + key + ": No input image or filename detected...");
   if (this->GetParameterType(key) == otb::Wrapper::ParameterType_InputImageList)
   {
     auto* const list = this->GetParameterImageList(key);

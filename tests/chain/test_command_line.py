@@ -26,6 +26,17 @@ def _run(error, debug=False):
         (KeyError("key"), "program: error: KeyError: 'key'"),
         (RuntimeError(""), "program: error: RuntimeError"),
         (RuntimeError("itk::ERROR: GDALImageIO(0x55d0): Cannot read"), "program: error: Cannot read"),
+        (
+            RuntimeError(
+                "Exception thrown in otbApplication Application_ExecuteAndWriteOutput: ./Modules/IO/src/otbX.cxx:270:\n"
+                "itk::ERROR: TensorflowModelServe(0x55d0): Tensor name \"x\" not found."
+            ),
+            'program: error: Tensor name "x" not found.',
+        ),
+        (
+            RuntimeError("Exception thrown in otbApplication Application_Execute: ./a.cxx:1: No input image"),
+            "program: error: No input image",
+        ),
         (OSError("http://host/B04.tif?st=1&sig=secret%3D refused"), "program: error: http://host/B04.tif refused"),
         (RuntimeError("first line\n" + "x" * 1000), "program: error: first line"),
         (KeyboardInterrupt(), "program: interrupted"),

@@ -8,6 +8,8 @@ import otbApplication as otb
 import pytest
 from osgeo import ogr
 
+from tests.native.regions import pair, region_of
+
 CONSTANTS = {
     "ComplexImagePixelType_double": 3,
     "ComplexImagePixelType_float": 2,
@@ -133,8 +135,8 @@ def test_fields_and_bands(tmp_path, write_raster):
     app.SetParameterString("inshp", str(tmp_path / "in.shp"))
     app.SetParameterValue("feat", ["red", "nir"])
     assert app.GetParameterValue("feat") == ("red", "nir")
-    app.SetParameterValue("feat", "nir")
-    assert app.GetParameterValue("feat") == ("nir",)
+    with pytest.raises(TypeError, match="parameter feat: a list of texts expected. Received: 'nir'"):
+        app.SetParameterValue("feat", "nir")
     app = create("ExtractROI")
     app.SetParameterString("in", str(write_raster("in.tif", np.zeros((4, 5, 3), np.uint8))))
     app.SetParameterValue("cl", ["Channel2"])
@@ -228,13 +230,18 @@ def test_output_pixel_type():
 
 def test_wrong_types_are_refused():
     app = create("ExtractROI")
-    for key, value in (("startx", "one"), ("startx", 1.5), ("in", 3), ("mode.extent.ulx", "left")):
+    for key, value in (
+        *(("startx", "one"), ("startx", 1.5), ("startx", np.int64(1)), ("in", 3)),
+        *(("mode.extent.ulx", "left"), ("mode.extent.ulx", np.float32(1))),
+    ):
         with pytest.raises(TypeError):
             app.SetParameterValue(key, value)
-    with pytest.raises(TypeError):
-        create("BandMath").SetParameterValue("il", "a.tif")
-    with pytest.raises(TypeError):
-        create("OrthoRectification").SetParameterValue("outputs.isotropic", "on")
+    for value in ("a.tif", ("a.tif",)):
+        with pytest.raises(TypeError):
+            create("BandMath").SetParameterValue("il", value)
+    for value in ("on", 1, 0):
+        with pytest.raises(TypeError, match="outputs.isotropic: True or False expected"):
+            create("OrthoRectification").SetParameterValue("outputs.isotropic", value)
 
 
 def test_booleans():
@@ -282,7 +289,7 @@ def test_xml(tmp_path):
 
 
 def test_itk_values():
-    size, index = otb.itkSize((3, 4)), otb.itkIndex()
+    size, index = pair(otb.itkSize, 3, 4), otb.itkIndex()
     index[1] = -2
     assert list(size) == [3, 4] and list(index) == [0, -2] and len(size) == 2
     assert str(size) == "[3,4]"
@@ -296,15 +303,18 @@ def test_itk_values():
     region.GetSize()[0] = 20
     region.GetSize()[1] = 25
     region.GetIndex().Fill(10)
-    assert region == otb.itkRegion((10, 10), (20, 25))
+    assert region == region_of(10, 10, 20, 25)
     assert list(region.GetUpperIndex()) == [29, 34]
-    assert region.IsInside((29, 34)) and not region.IsInside((30, 34))
+    assert region.IsInside(pair(otb.itkIndex, 29, 34)) and not region.IsInside(pair(otb.itkIndex, 30, 34))
     assert region.keys() == ["index", "size"] and list(region["size"]) == [20, 25]
-    region["index"] = (1, 2)
+    region["index"] = pair(otb.itkIndex, 1, 2)
     assert re.fullmatch(r"\{index:\[1,2\], size:\[20,25\]\}", str(region))
-    vector = otb.itkVector((3.0, 4.0))
+    vector = pair(otb.itkVector, 3.0, 4.0)
     assert (vector.GetNorm(), vector.GetSquaredNorm()) == (5, 25)
-    assert list(otb.itkPoint((0.5, 1.5))) == [0.5, 1.5]
+    assert list(pair(otb.itkPoint, 0.5, 1.5)) == [0.5, 1.5]
+    for refused in (lambda: otb.itkSize((3, 4)), lambda: otb.itkRegion(region), lambda: region.SetIndex((1, 2))):
+        with pytest.raises(TypeError):
+            refused()
 
 
 def test_whole_interface_of_the_official_wrapper_used_by_programs():

@@ -13,6 +13,8 @@ import otbApplication as otb
 import pytest
 from osgeo import gdal
 
+from tests.native.regions import region_of
+
 STRIPS = "streaming:type=stripped&streaming:sizemode=nbsplits&streaming:sizevalue"
 TILES = "streaming:type=tiled&streaming:sizemode=height&streaming:sizevalue"
 
@@ -111,7 +113,7 @@ def test_requested_region_is_the_crop(toys, image, path):
     first = zoom(toys, path, 2)
     second = zoom(toys, first, 3)
     second.Execute()
-    region = otb.itkRegion((17, 31), (40, 22))
+    region = region_of(17, 31, 40, 22)
     second.PropagateRequestedRegion("out", region)
     toy_zoom.REQUESTED.clear()
     exported = second.ExportImage("out")
@@ -176,7 +178,7 @@ def test_exported_arrays_do_not_change(toys, image, path):
     app.Execute()
     arrays = []
     for x in (0, 20, 40):
-        app.PropagateRequestedRegion("out", otb.itkRegion((x, 0), (20, 30)))
+        app.PropagateRequestedRegion("out", region_of(x, 0, 20, 30))
         arrays.append(app.GetVectorImageAsNumpyArray("out"))
     for x, array in zip((0, 20, 40), arrays, strict=True):
         np.testing.assert_array_equal(array, enlarged(image, 2)[:30, x : x + 20])

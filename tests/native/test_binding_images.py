@@ -8,6 +8,8 @@ import otbApplication as otb
 import pytest
 from osgeo import gdal
 
+from tests.native.regions import region_of
+
 
 def create(name, parameters=None):
     app = otb.Registry.CreateApplicationWithoutLogger(name)
@@ -77,7 +79,7 @@ def test_requested_region_is_the_crop(bands):
 
     whole = smoothed().GetVectorImageAsNumpyArray("out")
     smooth = smoothed()
-    region = otb.itkRegion((11, 13), (20, 9))
+    region = region_of(11, 13, 20, 9)
     assert smooth.PropagateRequestedRegion("out", region) > 0
     assert smooth.GetImageRequestedRegion("out") == region
     exported = smooth.ExportImage("out")

@@ -112,3 +112,17 @@ def test_qgis_descriptor(name, tmp_path):
     assert lines[0].split("|")[0] == name
     assert any(line.startswith("QgsProcessingParameter") for line in lines)
     assert f"|{name}" in (tmp_path / "algs.txt").read_text()
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_names_that_otbtf_has(toy_environment, name):
+    done = run(NATIVE / "bin" / f"otbcli_{name}", "-help", env=toy_environment)
+    assert f"This is the {name} application" in done.stdout + done.stderr
+
+
+def test_patches_are_selected_by_otbtfs_name(toy_environment, path, tmp_path):
+    points = tmp_path / "points.geojson"
+    words = ["-in", path, "-grid.step", 8, "-grid.psize", 8, "-strategy", "all", "-outtrain", points]
+    done = run(NATIVE / "bin" / "otbcli_PatchesSelection", *words, env=toy_environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert gdal.OpenEx(str(points)).GetLayer(0).GetFeatureCount() == 12

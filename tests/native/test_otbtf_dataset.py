@@ -69,7 +69,8 @@ def test_reader_spans_files(patches_image, use_streaming):
     assert [int(sample["lr"][0, 0, 0]) for sample in samples] == [0, 100, 1000, 1100, 1200]
     assert all(np.array_equal(sample["lr"][0, 0], sample["hr"][7, 7]) for sample in samples)
     assert samples[0]["lr"].shape == (4, 4, 2) and samples[0]["hr"].dtype == np.uint16
-    assert [float(sample["day"][0]) for sample in samples] == [1.5, 1.5, 2.5, 2.5, 2.5]
+    assert [float(sample["day"]) for sample in samples] == [1.5, 1.5, 2.5, 2.5, 2.5]
+    assert samples[0]["day"].shape == ()
     with pytest.raises(IndexError, match="Received: 5"):
         reader.get_sample(5)
 

@@ -123,8 +123,11 @@ def test_dilated_mask_is_a_square_around_nodata():
 
 
 def test_scalars_argmax_max():
-    tiled = otbtf.layers.ScalarsTile()([np.zeros((2, 3, 4, 1), "float32"), np.array([[1.0, 2.0], [3.0, 4.0]])])
+    reference, scalars = np.zeros((2, 3, 4, 1), "float32"), [np.array([1.0, 3.0]), np.array([2.0, 4.0])]
+    tiled = otbtf.layers.ScalarsTile()([reference, scalars])
     assert tiled.shape == (2, 3, 4, 2) and np.array_equal(tiled[1, 2, 3], [3, 4])
+    transposed = otbtf.layers.ScalarsTile()([reference, np.stack(scalars, axis=1)])
+    assert np.array_equal(transposed[1, 2, 3], [2, 4])
     classes = np.random.default_rng(1).random((2, 3, 4, 5)).astype("float32")
     assert np.array_equal(otbtf.layers.Argmax()(classes), classes.argmax(-1)[..., None])
     assert otbtf.layers.Argmax(expand_last_dim=False)(classes).shape == (2, 3, 4)

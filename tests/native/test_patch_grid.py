@@ -50,7 +50,9 @@ def test_split_groups_as_in_otbtf():
     assert np.bincount(patch_grid.split_groups(42, [50, 25, 25])).tolist() == [21, 11, 10]
     assert patch_grid.split_groups(6, [50, 25]).tolist() == [0, 1, 0, 0, 1, 0]
     assert np.bincount(patch_grid.split_groups(42, [50, 25])).tolist() == [28, 14]
-    assert patch_grid.split_groups(4, [50, 0, 25]).tolist() == [0, 1, 2, 0]
+    assert np.bincount(patch_grid.split_groups(574, [50, 0, 0])).tolist() == [574]
+    assert patch_grid.split_groups(4, [50, 0, 25]).tolist() == [0, 2, 0, 0]
+    assert patch_grid.split_groups(2, [0, 0]).tolist() == [-1, -1]
 
 
 def test_random_split_as_in_otbtf():

@@ -409,7 +409,7 @@ def test_image_without_georeference_keeps_its_direction(tmp_path, image, models)
     app = serve(path, models["blur"], 5, 1, tile=32)
     expected = sum(pixels[i : i + 96, j : j + 116] for i in range(5) for j in range(5))
     np.testing.assert_array_equal(app.to_numpy(), expected)
-    assert app.app.GetImageOrigin("out") == (2.5, 2.5)
+    assert list(app.app.GetImageOrigin("out")) == [2.5, 2.5]
 
 
 def test_warnings(image, models, capfd):

@@ -105,7 +105,7 @@ def test_output_ends_on_the_grids_of_all_sources(data):
         size = data.draw(st.integers(1, 60), label="size")
         receptive = data.draw(st.integers(1, size), label="receptive field")
         corner = Fraction(data.draw(st.integers(-6, 6)) if number else 0)
-        edges = [corner + spacing * k for k in range(-70, 140)]
+        edges = [corner + spacing * k for k in range(-70, 470)]
         sources.append(axis(size, receptive, corner=float(corner), spacing=float(spacing)))
         first = corner + spacing * (receptive // 2)
         extents.append((first, first + spacing * (size - (receptive - 1)), edges))
