@@ -457,6 +457,35 @@ def test_dsen2_makes_of_parts_what_it_makes_of_the_whole(real, role, shape, engi
 
 
 @settings(max_examples=12, **EXAMPLES)
+@given(shape=shapes(), kind=kinds, data=st.data())
+@pytest.mark.parametrize("name", ["2x", "6x", "spot7"])
+def test_engines_make_the_same_pixels_of_the_networks_of_this_project(real, name, shape, kind, data):
+    """To the last bit, with gaps and masks, where they are given the same regions and tiles."""
+    description = read_description(real[name])
+    finest = min(source.gsd for source in description.sources)
+    images = {}
+    for source in description.sources:
+        size = tuple(-(-length // round(source.gsd / finest)) for length in shape)
+        pixels = random_pixels(*size, len(source.bands), top=5000, seed=round(source.gsd))
+        missing = holes_in(size, data)[..., np.newaxis]
+        images[source.name], _ = image_of(np.where(missing, np.float32(0), pixels), source.gsd)
+    ratio = round(finest / description.gsd)
+    region = data.draw(windows(ratio * shape[0], ratio * shape[1]))
+    size, tile = data.draw(cuts(max(region.rows, region.columns), most=3))
+    masks = tuple(mask_over(data) for _ in range(data.draw(st.integers(0, 1))))
+
+    def made_by(engine):
+        network = Network(description, real[name], engine)
+        recipe = Recipe(description.bands, description.gsd, (network,), masks=masks)
+        options = {"floating": kind == "float", "tile_size": tile}
+        return in_regions(lambda part: computed(recipe, images, part, (LEFT, TOP), **options), region, size)
+
+    (values, valid), (others, valid_too) = made_by("otbtf"), made_by("tensorflow")
+    np.testing.assert_array_equal(valid, valid_too)
+    np.testing.assert_array_equal(values[valid], others[valid])
+
+
+@settings(max_examples=12, **EXAMPLES)
 @given(shape=shapes(120), engine=engines, kind=kinds, data=st.data())
 def test_srmodel_makes_of_parts_what_it_makes_of_the_whole(real, shape, engine, kind, data):
     folder = real["spot7"]
