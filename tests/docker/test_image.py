@@ -13,6 +13,7 @@ from osgeo import gdal, osr
 
 from chain.bands import BANDS
 from chain.record import VERSION
+from inference import dsen2
 from simulate.probav_scenes import write_scenes
 from tests.docker.conftest import DOCKER, PROJECT, context_files, in_context
 from tests.train.conftest import patches
@@ -116,21 +117,29 @@ def test_spot7_is_trained_and_used(image, data, patches):
     check_done(image.run(*words, user=USERS[0], home=data))
     fine, *_ = scene(data)
     words = ["-m", "inference.spot7", "--input", fine, "--output", data / "sr.tif", "--model-dir", data / "model"]
+    words += ["--engine", "otbtf"]
     check_done(image.run(*words, user=USERS[0], home=data), data / "sr.tif", USERS[0])
 
 
 @pytest.mark.keras
-def test_dsen2_with_the_projects_weights(image, data):
-    """By two users, of whom the second finds the models that the first one has exported."""
+def test_dsen2_with_the_projects_weights(image, data, monkeypatch):
+    """By two users, of whom the second finds the models that the first one has exported; as without the image."""
     names = scene(data)
     for user in USERS:
         product = data / f"{user}.tif"
-        words = ["-m", "inference.dsen2", "--input", *names, "--output", product]
+        words = ["-m", "inference.dsen2", "--input", *names, "--output", product, "--engine", "otbtf"]
         run = image.run(*words, user=user, home="/nowhere")
         check_done(run, product, user)
     first, second = (gdal.Open(str(data / f"{user}.tif")).ReadAsArray() for user in USERS)
     assert first.shape == (12, 48, 60)
     np.testing.assert_array_equal(first, second)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(data))
+    plain = data / "plain.tif"
+    assert dsen2.main(["--input", *map(str, names), "--output", str(plain), "--engine", "tensorflow"]) == 0
+    np.testing.assert_array_equal(gdal.Open(str(plain)).ReadAsArray(), first)
+    for product, engine in ((data / f"{USERS[0]}.tif", "otbtf"), (plain, "tensorflow")):
+        record = json.loads(product.with_name(f"{product.name}.json").read_text())
+        assert {model["engine"] for model in record["models"]} == {engine}
 
 
 @pytest.mark.keras
