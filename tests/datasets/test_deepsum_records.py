@@ -121,7 +121,7 @@ def fingerprints(dataset):
 
 
 def fingerprint(frames):
-    """Return a number that no other patch has: of their sums, some are equal by chance."""
+    """Return a number that no other patch has; but two chunks may have a patch in common."""
     return zlib.crc32(frames.tobytes())
 
 
@@ -148,9 +148,10 @@ def test_an_epoch_has_each_patch_once(made_records):
     assert first != second
     start, order = 0, []
     while start < len(first):
-        (index,) = [index for index, chunk in enumerate(chunks) if first[start] in chunk]
-        part = first[start : start + len(chunks[index])]
-        assert sorted(part) == sorted(chunks[index]) and part != chunks[index]
+        parts = {index: first[start : start + len(chunk)] for index, chunk in enumerate(chunks)}
+        (index,) = [index for index, part in parts.items() if sorted(part) == sorted(chunks[index])]
+        part = parts[index]
+        assert part != chunks[index]
         start, order = start + len(part), [*order, index]
     assert sorted(order) == [0, 1, 2]
     fives = fingerprints(records.dataset(5))
