@@ -26,7 +26,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from chain import command_line
+from chain.runtime import command_line
 
 SETS = ("train", "valid", "test")
 BANDS = ("B04", "B03", "B02", "B08")
@@ -142,19 +142,20 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
 
 def find_sentinel2(arguments: argparse.Namespace, footprint):
     """Return the Sentinel-2 product to pair with the Spot image, and what was measured of its clouds."""
-    from chain import cloud_cover, spot, stac
-    from chain.sentinel2 import open_product
+    from chain.patches import spot
+    from chain.sentinel2 import cloud_cover, stac_search
+    from chain.sentinel2.image import open_product
 
     if arguments.sentinel2:
         return open_product(arguments.sentinel2, arguments.bands, arguments.offset), None
     if arguments.item:
-        item = stac.find_item(arguments.item, arguments.stac_url, arguments.collection)
+        item = stac_search.find_item(arguments.item, arguments.stac_url, arguments.collection)
         candidate = cloud_cover.measure(item, footprint)
     else:
         days = (arguments.start_date, arguments.end_date)
-        items = stac.search(footprint, "/".join(days), arguments.stac_url, arguments.collection)
+        items = stac_search.search(footprint, "/".join(days), arguments.stac_url, arguments.collection)
         log.info("%d Sentinel-2 items touch the image between %s and %s", len(items), *days)
-        date = spot.acquisition_date(arguments.xs) or stac.middle(days)
+        date = spot.acquisition_date(arguments.xs) or stac_search.middle(days)
         candidate = cloud_cover.choose(items, footprint, arguments.max_cloud_cover, date)
     log.info("Sentinel-2: %s", candidate.item.id)
     measured = {"cloudy": round(candidate.cloudy, 4), "uncovered": round(candidate.uncovered, 4)}
@@ -167,7 +168,7 @@ def check_place(arguments: argparse.Namespace, product, footprint) -> None:
     Raises:
         ValueError: it is.
     """
-    from chain.footprint import Footprint
+    from chain.raster.footprint import Footprint
 
     option, name = ("--sentinel2", arguments.sentinel2) if arguments.sentinel2 else ("--item", arguments.item)
     if not name:
@@ -206,7 +207,7 @@ class Chain:
 
     def pull(self, read: Callable):
         """Return what `read` makes of both images; tried again, with a renewed chain, while a server fails."""
-        from chain.network import retry
+        from chain.raster.http import retry
 
         pulls = itertools.count()
         return retry(lambda: read(*self(next(pulls) > 0)), (RuntimeError,), self.attempts, on_failure=self.tell)
@@ -214,7 +215,7 @@ class Chain:
     @property
     def attempts(self) -> int:
         """How often a failure is worth an attempt: local files do not mend."""
-        from chain.patches import ATTEMPTS
+        from chain.patches.patches import ATTEMPTS
 
         return ATTEMPTS if self.product.hrefs else 1
 
@@ -225,12 +226,13 @@ class Chain:
 
 def match_radiometry(chain: Chain, footprint) -> list:
     """Return the line, for each band, which brings Spot to Sentinel-2's radiometry."""
-    from chain import memory, radiometry
+    from chain.patches import radiometry
+    from chain.raster import otb
 
-    xs = chain.spot.multispectral()
-    places = memory.spread(footprint.size, side=160, count=25)
+    xs = chain.patches.spot.multispectral()
+    places = otb.spread(footprint.size, side=160, count=25)
     lines = radiometry.fit(
-        (memory.read(xs, place), chain.pull(lambda lr, _, place=place: memory.read(lr, place))) for place in places
+        (otb.read(xs, place), chain.pull(lambda lr, _, place=place: otb.read(lr, place))) for place in places
     )
     for band, line in zip(BANDS, lines):
         log.info(
@@ -246,10 +248,12 @@ def match_radiometry(chain: Chain, footprint) -> list:
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict:
     """Write the patches into a folder; return the record of the run."""
-    from chain import network, pairs, patches, split
-    from chain.spot import Bundle
+    from chain.patches import patches, split
+    from chain.patches import statistics as pairs
+    from chain.patches.spot import Bundle
+    from chain.raster import http
 
-    begun, before = time.monotonic(), network.traffic()
+    begun, before = time.monotonic(), http.traffic()
     bundle = Bundle.open(
         arguments.xs,
         arguments.pan,
@@ -307,7 +311,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
     if arguments.tfrecords:
         write_tfrecords(folder, written, arguments.seed)
     product.close()
-    fetched = network.traffic() - before
+    fetched = http.traffic() - before
     log.info("fetched by GDAL: %s", fetched)
     return {**record, "fetched": vars(fetched), "seconds": round(time.monotonic() - begun, 1)}
 
@@ -317,8 +321,9 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from chain import network, patches
-    from chain.patches_image import PatchesImage
+    from chain.patches import patches
+    from chain.patches.patches_image import PatchesImage
+    from chain.raster import http
 
     grid = bundle.correspondence.grid
     gsd = float(bundle.footprint.spacing[0])
@@ -329,9 +334,9 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
     }
 
     strips = patches.extract(
-        chain, starts, deal.groups, grid, bundle.conditioning(chain.product), chain.attempts, chain.tell
+        chain, starts, deal.groups, grid, bundle.conditioning(chain.serving.product_file), chain.attempts, chain.tell
     )
-    fetched = network.traffic()
+    fetched = http.traffic()
     with logging_redirect_tqdm(), tqdm(total=sum(deal.counts), unit="patch", disable=not sys.stderr.isatty()) as bar:
         for cut in strips:
             for number, (lr, hr) in cut.items():
@@ -339,7 +344,7 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
                 images[number, "hr"].append(hr)
                 statistics.add(lr, hr)
             count = sum(len(lr) for lr, _ in cut.values())
-            now = network.traffic()
+            now = http.traffic()
             log.info("strip of %d patches: %s", count, now - fetched)
             fetched = now
             bar.update(count)
@@ -379,19 +384,20 @@ def write_tfrecords(folder: Path, written: dict[str, int], seed: int) -> None:
 
 def make_dataset(arguments: argparse.Namespace) -> None:
     """Write the patches and the record of the run into the output folder, all or nothing."""
-    from chain import network, record
-    from chain.output import whole_folder
+    from chain.raster import http
+    from chain.runtime import provenance
+    from chain.runtime.files import whole_folder
 
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
     logging.getLogger("chain").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    network.configure()
-    quiet_gdal = contextlib.nullcontext() if arguments.debug else network.quiet_gdal()
+    http.configure()
+    quiet_gdal = contextlib.nullcontext() if arguments.debug else http.quiet_gdal()
     with quiet_gdal, whole_folder(arguments.output, "dataset.json", arguments.overwrite) as folder:
         result = run(arguments, folder)
-        content = {**result, "arguments": vars(arguments), "versions": record.versions()}
-        record.write(folder / "dataset.json", content)
+        content = {**result, "arguments": vars(arguments), "versions": provenance.versions()}
+        provenance.write(folder / "dataset.json", content)
     log.info("%s: %s", arguments.output, ", ".join(f"{result['patches'][name]} {name}" for name in SETS))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.engines import ENGINES, open_engine
+from chain.serving.engines.engines import ENGINES, open_engine
 from models.description import ModelDescription, read_description
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -36,7 +36,7 @@ class BareNetwork:
 
     Args:
         network: folder of the model of one role.
-        engine: one of `chain.engines.ENGINES` without OTBTF.
+        engine: one of `chain.serving.engines.engines.ENGINES` without OTBTF.
         precision: one of `PRECISIONS`.
         cache: where models are prepared.
     """
@@ -82,11 +82,11 @@ def tiles_of(side: int, descriptions: Sequence[ModelDescription], tile_size: int
     Returns:
         For each network, rows and columns of its tiles, in output pixels, without margins.
     """
-    from chain.grids import Region, plan
-    from chain.recipe import Recipe
-    from chain.serve import Network, fields
-    from chain.super_resolution import aligned
-    from inference.production import TILES_PER_REGION
+    from chain.raster.grids import Region, plan
+    from chain.serving.production import TILES_PER_REGION
+    from chain.serving.recipe import Recipe
+    from chain.serving.super_resolution import aligned
+    from chain.serving.tensorflow_model_serve import Network, fields
 
     networks = tuple(Network(description, "") for description in descriptions)
     tile = Recipe(bands=(), gsd=descriptions[0].gsd, networks=networks).tile(tile_size)
@@ -115,11 +115,11 @@ def arrays_of(description: ModelDescription, size: Size) -> dict[str, np.ndarray
 
 def prepared(network: Path, precision: str, cache: Path) -> Path:
     """Return the folder of a network in a precision, made in the cache if need be."""
-    from inference.model_folders import served_folder
+    from chain.serving.exported_models import served_folder
 
     if precision != "int8":
         return served_folder(network, cache, precision)
-    from inference.quantization import quantized_folder
+    from chain.serving.precision.quantization import quantized_folder
 
     folder = served_folder(network, cache, "float32")
     count, side = CALIBRATION

@@ -75,7 +75,7 @@ def make_network(folder: Path):
     """Make the scripted torch module of an exported model: (batch, bands, rows, columns) to what the coarse lack."""
     import torch
 
-    from inference.model_folders import WEIGHTS
+    from chain.serving.exported_models import WEIGHTS
     from models.description import read_description
 
     class Residual(torch.nn.Module):

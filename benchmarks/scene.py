@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, osr
 
-from chain.bands import BANDS
-from chain.output import whole_file
+from chain.runtime.files import whole_file
+from chain.sentinel2.bands import BANDS
 
 gdal.UseExceptions()
 

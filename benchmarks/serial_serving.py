@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.serve import TILE_SIZE, serve
+from chain.serving.tensorflow_model_serve import TILE_SIZE, serve
 
 
 def main(argv=None) -> int:

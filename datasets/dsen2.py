@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from chain.grids import TOLERANCE, Grid, common_origin, image_grid
-from chain.mask import read_mask
-from chain.memory import Region, read, spread
+from chain.raster.grids import TOLERANCE, Grid, common_origin, image_grid
+from chain.raster.mask import read_mask
+from chain.raster.otb import Region, read, spread
 from datasets.wald import blur_sigmas, degrade
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -93,8 +93,8 @@ def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) ->
     """Read a scene, or some windows of a large one.
 
     Args:
-        product: a `chain.sentinel2.Product` with bands at their native resolution; what not all of them cover is left
-            out.
+        product: a `chain.sentinel2.image.Product` with bands at their native resolution; what not all of them cover is
+            left out.
         role: `2x` or `6x`.
         windows: number of windows of 14.4 km to read of a scene that is larger.
         scl: scene classification, at any resolution: a URL, or a name for GDAL.

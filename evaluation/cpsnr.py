@@ -95,7 +95,7 @@ def score(cpsnrs: Mapping[str, float], norm: Mapping[str, float]) -> float:
 
     Args:
         cpsnrs: cPSNR by the scene's name, in dB.
-        norm: ESA's baseline, in dB, of these scenes at least (`datasets.kelvins.read_norm`).
+        norm: ESA's baseline, in dB, of these scenes at least (`datasets.deepsum.kelvins.read_norm`).
 
     Raises:
         ValueError: there is no scene, or one without baseline.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from datasets.deepsum_preparation import Frames
+from datasets.deepsum.preparation import Frames
 from evaluation.cpsnr import cpsnr, cssim, score
 from evaluation.multi_frame import clearest, esa_baseline, mean_of_registered
 

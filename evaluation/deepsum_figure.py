@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 
 PART = 128
 """Side of the part that is drawn, in fine pixels."""
@@ -41,8 +41,8 @@ def draw_scene(arguments: argparse.Namespace) -> None:
     """
     import numpy as np
 
-    from datasets.deepsum import prepare_sample
-    from datasets.kelvins import open_scene, read_png
+    from datasets.deepsum.kelvins import open_scene, read_png
+    from datasets.deepsum.scenes import prepare_sample
     from evaluation.cpsnr import BORDER, cpsnr_matrix
     from evaluation.deepsum import METHODS, score_scene
     from evaluation.multi_frame import clearest, mean_of_registered

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -40,9 +40,9 @@ def score(arguments: argparse.Namespace) -> None:
     """
     import tensorflow as tf
 
-    from datasets.deepsum import prepare_sample
-    from datasets.deepsum_example import to_batch
-    from datasets.kelvins import open_scene
+    from datasets.deepsum.example import to_batch
+    from datasets.deepsum.kelvins import open_scene
+    from datasets.deepsum.scenes import prepare_sample
     from models.base import load_weights, read_description
     from models.deepsum import DeepSUM
 
@@ -68,7 +68,7 @@ def score(arguments: argparse.Namespace) -> None:
 
 def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Return the true displacements of frames from the first one, (frames - 1, 2), known by their pixels."""
-    from datasets.deepsum_preparation import enlarge
+    from datasets.deepsum.preparation import enlarge
 
     try:
         told = json.loads((folder / "truth.json").read_text(encoding="ascii"))["images"]

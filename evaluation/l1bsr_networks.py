@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 
 PART = 48
 """Side of what a figure shows, in pixels of 10 m."""

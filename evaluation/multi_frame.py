@@ -7,7 +7,7 @@ cpsnr(hr, clearest(frames), clear), cpsnr(hr, mean_of_registered(frames), clear)
 
 import numpy as np
 
-from datasets.deepsum_preparation import Frames, enlarge, roll
+from datasets.deepsum.preparation import Frames, enlarge, roll
 
 
 def clearest(frames: Frames) -> np.ndarray:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from chain import record
-from chain.grids import Grid, Region, memory_image
-from chain.recipe import Recipe
-from chain.serve import Network
+from chain.raster.grids import Grid, Region, memory_image
+from chain.runtime import provenance
+from chain.serving.recipe import Recipe
+from chain.serving.tensorflow_model_serve import Network
 from evaluation import report, wald
 from models.description import read_description
 
@@ -68,7 +68,7 @@ def score_scenes(model_dir: Path, scenes: Sequence) -> dict:
     for scene in scenes:
         reports[scene.name] = wald.evaluate(scene.bands, sharpen, description.bands)
     scores = {"scenes": reports, "mean": mean_of(list(reports.values()))}
-    record.write(model_dir / "scores.json", scores)
+    provenance.write(model_dir / "scores.json", scores)
     sections = {**reports, "mean of the scenes": scores["mean"]} if reports else {}
     text = "\n".join(f"### {name}\n\n{report.table(found)}" for name, found in sections.items())
     (model_dir / "scores.md").write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from chain.bands import BANDS
+from chain.sentinel2.bands import BANDS
 
 FINE_GSD = 10.0
 FINE = tuple(name for name, gsd in BANDS.items() if gsd == FINE_GSD)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.bands import BANDS
-from chain.output import whole_file
+from chain.runtime.files import whole_file
+from chain.sentinel2.bands import BANDS
 from evaluation.protocol import GROUPS, Bands, crop, extent, present, ratio, whole
 
 DISPLAY_PERCENTILES = (2, 98)

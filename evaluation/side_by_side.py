@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from chain.output import whole_file
+from chain.runtime.files import whole_file
 
 PERCENTILES = (1, 99)
 

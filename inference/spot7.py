@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from chain.command_line import band_names, run
-from inference.common import (
+from chain.runtime.command_line import band_names, run
+from chain.serving.options import (
     add_arguments,
     add_output_arguments,
     begin,
@@ -61,8 +61,8 @@ def make_parser() -> argparse.ArgumentParser:
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
     begin(arguments)
-    from inference.batch import for_each
-    from inference.scheduler import opened_workers
+    from chain.serving.batch import for_each
+    from chain.serving.dask.scheduler import opened_workers
 
     with opened_workers(arguments, "inference.spot7") as workers:
         for_each(
@@ -80,7 +80,7 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: boo
         names: files of the scene, or its item.
         output: the product.
         done: leave the product alone when it is there and the same command would make it again.
-        workers: `inference.scheduler.Workers` to make its regions; None for this process.
+        workers: `chain.serving.dask.scheduler.Workers` to make its regions; None for this process.
 
     Returns:
         What became of it.
@@ -90,8 +90,8 @@ def make(arguments: argparse.Namespace, names: Sequence, output: Path, done: boo
         RuntimeError: OTB, TensorFlow or a server refuses.
         OSError: the disk refuses.
     """
-    from inference.production import finish, produce
-    from inference.record import files_of
+    from chain.serving.production import finish, produce
+    from chain.serving.provenance import files_of
 
     if not done:
         check_outputs(arguments, output)
@@ -109,9 +109,9 @@ def opened(arguments: argparse.Namespace, names: Sequence) -> Iterator[tuple]:
     Raises:
         ValueError: the scene, the model or the options do not suit each other.
     """
-    from chain.recipe import Recipe
-    from chain.sentinel2 import open_product
-    from chain.serve import Network
+    from chain.sentinel2.image import open_product
+    from chain.serving.recipe import Recipe
+    from chain.serving.tensorflow_model_serve import Network
     from models.description import read_description
 
     description = read_description(arguments.model_dir)

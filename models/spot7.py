@@ -106,9 +106,7 @@ class SRModel(SuperResolutionModel):
         rows = contaminated(contaminated(rows, kernel), kernel) + OUTER_KERNEL // 2
         return max(rows, self.scale * BICUBIC_RADIUS) if self.arguments["global_skip"] else rows
 
-    def _convolution(
-        self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal", dtype=None
-    ) -> tf.Tensor:
+    def _convolution(self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal", dtype=None) -> tf.Tensor:
         return keras.layers.Conv2D(
             self.arguments["depth"], kernel, padding="same", kernel_initializer=initializer, dtype=dtype, name=name
         )(tensor)

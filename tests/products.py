@@ -3,10 +3,10 @@
 
 import numpy as np
 
-from chain.blocks import read_block
-from chain.grids import image_grid
-from chain.serve import Network, fields
-from chain.super_resolution import reach, seen, super_resolve
+from chain.raster.blocks import read_block
+from chain.raster.grids import image_grid
+from chain.serving.super_resolution import reach, seen, super_resolve
+from chain.serving.tensorflow_model_serve import Network, fields
 
 
 def stacked(bands):

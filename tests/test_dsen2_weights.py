@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from chain.bands import SURFACE_BANDS
+from chain.sentinel2.bands import SURFACE_BANDS
 from inference import dsen2
 from models.description import read_description
 
 pytestmark = pytest.mark.keras
 
-FOLDER = Path(dsen2.__file__).resolve().parent.parent / "weights" / "dsen2"
+FOLDER = Path(dsen2.__file__).resolve().parents[2] / "weights" / "dsen2"
 HELD_OUT = {
     "l1c_T24KUF_20180302": "s2_l1c_ssl4eo_brazil_native",
     "l1c_T43RCP_20200604": "s2_ssl4eo_T43RCP_native",

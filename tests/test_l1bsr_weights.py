@@ -10,7 +10,7 @@ from datasets.l1bsr import read_pairs
 from evaluation.l1bsr import band_flows, register, score_csr, score_rec
 from evaluation.l1bsr_networks import open_model
 from inference import l1bsr
-from inference.l1bsr_model import PROJECT_WEIGHTS
+from inference.l1bsr.model import PROJECT_WEIGHTS
 from models.l1bsr import BANDS, CSR, REC
 from simulate.detector_pairs import write_pairs
 

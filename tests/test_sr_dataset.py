@@ -37,20 +37,21 @@ def server(scene, monkeypatch):
     """The local stand-in, and this process led to it."""
     from planetary_computer.settings import Settings
 
-    from chain import network, stac
+    from chain.raster import http
+    from chain.sentinel2 import stac_search
 
     with LocalPlanetaryComputer.of_scenes(scene) as computer:
         for name, value in computer.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "2")
         monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
-        monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
         Settings.get.cache_clear()
-        stac.forget_tokens()
-        network.forget_failures()
+        stac_search.forget_tokens()
+        http.forget_failures()
         yield computer
     Settings.get.cache_clear()
-    stac.forget_tokens()
+    stac_search.forget_tokens()
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_patches_are_those_of_the_chain_run_on_files(spot, local, scene, tmp_pat
 
 
 def test_strips_and_repetition_change_nothing(spot, local, tmp_path, monkeypatch):
-    from chain import patches
+    from chain.patches import patches
 
     assert _run(*spot, *local, "--output", tmp_path / "one", *SMALL, "--step", 8, "--seed", 5) == 0
     monkeypatch.setattr(patches, "STRIP_PIXELS", 60_000)
@@ -177,12 +178,13 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("when", ["opening", "reading"])
 def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, capfd, fault, when):
-    from chain import network, patches
+    from chain.patches import patches
+    from chain.raster import http
 
     select, output = patches.select, tmp_path / "patches"
 
     def inject(*arguments):
-        network.forget_failures()
+        http.forget_failures()
         server.inject(Fault(r"B0\d\.tif", **FAULTS[fault]))
         return select(*arguments) if arguments else None
 
@@ -198,7 +200,7 @@ def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, cap
 
 
 def test_tokens_which_expire_or_are_revoked_mid_run(server, spot, reference, tmp_path, monkeypatch):
-    from chain import patches
+    from chain.patches import patches
 
     output = tmp_path / "patches"
     monkeypatch.setattr(patches, "STRIP_PIXELS", 30_000)
@@ -230,9 +232,10 @@ def _failure(capsys, *arguments):
 
 
 def test_storms_of_refusals_end_in_one_line(server, spot, tmp_path, capsys, monkeypatch):
-    from chain import patches, stac
+    from chain.patches import patches
+    from chain.sentinel2 import stac_search
 
-    monkeypatch.setattr(stac, "TRIES", 2)
+    monkeypatch.setattr(stac_search, "TRIES", 2)
     monkeypatch.setattr(patches, "ATTEMPTS", 2)
     for pattern, status in (("/search", 503), ("/token/", 429), (r"SCL\.tif", 503), (r"B0\d\.tif", 403)):
         server.clear_faults()

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from chain import record
-from chain.command_line import one_line
-from chain.lock import locked
-from chain.naming_arguments import NAMING_ARGUMENTS
+from chain.runtime import provenance
+from chain.runtime.command_line import one_line
+from chain.runtime.lock import locked
+from chain.sentinel2.options import NAMING_ARGUMENTS
 from models.description import check_replaceable
 
 LOCK_NAME = ".lock"
@@ -317,12 +317,12 @@ def _write_run(folder: Path, arguments: argparse.Namespace, identity: dict, hist
         "init": identity["arguments"]["init"],
         "patches": identity["patches"],
         "dataset": identity["dataset"],
-        "versions": record.versions(),
+        "versions": provenance.versions(),
         "seconds": round(seconds, 1),
         "best_epoch": 1 + min(range(len(history)), key=lambda index: history[index]["val_loss"]),
         "history": history,
     }
-    record.write(folder / "run.json", content)
+    provenance.write(folder / "run.json", content)
 
 
 def _dataset_record(arguments: argparse.Namespace) -> dict | None:

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 from train.common import (
     add_arguments,
     add_blocks_argument,

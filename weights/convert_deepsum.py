@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn the authors' checkpoints of DeepSUM into models of this project (`models/deepsum.py`).
 
-Read are checkpoints of TensorFlow 1 (Molini et al. 2020), see `weights/deepsum_checkpoint.py`, of any number of
-features: of the whole network, which become the folder of a model, and of the two pre-trainings, which become files
-that a training starts from (`models.deepsum.load_part`). The authors' repository states no licence; `--accept` says
-that one knows it.
+Read are checkpoints of TensorFlow 1 (Molini et al. 2020), see `weights/formats/tensorflow1_checkpoint.py`, of any
+number of features: of the whole network, which become the folder of a model, and of the two pre-trainings, which become
+files that a training starts from (`models.deepsum.load_part`). The authors' repository states no licence; `--accept`
+says that one knows it.
 
 A network goes with the statistics that its images were normalised with: those of NIR or of RED, in `--band` unless the
 checkpoint is a known one. They are those of the authors' graphs: their configuration for RED is a copy of that for NIR.
@@ -18,14 +18,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 from weights import convert
 from weights.deepsum_published import PUBLISHED, REPOSITORY
 from weights.published import GITHUB_RAW, Published
 
 if TYPE_CHECKING:
     from models.deepsum import DeepSUM
-    from weights.deepsum_checkpoint import DeepSUMCheckpoint
+    from weights.formats.tensorflow1_checkpoint import DeepSUMCheckpoint
 
 BANDS = ("NIR", "RED")
 VARIANTS = ("P", "C")
@@ -71,7 +71,7 @@ def read_model(path: str | Path, band: str | None = None, variant: str = "P") ->
         OSError: a file cannot be read.
     """
     from models.deepsum import STATISTICS, DeepSUM
-    from weights.deepsum_checkpoint import data_file, read_deepsum_checkpoint
+    from weights.formats.tensorflow1_checkpoint import data_file, read_deepsum_checkpoint
 
     try:
         data = data_file(path)

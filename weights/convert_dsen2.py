@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.command_line import band_names, run
+from chain.runtime.command_line import band_names, run
 from weights.convert import check_arguments, read_identified, source_in_words, write_models
 from weights.convert import make_parser as make_common_parser
 from weights.dsen2_published import BAND_ORDER, PUBLISHED
@@ -23,7 +23,7 @@ from weights.published import GITHUB_RAW, ZENODO, Published
 
 if TYPE_CHECKING:
     from models.dsen2 import DSen2
-    from weights.convolutions import Convolution, WeightsFile
+    from weights.formats.convolutions import Convolution, WeightsFile
 
 LEVELS = ("L1C", "L2A")
 ROLES = {(10, 6): "2x", (12, 2): "6x"}

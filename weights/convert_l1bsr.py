@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.command_line import run
+from chain.runtime.command_line import run
 from weights import convert
 from weights.l1bsr_published import BANDS, LICENCE, PUBLISHED
 from weights.published import GITHUB_RAW, Published

@@ -18,8 +18,8 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError
 
-from chain.lock import locked
-from chain.network import retry
+from chain.raster.http import retry
+from chain.runtime.lock import locked
 from weights.published import GITHUB_RAW, ZENODO, mismatch
 
 ATTEMPTS = 5

@@ -16,10 +16,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from weights.convolutions import Convolution, WeightsFile, from_torch
-from weights.keras_file import read_keras_file
-from weights.torch_file import TorchFile
-from weights.torchscript import Node, follow
+from weights.formats.convolutions import Convolution, WeightsFile, from_torch
+from weights.formats.keras_file import read_keras_file
+from weights.formats.torch_file import TorchFile
+from weights.formats.torchscript import Node, follow
 
 RESIDUAL_SCALE = 0.1
 FIRST_CHANNELS = (10, 12)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from weights.convolutions import Convolution, from_torch
+from weights.formats.convolutions import Convolution, from_torch
+from weights.formats.safetensors_file import is_safetensors, read_safetensors
+from weights.formats.torch_file import TorchFile
 from weights.l1bsr_published import BANDS
-from weights.safetensors_file import is_safetensors, read_safetensors
-from weights.torch_file import TorchFile
 
 CHECKPOINT_ENTRY = "state_dictCSR"
 SCALE = 2

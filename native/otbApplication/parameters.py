@@ -6,9 +6,7 @@ Same rules as the official wrapper: a choice or a group reads as an `Application
 
 from otbApplication import _engine
 
-_TYPE_NAMES = {
-    value: name for name, value in vars(_engine).items() if name.startswith("ParameterType_")
-}
+_TYPE_NAMES = {value: name for name, value in vars(_engine).items() if name.startswith("ParameterType_")}
 
 _TEXTS = {
     _engine.ParameterType_String,

@@ -10,8 +10,8 @@ so that no result depends on the magnitude of map coordinates.
 
 The arithmetic is OTBTF's, the half pixel included by which it misplaces outputs whose spacing differs from the first
 source's: the stated upper-left corner lies ``0.5 * (1 - scale)`` pixels of the first source right of and below the
-ground that the pixels show. Products are put right where they are made (``chain/serve.py``), for OTBTF and for this
-application alike.
+ground that the pixels show. Products are put right where they are made (``chain/serving/tensorflow_model_serve.py``),
+for OTBTF and for this application alike.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks import original_procedure
-from chain.serve import Network
-from inference.original_tiling import super_resolve_patches
+from chain.serving.tensorflow_model_serve import Network
+from inference.dsen2.original_tiling import super_resolve_patches
 from models.base import export
 from models.dsen2 import DSen2
 

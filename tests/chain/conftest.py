@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from osgeo import gdal, osr
 
-from chain import network, stac
-from chain.bands import BANDS
+from chain.raster import http
+from chain.sentinel2 import stac_search
+from chain.sentinel2.bands import BANDS
 from simulate.items import footprint, make_item
 from simulate.planetary_computer import LocalPlanetaryComputer
 
@@ -25,19 +26,19 @@ def online(monkeypatch):
     def lead(server):
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(stac, "TRIES", 3)
+        monkeypatch.setattr(stac_search, "TRIES", 3)
         Settings.get.cache_clear()
-        stac.forget_tokens()
-        network.forget_failures()
+        stac_search.forget_tokens()
+        http.forget_failures()
         return server
 
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "2")
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
-    monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     yield lead
     Settings.get.cache_clear()
-    stac.forget_tokens()
-    network.forget_failures()
+    stac_search.forget_tokens()
+    http.forget_failures()
 
 
 def _write(path, array, gsd):
@@ -57,9 +58,7 @@ def _write(path, array, gsd):
 def make_sentinel2_item(tmp_path):
     """Return a function writing the COGs of an item with a given SCL (96 x 96 pixels of 20 m)."""
 
-    def make(
-        identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE
-    ):
+    def make(identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE):
         folder = tmp_path / "sentinel2" / identity
         rng = np.random.default_rng(sum(map(ord, identity)))
         _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from chain.scene import opened_scene
+from chain.sentinel2.scene import opened_scene
 from datasets import dsen2
 from datasets.dsen2 import Scene, WaldPatches, read_scenes, scale_of, split
 from datasets.wald import degrade, mtf_sigma

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from osgeo import gdal, osr
 
-from chain.bands import BANDS
-from chain.record import VERSION
+from chain.runtime.provenance import VERSION
+from chain.sentinel2.bands import BANDS
 from inference import dsen2
 from simulate.probav_scenes import write_scenes
 from tests.docker.conftest import DOCKER, PROJECT, context_files, in_context
@@ -24,10 +24,10 @@ USERS = (1234, 54321)
 NAME = "S2A_MSIL2A_20200101T000000_N0213_R000_T31UDQ"
 FOLDERS = ("datasets", "evaluation", "inference", "simulate", "train", "weights")
 PROGRAMS = ["demo", "sr_dataset"] + [
-    f"{path.parent.name}.{path.stem}"
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__main__")
     for folder in FOLDERS
-    for path in sorted((PROJECT / folder).glob("*.py"))
-    if '__name__ == "__main__"' in path.read_text()
+    for path in sorted((PROJECT / folder).rglob("*.py"))
+    if '__name__ == "__main__"' in path.read_text() or path.name == "__main__.py"
 ]
 
 
@@ -68,7 +68,7 @@ def check_done(run, product=None, user=None):
 
 def test_rules_of_the_context_are_dockers():
     rules = ["**", "!chain", "!sr_dataset.py", "**/__pycache__"]
-    assert in_context("chain/serve.py", rules) and in_context("sr_dataset.py", rules)
+    assert in_context("chain/serving/tensorflow_model_serve.py", rules) and in_context("sr_dataset.py", rules)
     assert not any(in_context(name, rules) for name in ("pyproject.toml", "chain/__pycache__/a.pyc", "native/a"))
 
 
@@ -89,7 +89,7 @@ def test_docs_and_dockerfile_keep_the_images_path():
 
 @pytest.mark.parametrize("user", USERS)
 def test_otbtf_serves_and_nothing_of_native_is_there(image, user, data):
-    code = "import chain.engines as e, os; print(e.default_engine(), os.getuid())"
+    code = "import chain.serving.engines.engines as e, os; print(e.default_engine(), os.getuid())"
     run = image.run("-c", code, user=user, home=data)
     assert run.stdout.split() == ["otbtf", str(user)], run.stderr
 

@@ -9,11 +9,11 @@ from osgeo import gdal
 
 from evaluation import deepsum_figure, deepsum_registration
 from evaluation.deepsum_registration import _whole_displacements
-from inference.deepsum_png import write_image
+from inference.deepsum.png import write_image
 from models.base import export
 from models.deepsum import DeepSUM
 from simulate.probav_scenes import write_scenes
-from train.deepsum_losses import filter_classes
+from train.deepsum.losses import filter_classes
 
 pytestmark = pytest.mark.keras
 

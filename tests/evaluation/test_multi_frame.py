@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift
 
-from datasets.deepsum_preparation import Frames, enlarge, enlarge_mask, prepare, register
+from datasets.deepsum.preparation import Frames, enlarge, enlarge_mask, prepare, register
 from evaluation.cpsnr import cpsnr
 from evaluation.multi_frame import clearest, esa_baseline, mean_of_registered
 from simulate.challenge_norm import baseline_cpsnr

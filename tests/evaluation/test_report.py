@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from chain import record
+from chain.runtime import provenance
 from evaluation import full_scale, report, wald
 from evaluation.bicubic import bicubic
 from evaluation.protocol import FINE, ratio
@@ -69,7 +69,7 @@ def test_what_is_no_number_is_a_dash(scene):
 
 @pytest.mark.parametrize("protocol", ["wald", "full-scale"])
 def test_files(reports, protocol, tmp_path):
-    record.write(tmp_path / "scores.json", reports[protocol])
+    provenance.write(tmp_path / "scores.json", reports[protocol])
     assert json.loads((tmp_path / "scores.json").read_text()) == reports[protocol]
     report.draw_scores(tmp_path / "scores.png", reports[protocol])
     assert imread(tmp_path / "scores.png").shape[1] == 1200

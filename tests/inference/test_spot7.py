@@ -245,10 +245,10 @@ def test_a_model_of_another_system_is_refused(tmp_path, image, models, capsys):
 
 @pytest.mark.parametrize("remote, attempts", [(True, 3), (False, 1)])
 def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remote, attempts):
-    from chain import network
-    from chain.grids import Region
-    from chain.recipe import Recipe
-    from inference.production import Production
+    from chain.raster import http
+    from chain.raster.grids import Region
+    from chain.serving.production import Production
+    from chain.serving.recipe import Recipe
 
     forced = []
     hrefs = {"B04": "u"} if remote else {}
@@ -260,9 +260,9 @@ def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remot
     def fail(*_, **__):
         raise RuntimeError("gone")
 
-    monkeypatch.setattr(network.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(Recipe, "read", fail)
-    monkeypatch.setattr("inference.production.open_images", lambda *_: {})
+    monkeypatch.setattr("chain.serving.production.open_images", lambda *_: {})
     with pytest.raises(RuntimeError, match="gone"):
         production.read(Region(0, 0, 4, 4))
     assert forced == [False, True, True][:attempts]

@@ -23,9 +23,9 @@ import pytest
 import tensorflow as tf
 
 import models
-from chain.grids import Region
-from chain.recipe import Recipe
-from chain.serve import Network, fields, serve
+from chain.raster.grids import Region
+from chain.serving.recipe import Recipe
+from chain.serving.tensorflow_model_serve import Network, fields, serve
 from models import base
 from models.build import build
 from models.description import FILE_NAME, read_description

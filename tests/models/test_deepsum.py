@@ -12,7 +12,7 @@ from models.deepsum import SIZES, STATISTICS, VARIANTS, DeepSUM, load_part
 from models.deepsum_layers import DynamicFilters, FillConcealed, PairConvolution
 from models.layers import InstanceNormalization, ReflectPadding
 from tests.weights.deepsum_files import deepsum_shapes, draw
-from weights.deepsum_checkpoint import find_layers
+from weights.formats.tensorflow1_checkpoint import find_layers
 
 pytestmark = pytest.mark.keras
 

@@ -15,7 +15,7 @@ from models.flow_refinement import refine
 from models.l1bsr import CSR, CSR_SIZES, GREEN, OTHERS, REC, REC_SIZES
 from models.layers import PixelShuffle, ReflectPadding
 from models.warp import standardize, warp
-from weights.torch_file import TorchFile
+from weights.formats.torch_file import TorchFile
 
 pytestmark = pytest.mark.keras
 

@@ -8,8 +8,8 @@ import pytest
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from datasets.deepsum_preparation import LARGEST
-from datasets.kelvins import open_scenes, read_norm
+from datasets.deepsum.kelvins import open_scenes, read_norm
+from datasets.deepsum.preparation import LARGEST
 from simulate import probav_scenes
 from simulate.probav_scenes import cut_ground, draw_ground, ground_shape, main, make_scene, see, simulate_scene
 

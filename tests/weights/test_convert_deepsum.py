@@ -22,7 +22,7 @@ from tests.weights.deepsum_files import (
 )
 from weights import convert_deepsum, deepsum_published
 from weights.convert_deepsum import main, read_model
-from weights.deepsum_checkpoint import read_deepsum_checkpoint
+from weights.formats.tensorflow1_checkpoint import read_deepsum_checkpoint
 from weights.published import Published, digests, identify
 
 pytestmark = pytest.mark.keras

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.weights.files import DATA, Tensor, draw_convolutions, state_dict, write_keras, write_torch
-from weights import torch_file
 from weights.dsen2_file import read_dsen2_file
+from weights.formats import torch_file
 
 TORCH = sorted(path.name for path in DATA.glob("*.pt") if not path.name.startswith("refused"))
 

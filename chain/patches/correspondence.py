@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the pixels of a panchromatic image (HR) divide those of a multispectral one (LR).
+
+Pairs of patches are right only if each LR pixel is made of whole HR pixels, everywhere in the image. Where the
+grids of the two files differ from that (pixel sizes rounded by a reprojection, origins half a pixel apart, another
+CRS), HR has to be resampled onto the grid which LR implies.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from osgeo import gdal
+
+from chain.patches.patches import Grid
+from chain.raster.footprint import Footprint
+from chain.raster.gdal_memory import new_name
+
+TOLERANCE = 0.02
+"""Greatest distance between pixel borders of the two grids, in HR pixels, which passes for none."""
+RATIO_TOLERANCE = 0.05
+"""Greatest relative difference between the ratio of pixel sizes and that of patch sizes."""
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """The grids, and what has to be done for them to correspond."""
+
+    grid: Grid
+    """Sizes and offset, in pixels, of the images which patches are cut from."""
+    reference: str | None
+    """Raster whose grid HR has to be resampled to, or None when the grids correspond as they are."""
+    reason: str
+    """What was found, in words."""
+
+
+def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Correspondence:
+    """Compare the grids of a multispectral and a panchromatic image.
+
+    Args:
+        xs: of the multispectral image.
+        pan: of the panchromatic image.
+        lr_size: side of the LR patches, in pixels of `xs`.
+        hr_size: side of the HR patches, in pixels of `pan`.
+
+    Raises:
+        ValueError: the patch sizes do not suit the pixel sizes, or the images do not overlap.
+    """
+    scale, remainder = divmod(hr_size, lr_size)
+    if remainder or not scale:
+        raise ValueError(f"--hr-patch-size: a multiple of --lr-patch-size ({lr_size}) is wanted. Received: {hr_size}")
+    if not xs.geometry().Intersects(pan.geometry()):
+        raise ValueError("--pan: an image which overlaps --xs is wanted. Received: one of another place")
+    corners = np.array([(0, 0), (xs.size[0], 0), (0, xs.size[1]), xs.size])
+    ground = xs.to_crs(corners * xs.spacing + xs.corner, pan.projection)
+    pixels = (ground - pan.corner) / pan.spacing
+    ratio = np.linalg.norm(pixels[3] - pixels[0]) / np.linalg.norm(corners[3])
+    if abs(ratio / scale - 1) > RATIO_TOLERANCE:
+        raise ValueError(
+            f"--hr-patch-size: {ratio:.3g} times --lr-patch-size is wanted, as the pixels of --xs are {ratio:.3g} "
+            f"times those of --pan. Received: {scale} times"
+        )
+    offset = np.rint(pixels[0]).astype(int)
+    drift = float(np.abs(pixels - (corners * scale + offset)).max())
+    same_crs = np.abs((ground - corners * xs.spacing - xs.corner) / pan.spacing).max() <= TOLERANCE
+    if same_crs and drift <= TOLERANCE:
+        grid = Grid(lr_size, hr_size, xs.size, pan.size, (int(offset[0]), int(offset[1])))
+        return Correspondence(grid, None, f"grids correspond ({drift:.3f} PAN pixel apart at most)")
+    fine = (xs.size[0] * scale, xs.size[1] * scale)
+    reference = _empty_raster(xs, scale, fine)
+    reason = f"PAN is resampled onto the grid of XS / {scale} (its own is up to {drift:.2f} PAN pixel off"
+    reason += ")" if same_crs else ", in another CRS)"
+    return Correspondence(Grid(lr_size, hr_size, xs.size, fine), reference, reason)
+
+
+def _empty_raster(xs: Footprint, scale: int, size: tuple[int, int]) -> str:
+    """Make a raster in GDAL's memory which has a grid and no pixels."""
+    name = new_name("grid", "vrt")
+    dataset = gdal.GetDriverByName("VRT").Create(name, *size, 1, gdal.GDT_Byte)
+    x0, dx, _, y0, _, dy = xs.geotransform
+    dataset.SetGeoTransform((x0, dx / scale, 0.0, y0, 0.0, dy / scale))
+    dataset.SetProjection(xs.projection)
+    return name

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ground to be left out of products: classes of the scene classification, or a mask of the user's."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from osgeo import gdal
+
+from chain.raster.grids import Grid, raster_grid, same_crs
+from chain.sentinel2 import stac_search
+
+gdal.UseExceptions()
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Ground to be left out."""
+
+    name: str
+    """Where it comes from."""
+    grid: Grid
+    """Its pixels' places."""
+    missing: np.ndarray
+    """(rows, columns): whether a pixel is to be left out."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what is left out, and where."""
+        place = repr((self.grid.geotransform, self.missing.shape)).encode()
+        return hashlib.sha256(place + np.packbits(self.missing).tobytes()).hexdigest()
+
+    def at(self, grid: Grid) -> np.ndarray:
+        """Return whether the centres of a grid's pixels, (rows, columns), are to be left out; not beyond the mask."""
+        indices, inside = [], []
+        for shift, step, count, pixel, size in (
+            (self.grid.top - grid.top, grid.dy, grid.rows, self.grid.dy, self.grid.rows),
+            (grid.left - self.grid.left, grid.dx, grid.columns, self.grid.dx, self.grid.columns),
+        ):
+            index = np.floor((shift + (np.arange(count) + 0.5) * step) / pixel + 1e-6).astype(int)
+            inside.append((index >= 0) & (index < size))
+            indices.append(np.clip(index, 0, size - 1))
+        return self.missing[np.ix_(*indices)] & np.logical_and.outer(*inside)
+
+
+def covered(masks: Sequence[Mask], grid: Grid) -> np.ndarray:
+    """Return whether the centres of a grid's pixels, (rows, columns), are to be left out by any of the masks."""
+    result = np.zeros((grid.rows, grid.columns), bool)
+    for mask in masks:
+        result |= mask.at(grid)
+    return result
+
+
+def wholly_covered(masks: Sequence[Mask], grid: Grid, parts: int) -> np.ndarray:
+    """Return whether all `parts` x `parts` parts of a grid's pixels, (rows, columns), are to be left out."""
+    finer = replace(grid, dx=grid.dx / parts, dy=grid.dy / parts, columns=grid.columns * parts, rows=grid.rows * parts)
+    blocks = covered(masks, finer).reshape(grid.rows, parts, grid.columns, parts)
+    return blocks.all(axis=(1, 3))
+
+
+def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] | None = None) -> Mask:
+    """Read a mask.
+
+    Args:
+        name: a raster of one band, path or URL.
+        projection: coordinate reference system of the image that is to be masked, WKT.
+        argument: name of the option, for errors.
+        classes: values to be left out; all but 0 by default.
+
+    Raises:
+        ValueError: it cannot be read, is not north up, or is on another map than the image.
+    """
+    try:
+        dataset = gdal.Open(stac_search.gdal_name(stac_search.sign(name)))
+        values = dataset.GetRasterBand(1).ReadAsArray()
+    except RuntimeError as error:
+        raise ValueError(f"{argument}: a raster is wanted. Received: {stac_search.reason(error)}") from error
+    grid = raster_grid(dataset)
+    geotransform = dataset.GetGeoTransform()
+    if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:
+        raise ValueError(f"{argument}: a north-up raster is wanted. Received: geotransform {geotransform} of {name}")
+    if not same_crs(grid.projection, projection):
+        raise ValueError(f"{argument}: a raster in the image's coordinate system is wanted. Received: {name}")
+    return Mask(name, grid, np.isin(values, classes) if classes else values != 0)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves behind to be understood, and repeated, later."""
+
+import json
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from chain.runtime.files import whole_file
+
+VERSION = "0.1.0"
+"""Version of this project, to which pyproject.toml refers: in the otbtf image that file is not there."""
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGES = {
+    "tensorflow": "tensorflow",
+    "tensorflow-cpu": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "pyotb": "pyotb",
+    "pystac-client": "pystac-client",
+    "planetary-computer": "planetary-computer",
+}
+"""Installed packages, and the names that they are told by."""
+MODULES = {"gdal": "osgeo.gdal", "otbtf": "otbtf"}
+"""Modules that may stand outside any installed package: their versions are told when they are loaded."""
+
+
+def software_version() -> str:
+    """Return the version of this project, with the commit where it is run from a git repository."""
+    return "+".join(part for part in (VERSION, _commit()) if part)
+
+
+def _commit() -> str:
+    """Return the short name of the commit, empty outside a git repository."""
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this project, of Python, and of the packages and modules in use."""
+    found = {"otb-super-resolution": software_version(), "python": platform.python_version()}
+    for name, module in MODULES.items():
+        version = getattr(sys.modules.get(module), "__version__", None)
+        if version:
+            found[name] = version
+    for package, name in PACKAGES.items():
+        try:
+            found[name] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def record_of(product: Path) -> Path:
+    """Return the name of the record of a product, which lies beside it."""
+    return product.with_name(f"{product.name}.json")
+
+
+def write(path: Path, record: dict) -> None:
+    """Write a record as JSON, whole or not at all; what JSON does not know is written as text."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")

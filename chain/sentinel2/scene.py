@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole Sentinel-2 scene: its bands at their native resolutions, whatever they come in.
+
+To what `chain.sentinel2.image` opens, this adds: rasters whose bands only the user can name; images without
+georeference, whose pixels are then counted from their own corner; stacks in which all bands were resampled to 10 m,
+which are brought back to their native resolution (`chain.sentinel2.native_bands`); and pixels that a mask or the scene
+classification takes out.
+
+    with opened_scene(["S_10m.tif", "S_20m.tif", "S_60m.tif"]) as scene:
+        scene.product.image(("B05", "B06"))
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from osgeo import gdal
+
+from chain.raster.gdal_memory import new_name
+from chain.sentinel2 import stac_search
+from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name
+from chain.sentinel2.image import Product, open_files, open_product
+from chain.sentinel2.native_bands import native_product
+
+gdal.UseExceptions()
+
+TOLERANCE = 1e-3
+"""Relative difference between spacings that count as the same."""
+METRES = 'PROJCS["image",GEOGCS["none",DATUM["none",SPHEROID["none",6378137,298.257223563]],PRIMEM["Greenwich",0],\
+UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],UNIT["metre",1]]'
+"""Coordinate system of images without one while their bands are brought back, which takes metres."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene that is open."""
+
+    product: Product
+    """Its bands."""
+    spacing: float
+    """Ground sampling distance of its 10 m bands, in metres: other than 10 when all its bands were made coarser."""
+    resampled: Mapping[str, str] = field(default_factory=dict)
+    """For each band that had been resampled, and was brought back, the interpolation that had been used."""
+
+    @property
+    def scl(self) -> str | None:
+        """Scene classification, as a name for GDAL."""
+        return self.product.classes
+
+
+@contextmanager
+def opened_scene(
+    names: Sequence[str], offset: int | None = None, naming: Mapping[float, Sequence[str]] | None = None
+) -> Iterator[Scene]:
+    """Open a scene for a while.
+
+    Args:
+        names: files of the scene, or the one name of what holds it, as `chain.sentinel2.image.open_product` takes them.
+        offset: offset of the digital numbers, which overrides the metadata.
+        naming: bands, in order, of rasters that do not describe them, by their pixel size in metres.
+
+    Raises:
+        ValueError: the input is no scene, or a band is missing or at a resolution from which it cannot be brought back.
+        StacError: an item's images cannot be reached.
+    """
+    with ExitStack() as stack:
+        product = _open_named(names, offset, naming) if naming else _open(names, offset)
+        stack.callback(product.close)
+        unplaced = _is_unplaced(product)
+        if unplaced:
+            product = _placed(product)
+            stack.callback(product.close)
+            stack.callback(_forget, product.classes)
+        unit, is_native = _unit(product)
+        resampled: dict[str, str] = {}
+        if not is_native:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
+            native, resampled = native_product(product, Path(folder), unit)
+            product = replace(native, originals={band: product.bands[band] for band in resampled})
+            stack.callback(product.close)
+        if unplaced:
+            for name in product.bands.values():
+                gdal.Open(name, gdal.GA_Update).SetProjection("")
+        yield Scene(product, 10.0 * unit, resampled)
+
+
+def _open(names: Sequence[str], offset: int | None) -> Product:
+    """Open a scene whose files say what they hold."""
+    return open_product(list(names) if len(names) > 1 else names[0], offset=offset)
+
+
+def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float, Sequence[str]]) -> Product:
+    """Open rasters whose bands the user names."""
+    for gsd, bands in naming.items():
+        for band in bands:
+            if band not in BANDS:
+                raise ValueError(f"--bands-{gsd:g}m: names among {', '.join(BANDS)} are wanted. Received: {band}")
+    named = {}
+    for name in names:
+        if not isinstance(name, str | Path):
+            raise ValueError(f"--bands-{next(iter(naming)):g}m: rasters are wanted beside it. Received: a STAC item")
+        if companion_in_name(Path(name).stem):
+            continue
+        try:
+            dataset = gdal.Open(stac_search.gdal_name(name))
+        except RuntimeError as error:
+            raise ValueError(f"{name}: a raster is wanted where bands are named. Received: {error}") from error
+        bands = _bands_of(dataset, name, naming)
+        if bands:
+            named[name] = bands
+    return open_files(names, offset=offset, naming=named)
+
+
+def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[float, Sequence[str]]) -> Sequence[str]:
+    """Return the names given for a raster: those of its pixel size, else, without georeference, of its count.
+
+    There are none for a raster that describes its bands, or whose name does.
+    """
+    spacing = dataset.GetGeoTransform()[1]
+    by_size = [bands for gsd, bands in naming.items() if abs(spacing - gsd) < TOLERANCE * gsd]
+    by_count = [bands for bands in naming.values() if len(bands) == dataset.RasterCount]
+    found = by_size or (by_count if dataset.GetGeoTransform(can_return_null=True) is None else [])
+    described = _described(dataset, name)
+    fitting = [bands for bands in found if len(bands) == dataset.RasterCount]
+    if described and not fitting:
+        return ()
+    if len(fitting) != 1:
+        options = ", ".join(f"--bands-{gsd:g}m" for gsd in naming)
+        raise ValueError(
+            f"{name}: one of {options} that names its {dataset.RasterCount} bands of {spacing:g} m is wanted. "
+            f"Received: {', '.join(f'{len(bands)} at {gsd:g} m' for gsd, bands in naming.items())}"
+        )
+    if described and tuple(described) != tuple(fitting[0]):
+        raise ValueError(
+            f"{name}: names as it describes its bands itself, {','.join(described)}, or none, are wanted. "
+            f"Received: {','.join(fitting[0])}"
+        )
+    return fitting[0]
+
+
+def _described(dataset: gdal.Dataset, name: str) -> list[str]:
+    """Return the bands that a raster says it holds, or the name of one with a single band; none where neither does."""
+    words = [dataset.GetRasterBand(number).GetDescription().strip() for number in range(1, dataset.RasterCount + 1)]
+    bands = [(band_in_name(word) or (COMMON_NAMES.get(word.lower()),))[0] for word in words]
+    if dataset.RasterCount == 1 and bands == [None]:
+        bands = [(band_in_name(Path(name).stem) or (None,))[0]]
+    return [band for band in bands if band] and [band or "?" for band in bands]
+
+
+def _is_unplaced(product: Product) -> bool:
+    """Return whether none of the bands has a georeference."""
+    datasets = [gdal.Open(name) for name in product.bands.values()]
+    return all(
+        not dataset.GetProjection() and dataset.GetGeoTransform(can_return_null=True) is None for dataset in datasets
+    )
+
+
+def _placed(product: Product) -> Product:
+    """Return a product whose pixels are counted from the images' common corner.
+
+    The largest image tells how many metres: its pixels are those of the finest of its bands.
+
+    Raises:
+        ValueError: an image's size is not a whole fraction of the largest one's.
+    """
+    sizes = {band: _size(name) for band, name in product.bands.items()}
+    largest = max(sizes.values())
+    finest = min(BANDS[band] for band, size in sizes.items() if size == largest)
+    ratios = {}
+    for band, size in sizes.items():
+        native = round(BANDS[band] / finest)
+        ratio = next((ratio for ratio in (1, native) if _is_fraction(size, largest, ratio)), None)
+        if ratio is None:
+            wanted = dict.fromkeys(tuple(-(-side // ratio) for side in largest) for ratio in (1, native))
+            raise ValueError(
+                f"{band}: an image of {' or '.join(f'{x} x {y}' for x, y in wanted)} pixels, as the others', "
+                f"is wanted. Received: {size[0]} x {size[1]}"
+            )
+        ratios[band] = ratio
+    placed = {
+        band: _at_corner(product.bands[band], finest * ratio, f"sentinel2_{band}_placed")
+        for band, ratio in ratios.items()
+    }
+    classes = product.classes
+    if classes:
+        size = _size(classes)
+        ratio = round(largest[0] / size[0])
+        fits = _is_fraction(size, largest, ratio)
+        classes = _at_corner(classes, finest * ratio, "sentinel2_classes", "") if fits else None
+    return replace(product, bands=placed, classes=classes)
+
+
+def _size(name: str) -> tuple[int, int]:
+    """Return columns and rows of a raster."""
+    dataset = gdal.Open(name)
+    return dataset.RasterXSize, dataset.RasterYSize
+
+
+def _is_fraction(size: tuple[int, int], largest: tuple[int, int], ratio: int) -> bool:
+    """Return whether as many pixels cover an image of the largest size, but for a part of a pixel."""
+    return all(abs(side * ratio - whole) < ratio for side, whole in zip(size, largest))
+
+
+def _at_corner(name: str, spacing: float, stem: str, projection: str = METRES) -> str:
+    """Return the name, in GDAL's memory, of a raster whose pixels are counted from its corner."""
+    placed = new_name(stem, "vrt")
+    dataset = gdal.Translate(placed, gdal.Open(name), format="VRT")
+    dataset.SetGeoTransform((0.0, spacing, 0.0, 0.0, 0.0, -spacing))
+    dataset.SetProjection(projection)
+    dataset.FlushCache()
+    return placed
+
+
+def _forget(name: str | None) -> None:
+    """Remove a raster in GDAL's memory, if there is one."""
+    if name:
+        gdal.Unlink(name)
+
+
+def _unit(product: Product) -> tuple[float, bool]:
+    """Return by how much pixels are larger than native ones, and whether that is so in all bands.
+
+    Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native.
+
+    Raises:
+        ValueError: the images have no coordinates in metres, or fine bands were made coarser and others not.
+    """
+    factors = {}
+    for band, name in product.bands.items():
+        dataset = gdal.Open(name)
+        crs = dataset.GetSpatialRef()
+        if crs is not None and not (crs.IsProjected() and crs.GetLinearUnits() == 1.0):
+            raise ValueError(f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName()}")
+        factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
+    coarsest = max(factors, key=factors.get)
+    unit = factors[coarsest]
+    is_native = unit - min(factors.values()) < TOLERANCE * unit
+    if not is_native and unit > 1 + TOLERANCE and any(abs(factor - 1) < TOLERANCE for factor in factors.values()):
+        raise ValueError(
+            f"{coarsest}: pixels of {BANDS[coarsest]:g} m are wanted. Received: {unit * BANDS[coarsest]:g} m"
+        )
+    return unit, is_native

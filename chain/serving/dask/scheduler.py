@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regions and scenes on many processes or machines: `--scheduler`, by Dask distributed.
+
+The client, which is the program itself, opens each scene, chooses its networks, holds its journal and assembles it;
+workers make regions (`chain.serving.dask.job`). A worker that is lost costs the regions that it was making: Dask gives
+them to others. Pixels are those of a run without workers, and either resumes what the other has left.
+
+    python -m inference.dsen2 --input images --output-dir products --scheduler processes --workers 4
+    python -m inference.dsen2 --input images --output-dir products --scheduler tcp://10.0.0.1:8786
+"""
+
+import argparse
+import itertools
+import logging
+import os
+import queue
+import sys
+import time
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from chain.raster.grids import Region
+from chain.runtime.command_line import one_line
+from chain.runtime.provenance import PROJECT
+from chain.sentinel2.stac_item import read_item
+from chain.serving.dask.job import AT_ONCE, Job, make_region, refusal
+from chain.serving.journal import Journal, plain
+from chain.serving.provenance import digest
+
+REQUIREMENTS = "requirements/dask.txt"
+PROCESSES = "processes"
+CONNECT_SECONDS = 20
+"""Time that a scheduler has to answer."""
+WORKER_SECONDS = 120
+"""Time that may pass without any worker that runs."""
+POLL_SECONDS = 1.0
+AHEAD = 2 * AT_ONCE
+"""Regions that are handed out for each worker: those that wait keep workers from regions of products begun later."""
+PATHS = ("model_dir", "weights", "mask", "geometry")
+"""Options that name files which workers read."""
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+}
+"""Of the cluster of `processes`: workers hold no results, so that one short of memory can only be started anew. None is
+given up for being silent: OTB's official Python module keeps it so while it computes."""
+
+
+class Workers:
+    """Dask's workers, for the products of one command.
+
+    Args:
+        client: a `distributed.Client`.
+        program: module of the program, whose `opened` opens a scene.
+        arguments: those of the program, with the `threads` of each worker.
+    """
+
+    def __init__(self, client, program: str, arguments: argparse.Namespace):
+        self._client = client
+        self._program = program
+        self._arguments = arguments
+        self._serial = itertools.count()
+        self._seen = time.monotonic()
+
+    def job(self, names: Sequence, output: Path, production, identity: Mapping, naming) -> Job:
+        """Return what workers have to know of a product.
+
+        Args:
+            names: files of the scene, or its item.
+            output: the product.
+            production: its `chain.serving.production.Production`, with the networks that are to be used.
+            identity: all that its pixels depend on.
+            naming: names given to bands that nothing describes.
+        """
+        options = {**vars(self._arguments)}
+        options |= {option: _absolute(options[option]) for option in PATHS if option in options}
+        return Job(
+            name=f"{output.stem}-{uuid.uuid4().hex}",
+            program=self._program,
+            arguments=argparse.Namespace(**options),
+            names=tuple(_absolute(name) if isinstance(name, str) else read_item(name) for name in names),
+            naming=naming,
+            output=output.absolute(),
+            networks=tuple(replace(each, model_dir=_absolute(each.model_dir)) for each in production.recipe.networks),
+            identity=digest(plain(identity)),
+        )
+
+    def make_regions(self, journal: Journal, regions: Sequence[Region], job: Job) -> Iterator[Region]:
+        """Let workers make regions of a product; products that were begun earlier go first.
+
+        Args:
+            journal: that of the product, held by this process.
+            regions: the regions.
+            job: what `job` returned.
+
+        Yields:
+            Each region that is written.
+
+        Raises:
+            RuntimeError: there are no workers, they cannot work on the product, or a region has cost several of them.
+            Exception: what a worker raised.
+        """
+        if regions:
+            self._check(job)
+        priority = -next(self._serial)
+        waiting, pending, finished = deque(regions), {}, queue.SimpleQueue()
+        try:
+            while waiting or pending:
+                while waiting and len(pending) < self._places():
+                    region = waiting.popleft()
+                    key = (job.name, region.x, region.y)
+                    future = self._client.submit(make_region, job, region, key=key, priority=priority, pure=False)
+                    future.add_done_callback(finished.put)
+                    pending[key] = future, region
+                with suppress(queue.Empty):
+                    future, region = pending.pop(finished.get(timeout=POLL_SECONDS).key)
+                    self._finish(future, region)
+                    yield region
+        finally:
+            self._client.cancel([future for future, _ in pending.values()])
+
+    def _check(self, job: Job) -> None:
+        """Refuse workers that cannot work on a job; those that are lost at this moment do not count."""
+        for address, answer in self._client.run(refusal, job, on_error="return").items():
+            if isinstance(answer, str):
+                raise RuntimeError(f"--scheduler: {answer}")
+            if isinstance(answer, Exception) and not isinstance(answer, OSError):
+                raise RuntimeError(
+                    f"--scheduler: workers with {PROJECT} in PYTHONPATH are wanted. Received: {address}, "
+                    f"{one_line(answer)}"
+                )
+
+    def _places(self) -> int:
+        """Return how many regions may be handed out at once.
+
+        Raises:
+            RuntimeError: none has been running for a while, or the scheduler is lost.
+        """
+        try:
+            workers = self._client.scheduler_info()["workers"].values()
+        except Exception as error:
+            raise RuntimeError(
+                f"--scheduler: a scheduler that answers is wanted. Received: {one_line(error)}"
+            ) from error
+        running = sum(worker["status"] == "running" for worker in workers)
+        if running:
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > WORKER_SECONDS:
+            received = f"{len(workers)} that are paused, for want of memory," if workers else "none"
+            raise RuntimeError(f"--scheduler: workers are wanted. Received: {received} for {WORKER_SECONDS} s")
+        return AHEAD * running
+
+    def _finish(self, future, region: Region) -> None:
+        """Raise what a worker raised of a region, if anything."""
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            future.result()
+        except FutureCancelledError as error:
+            raise RuntimeError(f"--scheduler: a scheduler that stays is wanted. Received: {error.reason}") from error
+        except KilledWorker as error:
+            limit = error.last_worker.memory_limit
+            received = f"{limit / 1e9:.1f} GB" if limit else "no limit"
+            raise RuntimeError(
+                "--scheduler: workers that survive a region are wanted: a larger --worker-memory, fewer --workers, or "
+                f"a smaller --tile-size. Received: {error.allowed_failures + 1} that died of the one at column "
+                f"{region.x}, row {region.y}, the last with {received} of memory"
+            ) from error
+
+
+@contextmanager
+def opened_workers(arguments: argparse.Namespace, program: str) -> Iterator[Workers | None]:
+    """Give the workers of the command line for a while, None where it wants none.
+
+    Args:
+        arguments: those of `chain.serving.options.add_arguments`.
+        program: module of the program.
+
+    Raises:
+        RuntimeError: Dask is not installed, or no worker comes.
+        OSError: the scheduler does not answer.
+    """
+    if not arguments.scheduler:
+        yield None
+        return
+    distributed = _import_distributed()
+    threads = arguments.threads
+    level = logging.WARNING if arguments.debug else logging.CRITICAL
+    with ExitStack() as stack:
+        stack.enter_context(distributed.utils.silence_logging_cmgr(level))
+        address = arguments.scheduler
+        if address == PROCESSES:
+            count = arguments.workers or len(os.sched_getaffinity(0))
+            threads = threads or max(len(os.sched_getaffinity(0)) // count, 1)
+            address = stack.enter_context(_cluster(distributed, count, arguments.worker_memory, level))
+        try:
+            client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"--scheduler: a Dask scheduler that answers is wanted. Received: {arguments.scheduler}, "
+                f"{one_line(error)}"
+            ) from error
+        print(f"--scheduler: dashboard at {client.dashboard_link}", file=sys.stderr)
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError:
+            raise RuntimeError(
+                f"--scheduler: workers are wanted. Received: none at {arguments.scheduler} for {WORKER_SECONDS} s"
+            ) from None
+        yield Workers(client, program, argparse.Namespace(**{**vars(arguments), "threads": threads}))
+
+
+@contextmanager
+def _cluster(distributed, count: int, memory: str | None, level: int) -> Iterator:
+    """Run a scheduler and workers on this machine for a while."""
+    import dask
+
+    options = {"memory_limit": memory} if memory else {}
+    with dask.config.set(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Port 8787 is already in use")
+        with distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=AT_ONCE,
+            dashboard_address="127.0.0.1:8787",
+            silence_logs=level,
+            preload=[Job.__module__],
+            **options,
+        ) as cluster:
+            yield cluster
+
+
+def _import_distributed():
+    """Return the module `distributed`.
+
+    Raises:
+        RuntimeError: it is not installed.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"--scheduler: Dask is wanted, by pip install -r {REQUIREMENTS}. Received: no module {error.name}"
+        ) from None
+    return distributed
+
+
+def _absolute(value):
+    """Return paths that exist in full, wherever they are read; all else, such as addresses, as it is."""
+    if isinstance(value, list | tuple):
+        return type(value)(_absolute(each) for each in value)
+    return os.path.abspath(value) if isinstance(value, str | Path) and os.path.exists(value) else value

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported models as programs name them: folders of SavedModels, and folders of weights that become some when used.
+
+Weights take a hundredth of a second to copy and a few to export: the project's own, converted ones given by `--weights`
+and those that are to be served in another precision are exported once, into the user's cache, by the TensorFlow that
+serves them.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from models.description import FILE_NAME, read_description
+
+SAVED_MODEL = "saved_model.pb"
+WEIGHTS = "weights.h5"
+MODELS = Path(__file__).resolve().parents[2] / "models"
+"""What makes models, on which they depend too."""
+DEPTH = 2
+"""Levels of folders in which models are looked for."""
+
+
+def find_models(folder: str | Path) -> list[Path]:
+    """Return the folders of models that a folder is or holds.
+
+    Raises:
+        ValueError: there is none.
+    """
+    folder = Path(folder)
+    patterns = [FILE_NAME, *("/".join(["*"] * depth + [FILE_NAME]) for depth in range(1, DEPTH + 1))]
+    for pattern in patterns:
+        found = sorted(path.parent for path in folder.glob(pattern))
+        if found:
+            return found
+    raise ValueError(
+        f"--model-dir: a folder with {FILE_NAME}, made by a training or a conversion, is wanted. Received: {folder}"
+    )
+
+
+def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path:
+    """Return a folder that can be served: the model's own, or one made of its weights in the cache.
+
+    Args:
+        folder: a model's folder, with a SavedModel, with weights, or with both.
+        cache: where exported models are kept.
+        precision: `float32`, or `bfloat16` for the inner convolutions.
+
+    Raises:
+        ValueError: the folder has no SavedModel of this precision and no weights, or the weights are not the model's.
+        OSError: the cache cannot be written.
+    """
+    description = read_description(folder)
+    if description.precision == precision and (folder / SAVED_MODEL).exists():
+        return folder
+    if not (folder / WEIGHTS).exists():
+        received = "without weights" if (folder / SAVED_MODEL).exists() else "with neither"
+        raise ValueError(
+            f"--model-dir: {SAVED_MODEL} of {precision} or {WEIGHTS} is wanted. Received: {folder}, {received}"
+        )
+
+    def make():
+        from models.base import load_weights
+        from models.build import build
+
+        model = build(description, precision)
+        load_weights(model.model, folder)
+        return model
+
+    name = description.system if precision == "float32" else f"{description.system}-{precision}"
+    return exported(make, [folder / WEIGHTS, folder / FILE_NAME], name, cache)
+
+
+def exported(make: Callable[[], object], files: list[Path], name: str, cache: Path) -> Path:
+    """Return the folder of an exported model in the cache, exported now if it is not there yet.
+
+    Args:
+        make: makes the model, with its weights.
+        files: what the model depends on.
+        name: beginning of the folder's name.
+        cache: where exported models are kept.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    import tensorflow as tf
+
+    from models.base import export, keras_version
+
+    digest = hashlib.sha256(f"{tf.__version__} {keras_version()}".encode())
+    for file in [*files, *sorted(MODELS.glob("*.py"))]:
+        digest.update(Path(file).read_bytes())
+    return kept(lambda folder: export(make(), folder), f"{name}-{digest.hexdigest()[:24]}", cache)
+
+
+def kept(write: Callable[[Path], object], name: str, cache: Path) -> Path:
+    """Return a model's folder in the cache, written now if it is not there yet: whole, or not at all.
+
+    Args:
+        write: writes the model into the folder that it is given, which does not exist.
+        name: the folder's name, which tells all that the model depends on.
+        cache: where models are kept.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    folder = cache / name
+    if (folder / FILE_NAME).exists():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
+    except OSError as error:
+        raise OSError(
+            f"cache: expected a folder that can be written (XDG_CACHE_HOME names it), got {cache} ({error.strerror})"
+        ) from error
+    try:
+        write(partial / "model")
+        try:
+            (partial / "model").rename(folder)
+        except OSError:  # another process was faster, or what it left is not whole
+            if not (folder / FILE_NAME).exists():
+                shutil.rmtree(folder)
+                (partial / "model").rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the inference programs share: their command line, and the course from a Sentinel-2 input to a product.
+
+The input is opened as a chain of OTB applications in memory, super-resolved region by region through
+TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only when it is whole. Beside it,
+`<output>.json` records what it was made of. A run that was interrupted is resumed by the same command.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from chain.runtime.command_line import add_offset_argument
+from chain.serving.precision import options as precision_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that all inference programs have."""
+    add = parser.add_argument
+    add_offset_argument(parser)
+    part = parser.add_argument_group("part to super-resolve (default: all)").add_mutually_exclusive_group()
+    part.add_argument(
+        "--box",
+        type=box,
+        metavar="X,Y,W,H",
+        help="input pixels: first column and row, width and height",
+    )
+    part.add_argument("--bbox", type=bbox, metavar="W,S,E,N", help="box of longitudes and latitudes, in degrees")
+    part.add_argument("--geometry", metavar="FILE", help="bounds of the geometries of a file, such as a GeoJSON")
+    add(
+        "--tile-size",
+        type=int,
+        default=768,
+        metavar="N",
+        help="side of what one run of the network writes, in output pixels; it bounds the memory "
+        "(default: %(default)s)",
+    )
+    add(
+        "--float",
+        action="store_true",
+        help="write reflectance, float32, nodata NaN (default: 10 000 x reflectance, uint16)",
+    )
+    add("--quicklook", metavar="PNG", help="picture of the product, at most 1024 pixels a side")
+    add("--overwrite", action="store_true", help="replace --output when it exists")
+    precision_arguments.add_arguments(parser.add_argument_group("precision and engine"))
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--threads", type=positive, metavar="N", help="threads to compute with (default: the cores there are)"
+    )
+    work.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin anew an interrupted product whose input, weights or options were others (default: refuse)",
+    )
+    steps = work.add_mutually_exclusive_group()
+    steps.add_argument(
+        "--block-range",
+        type=block_range,
+        metavar="I/N",
+        help="make the I-th of N shares of the regions only, I from 1 on, beside other processes that make the others; "
+        "--assemble finishes",
+    )
+    steps.add_argument(
+        "--assemble", action="store_true", help="make the product of the regions that --block-range has made"
+    )
+    work.add_argument(
+        "--scheduler",
+        type=scheduler,
+        metavar="ADDRESS",
+        help="make regions on workers of Dask: of the scheduler at tcp://HOST:PORT or tls://HOST:PORT, or of this "
+        "machine, by `processes`; --threads is then that of each worker (default: none)",
+    )
+    work.add_argument(
+        "--workers", type=positive, metavar="N", help="number of workers of `processes` (default: the cores there are)"
+    )
+    work.add_argument(
+        "--worker-memory",
+        type=memory,
+        metavar="SIZE",
+        help="memory at which a worker of `processes` is ended and started anew, such as 3GB (default: its share of "
+        "the machine's)",
+    )
+    add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the names of what is made."""
+    parser.add_argument("--output", metavar="TIF", help="the product, a Cloud-Optimized GeoTIFF (.tif)")
+    parser.add_argument(
+        "--output-dir", metavar="DIR", help="folder of the products, one for each scene; those that are done stay"
+    )
+
+
+def positive(text: str) -> int:
+    """Read a number of at least 1."""
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"a number of at least 1 is wanted. Received: {text}")
+    return int(text)
+
+
+def block_range(text: str):
+    """Read i/n."""
+    from chain.serving.journal import Share
+
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"i/n with i from 1 to n is wanted. Received: {text}")
+    return Share(int(found[1]), int(found[2]))
+
+
+def scheduler(text: str) -> str:
+    """Read where workers are."""
+    if text != "processes" and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"processes, tcp://host:port or tls://host:port is wanted. Received: {text}")
+    return text
+
+
+def memory(text: str) -> str:
+    """Read a size of memory."""
+    if not re.fullmatch(r"0*[1-9]\d*(\.\d+)? ?[kMGT]i?B", text):
+        raise argparse.ArgumentTypeError(f"a size such as 3GB or 3000MiB is wanted. Received: {text}")
+    return text
+
+
+def box(text: str) -> tuple[int, ...]:
+    """Read x,y,w,h."""
+    if not re.fullmatch(r"\d+,\d+,\d+,\d+", text):
+        raise argparse.ArgumentTypeError(f"x,y,w,h in input pixels is wanted. Received: {text}")
+    return tuple(int(number) for number in text.split(","))
+
+
+def bbox(text: str) -> tuple[float, ...]:
+    """Read west,south,east,north."""
+    try:
+        west, south, east, north = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"west,south,east,north in degrees is wanted. Received: {text}") from None
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise argparse.ArgumentTypeError(f"west < east and south < north, in degrees, are wanted. Received: {text}")
+    return west, south, east, north
+
+
+def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace, needs_output: bool = True) -> None:
+    """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
+    if arguments.output and arguments.output_dir:
+        parser.error("argument --output: it or --output-dir is wanted")
+    if needs_output and not (arguments.output or arguments.output_dir):
+        parser.error("argument --output: it or --output-dir is wanted")
+    if arguments.quicklook and arguments.output_dir:
+        parser.error("argument --quicklook: --output, not --output-dir, beside it is wanted")
+    if arguments.input and not all(arguments.input):
+        parser.error("argument --input: names of files or folders are wanted. Received: an empty one")
+    if arguments.output and not arguments.output.lower().endswith((".tif", ".tiff")):
+        parser.error(f"argument --output: a name that ends with .tif is wanted. Received: {arguments.output}")
+    if arguments.output and Path(arguments.output).exists() and not arguments.overwrite:
+        parser.error(
+            f"argument --output: a file that does not exist is wanted, or --overwrite. Received: {arguments.output}"
+        )
+    if arguments.quicklook and not arguments.quicklook.lower().endswith(".png"):
+        parser.error(f"argument --quicklook: a name that ends with .png is wanted. Received: {arguments.quicklook}")
+    if arguments.quicklook and Path(arguments.quicklook).exists() and not arguments.overwrite:
+        parser.error(
+            "argument --quicklook: a file that does not exist is wanted, or --overwrite. "
+            f"Received: {arguments.quicklook}"
+        )
+    for option, suffix in (("metrics", ".json"), ("figure", ".png")):
+        name = getattr(arguments, option, None)
+        if name and not name.lower().endswith(suffix):
+            parser.error(f"argument --{option}: a name that ends with {suffix} is wanted. Received: {name}")
+    precision_arguments.check(parser, arguments)
+    if arguments.block_range and arguments.overwrite:
+        parser.error("argument --block-range: it without --overwrite is wanted: the product is replaced by --assemble")
+    if arguments.scheduler and (arguments.block_range or arguments.assemble):
+        parser.error("argument --scheduler: it, or --block-range and --assemble, is wanted")
+    for option in ("workers", "worker_memory"):
+        if getattr(arguments, option) and arguments.scheduler != "processes":
+            parser.error(f"argument --{option.replace('_', '-')}: --scheduler processes beside it is wanted")
+    if arguments.tile_size < 8:
+        parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
+
+
+def written_files(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> list[tuple]:
+    """Return the files that a program will write, each with the option that names it.
+
+    Args:
+        arguments: those of the program.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
+    """
+    from chain.runtime.provenance import record_of
+
+    named = [("--output", output), ("--output", output and record_of(output))]
+    named += [("--separate", band_file(output, band)) for band in bands if output]
+    options = ("flow", "quicklook", "metrics", "figure")
+    named += [(f"--{option}", getattr(arguments, option, None)) for option in options]
+    return [(option, Path(name)) for option, name in named if name]
+
+
+def band_file(output: Path, band: str) -> Path:
+    """Return the name of the file of one band of a product."""
+    return output.with_name(f"{output.stem}_{band}.tif")
+
+
+def check_outputs(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> None:
+    """Refuse outputs that exist, or whose folder cannot be written. Scores may replace older ones.
+
+    Raises:
+        FileExistsError: One exists and must not be replaced.
+        OSError: A folder is missing or read-only.
+    """
+    from chain.serving.product_file import check_output
+
+    for option, path in written_files(arguments, output, bands):
+        may_replace = option in ("--metrics", "--figure") or path.suffix == ".json"
+        check_output(path, arguments.overwrite or may_replace, option)
+
+
+def check_files(
+    arguments: argparse.Namespace, files: list[str], output: Path | None, bands: Sequence[str] = ()
+) -> None:
+    """Refuse to write over what is read.
+
+    Args:
+        arguments: those of the program.
+        files: what is read.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
+
+    Raises:
+        ValueError: a file would be written over.
+    """
+    inputs = [name for name in arguments.input or () if isinstance(name, str)]
+    read = {os.path.realpath(name) for name in (*files, *inputs)}
+    for option, path in written_files(arguments, output, bands):
+        if os.path.realpath(path) in read:
+            raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {path}")
+
+
+def begin(arguments: argparse.Namespace) -> None:
+    """Load what computes, in the order that it can stand, with the threads that are asked for."""
+    from chain.runtime.allocation import give_back_large_blocks
+    from chain.runtime.threads import limit_threads
+
+    give_back_large_blocks()
+    limit_threads(arguments.threads)
+    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)

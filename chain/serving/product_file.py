@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a product: its regions, and the one that they become.
+
+Regions are GeoTIFFs that carry the statistics of their pixels (`chain.serving.journal` says where they lie). When all
+are there they become one Cloud-Optimized GeoTIFF, with statistics, overviews and band names, which is flushed to the
+disk and renamed: a product that exists is complete.
+
+    write_product(Path("sr.tif"), layout, regions, maker, identity={"input": ...})
+"""
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from osgeo import gdal
+
+from chain.raster.grids import Grid, Region, shifted
+from chain.runtime.threads import threads
+from chain.serving.journal import WHOLE, Journal, Share, opened_journal, overlapped, write_whole
+from chain.serving.sums import Sums
+from chain.serving.super_resolution import Bands
+
+TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
+SUMS_KEY = "SUMS"
+"""Metadata of a region: the sums of each of its bands."""
+BLOCK_SIZE = 512
+"""Side of the blocks of the file, in pixels."""
+CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache while the file is made: blocks are read once, more would only fill the memory."""
+_CACHE_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a product file is, apart from its pixels."""
+
+    grid: Grid
+    """Its pixels' places."""
+    bands: tuple[str, ...]
+    """Names of the bands."""
+    dtype: str = "uint16"
+    """`uint16` (missing pixels: 0) or `float32` (missing pixels: NaN)."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """GDAL metadata of the file."""
+    placed: bool = True
+    """Whether the file states where its grid lies; otherwise it has no georeference."""
+
+    @property
+    def nodata(self) -> float:
+        """Value of missing pixels."""
+        return 0.0 if self.dtype == "uint16" else float("nan")
+
+    def to_json(self) -> dict:
+        """Return the layout as JSON holds it."""
+        return {**asdict(self), "metadata": dict(self.metadata)}
+
+    @classmethod
+    def from_json(cls, content: Mapping) -> "Layout":
+        """Return the layout that `to_json` told of."""
+        return cls(**{**content, "grid": Grid(**content["grid"]), "bands": tuple(content["bands"])})
+
+
+class Maker(Protocol):
+    """What makes the regions of a product, counted from its first pixel."""
+
+    def read(self, region: Region) -> object:
+        """Read what a region needs."""
+
+    def compute(self, region: Region, blocks: object) -> Bands:
+        """Compute a region of what was read: its bands, in the order of the layout."""
+
+
+def encode(bands: Bands, dtype: str) -> np.ndarray:
+    """Turn computed values into a product's: rounded and clipped, never wrapped; missing pixels are nodata.
+
+    Args:
+        bands: float32 (rows, columns) and validity of each band.
+        dtype: `uint16`, whose valid pixels are 1 at least since 0 is nodata, or `float32`.
+
+    Returns:
+        Array (bands, rows, columns) of that type.
+    """
+    rows, columns = next(iter(bands.values()))[0].shape
+    encoded = np.empty((len(bands), rows, columns), dtype)
+    for target, (values, valid) in zip(encoded, bands.values()):
+        if dtype == "uint16":
+            values = np.clip(np.where(valid, values, 0), valid, 65535)
+            np.rint(values, out=target, casting="unsafe")
+        else:
+            target[:] = np.where(valid, values, np.float32(np.nan))
+    return encoded
+
+
+def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> Iterator[Region]:
+    """Make regions of a product, and write their files.
+
+    Yields:
+        Each region that is written.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    begun: dict[Region, float] = {}
+
+    def read(region: Region) -> object:
+        begun[region] = time.perf_counter()
+        return maker.read(region)
+
+    def write(region: Region, bands: Bands) -> None:
+        keep_region(journal, region, bands, time.perf_counter() - begun.pop(region))
+
+    yield from overlapped(regions, read, maker.compute, write)
+
+
+def keep_region(journal: Journal, region: Region, bands: Bands, seconds: float) -> None:
+    """Write the file of a region that was computed, and log it.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    layout = Layout.from_json(journal.notes["layout"])
+    write_region(journal.file(region), encode(bands, layout.dtype), region, layout)
+    journal.log(region, seconds)
+
+
+def write_product(
+    path: Path,
+    layout: Layout,
+    regions: Sequence[Region],
+    maker,
+    identity: Mapping,
+    notes: Mapping | None = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    share: Share | None = None,
+    advance: Callable[[Region], None] = lambda region: None,
+    make: Callable[[Journal, Sequence[Region], object], Iterator[Region]] = make_regions,
+) -> int:
+    """Make the regions of a product that are not there yet, and the product when all are wanted.
+
+    Args:
+        path: The file, `.tif`.
+        layout: Grid, bands, type, metadata.
+        regions: Regions that cover the grid, counted from its first pixel.
+        maker: Makes them: a `Maker`, or what `make` takes for one.
+        identity: All that the pixels depend on, as JSON can hold it; an interrupted product is only resumed
+            when it is the same.
+        notes: What the journal holds beside.
+        overwrite: Replace the file if it exists.
+        restart: Begin anew if an interrupted product has another identity.
+        share: Share of the regions to be made, beside other processes; by default all, and the product is assembled.
+        advance: Called after each region, computed or found.
+        make: Makes regions and writes their files, as `make_regions` does.
+
+    Returns:
+        Number of regions that were there.
+
+    Raises:
+        FileExistsError: When the file exists, another process is writing it, or one of another identity was begun.
+        ValueError: When no pixel of the product is valid.
+        OSError: When the disk refuses.
+    """
+    check_output(path, overwrite)
+    notes = {"layout": layout.to_json(), **(notes or {})}
+    with opened_journal(path, identity, regions, notes, restart, shared=share is not None) as journal:
+        check_output(path, overwrite)
+        mine = (share or WHOLE).of(journal.regions)
+        todo = journal.remaining(share or WHOLE)
+        for region in set(mine) - set(todo):
+            advance(region)
+        for region in make(journal, todo, maker):
+            advance(region)
+        if share is None:
+            assemble(journal)
+    return len(mine) - len(todo)
+
+
+def check_output(path: Path, overwrite: bool, argument: str = "--output") -> None:
+    """Refuse an output that exists, or whose folder cannot be written.
+
+    Raises:
+        FileExistsError: When it exists and must not be replaced.
+        OSError: When its folder is missing or read-only.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise FileExistsError(f"{argument}: a file that does not exist is wanted, or --overwrite. Received: {path}")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(f"{argument}: a folder that exists and can be written is wanted. Received: {path.parent}")
+
+
+def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout) -> None:
+    """Write one region as a GeoTIFF. Python writes the bytes: it reports a full disk where GDAL may only log it.
+
+    Args:
+        file: The file.
+        pixels: (bands, rows, columns), as `encode` makes them.
+        region: Their place in the product.
+        layout: That of the product.
+
+    Raises:
+        OSError: When the disk refuses.
+    """
+    name = f"/vsimem/part_{os.getpid()}_{threading.get_ident()}_{file.name}"
+    bands, rows, columns = pixels.shape
+    driver = gdal.GetDriverByName("GTiff")
+    options = ["TILED=YES", *_compression(driver), f"PREDICTOR={_predictor(layout)}", "INTERLEAVE=BAND"]
+    dataset = driver.Create(name, columns, rows, bands, TYPES[layout.dtype], options)
+    dataset.SetGeoTransform(shifted(layout.grid, region).geotransform)
+    dataset.SetProjection(layout.grid.projection)
+    dataset.SetMetadataItem(SUMS_KEY, json.dumps([astuple(Sums.of(band)) for band in pixels]))
+    dataset.WriteArray(pixels)
+    dataset.FlushCache()
+    del dataset
+    try:
+        stream = gdal.VSIFOpenL(name, "rb")
+        content = gdal.VSIFReadL(1, gdal.VSIStatL(name).size, stream)
+        gdal.VSIFCloseL(stream)
+    finally:
+        gdal.Unlink(name)
+    write_whole(file, bytes(content))
+
+
+def _compression(driver: gdal.Driver) -> list[str]:
+    """Return the fastest compression that GDAL was built with, as options: regions are read once, by this project."""
+    if "ZSTD_LEVEL" in driver.GetMetadataItem("DMD_CREATIONOPTIONLIST"):
+        return ["COMPRESS=ZSTD", "ZSTD_LEVEL=1"]
+    return ["COMPRESS=DEFLATE", "ZLEVEL=1"]
+
+
+def _predictor(layout: Layout) -> int:
+    """Return TIFF's predictor for the type: differences of integers, or of floating point bytes."""
+    return 2 if layout.dtype == "uint16" else 3
+
+
+def assemble(journal: Journal) -> None:
+    """Make the Cloud-Optimized GeoTIFF of the regions of a product, give it its name, and remove the journal.
+
+    Args:
+        journal: That of the product, held alone, all of whose regions are made.
+
+    Raises:
+        ValueError: When no pixel of the product is valid.
+        OSError: When the disk refuses.
+    """
+    layout = Layout.from_json(journal.notes["layout"])
+    files = [journal.file(region) for region in journal.regions]
+    with _small_cache():
+        sums = _sums(files, len(layout.bands))
+        if not any(band.count for band in sums):
+            journal.remove()
+            raise ValueError("input: valid pixels are wanted. Received: nodata only")
+        partial = journal.folder / "product.partial.tif"
+        _write_cog(files, partial, journal.product, layout, sums)
+    with open(partial, "rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, journal.product)
+    Path(f"{journal.product}.aux.xml").unlink(missing_ok=True)
+    journal.remove()
+
+
+def _sums(files: Sequence[Path], bands: int) -> list[Sums]:
+    """Return the sums of each band over all regions."""
+    sums = [Sums()] * bands
+    for file in files:
+        of_region = json.loads(gdal.Open(str(file)).GetMetadataItem(SUMS_KEY))
+        sums = [one + Sums(*other) for one, other in zip(sums, of_region, strict=True)]
+    return sums
+
+
+def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout, sums: Sequence[Sums]) -> None:
+    """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
+    mosaic = gdal.BuildVRT(str(partial.with_name("mosaic.partial.vrt")), [str(file) for file in files])
+    mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
+    for number, (name, of_band) in enumerate(zip(layout.bands, sums), start=1):
+        band = mosaic.GetRasterBand(number)
+        band.SetDescription(name)
+        band.SetNoDataValue(layout.nodata)
+        if of_band.count:
+            band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
+    mosaic.FlushCache()
+    if not layout.placed:
+        mosaic = _without_place(mosaic)
+    options = [
+        "COMPRESS=DEFLATE",
+        "PREDICTOR=YES",
+        "BIGTIFF=IF_SAFER",
+        f"BLOCKSIZE={BLOCK_SIZE}",
+        "OVERVIEW_RESAMPLING=AVERAGE",
+        f"NUM_THREADS={threads()}",
+    ]
+    with _reported_errors() as errors:
+        try:
+            gdal.GetDriverByName("COG").CreateCopy(str(partial), mosaic, strict=False, options=options)
+        except RuntimeError as error:
+            errors.append(str(error))
+    if errors:
+        raise OSError(f"--output: a disk that takes {path} is wanted. Received: {errors[0]}")
+
+
+def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:
+    """Return a mosaic (VRT), which has a file, without the georeference that GDAL cannot make one without."""
+    path = Path(mosaic.GetDescription())
+    path.write_text(re.sub("<GeoTransform>.*?</GeoTransform>", "", path.read_text(encoding="utf-8")), encoding="utf-8")
+    return gdal.Open(str(path))
+
+
+@contextmanager
+def _small_cache() -> Iterator[None]:
+    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts.
+
+    One thread at a time may do so.
+    """
+    with _CACHE_LOCK:
+        size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
+        gdal.SetCacheMax(min(size, CACHE_BYTES))
+        gdal.SetConfigOption("VSI_CACHE", "FALSE")
+        try:
+            yield
+        finally:
+            gdal.SetConfigOption("VSI_CACHE", of_files)
+            gdal.SetCacheMax(size)
+
+
+@contextmanager
+def _reported_errors() -> Iterator[list[str]]:
+    """Collect the errors that GDAL reports, also where it does not fail."""
+    errors: list[str] = []
+
+    def collect(severity, number, message):
+        if severity >= gdal.CE_Failure:
+            errors.append(message)
+
+    gdal.PushErrorHandler(collect)
+    try:
+        yield errors
+    finally:
+        gdal.PopErrorHandler()

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an open Sentinel-2 input to a product: where it lies, what its regions are, who makes them."""
+
+import argparse
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
+from chain.raster.blocks import Block, fill_missing
+from chain.raster.grids import Region, box_region, common_origin, image_grid, plan, product_grid, shifted
+from chain.raster.http import retry
+from chain.raster.otb import spread
+from chain.raster.otb_lock import OTB_LOCK
+from chain.serving import super_resolution
+from chain.serving.journal import finished_journal, plain, read_journal
+from chain.serving.precision.precision import prepared
+from chain.serving.product_file import Layout, assemble, check_output, make_regions, write_product
+from chain.serving.provenance import DONE, differences, identity_of, product_metadata, write_record
+from chain.serving.quicklook import write_quicklook
+from chain.serving.recipe import Recipe
+from chain.serving.super_resolution import Bands
+
+TILES_PER_REGION = 2
+"""Tiles along the side of a region: regions are what an interruption can cost."""
+ATTEMPTS = 3
+"""Times that a region of a remote input is read, with new signatures."""
+SAMPLES, SAMPLE_SIDE = 16, 160
+"""Number, and side in output pixels, of the pieces of ground by which a precision is judged."""
+
+
+class Production:
+    """A product to be made of an open input; its regions are counted from its first pixel.
+
+    Args:
+        arguments: Those of `chain.serving.options.add_arguments`.
+        product: A `chain.sentinel2.image.Product`.
+        recipe: The `chain.serving.recipe.Recipe`.
+
+    Raises:
+        ValueError: The input does not suit the recipe, or the part that is asked for is not on it.
+        RuntimeError: OTB refuses.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, product, recipe: Recipe):
+        _check_geotransforms(product)
+        self.arguments = arguments
+        self.product = product
+        self.recipe = recipe
+        self.images = open_images(product, recipe)
+        grids = {name: image_grid(image) for name, image in self.images.items()}
+        self.origin, self.grid, self.place = ground_of(arguments, grids, recipe.gsd, recipe.step)
+
+    def identity(self, naming) -> dict:
+        """Return all that its pixels depend on, given the names of bands that nothing describes."""
+        return identity_of(self.product, self.recipe, self.grid, self.arguments.float, naming)
+
+    @property
+    def models(self) -> list[dict]:
+        """What is to be known of its networks."""
+        return [
+            {**network.description.to_json(), "folder": network.model_dir, "engine": network.engine}
+            for network in self.recipe.networks
+        ]
+
+    @property
+    def regions(self) -> list[Region]:
+        """Its regions, in reading order."""
+        side = TILES_PER_REGION * self.recipe.tile(self.arguments.tile_size)
+        return plan(Region(0, 0, self.place.columns, self.place.rows), side)
+
+    def layout(self, identity: dict) -> Layout:
+        """Return what its file is, given its identity."""
+        return Layout(
+            grid=self.grid,
+            bands=self.recipe.bands,
+            dtype="float32" if self.arguments.float else "uint16",
+            metadata=product_metadata(self.product, self.recipe, identity),
+        )
+
+    def read(self, region: Region) -> dict[str, Block]:
+        """Read what a region needs, with new signatures when those of a remote input expire."""
+        attempts = itertools.count()
+
+        def attempt():
+            if self.product.refresh(force=next(attempts) > 0):
+                self.images = open_images(self.product, self.recipe)
+            return self.recipe.read(self.images, self._placed(region), self.origin, self.product.nodata)
+
+        with OTB_LOCK:
+            return retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1)
+
+    def compute(self, region: Region, blocks: Mapping[str, Block]) -> Bands:
+        """Compute a region of what was read."""
+        tile = self.recipe.tile(self.arguments.tile_size)
+        return self.recipe.compute(blocks, self._placed(region), self.origin, self.arguments.float, tile)
+
+    def samples(self) -> list[dict[str, np.ndarray]]:
+        """Return what the networks would see of some pieces of the ground, spread over it: arrays by source."""
+        step = self.recipe.step
+        margin = max((-(-network.description.crop // step) * step for network in self.recipe.networks), default=0)
+        found = []
+        for piece in spread((self.place.columns, self.place.rows), SAMPLE_SIDE, SAMPLES):
+            x, y = ((start // step) * step for start in (piece.x, piece.y))
+            columns, rows = (-(-length // step) * step for length in (piece.width, piece.height))
+            blocks = self.read(Region(x, y, columns, rows))
+            place = self._placed(Region(x - margin, y - margin, columns + 2 * margin, rows + 2 * margin))
+            arrays = {}
+            for name, source in self._sources().items():
+                ratio = round(source.gsd / self.recipe.gsd)
+                part = Region(*(number // ratio for number in (place.x, place.y, place.columns, place.rows)))
+                filled = fill_missing(blocks[name].pixels, blocks[name].present, margin)
+                wanted = super_resolution.ground(part, self.origin, source.gsd)
+                arrays[name] = super_resolution.on_grid(filled, blocks[name], wanted)
+            found.append(arrays)
+        return found
+
+    def _sources(self) -> dict:
+        """Return the sources of the networks, by name."""
+        return {s.name: s for network in self.recipe.networks for s in network.description.sources}
+
+    def _placed(self, region: Region) -> Region:
+        """Return a region as the recipe counts it."""
+        return replace(region, x=self.place.x + region.x, y=self.place.y + region.y)
+
+
+def produce(
+    arguments: argparse.Namespace,
+    names: Sequence,
+    output: Path,
+    product,
+    recipe: Recipe,
+    naming=None,
+    keep_done: bool = False,
+    workers=None,
+) -> str:
+    """Make a product of an open input, or the share of it that is asked for.
+
+    Args:
+        arguments: Those of `chain.serving.options.add_arguments`.
+        names: Files of the input, or its item.
+        output: The file.
+        product: A `chain.sentinel2.image.Product`.
+        recipe: The `chain.serving.recipe.Recipe`.
+        naming: Names given to bands that nothing describes.
+        keep_done: Leave a product alone that is there and would be made again as it is.
+        workers: `chain.serving.dask.scheduler.Workers` to make its regions; None for this process.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        FileExistsError: A product that would be made otherwise is there, or was begun.
+        ValueError: The input does not suit the recipe.
+        RuntimeError: OTB or TensorFlow refuses.
+        OSError: The disk refuses.
+    """
+    start = time.perf_counter()
+    with OTB_LOCK:
+        production = Production(arguments, product, recipe)
+        precision = _prepare(production, output, naming)
+    identity = production.identity(naming)
+    if keep_done and output.exists() and not arguments.overwrite:
+        changed = differences(output, identity)
+        if changed:
+            raise FileExistsError(
+                f"--output-dir: no product, or the one that would be made, or --overwrite, is wanted. Received: "
+                f"{output}, of other {', '.join(changed)}"
+            )
+        return DONE
+    layout = production.layout(identity)
+    share = arguments.block_range
+    maker = workers.job(names, output, production, identity, naming) if workers else production
+    notes = {"models": production.models, "precision": precision}
+    with tqdm(total=layout.grid.columns * layout.grid.rows, unit="px", unit_scale=True, desc=output.name) as progress:
+        resumed = write_product(
+            output,
+            layout,
+            production.regions,
+            maker,
+            identity,
+            notes,
+            arguments.overwrite,
+            arguments.restart,
+            share,
+            advance=lambda region: progress.update(region.columns * region.rows),
+            make=workers.make_regions if workers else make_regions,
+        )
+    if share:
+        return f"{output}: share {share.number} of {share.count} of the regions"
+    return _finished(arguments, output, layout, identity, notes, resumed, time.perf_counter() - start)
+
+
+def _prepare(production: Production, output: Path, naming) -> dict:
+    """Give the networks of a production the precision and the engine that are asked for; return what a record holds.
+
+    What `auto` chose for a product that was begun is kept: timings would choose otherwise another time.
+    """
+    arguments, recipe = production.arguments, production.recipe
+    begun = read_journal(output) if arguments.precision == "auto" else None
+    if begun and len(begun.notes["models"]) == len(recipe.networks):
+        networks = tuple(
+            replace(
+                network,
+                description=replace(network.description, precision=model["precision"]),
+                model_dir=model["folder"],
+                engine=model["engine"],
+            )
+            for network, model in zip(recipe.networks, begun.notes["models"])
+        )
+        production.recipe = replace(recipe, networks=networks)
+        if plain(production.identity(naming)) == begun.identity:
+            return begun.notes["precision"]
+        production.recipe = recipe
+    networks, chosen = prepared(arguments, recipe.networks, production.samples)
+    production.recipe = replace(recipe, networks=networks)
+    return chosen
+
+
+def finish(arguments: argparse.Namespace, output: Path) -> str:
+    """Assemble a product whose regions are all made.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        ValueError: There are none, some are missing, or all are without data.
+        FileExistsError: The product exists, or another process works on it.
+        OSError: The disk refuses.
+    """
+    start = time.perf_counter()
+    check_output(output, arguments.overwrite)
+    with finished_journal(output) as journal:
+        assemble(journal)
+    layout = Layout.from_json(journal.notes["layout"])
+    seconds = time.perf_counter() - start
+    return _finished(arguments, output, layout, journal.identity, journal.notes, len(journal.regions), seconds)
+
+
+def _finished(
+    arguments: argparse.Namespace,
+    output: Path,
+    layout: Layout,
+    identity: Mapping,
+    notes: Mapping,
+    resumed: int,
+    seconds: float,
+) -> str:
+    """Write what goes with a product that is there; return what became of it."""
+    write_record(output, arguments, notes, identity, resumed, seconds)
+    if arguments.quicklook:
+        write_quicklook(output, Path(arguments.quicklook))
+    return f"{output}: {layout.grid.columns} x {layout.grid.rows} pixels of {layout.grid.dx:g} m"
+
+
+def ground_of(arguments: argparse.Namespace, grids: Mapping, gsd: float, step: int) -> tuple:
+    """Return the ground that is asked for: of the whole finest image, or of a part of it.
+
+    Args:
+        arguments: Those of `add_arguments`.
+        grids: Grids of the images, by name.
+        gsd: Spacing of the product, in metres.
+        step: Number of the product's pixels that a part is a whole multiple of.
+
+    Returns:
+        The corner (x, y) where pixels of all images begin together, the grid of the ground, and its pixels, counted
+        from that corner.
+
+    Raises:
+        ValueError: The images do not belong together, or the part is not on them.
+    """
+    native = grids[min(grids, key=lambda name: grids[name].dx)]
+    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
+    grid = product_grid(native, gsd)
+    region = Region(0, 0, grid.columns, grid.rows)
+    if arguments.box:
+        region = box_region(arguments.box, native, grid, step)
+    elif arguments.bbox:
+        region = bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
+    elif arguments.geometry:
+        region = bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
+    x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
+    return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
+
+
+def open_images(product, recipe) -> dict:
+    """Return the chain of each source: harmonised digital numbers, in memory."""
+    return {name: product.image(source.bands) for name, source in recipe.sources.items()}
+
+
+def _check_geotransforms(product) -> None:
+    """Refuse rotated images, which OTB would take for north-up ones."""
+    from osgeo import gdal
+
+    for band, name in product.bands.items():
+        geotransform = gdal.Open(name).GetGeoTransform()
+        if geotransform[2] or geotransform[4]:
+            raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")

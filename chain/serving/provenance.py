@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a product was made of: the identity by which an interrupted run is resumed, and the record beside the file."""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from chain.runtime import provenance
+
+DONE = "done before"
+"""What became of a product that was there already."""
+IDENTITY_KEY = "SR_IDENTITY"
+"""Metadata of a product: the digest of its identity."""
+
+
+def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
+    """Return all that the pixels of a product depend on, and nothing else.
+
+    Args:
+        product: the open input.
+        recipe: how the product is made.
+        grid: where its pixels lie.
+        floating: whether it holds reflectance.
+        naming: names given to bands that nothing describes.
+    """
+    stated = {name: value for name, value in product.identity.items() if name not in ("path", "paths")}
+    return {
+        "input": {
+            **stated,
+            "bands": sorted(product.bands),
+            "naming": naming,
+            "offset": product.offset,
+            "hrefs": product.hrefs,
+            "files": stamps(Path(name) for name in files_of(product)),
+        },
+        "models": [weights_of(network) for network in recipe.networks],
+        "masks": [mask.digest() for mask in recipe.masks],
+        "method": type(recipe).__name__,
+        "bands": list(recipe.bands),
+        "grid": [*grid.geotransform, grid.columns, grid.rows],
+        "float": floating,
+    }
+
+
+def weights_of(network) -> dict:
+    """Return what a network's output depends on: its description with the weights' digest, or the files without one."""
+    stated = {name: value for name, value in network.description.to_json().items() if name != "software"}
+    stated["engine"] = network.engine
+    if network.description.precision == "int8":
+        stated["made_of"] = Path(network.model_dir).name  # a digest of the weights and of the tiles
+    if network.description.weights:
+        return stated
+    files = (path for path in Path(network.model_dir).rglob("*") if path.is_file() and path.suffix != ".json")
+    return {**stated, "files": stamps(files)}
+
+
+def digest(identity: dict) -> str:
+    """Return the SHA-256 of an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def differences(output: Path, identity: dict) -> list[str]:
+    """Return in what an existing product differs from the one of an identity, by the words of the identity.
+
+    Args:
+        output: the product.
+        identity: what would be made.
+    """
+    from osgeo import gdal
+
+    if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
+        return []
+    try:
+        before = json.loads(provenance.record_of(output).read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError):
+        return ["unknown"]
+    now = json.loads(json.dumps(identity, default=str))
+    return [name for name in now if before.get(name) != now[name]] or ["unknown"]
+
+
+def files_of(product) -> list[str]:
+    """Return the local files that a product's bands are read from."""
+    return files_behind({**product.bands, **product.originals}.values())
+
+
+def files_behind(names: Iterable[str]) -> list[str]:
+    """Return the local files that rasters are read from; mosaics (VRT) are followed to theirs."""
+    from osgeo import gdal
+
+    found, asked = set(), list(names)
+    while asked:
+        names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
+        asked += [name for name in names if name.lower().endswith(".vrt")]
+        found |= names
+    return sorted(name for name in found if os.path.isfile(name))
+
+
+def stamps(paths: Iterable[Path]) -> dict[str, dict]:
+    """Return size and modification time of files."""
+    return {
+        str(path.resolve()): {"bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+        for path in sorted(paths)
+    }
+
+
+def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
+    """Return the metadata that a product file carries."""
+    descriptions = [network.description for network in recipe.networks]
+    return {
+        "TIFFTAG_SOFTWARE": f"otb-super-resolution {provenance.software_version()}",
+        "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
+        "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
+        "SR_INPUT": str(product.identity.get("id", "")),
+        "SR_LEVEL": product.level,
+        "SR_OFFSET": str(product.offset),
+        IDENTITY_KEY: digest(identity),
+    }
+
+
+def write_record(
+    output: Path, arguments: argparse.Namespace, notes: Mapping, identity: Mapping, resumed: int, seconds: float
+) -> None:
+    """Write what the product was made of, beside it; `notes` are those of its journal."""
+    content = {
+        "arguments": vars(arguments),
+        "versions": provenance.versions(),
+        "input": identity["input"],
+        "models": notes["models"],
+        "precision": notes["precision"],
+        "identity": identity,
+        "resumed_regions": resumed,
+        "seconds": round(seconds, 2),
+    }
+    provenance.write(provenance.record_of(output), content)
+
+
+def add_to_record(output: Path, content: Mapping) -> None:
+    """Add to the record of a product."""
+    path = provenance.record_of(output)
+    provenance.write(path, {**json.loads(path.read_text(encoding="utf-8")), **content})

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a product is done, told without opening its scene: nothing that it was made of has changed since.
+
+A fingerprint is taken of the command, before the scene is opened, and kept in the record beside the product, with the
+product's own size and time:
+
+    found = fingerprint(arguments, names, models)
+    if not is_done(output, found):
+        ...                                     # opens the scene, compares it with the product, or makes it
+        record.write(record_of(output), {..., **mark(output, found)})
+
+Files are known by where they really lie, their size and time of change; items by what they say; what lies at an address
+by the address. Options count, and files that they name, unless they are known not to touch pixels; what only GDAL knows
+how to find (`/vsizip/…`, `NETCDF:…`) counts as changed each time. So "no" may be said of a product that would be made
+again as it is (its files were moved, an option was put in other words), but not "yes" of one whose files have changed.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from osgeo import gdal
+
+from chain.runtime.provenance import record_of, software_version
+from chain.sentinel2.stac_item import read_item
+from chain.serving.inputs import is_item
+
+OTHER_OPTIONS = frozenset(
+    ("input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "overwrite")
+    + ("restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory", "debug")
+)
+"""Options on which no pixel depends, or only by the inputs and options that they stand for. All others count."""
+FINGERPRINT, PRODUCT = "fingerprint", "product"
+"""Keys of a record."""
+REMOTE = ("http://", "https://", "s3://", "gs://")
+"""Beginnings of addresses."""
+SIGNATURES = re.compile("x-(amz|goog)-.*", re.IGNORECASE)
+SIGNATURES_OF_AZURE = frozenset("sig se sp spr sr ss srt st sv skoid sktid skt ske sks skv".split())
+"""Parameters of addresses that tell who may read, until when, and not what."""
+
+_software = functools.cache(software_version)
+
+
+def fingerprint(arguments: argparse.Namespace, names: Sequence, models: Iterable[str | Path]) -> str:
+    """Return a digest of all that the pixels of a product depend on, as far as it is told without opening the scene.
+
+    Args:
+        arguments: those of the program.
+        names: files of the scene, or its item, as `chain.serving.batch.scenes_of` returns them.
+        models: files or folders of the weights, also those that no option names.
+
+    Raises:
+        ValueError: an item cannot be read.
+    """
+    options = sorted(vars(arguments).items())
+    content = {
+        "options": [[name, *_option(value)] for name, value in options if name not in OTHER_OPTIONS],
+        "input": [_input(name) for name in names],
+        "models": [_stamps(str(model)) for model in models],
+        "software": _software(),
+    }
+    return hashlib.sha256(json.dumps(_unsigned(content), sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def is_done(output: Path, found: str) -> bool:
+    """Return whether a product is there, untouched since it was recorded with a fingerprint.
+
+    Args:
+        output: the product.
+        found: the fingerprint of what would be made.
+    """
+    try:
+        record = json.loads(record_of(output).read_text(encoding="utf-8"))
+        return {key: record[key] for key in (FINGERPRINT, PRODUCT)} == mark(output, found)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def mark(output: Path, found: str) -> dict:
+    """Return the entries of a record by which `is_done` knows a product, which has to be whole.
+
+    Args:
+        output: the product.
+        found: the fingerprint that was taken before the scene was opened.
+
+    Raises:
+        OSError: there is no product.
+    """
+    status = os.stat(output)
+    return {FINGERPRINT: found, PRODUCT: {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}}
+
+
+def _option(value) -> list:
+    """Return the value of an option, and the stamps of files that it, or those that it is made of, name."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [value, [_stamps(str(each)) for each in values if isinstance(each, str | Path)]]
+
+
+def _input(name) -> list:
+    """Return what identifies an input: the stamps of its files, and what it says if it is an item."""
+    if not isinstance(name, str) or is_item(name):
+        item = read_item(name)
+        hrefs = [asset["href"] for asset in item["assets"].values() if asset.get("href")]
+        return [item, [_stamps(href.removeprefix("file://")) for href in hrefs]]
+    is_metadata = os.path.basename(name).startswith("MTD_MSI")
+    return _stamps(os.path.dirname(name) or "." if is_metadata else name)
+
+
+def _stamps(path: str) -> list:
+    """Return where a file really lies, its size and its time of change, for all files that a path is or holds.
+
+    A file stands with those beside it that have its name and another suffix, which may describe it; a folder with all
+    below it; a mosaic (VRT) with the files that it is made of.
+
+    Args:
+        path: the file or folder. An address is told by itself; what does not exist is nothing.
+
+    Returns:
+        For each file or folder, how it is reached, and its stamp.
+    """
+    if path.lower().startswith(REMOTE):
+        return [path]
+    if not os.path.exists(path):
+        return [_never()] if ":" in path or path.startswith("/vsi") else []
+    try:
+        return _walk(path)
+    except OSError:
+        return [_never()]
+
+
+def _never() -> int:
+    """Return the stamp of what cannot be told from what it was: another one each time."""
+    return time.time_ns()
+
+
+def _walk(path: str) -> list:
+    """Return the stamps of a file or folder that exists, and of all that belongs to it."""
+    found = []
+    opened: set[str] = set()
+    asked = [(path, "" if os.path.isdir(path) else os.path.basename(path))]
+    asked += [(name, f"/{os.path.basename(name)}") for name in _beside(path)]
+    while asked:
+        name, way = asked.pop()
+        real = os.path.realpath(name)
+        found.append([way, _stamp(real)])
+        if real in opened:
+            continue
+        opened.add(real)
+        if os.path.isdir(real):
+            asked += [(os.path.join(real, entry), f"{way}/{entry}") for entry in sorted(os.listdir(real))]
+        elif _is_mosaic(real):
+            files = [each for source in _sources(real) for each in (source, *_beside(source))]
+            asked += [(each, f"{way}//{number}") for number, each in enumerate(files)]
+    return found
+
+
+def _stamp(real: str) -> list | int | None:
+    """Return the stamp of one file or folder, by the path at which it really lies; None where nothing does."""
+    if real.startswith("/vsi"):
+        return _never()
+    if not os.path.exists(real):
+        return None
+    status = os.stat(real)
+    return [real] if os.path.isdir(real) else [real, status.st_size, status.st_mtime_ns]
+
+
+def _beside(path: str) -> list[str]:
+    """Return a file and those beside it that have its name and another suffix; nothing for a folder."""
+    if not os.path.isfile(path):
+        return []
+    stem = os.path.splitext(os.path.basename(path))[0]
+    with os.scandir(os.path.dirname(path) or ".") as entries:
+        return sorted(entry.path for entry in entries if entry.name.startswith(f"{stem}.") and entry.is_file())
+
+
+def _is_mosaic(real: str) -> bool:
+    """Return whether a file is a VRT, as GDAL does: by its beginning; those named so are, whatever they begin with."""
+    if not os.path.isfile(real):
+        return False
+    with open(real, "rb") as stream:
+        return real.lower().endswith(".vrt") or b"<VRTDataset" in stream.read(1024)
+
+
+def _sources(mosaic: str) -> list[str]:
+    """Return the files that a mosaic is made of; one that cannot be opened is made of none."""
+    try:
+        return sorted(gdal.Open(mosaic).GetFileList() or ())
+    except RuntimeError:
+        return []
+
+
+def _unsigned(value):
+    """Return a value of JSON whose addresses have lost their signatures."""
+    if isinstance(value, Mapping):
+        return {key: _unsigned(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_unsigned(each) for each in value]
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    address, _, query = value.partition("?")
+    parameters = [(parameter.partition("=")[0], parameter) for parameter in query.split("&")]
+    of_azure = SIGNATURES_OF_AZURE if "sig" in dict(parameters) else ()
+    kept = [each for key, each in parameters if each and key not in of_azure and not SIGNATURES.fullmatch(key)]
+    return [address, kept]

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DeepSUM's training samples on the disk, as TFRecords: patches for training, whole scenes for validation.
+
+    python -m datasets.deepsum.records --input probav_data --band NIR --output records
+
+prepares the scenes of `probav_data/train/NIR` (the layout of ESA's Kelvins challenge, or of `simulate.probav_scenes`),
+one at a time, as the authors did, and writes into `records/`
+
+    train/chunk0_imgset0594.tfrecord …   up to 20 patches of each scene and chunk: 0.36 MB each, so the 566 real scenes
+                                         of a band take 14 GB, 40 simulated ones 1 GB
+    valid/imgset0728.tfrecord …          a scene with all its frames: about 11 MB
+    deepsum.json                         what they were made of, the statistics, numbers, and which scenes were left
+                                         out and why; written last
+
+A run that was interrupted goes on when the same command is given again, and gives the same files.
+
+    records = read_records("records")
+    model = DeepSUM(…, **records.statistics._asdict())
+    records.dataset(batch_size=8)
+    for name, sample in records.validation_scenes(): …
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from chain.runtime.command_line import run
+from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from datasets.deepsum.scenes import Sample
+
+BANDS = ("NIR", "RED")
+BUFFER = 256
+"""Number of records, of 0.36 MB each, among which the next one is drawn."""
+OPEN_FILES = 16
+"""Number of files, drawn at random, that are read in turn."""
+
+
+class Statistics(NamedTuple):
+    """What the network normalises with, in digital numbers; named as the arguments of `models.deepsum.DeepSUM`."""
+
+    mean: float
+    """Mean of the frames of the training scenes."""
+    deviation: float
+    """Their standard deviation."""
+    target_deviation: float
+    """Standard deviation of the truth from the mean of the registered frames."""
+
+
+class Records:
+    """Records of a band.
+
+    Args:
+        folder: where they are.
+        description: content of `deepsum.json`.
+    """
+
+    def __init__(self, folder: Path, description: dict):
+        self.folder, self.description = folder, description
+
+    @property
+    def band(self) -> str:
+        """`NIR` or `RED`."""
+        return self.description["band"]
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the patches, in fine pixels."""
+        return self.description["patch_size"]
+
+    @property
+    def chunks(self) -> list[int]:
+        """Number of patches of each chunk."""
+        return [sum(counts) for counts in zip(*self.description[TRAINING].values())]
+
+    @property
+    def size(self) -> int:
+        """Number of patches of an epoch: those of all chunks."""
+        return sum(self.chunks)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the network normalises with."""
+        return Statistics(**self.description["statistics"])
+
+    @property
+    def validation_names(self) -> list[str]:
+        """Names of the scenes for validation."""
+        return self.description[VALIDATION]
+
+    @property
+    def norm(self) -> dict[str, float]:
+        """CPSNR of ESA's baseline, in dB, of those scenes for validation of which `norm.csv` states it."""
+        return self.description["norm"]
+
+    def identity(self) -> dict[str, str]:
+        """Return the SHA-256 of what the records were made of: the scenes' pixels and the arguments."""
+        content = {name: value for name, value in self.description.items() if name != "versions"}
+        return {DESCRIPTION: hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches of an epoch."""
+        return sum(chunk // batch_size for chunk in self.chunks)
+
+    def dataset(
+        self, batch_size: int, registered: bool = True, first_epoch: int = 0, seed: int = 0, buffer: int = BUFFER
+    ) -> "tf.data.Dataset":
+        """Make a dataset of patches, one pass being one epoch: the chunks in random order, each shuffled.
+
+        The last batch of a chunk is left out unless it is full.
+
+        Args:
+            batch_size: number of patches of a batch.
+            registered: whether to move masks onto the reference, as variant P of the network wants them.
+            first_epoch: number of the epoch that is the first pass.
+            seed: seed of the order: the same seed, epoch and global seed of TensorFlow give the same batches.
+            buffer: number of records among which the next one is drawn.
+
+        Returns:
+            Batches of (inputs, targets), as `datasets.deepsum.example.to_batch` makes them.
+
+        Raises:
+            ValueError: no chunk fills a batch.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        from datasets.deepsum.example import parse_batch
+
+        if batch_size < 1 or not self.steps(batch_size):
+            raise ValueError(f"batch_size: 1 to {max(self.chunks)} is wanted. Received: {batch_size}")
+        epochs, names = itertools.count(first_epoch), list(self.description[TRAINING])
+
+        def chunks() -> Iterator[list[str]]:
+            generator = np.random.default_rng((seed, next(epochs)))
+            for chunk in generator.permutation(len(self.chunks)):
+                order = [names[index] for index in generator.permutation(len(names))]
+                yield [str(chunk_file(self.folder, chunk, name)) for name in order]
+
+        def batches(files: tf.Tensor) -> tf.data.Dataset:
+            records = tf.data.Dataset.from_tensor_slices(files).interleave(
+                tf.data.TFRecordDataset, cycle_length=OPEN_FILES
+            )
+            return records.shuffle(buffer, seed=seed).batch(batch_size, drop_remainder=True)
+
+        files = tf.TensorSpec((None,), tf.string)
+        dataset = tf.data.Dataset.from_generator(chunks, output_signature=files).flat_map(batches)
+        dataset = dataset.map(lambda records: parse_batch(records, self.patch_size, registered), tf.data.AUTOTUNE)
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.steps(batch_size))).prefetch(2)
+
+    def validation_scenes(self) -> "Iterator[tuple[str, Sample]]":
+        """Give the scenes for validation one by one: the name, and the sample with all its frames.
+
+        `datasets.deepsum.example.to_batch([sample.best()], registered)` makes a batch of it.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        import tensorflow as tf
+
+        from datasets.deepsum.example import parse
+
+        for name in self.validation_names:
+            path = scene_file(self.folder, name)
+            try:
+                (record,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+            except (tf.errors.OpError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise ValueError(f"{path}: one whole record is wanted. Received: {reason}") from error
+            yield parse(record)
+
+
+def read_records(folder: str | Path) -> Records:
+    """Open the records of a folder.
+
+    Raises:
+        ValueError: there are none, they are not whole, or a file is missing.
+    """
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        records = Records(folder, description)
+        files = [
+            chunk_file(folder, chunk, name) for chunk in range(len(records.chunks)) for name in description[TRAINING]
+        ]
+        files += [scene_file(folder, name) for name in records.validation_names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder}: a folder with {DESCRIPTION} is wanted. Received: {error}") from error
+    for path in files:
+        if not path.is_file():
+            raise ValueError(f"{folder}: all files that {DESCRIPTION} tells of are wanted. Received: no {path.name}")
+    return records
+
+
+def make_records(arguments: argparse.Namespace) -> None:
+    """Write records, and tell of them."""
+    from datasets.deepsum.writing import Recipe, write_records
+
+    recipe = Recipe(arguments.band, arguments.chunks, arguments.patches, arguments.seed, arguments.splits)
+    description = write_records(arguments.input, arguments.output, recipe, arguments.on_error, arguments.overwrite)
+    records = read_records(arguments.output)
+    for name, reason in description["excluded"].items():
+        print(f"{name} is left out: {reason}")
+    print(
+        f"{arguments.output}: {records.size} patches of {len(description[TRAINING])} scenes in {len(records.chunks)} "
+        f"chunks, {len(records.validation_names)} scenes for validation, {len(description['excluded'])} left out"
+    )
+    print(", ".join(f"{name} {value:.3f}" for name, value in records.statistics._asdict().items()))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the program's command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets.deepsum.records",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--input", required=True, metavar="DIR", help="folder of the scenes: train/<band>/imgsetNNNN, and norm.csv")
+    add("--band", choices=BANDS, default="NIR", help="band (default: %(default)s)")
+    add("--output", required=True, metavar="DIR", help="folder to write into")
+    add("--chunks", type=int, default=5, metavar="N", help="number of chunks of an epoch (default: %(default)s)")
+    add("--patches", type=int, default=20, metavar="N", help="patches of a scene and chunk (default: %(default)s)")
+    add("--seed", type=int, default=4, metavar="N", help="seed of the patches' places (default: %(default)s)")
+    shares = ", ".join(f"{name}: {share:.0%}".replace("%", " %%") for name, share in SPLITS.items())
+    add(
+        "--splits",
+        choices=list(SPLITS),
+        default="authors",
+        help=f"share of the scenes for training, the others being for validation: {shares} (default: %(default)s)",
+    )
+    add(
+        "--on-error",
+        choices=["fail", "skip"],
+        default="fail",
+        help="what to do about a scene that cannot be read, or lacks files (default: %(default)s)",
+    )
+    add("--overwrite", action="store_true", help="replace records that are in the folder")
+    add("--debug", action="store_true", help="show where an error comes from")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    for name, least in (("chunks", 1), ("patches", 1), ("seed", 0)):
+        if getattr(arguments, name) < least:
+            parser.error(f"argument --{name}: {least} or more is wanted. Received: {getattr(arguments, name)}")
+    return run(parser, arguments, make_records)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

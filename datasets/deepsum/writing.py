@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The making of DeepSUM's records, scene by scene, such that a run that was interrupted goes on.
+
+The authors draw all patches from one stream of random numbers that runs through all scenes, chunk after chunk. Scenes
+are read twice instead of once for each chunk: a survey prepares each, and notes where patches can begin; patches of all
+chunks are then drawn from these notes, and cut scene by scene. One scene is held in memory at a time.
+
+What a run has done lies in `.making` until all is done: the notes of each scene, and the contents by which a changed
+input is noticed. Files of records get their names when they are whole.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from chain.runtime import provenance
+from chain.runtime.files import whole_file
+from chain.runtime.lock import locked
+from datasets.deepsum.example import serialize
+from datasets.deepsum.kelvins import open_scene, read_norm
+from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
+from datasets.deepsum.preparation import FARTHEST, FRAMES
+from datasets.deepsum.scenes import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
+from evaluation.cpsnr import cmse_matrix
+from evaluation.multi_frame import mean_of_registered
+
+STATE = ".making"
+FEW = f"less than {FRAMES} images that are neither corrupt nor displaced by more than {FARTHEST} pixels"
+"""Why the authors leave out a scene."""
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What records are made of, beside the scenes."""
+
+    band: str
+    chunks: int
+    patches: int
+    """Patches of a scene and chunk, at most."""
+    seed: int
+    splits: str
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the survey finds out about a scene."""
+
+    digest: str
+    """SHA-256 of its pixels."""
+    reason: str = ""
+    """Why it is left out, if it is."""
+    suitable: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    """Where patches may begin; empty for validation."""
+    moments: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Number, sum and sum of squares of the frames' pixels."""
+    residual: float = 0.0
+    """Mean squared difference of the truth and the mean of the registered frames, at the best position."""
+
+    def save(self, path: Path) -> None:
+        """Write the notes."""
+        with whole_file(path) as partial, open(partial, "wb") as stream:
+            np.savez(stream, **asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Notes":
+        """Read notes."""
+        with np.load(path) as arrays:
+            moments, residual = tuple(arrays["moments"].tolist()), float(arrays["residual"])
+            return cls(str(arrays["digest"]), str(arrays["reason"]), arrays["suitable"], moments, residual)
+
+
+def write_records(
+    root: str | Path, output: str | Path, recipe: Recipe, on_error: str = "fail", overwrite: bool = False
+) -> dict:
+    """Write the records of a band, or those that are lacking.
+
+    Args:
+        root: folder of the challenge's data, with `train/<band>` and perhaps `norm.csv`.
+        output: folder to write into, made if need be.
+        recipe: what to make.
+        on_error: `fail` where a scene cannot be read, or `skip` it.
+        overwrite: replace records that are there.
+
+    Returns:
+        The content of the description.
+
+    Raises:
+        ValueError: there are no scenes; a scene cannot be read; the folder holds other records; no patch is found.
+        OSError: nothing can be written there.
+        RuntimeError: another process writes there.
+    """
+    folder, output = Path(root) / "train" / recipe.band, Path(output)
+    names = sorted(path.name for path in folder.glob("imgset*") if path.is_dir())
+    if not names:
+        raise ValueError(f"--input: folders {folder}/imgsetNNNN are wanted. Received: none")
+    parts = dict(zip((TRAINING, VALIDATION), split(names, SPLITS[recipe.splits])))
+    norm = read_norm(Path(root) / "norm.csv") if (Path(root) / "norm.csv").exists() else {}
+    with _output_folder(output, {**asdict(recipe), "names": names}, overwrite):
+        surveyed, excluded = _survey(folder, output, parts, on_error)
+        used = {part: [name for name in members if name in surveyed] for part, members in parts.items()}
+        _check_plan(output / STATE / "plan.json", {name: surveyed[name].digest for name in used[TRAINING]})
+        places = _draw(output / STATE, used[TRAINING], recipe)
+        if not any(places[name][chunk] for name in used[TRAINING] for chunk in range(recipe.chunks)):
+            raise ValueError(
+                f"--input: scenes of which patches are clear enough are wanted. Received: none in {folder}"
+            )
+        _cut(folder, output, {name: surveyed[name].digest for name in used[TRAINING]}, places)
+        description = {
+            **asdict(recipe),
+            "patch_size": PATCH_SIZE,
+            "statistics": _statistics([surveyed[name] for name in used[TRAINING]]),
+            TRAINING: {name: [len(chunk) for chunk in places[name]] for name in used[TRAINING]},
+            VALIDATION: used[VALIDATION],
+            "norm": {name: norm[name] for name in used[VALIDATION] if name in norm},
+            "excluded": excluded,
+            "scenes": {name: notes.digest for name, notes in surveyed.items()},
+            "versions": provenance.versions(),
+        }
+        provenance.write(output / DESCRIPTION, description)
+        shutil.rmtree(output / STATE)
+    return description
+
+
+@contextmanager
+def _output_folder(output: Path, arguments: Mapping, overwrite: bool) -> Iterator[None]:
+    """Hold a folder that is new, or holds what an interrupted run of the same arguments has left."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output: a folder is wanted. Received: {output}, which is a file")
+    created = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(output / ".lock", RuntimeError(f"--output: another process writes into {output}")):
+            _begin(output, arguments, overwrite)
+            yield
+    finally:
+        if created and not any(output.iterdir()):
+            output.rmdir()
+
+
+def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:
+    """Prepare the folder, or raise ValueError."""
+    state, own = output / STATE, [output / name for name in (DESCRIPTION, STATE, TRAINING, VALIDATION)]
+    is_whole, begun = (output / DESCRIPTION).exists(), _read_json(state / "arguments.json")
+    if (is_whole or begun) and overwrite:
+        for path in own:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        begun = None
+    elif is_whole:
+        raise ValueError(f"--output: {output} holds {DESCRIPTION} already; --overwrite replaces it")
+    if begun is None:
+        for part in (TRAINING, VALIDATION):
+            if (output / part).exists():
+                raise ValueError(f"--output: a folder without other data is wanted. Received: {output / part}")
+        state.mkdir(exist_ok=True)
+        provenance.write(state / "arguments.json", dict(arguments))
+    elif begun != arguments:
+        differing = ", ".join(name for name in arguments if begun.get(name) != arguments[name])
+        raise ValueError(
+            f"--output: a folder of the same records is wanted, or --overwrite. "
+            f"Received: {output}, begun with other {differing}"
+        )
+    for part in (TRAINING, VALIDATION):
+        (output / part).mkdir(exist_ok=True)
+
+
+def _read_json(path: Path) -> dict | None:
+    """Read a file of the state, None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _survey(
+    folder: Path, output: Path, parts: Mapping[str, Sequence[str]], on_error: str
+) -> tuple[dict[str, Notes], dict[str, str]]:
+    """Prepare all scenes once, and write those for validation.
+
+    Returns:
+        The notes of the scenes that are used, without the suitable places, and the reasons why others are left out.
+    """
+    surveyed, excluded = {}, {}
+    for part, name in _progress([(part, name) for part, members in parts.items() for name in members], "scenes"):
+        path = output / STATE / f"{name}.npz"
+        if not path.exists():
+            try:
+                notes = _note(folder, output, part, name)
+            except ValueError as error:
+                place = str(folder / name)
+                excluded[name] = str(error) if place in str(error) else f"{place}: {error}"
+                if on_error == "fail":
+                    raise ValueError(excluded[name]) from error
+                continue
+            notes.save(path)
+        notes = Notes.load(path)
+        if notes.reason:
+            excluded[name] = notes.reason
+        else:
+            surveyed[name] = Notes(notes.digest, moments=notes.moments, residual=notes.residual)
+    return surveyed, excluded
+
+
+def _note(folder: Path, output: Path, part: str, name: str) -> Notes:
+    """Survey a scene; write it if it is for validation."""
+    sample, digest = _read(folder / name)
+    if sample is None:
+        return Notes(digest, FEW)
+    if part == VALIDATION:
+        _write(scene_file(output, name), [serialize(name, sample)])
+        return Notes(digest)
+    pixels = sample.frames.images.astype(np.float64)
+    best = sample.best().frames
+    return Notes(
+        digest,
+        suitable=suitable_corners(sample.frames.masks, sample.clear),
+        moments=(float(pixels.size), float(pixels.sum()), float(np.square(pixels).sum())),
+        residual=float(cmse_matrix(sample.hr, mean_of_registered(best), sample.clear).min()),
+    )
+
+
+def _read(folder: Path) -> tuple[Sample | None, str]:
+    """Read and prepare a scene; also return the SHA-256 of its pixels."""
+    arrays = open_scene(folder).read()
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
+    return prepare_sample(*arrays), digest.hexdigest()
+
+
+def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
+    """Raise ValueError where an interrupted run has cut patches of other scenes, as then all draws were others."""
+    begun = _read_json(path)
+    if begun is not None and begun != digests:
+        raise ValueError(
+            "--input: the scenes that the interrupted run has used are wanted, or --overwrite. Received: others"
+        )
+    provenance.write(path, dict(digests))
+
+
+def _draw(state: Path, names: Sequence[str], recipe: Recipe) -> dict[str, list[list[Place]]]:
+    """Draw the places of all patches: for each scene, those of each chunk."""
+    stream = random.Random(recipe.seed)
+    places: dict[str, list[list[Place]]] = {name: [] for name in names}
+    for _ in range(recipe.chunks):
+        for name in names:
+            suitable = Notes.load(state / f"{name}.npz").suitable
+            places[name].append(draw_corners(suitable, stream, recipe.patches))
+    return places
+
+
+def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping[str, list[list[Place]]]) -> None:
+    """Write the patches of all scenes that have not got their files yet."""
+    for name in _progress(list(places), "patches"):
+        files = [chunk_file(output, chunk, name) for chunk in range(len(places[name]))]
+        if all(file.exists() for file in files):
+            continue
+        sample, digest = _read(folder / name)
+        if digest != digests[name]:
+            raise ValueError(f"--input: {folder / name} as it was before is wanted, or --overwrite. Received: other")
+        for file, chunk in zip(files, places[name]):
+            _write(file, [serialize(name, sample.part(row, column, PATCH_SIZE).best()) for row, column in chunk])
+
+
+def _write(path: Path, records: Sequence[bytes]) -> None:
+    """Write a file of records, whole or not at all."""
+    with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        for one in records:
+            writer.write(one)
+
+
+def _statistics(notes: Sequence[Notes]) -> dict[str, float]:
+    """Return what the network normalises with.
+
+    The mean and deviation of all pixels of all frames of the training scenes, concealed ones too; and the deviation of
+    the truth from the mean of the nine registered frames (of clear pixels; at the best of the positions that the
+    metric tries, and less the difference of the means, to both of which the loss is blind): what fusion is to add.
+    """
+    count, total, squares = np.sum([one.moments for one in notes], axis=0)
+    mean = total / count
+    return {
+        "mean": float(mean),
+        "deviation": float(np.sqrt(squares / count - mean**2)),
+        "target_deviation": float(np.sqrt(np.mean([one.residual for one in notes]))),
+    }
+
+
+def _progress(items: Sequence, description: str) -> tqdm:
+    """Show the progress through some items, on a terminal."""
+    return tqdm(items, desc=description, unit="scene", disable=not sys.stderr.isatty())

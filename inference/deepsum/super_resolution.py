@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the frames of a place to one image: windows, each in one piece or in blocks, and their mean."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.deepsum.preparation import SCALE, Frames
+from inference.deepsum.blocks import Difference, run_by_blocks
+from inference.deepsum.network import DeepSumNetwork
+from inference.deepsum.windows import mean_of_windows, windows
+
+MARGIN = 24
+"""Fine pixels around a block: more than convolutions and filters see."""
+LEAST_BLOCK = 32
+"""Least side of a block, in pixels of the coarse grid."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an image is made."""
+
+    windows: int = 2
+    """Number of windows at most."""
+    original_windows: bool = False
+    """Move masks as the authors' program does."""
+    block_size: int | None = None
+    """Side of blocks, in coarse pixels; the whole image where memory allows by default."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """An image, and how it was made."""
+
+    image: np.ndarray
+    """Digital numbers, float32 (rows, columns), on the fine grid of the reference."""
+    clear: np.ndarray
+    """Whether any frame of the first window, whose masks were moved, was clear there, (rows, columns)."""
+    windows: int
+    """Number of windows that it is the mean of."""
+    block: int
+    """Side of blocks, in coarse pixels; 0 for the whole image."""
+    difference: Difference | None
+    """How blocks differ."""
+
+    def tell(self, scale: float = 1.0) -> None:
+        """Say on the standard error how blocks differ, if there are any, in numbers by `scale` smaller."""
+        if self.difference:
+            largest, rms = (value / scale for value in (self.difference.largest, self.difference.rms))
+            print(
+                f"blocks of {self.block} pixels differ by {largest:.3g} at most where they overlap, {rms:.3g} RMS",
+                file=sys.stderr,
+            )
+
+
+def super_resolve(frames: Frames, network: DeepSumNetwork, settings: Settings) -> Result:
+    """Make an image.
+
+    Args:
+        frames: those that can be used, in the digital numbers of the network's data, not registered.
+        network: the network.
+        settings: how.
+
+    Raises:
+        ValueError: there are less than nine frames, no clear pixel, or blocks do not fit into memory.
+        RuntimeError: OTB or TensorFlow refuses.
+    """
+    chosen = windows(frames, settings.windows, settings.original_windows)
+    block = _block_size(frames.masks[0].shape, network, settings.block_size)
+    images, differences = [], []
+    for nine in chosen:
+        masks = nine.registered_masks() if network.registered else nine.masks
+        size = SCALE * block or max(masks[0].shape)
+        image, difference = run_by_blocks(network.run, nine.images, masks, size, MARGIN)
+        images.append(image)
+        differences += [difference] if difference else []
+    image, used = mean_of_windows(images, network.arguments["mean"], network.arguments["target_deviation"])
+    worst = max(differences, key=lambda difference: difference.largest, default=None)
+    return Result(image, chosen[0].registered_masks().any(axis=0), used, block, worst)
+
+
+def _block_size(shape: tuple[int, int], network: DeepSumNetwork, asked: int | None) -> int:
+    """Return the side of blocks in coarse pixels; 0 for the whole image."""
+    if asked:
+        return asked if SCALE * asked < max(shape) else 0
+    largest = network.largest_block()
+    if shape[0] * shape[1] <= largest**2:
+        return 0
+    size = (largest - 2 * MARGIN) // SCALE
+    if size < LEAST_BLOCK:
+        raise ValueError(
+            f"memory: enough for blocks of {LEAST_BLOCK} pixels, or --block-size, is wanted. "
+            f"Received: enough for {max(size, 0)}"
+        )
+    return size

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an image was made finer is recognised and inverted, or refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, gaussian_filter, zoom
+
+from chain.raster.resampling.interpolation import FRAME, METHODS, OPEN, Resampling, axis, interpolate
+from chain.raster.resampling.recognition import recognise
+from chain.raster.resampling.restoration import Mismatch, restore
+
+PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
+
+
+def landscape(rows, columns, seed=0):
+    """Digital numbers with smooth and sharp parts."""
+    rng = np.random.default_rng(seed)
+    smooth = gaussian_filter(rng.normal(size=(rows, columns)), 1.5)
+    return np.rint(np.clip(2500 + 4000 * smooth + rng.normal(0, 30, (rows, columns)), 10, 12000))
+
+
+def closed(method, border, **arguments):
+    return Resampling(method, (0, 0), border, border, border, border, **arguments)
+
+
+def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
+    """Interpolate native pixels, crop, and get both back."""
+    method, border = pair
+    native = landscape(rows, columns, seed)
+    fine = interpolate(native, ratio, method, border)
+    fine = {"rounded": np.floor(fine + 0.5), "truncated": np.floor(fine), "float": fine.astype(np.float32)}[kind]
+    phase = (phase[0] % ratio, phase[1] % ratio) if cropped else (0, 0)
+    if cropped:
+        fine = fine[3 * ratio + phase[0] : -4 * ratio, 3 * ratio + phase[1] : -4 * ratio]
+        native = native[3:-4, 3:-4]
+    found = recognise(fine, ratio)
+    sides = (found.top, found.bottom, found.left, found.right)
+    assert (found.method, found.phase, found.counted) == (method, phase, kind != "float" or method == "nearest")
+    assert cropped or method == "nearest" or set(sides) == {border}
+    if method != "nearest" and kind != "float":
+        assert found.truncated == (kind == "truncated")
+    restored = restore(fine, ratio, found)
+    assert restored.valid.all()
+    error = np.abs(restored.native - native)
+    if cropped and METHODS[method].reach > 1:  # pixels cut off would tell of the first ones
+        error = error[3:-3, 3:-3]
+    if method == "nearest":
+        assert error.max() == 0
+    elif kind == "float":
+        assert error.max() < (0.5 if cropped else 0.01)
+    else:
+        assert error.max() <= 1
+        most = {2: 0.12, 6: 0.02 if kind == "truncated" else 0.001}[ratio]
+        assert np.mean(error > 0) <= most
+
+
+@pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
+@pytest.mark.parametrize("ratio, phase, cropped", [(2, (0, 0), False), (2, (1, 0), True), (6, (4, 5), True)])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_recognised_and_inverted(pair, ratio, phase, cropped, kind):
+    check_recognised_and_inverted(pair, ratio, 56, 60, phase, cropped, kind, 1)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(PAIRS),
+    st.sampled_from([2, 6]),
+    st.integers(90, 130),
+    st.integers(90, 130),
+    st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    st.booleans(),
+    st.sampled_from(["rounded", "truncated", "float"]),
+    st.integers(0, 1000),
+)
+def test_any_image_large_enough_is_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
+    check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed)
+
+
+@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("method", ["bilinear", "cubic"])
+def test_rounding_moves_a_native_pixel_by_two_at_worst(ratio, method):
+    lines = axis(method, ratio, 0, 40 * ratio, "edge", "edge")
+    inverse = np.linalg.pinv(lines.matrix.toarray())
+    assert 0.5 * np.abs(inverse).sum(axis=1).max() ** 2 < 2.5
+
+
+@pytest.mark.parametrize("method, border", PAIRS)
+def test_native_integers_come_back_by_6(method, border):
+    native = landscape(40, 50, 7)
+    fine = np.floor(interpolate(native, 6, method, border) + 0.5)
+    np.testing.assert_array_equal(restore(fine, 6, recognise(fine, 6)).native, native)
+
+
+def test_most_native_integers_come_back_by_2():
+    native = landscape(200, 200, 3)
+    for method, most in (("bilinear", 0.1), ("cubic", 0.01)):
+        fine = np.floor(interpolate(native, 2, method) + 0.5)
+        error = np.abs(restore(fine, 2, recognise(fine, 2)).native - native)
+        assert error.max() == 1
+        assert np.mean(error > 0) < most
+
+
+def test_constant_is_nearest():
+    assert recognise(np.full((60, 60), 1200), 6).method == "nearest"
+
+
+def test_nothing_but_interpolation_is_recognised():
+    native = landscape(60, 60)
+    for fine in (
+        landscape(120, 120),
+        np.rint(zoom(native, 2, order=1)),  # corners aligned
+        np.rint(zoom(native, 2, order=3, mode="grid-mirror", grid_mode=True)),
+        np.rint(gaussian_filter(interpolate(native, 2, "bilinear"), 1)),
+        np.rint(interpolate(native, 4, "bilinear")[1::2, 1::2] + np.arange(120) % 7),
+    ):
+        with pytest.raises(Mismatch, match=r"no such interpolation gives \(closest: .*, off by up to [\d.e+]+ DN\)"):
+            recognise(fine, 2)
+
+
+def test_interpolations_of_fractions_are_told_by_borders_or_other_bands():
+    native = landscape(60, 60) + np.random.default_rng(1).uniform(-0.5, 0.5, (60, 60))
+    for method in ("bilinear", "cubic"):
+        fine = interpolate(native, 2, method)
+        assert recognise(fine, 2).method == method
+        inner = fine[8:-8, 8:-8]
+        assert recognise(inner, 2, likely=[method]).method == method
+        with pytest.raises(ValueError, match="pixels that bilinear and cubic both give"):
+            recognise(inner, 2)
+
+
+def test_too_few_pixels():
+    with pytest.raises(ValueError, match="an image of more pixels is wanted. Received: 1 x 1"):
+        recognise(np.array([[7]]), 2)
+    with pytest.raises(ValueError, match="larger parts with data are wanted"):
+        recognise(landscape(60, 60), 2, np.random.default_rng(0).random((60, 60)) < 0.2)
+
+
+def swath(rows, columns):
+    """A swath's edge, sloping."""
+    row, column = np.mgrid[:rows, :columns]
+    return column + 0.3 * row < 0.5 * columns
+
+
+@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("method, border", [("nearest", "edge"), ("bilinear", "edge"), ("cubic", "renormalised")])
+def test_zeros_taken_for_numbers(ratio, method, border):
+    native = np.where(swath(60, 50), 0, landscape(60, 50))
+    fine = np.clip(np.floor(interpolate(native, ratio, method, border) + 0.5), 0, None)
+    found = replace(recognise(fine, ratio, fine == 0), top=border, bottom=border, left=border, right=border)
+    restored = restore(fine, ratio, found, fine == 0, absent=0)
+    np.testing.assert_array_equal(restored.valid, native > 0)
+    assert np.abs(restored.native - native)[native > 0].max() <= 1
+
+
+@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("method", ["bilinear", "cubic"])
+@pytest.mark.parametrize("frame", [False, True])
+def test_nodata_left_out(ratio, method, frame):
+    """As gdalwarp does, with nodata declared; its cubic is bilinear beside missing pixels."""
+    native = landscape(60, 50)
+    there = 1.0 - swath(60, 50)
+    fine, shares = interpolate(native * there, ratio, method), interpolate(there, ratio, method)
+    present = interpolate(there, ratio, "nearest") > 0
+    if method == "cubic":
+        beside = np.abs(interpolate(there, ratio, "lanczos") - 1) > 1e-9 if frame else None
+        if frame:
+            kernel = np.abs(axis("cubic", ratio, 0, 60 * ratio, "edge", "edge").matrix)
+            across = np.abs(axis("cubic", ratio, 0, 50 * ratio, "edge", "edge").matrix)
+            beside = (across @ (kernel @ (1 - there)).T).T > 1e-9
+            linear = interpolate(native * there, ratio, "bilinear"), interpolate(there, ratio, "bilinear")
+            fine, shares = np.where(beside, linear[0], fine), np.where(beside, linear[1], shares)
+    fine = np.where(present, np.floor(fine / np.where(present, shares, 1) + 0.5), 0)
+    restored = restore(fine, ratio, closed(method, "edge"), ~present, absent=0)
+    np.testing.assert_array_equal(restored.valid, there > 0)
+    assert restored.gaps == ("bilinear" if frame and method == "cubic" else "left out")
+    assert np.abs(restored.native - native)[there > 0].max() <= (1 if method == "bilinear" or frame else 2)
+
+
+@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic"])
+def test_pixels_masked_after_interpolation(ratio, method):
+    native = landscape(60, 50)
+    fine = np.floor(interpolate(native, ratio, method) + 0.5)
+    row, column = np.mgrid[: fine.shape[0], : fine.shape[1]]
+    missing = (row - 60) ** 2 + (column - 40) ** 2 < 30**2
+    restored = restore(np.where(missing, 0, fine), ratio, closed(method, "edge"), missing, absent=0)
+    footprints = missing.reshape(60, ratio, 50, ratio)
+    assert not restored.valid[footprints.all(axis=(1, 3))].any()
+    assert restored.valid[~footprints.any(axis=(1, 3))].all()
+    error = np.abs(restored.native - native)
+    assert error[~binary_dilation(footprints.any(axis=(1, 3)), iterations=3)].max() <= 1
+    # beside the mask little tells of a native pixel after cubic by 2: any image of it is one of bilinear, too
+    assert error[restored.valid].max() <= (150 if (method, ratio) == ("cubic", 2) else 12)
+
+
+def test_clipped_numbers_do_not_count():
+    native = landscape(60, 50)
+    native[20:30, 20:30] = 1
+    native[40, 40] = 65535
+    fine = np.clip(np.floor(interpolate(native, 2, "cubic") + 0.5), 1, 65535)
+    restored = np.maximum(restore(fine, 2, closed("cubic", "edge")).native, 1)
+    assert np.abs(restored - native).max() <= 20
+    assert np.mean(restored != native) < 0.02
+
+
+def test_a_border_rule_is_an_unknown_when_the_image_was_cut():
+    fine = np.rint(interpolate(landscape(60, 60), 2, "cubic", FRAME))[8:, 10:]
+    found = recognise(fine, 2)
+    assert (found.top, found.left, found.bottom, found.right) == (OPEN, OPEN, FRAME, FRAME)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of a machine, and of a container on it."""
+
+import pytest
+
+from chain.runtime.available_memory import available_memory, bytes_of
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Folders of a machine of which 6 000 000 kB are free, and of its control group."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 8000000 kB\nMemAvailable:    6000000 kB\nSwapFree: 9 kB\n")
+    (tmp_path / "memory").mkdir()
+    return tmp_path / "proc", tmp_path
+
+
+def test_this_machine_has_some():
+    assert 10**8 < available_memory() < 10**14
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        ({}, 6_144_000_000),
+        ({"memory.max": "max\n", "memory.current": "5\n"}, 6_144_000_000),
+        ({"memory.max": "3000000000\n", "memory.current": "1000000000\n"}, 2_000_000_000),
+        ({"memory.max": "3000", "memory.current": "4000"}, 0),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "7"}, 6_144_000_000),
+        ({"memory/memory.limit_in_bytes": "2000", "memory/memory.usage_in_bytes": "500"}, 1500),
+    ],
+)
+def test_the_least_limit_counts(system, files, expected):
+    for name, content in files.items():
+        (system[1] / name).write_text(content)
+    assert available_memory(*system) == expected
+
+
+@pytest.mark.parametrize(
+    "text, expected", [("3GB", 3e9), ("1.5 GB", 1.5e9), ("2GiB", 2**31), ("500MiB", 500 * 2**20), ("7kB", 7000)]
+)
+def test_sizes(text, expected):
+    assert bytes_of(text) == expected

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How words of the command lines are read, and how errors end."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chain.runtime import command_line
+
+
+def _run(error, debug=False):
+    def command(arguments):
+        raise error
+
+    parser = argparse.ArgumentParser(prog="program")
+    return command_line.run(parser, argparse.Namespace(debug=debug), command)
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (ValueError("--input: wanted.\n  Received: this"), "program: error: --input: wanted. Received: this"),
+        (KeyError("key"), "program: error: KeyError: 'key'"),
+        (RuntimeError(""), "program: error: RuntimeError"),
+        (RuntimeError("itk::ERROR: GDALImageIO(0x55d0): Cannot read"), "program: error: Cannot read"),
+        (
+            RuntimeError(
+                "Exception thrown in otbApplication Application_ExecuteAndWriteOutput: ./Modules/IO/src/otbX.cxx:270:\n"
+                'itk::ERROR: TensorflowModelServe(0x55d0): Tensor name "x" not found.'
+            ),
+            'program: error: Tensor name "x" not found.',
+        ),
+        (
+            RuntimeError("Exception thrown in otbApplication Application_Execute: ./a.cxx:1: No input image"),
+            "program: error: No input image",
+        ),
+        (OSError("http://host/B04.tif?st=1&sig=secret%3D refused"), "program: error: http://host/B04.tif refused"),
+        (RuntimeError("first line\n" + "x" * 1000), "program: error: first line"),
+        (KeyboardInterrupt(), "program: interrupted"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(capsys, error, line):
+    assert _run(error) == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", line + "\n")
+
+
+def test_debug_lets_errors_pass():
+    with pytest.raises(KeyError):
+        _run(KeyError("key"), debug=True)
+
+
+def test_what_the_user_set_stays(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    _run(ValueError("any"))
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_words():
+    assert command_line.band_names("B04, B03") == ("B04", "B03")
+    assert [command_line.offset(word) for word in ("auto", "0", "-1000")] == [None, 0, -1000]
+    for read, word in ((command_line.band_names, ","), (command_line.offset, "1000"), (command_line.offset, "")):
+        with pytest.raises(argparse.ArgumentTypeError, match="Received"):
+            read(word)
+
+
+@pytest.mark.parametrize("program", ["sr_dataset.py", "-m train.spot7", "-m inference.spot7", "-m simulate.scenes"])
+def test_help_imports_nothing_heavy(program):
+    command = [sys.executable, "-X", "importtime", *program.split(), "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
+    assert result.stdout.startswith("usage:")
+    assert not imported & {"tensorflow", "otbApplication", "osgeo", "numpy", "matplotlib", "pyotb"}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of results is whole or not there; grids of XS and PAN correspond or are made to."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+from osgeo import gdal, osr
+
+from chain.patches.correspondence import correspond
+from chain.raster.footprint import Footprint
+from chain.raster.otb import Region, read
+from chain.runtime.files import whole_folder
+
+
+def _write(folder, overwrite=False, text="new", fail=False):
+    with whole_folder(folder, "mark.json", overwrite) as partial:
+        (partial / "data").write_text(text)
+        (partial / "records").mkdir()
+        (partial / "records" / "0").write_text(text)
+        if fail:
+            raise RuntimeError("half way")
+        (partial / "mark.json").write_text("{}")
+
+
+def test_content_appears_when_it_is_whole(tmp_path):
+    folder = tmp_path / "a" / "b"
+    _write(folder)
+    assert sorted(os.listdir(folder)) == ["data", "mark.json", "records"]
+    with pytest.raises(ValueError, match="--overwrite"):
+        _write(folder, text="other")
+    assert (folder / "data").read_text() == "new"
+    _write(folder, True, "other")
+    assert (folder / "data").read_text() == (folder / "records" / "0").read_text() == "other"
+
+
+def test_failure_leaves_what_was_there(tmp_path):
+    folder = tmp_path / "absent"
+    with pytest.raises(RuntimeError, match="half way"):
+        _write(folder, fail=True)
+    assert not folder.exists()
+    _write(folder)
+    with pytest.raises(RuntimeError, match="half way"):
+        _write(folder, True, "other", fail=True)
+    assert sorted(os.listdir(folder)) == ["data", "mark.json", "records"]
+    assert (folder / "data").read_text() == "new"
+
+
+def test_remains_of_a_killed_process_are_cleared(tmp_path):
+    (tmp_path / ".partial").mkdir()
+    (tmp_path / ".partial" / "old").write_text("old")
+    (tmp_path / ".lock").write_text("")
+    _write(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["data", "mark.json", "records"]
+
+
+def test_output_which_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="--output: a folder is wanted"):
+        _write(tmp_path / "file")
+
+
+def _hold(folder, inside, leave):
+    with whole_folder(folder, "mark.json", False):
+        inside.set()
+        leave.wait(20)
+
+
+def test_two_processes(tmp_path):
+    context = multiprocessing.get_context("fork")
+    inside, leave = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, inside, leave))
+    other.start()
+    assert inside.wait(20)
+    with pytest.raises(RuntimeError, match="another process"):
+        _write(tmp_path)
+    leave.set()
+    other.join()
+    _write(tmp_path)
+
+
+def _footprint(left, top, width, height, gsd, epsg=32631):
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(epsg)
+    return Footprint((left, gsd, 0.0, top, 0.0, -gsd), (width, height), reference.ExportToWkt())
+
+
+XS = _footprint(500000.0, 5400000.0, 100, 80, 6.0)
+
+
+@pytest.mark.parametrize("dx, dy", [(0, 0), (3, -2), (-7, 11)])
+def test_grids_which_correspond(dx, dy):
+    pan = _footprint(500000.0 - 1.5 * dx, 5400000.0 + 1.5 * dy, 420, 400, 1.5)
+    found = correspond(XS, pan, 32, 128)
+    assert found.reference is None and found.grid.hr_offset == (dx, dy) and found.grid.scale == 4
+
+
+@pytest.mark.parametrize(
+    "pan",
+    [
+        _footprint(500000.75, 5400000.0, 400, 320, 1.5),
+        _footprint(500000.0, 5400000.0, 400, 320, 1.4997),
+        "another CRS",
+    ],
+)
+def test_grids_which_do_not_correspond_are_resampled_to_the_one_lr_implies(pan):
+    if pan == "another CRS":
+        x, y, _ = osr.CoordinateTransformation(
+            *(osr.SpatialReference(_footprint(0, 0, 1, 1, 1, epsg).projection) for epsg in (32631, 2154))
+        ).TransformPoint(500000.0, 5400000.0)
+        pan = _footprint(x - 30.0, y + 30.0, 500, 420, 1.5, 2154)
+    found = correspond(XS, pan, 32, 128)
+    reference = Footprint.of(found.reference)
+    assert reference.size == found.grid.hr_shape == (400, 320) and found.grid.hr_offset == (0, 0)
+    assert reference.geotransform == (500000.0, 1.5, 0.0, 5400000.0, 0.0, -1.5)
+    assert "resampled" in found.reason
+
+
+@pytest.mark.parametrize(
+    "pan, sizes, message",
+    [
+        (_footprint(600000.0, 5400000.0, 400, 320, 1.5), (32, 128), "--pan: an image which overlaps"),
+        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 64), "--hr-patch-size: 4 times"),
+        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 100), "--hr-patch-size: a multiple"),
+    ],
+)
+def test_images_which_do_not_go_together(pan, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        correspond(XS, pan, *sizes)
+
+
+def test_resampled_pan_lies_on_its_ground(write_raster):
+    """A ramp in easting and northing, on a grid half a pixel off, comes out as the same ramp on the implied grid."""
+    from chain.patches.spot import Bundle
+
+    def ramp(columns, rows, left, top, gsd):
+        x = left + gsd * (np.arange(columns) + 0.5) - 500000.0
+        y = 5400000.0 - (top - gsd * (np.arange(rows) + 0.5))
+        return (500 + 2 * x[None, :] + 3 * y[:, None]).astype(np.float32)
+
+    xs = write_raster("xs.tif", np.stack([ramp(60, 50, 500000.0, 5400000.0, 6.0)] * 4, -1), 6.0, (500000.0, 5400000.0))
+    pan = write_raster("pan.tif", ramp(240, 200, 500000.75, 5400000.75, 1.5), 1.5, (500000.75, 5400000.75))
+    bands = ("B04", "B03", "B02", "B08")
+    bundle = Bundle.open(str(xs), str(pan), bands, bands, 0, 8, 32)
+    assert bundle.correspondence.reference
+    sharpened = read(bundle.pansharpened(), Region(40, 40, 100, 80))
+    expected = ramp(240, 200, 500000.0, 5400000.0, 1.5)[40:120, 40:140]
+    assert np.abs(sharpened[..., 2] - expected).max() < 1.0
+
+
+@pytest.mark.parametrize("nodata", [0, 65535, float("nan")])
+def test_nodata_of_spot_becomes_zero_and_bands_change_places(write_raster, nodata):
+    from chain.patches.spot import Bundle
+
+    array = np.stack([np.full((20, 20), 100.0 * band) for band in range(1, 5)], -1)
+    array[4:6, 4:6] = nodata
+    array[10, 10, 0] = 0.0
+    array = array.astype(np.float32 if nodata != nodata else np.uint16)
+    xs = write_raster("xs.tif", array, 6.0)
+    pan = write_raster("pan.tif", np.full((80, 80), 50, np.uint16), 1.5)
+    order = ("B02", "B03", "B04", "B08")
+    bundle = Bundle.open(str(xs), str(pan), order, ("B04", "B03", "B02", "B08"), nodata, 8, 32)
+    pixels = read(bundle.multispectral(), Region(0, 0, 20, 20))
+    assert np.all(pixels[4:6, 4:6] == 0) and pixels[0, 0].tolist() == [300, 200, 100, 400]
+    assert (pixels == 0).all(axis=2).sum() == 4
+
+
+def test_virtual_grid_needs_no_memory():
+    pan = _footprint(500000.75, 5400000.0, 400000, 400000, 1.5)
+    found = correspond(_footprint(500000.0, 5400000.0, 100000, 100000, 6.0), pan, 32, 128)
+    assert gdal.VSIStatL(found.reference).size < 10_000

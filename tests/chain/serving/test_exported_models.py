@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of models: which are found, and which are made of weights."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from chain.serving import exported_models
+from chain.serving.exported_models import exported, find_models, served_folder
+from models import base
+from models.description import FILE_NAME, read_description
+from models.dsen2 import DSen2
+
+pytestmark = pytest.mark.keras
+
+
+def model_at(folder):
+    folder.mkdir(parents=True)
+    (folder / FILE_NAME).write_text("{}")
+    return folder
+
+
+def test_models_are_found_in_a_folder_or_two_levels_below(tmp_path):
+    deep = [model_at(tmp_path / name / role) for name in ("l1c", "l2a") for role in ("2x", "6x")]
+    assert find_models(tmp_path) == deep and find_models(str(tmp_path / "l1c")) == deep[:2]
+    assert find_models(deep[3]) == [deep[3]]
+    near = model_at(tmp_path / "other")
+    assert find_models(tmp_path) == [near]
+
+
+@pytest.mark.parametrize("name", [".", "none", "file.txt"])
+def test_a_folder_without_models_is_refused(tmp_path, name):
+    model_at(tmp_path / "too" / "deep" / "by" / "one")
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(
+        ValueError, match=f"^--model-dir: a folder with {FILE_NAME}, .* is wanted. Received: {tmp_path}"
+    ):
+        find_models(tmp_path / name if name != "." else tmp_path)
+
+
+def refuse(*_):
+    raise AssertionError("nothing has to be made")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An exported model."""
+    folder = tmp_path_factory.mktemp("models") / "model"
+    made = DSen2.from_bands("2x", depth=2, num_blocks=1)
+    made.levels, made.origin = ("L2A",), {"file": "x.hdf5"}
+    base.export(made, folder)
+    return folder
+
+
+@pytest.fixture
+def weights_only(model, tmp_path):
+    """The same without its SavedModel."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in (FILE_NAME, exported_models.WEIGHTS):
+        shutil.copy(model / name, folder / name)
+    return folder
+
+
+def run(folder):
+    rng = np.random.default_rng(0)
+    tensors = {
+        "x10": tf.constant(rng.integers(1, 9000, (1, 32, 32, 4)), tf.float32),
+        "x20": tf.constant(rng.integers(1, 9000, (1, 16, 16, 6)), tf.float32),
+    }
+    return tf.saved_model.load(str(folder)).signatures["serving_default"](**tensors)["sr"].numpy()
+
+
+def test_an_exported_model_is_served_from_its_own_folder(model, tmp_path):
+    assert served_folder(model, tmp_path / "cache") == model
+    assert not (tmp_path / "cache").exists()
+
+
+def test_weights_become_the_same_model_once(model, weights_only, tmp_path, monkeypatch):
+    cache = tmp_path / "new" / "cache"
+    folder = served_folder(weights_only, cache)
+    assert folder.parent == cache and folder.name.startswith("dsen2-")
+    assert read_description(folder) == read_description(model)
+    np.testing.assert_array_equal(run(folder), run(model))
+    monkeypatch.setattr(base, "export", refuse)
+    assert served_folder(weights_only, cache) == folder
+    assert [path.name for path in cache.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("kind", ["model", "weights_only"])
+def test_a_model_is_exported_once_in_another_precision(request, kind, tmp_path, monkeypatch):
+    folder, cache = request.getfixturevalue(kind), tmp_path / "cache"
+    made = served_folder(folder, cache, "bfloat16")
+    assert made.name.startswith("dsen2-bfloat16-") and read_description(made).precision == "bfloat16"
+    assert dataclasses.replace(read_description(made), precision="float32") == read_description(folder)
+    monkeypatch.setattr(base, "export", refuse)
+    assert served_folder(folder, cache, "bfloat16") == made
+    assert served_folder(made, cache, "bfloat16") == made and [path.name for path in cache.iterdir()] == [made.name]
+
+
+def test_the_way_back_needs_the_weights(model, tmp_path):
+    made = served_folder(model, tmp_path / "cache", "bfloat16")
+    back = served_folder(made, tmp_path / "cache", "float32")
+    np.testing.assert_array_equal(run(back), run(model))
+    (made / exported_models.WEIGHTS).unlink()
+    with pytest.raises(
+        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, without w"
+    ):
+        served_folder(made, tmp_path / "cache", "float32")
+
+
+def test_a_folder_with_neither_is_refused(weights_only, tmp_path):
+    (weights_only / exported_models.WEIGHTS).unlink()
+    with pytest.raises(
+        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, with neither"
+    ):
+        served_folder(weights_only, tmp_path / "cache")
+
+
+def test_weights_of_another_network_are_refused_and_leave_nothing(weights_only, tmp_path):
+    description = json.loads((weights_only / FILE_NAME).read_text())
+    description["arguments"]["depth"] = 3
+    (weights_only / FILE_NAME).write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"^weights: block1_1/bias of shape \(3,\) is wanted. Received: \(2,\)"):
+        served_folder(weights_only, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.fixture
+def export(monkeypatch):
+    """Replace the export by one that writes a mark, and count the marks."""
+    marks = []
+
+    def write(made, folder):
+        Path(folder).mkdir()
+        marks.append(made)
+        (Path(folder) / FILE_NAME).write_text(json.dumps(made))
+
+    monkeypatch.setattr(base, "export", write)
+    return marks
+
+
+def test_what_a_model_depends_on_is_noticed(tmp_path, export, monkeypatch):
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text("1")
+    cache = tmp_path / "cache"
+    first = exported(lambda: "first", files, "toy", cache)
+    assert exported(refuse, files, "toy", cache) == first and export == ["first"]
+    files[1].write_text("2")
+    second = exported(lambda: "second", files, "toy", cache)
+    assert second != first and (second / FILE_NAME).read_text() == '"second"'
+    assert exported(lambda: "third", files, "other", cache).name.startswith("other-")
+    monkeypatch.setattr(exported_models, "MODELS", tmp_path)
+    (tmp_path / "dsen2.py").touch()
+    fourth = exported(lambda: "fourth", files, "toy", cache)
+    (tmp_path / "dsen2.py").write_text("another network")
+    fifth = exported(lambda: "fifth", files, "toy", cache)
+    monkeypatch.setattr(tf, "__version__", "0.0")
+    sixth = exported(lambda: "sixth", files, "toy", cache)
+    assert len({first, second, fourth, fifth, sixth}) == 5
+    assert export == ["first", "second", "third", "fourth", "fifth", "sixth"]
+
+
+def test_a_process_that_is_faster_wins_and_a_broken_folder_is_replaced(tmp_path, export):
+    (tmp_path / "a").touch()
+    cache = tmp_path / "cache"
+
+    def slower():
+        assert exported(lambda: "faster", [tmp_path / "a"], "toy", cache).exists()
+        return "slower"
+
+    folder = exported(slower, [tmp_path / "a"], "toy", cache)
+    assert (folder / FILE_NAME).read_text() == '"faster"' and [p.name for p in cache.iterdir()] == [folder.name]
+    (folder / FILE_NAME).unlink()
+    (folder / "rest").touch()
+    assert exported(lambda: "again", [tmp_path / "a"], "toy", cache) == folder
+    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+    assert [path.name for path in cache.iterdir()] == [folder.name]
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, export):
+    (tmp_path / "a").touch()
+    with pytest.raises(OSError, match="^cache: expected a folder that can be written .*, got .*/a/cache .Not a dir"):
+        exported(refuse, [tmp_path / "a"], "toy", tmp_path / "a" / "cache")
+
+
+def test_a_model_that_cannot_be_made_leaves_nothing(tmp_path, export):
+    (tmp_path / "a").touch()
+
+    def fail():
+        raise ValueError("no weights")
+
+    with pytest.raises(ValueError, match="no weights"):
+        exported(fail, [tmp_path / "a"], "toy", tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training DeepSUM in its stages on simulated scenes: what is learned from, what is left and handed on, errors."""
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
+
+from datasets.deepsum import records as deepsum_records
+from datasets.deepsum.records import read_records
+from models.base import load_weights, read_weights
+from models.deepsum import DeepSUM, load_part
+from models.description import read_description
+from simulate.probav_scenes import write_scenes
+from train import deepsum
+from train.deepsum.losses import FARTHEST
+from train.deepsum.stages import Joint, RegNet, SISRNet, _moved
+
+pytestmark = pytest.mark.keras
+
+TINY = ["--depth", "2", "--epochs", "2", "--steps-per-epoch", "2", "--batch-size", "2", "--learning-rate", "1e-3"]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probav")
+    write_scenes(folder / "scenes", 7, rows=36, columns=36, seed=11)
+    command = ["--input", str(folder / "scenes"), "--output", str(folder / "records")]
+    command += ["--chunks", "1", "--patches", "2"]
+    assert deepsum_records.main(command) == 0
+    return str(folder / "records")
+
+
+def trained(records, folder, stage, *options):
+    model = folder / stage
+    command = ["--stage", stage, "--records", records, "--model-dir", str(model), *TINY, *options]
+    assert deepsum.main(command) == 0
+    return model
+
+
+@pytest.fixture(scope="module")
+def stages(records, tmp_path_factory):
+    """The folders that the three stages have left, by name."""
+    folder = tmp_path_factory.mktemp("stages")
+    sisrnet = trained(records, folder, "sisrnet", "--log-dir", str(folder / "log" / "sisrnet"))
+    regnet = trained(records, folder, "regnet", "--sisrnet", str(sisrnet), "--log-dir", str(folder / "log" / "regnet"))
+    parts = ["--sisrnet", str(sisrnet), "--regnet", str(regnet), "--augmentation", "--registration-weight", "0.1"]
+    joint = trained(records, folder, "joint", *parts, "--log-dir", str(folder / "log" / "joint"))
+    return {"sisrnet": sisrnet, "regnet": regnet, "joint": joint, "log": folder / "log"}
+
+
+def test_what_the_stages_leave(stages, records):
+    assert {name.split("/")[0] for name in read_weights(stages["sisrnet"])} > {"sisr_1", "sisr_norm_8", "sisr_head"}
+    assert {name.split("/")[0] for name in read_weights(stages["regnet"])} == {f"registration_{n}" for n in range(1, 6)}
+    for stage in ("sisrnet", "regnet"):
+        assert not (stages[stage] / "model.json").exists()
+        assert {"val_loss"} <= json.loads((stages[stage] / "scores.json").read_text()).keys()
+    description = read_description(stages["joint"])
+    assert description.system == "deepsum"
+    assert description.arguments == {"variant": "P", "depth": 2, **read_records(records).statistics._asdict()}
+    scores = json.loads((stages["joint"] / "scores.json").read_text())
+    assert len(scores["scenes"]) == len(read_records(records).validation_names)
+    for method in ("sr", "clearest", "mean_of_registered"):
+        assert 10 < scores["mean"][method]["cpsnr"] < 70 and 0 < scores["mean"][method]["score"]
+    for stage in ("sisrnet", "regnet", "joint"):
+        assert list((stages["log"] / stage / "images").iterdir())
+        assert len(json.loads((stages[stage] / "run.json").read_text())["history"]) == 2
+
+
+def test_parts_start_the_joint_training(stages):
+    """Weights of both parts are what the joint training starts from."""
+    arguments = Namespace(sisrnet=stages["sisrnet"], regnet=stages["regnet"], learning_rate=1e-3, schedule="constant")
+    model = DeepSUM.from_bands(depth=2)
+    Joint(arguments).network(model)
+    started = {layer.name: layer.get_weights() for layer in model.model.layers if layer.weights}
+    parts = {**read_weights(stages["sisrnet"]), **read_weights(stages["regnet"])}
+    for name in ("sisr_1", "sisr_norm_8", "registration_1", "registration_5"):
+        kept = [value for key, value in parts.items() if key.split("/")[0] == name]
+        assert sorted(value.sum() for value in kept) == pytest.approx(sorted(value.sum() for value in started[name]))
+
+
+def test_a_frame_whose_content_is_moved_is_displaced_by_as_much():
+    """A window moved by (dy, dx) shows at p what the one that is not moved shows at p - (dy, dx)."""
+    features = tf.constant(np.random.default_rng(0).normal(size=(2, 20, 22, 3)).astype("float32"))
+    moves = tf.constant([[[0, 0], [2, -3]], [[0, 0], [-4, 4]]])
+    windows = _moved(features, moves, 20 - 2 * FARTHEST, 22 - 2 * FARTHEST).numpy()
+    assert windows.shape == (2, 2, 12, 14, 3)
+    assert_array_equal(windows[0, 1][2:, :-3], windows[0, 0][:-2, 3:])
+    assert_array_equal(windows[1, 1][:-4, 4:], windows[1, 0][4:, :-4])
+
+
+def test_regnet_learns_with_features_that_stay(stages):
+    """Steps change the registration, and nothing else."""
+    arguments = Namespace(sisrnet=stages["sisrnet"], learning_rate=0.01, schedule="constant")
+    model = DeepSUM.from_bands(depth=2)
+    learning = RegNet(arguments)
+    network = learning.compile(model, None, 2)
+    before = [np.array(weight) for weight in learning._features.get_weights()]
+    moving = [np.array(weight) for weight in network.get_weights()]
+    frames = np.random.default_rng(0).normal(7000, 2000, (2, 24, 24, 9)).astype("float32")
+    network.fit(tf.data.Dataset.from_tensors(({"frames": frames}, {})), verbose=0)
+    for weight, kept in zip(learning._features.get_weights(), before):
+        assert_array_equal(weight, kept)
+    assert any((weight != kept).any() for weight, kept in zip(network.get_weights(), moving))
+
+
+def test_losses_of_the_truth():
+    """An image that is the truth, moved by two pixels and brighter, costs nothing."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(7000, 500, (2, 20, 20, 1)).astype("float32")
+    moved = np.roll(truth, (2, -1), axis=(1, 2)) + 300
+    targets = {"hr": truth, "clear": np.ones_like(truth), "shifts": np.zeros((2, 8, 2), "int32")}
+    targets = {name: tf.constant(value) for name, value in targets.items()}
+    logits = np.zeros((2, 8, 81), "float32")
+    logits[:, :6, 40] = 50
+    learning = Joint(Namespace(registration_weight=0.0))
+    learning._deviation = 500.0
+    losses = learning.losses(lambda inputs, training: [tf.constant(moved), tf.constant(logits)], {}, targets, False)
+    assert losses["loss"] < 1e-6 and losses["cpsnr"] > 100
+    assert_allclose(losses["accuracy"], 0.75)
+    single = SISRNet(Namespace())
+    single._mean, single._deviation = 7000.0, 2000.0
+    seen = []
+    made = (moved - 7000.0) / 2000.0
+    frames = tf.constant(np.repeat(truth, 9, axis=-1))
+    losses = single.losses(
+        lambda image, training: seen.append(image) or tf.constant(made), {"frames": frames}, targets, False
+    )
+    assert losses["loss"] < 1e-6
+    assert_allclose(seen[0], (truth - 7000) / 2000, atol=1e-5)
+
+
+def test_flips_keep_shifts_right():
+    """What is flipped is displaced the other way along that axis."""
+    image = np.arange(2 * 5 * 6 * 9, dtype="float32").reshape(2, 5, 6, 9)
+    inputs = {"frames": tf.constant(image), "masks": tf.constant(image)}
+    shifts = np.array([[[1, 2]] * 8] * 2, "int32")
+    targets = {"hr": tf.constant(image[..., :1]), "clear": tf.constant(image[..., :1]), "shifts": tf.constant(shifts)}
+    seen = set()
+    for seed in range(12):
+        tf.random.set_seed(seed)
+        flipped, truth = deepsum.flip(inputs, targets)
+        signs = truth["shifts"][0, 0].numpy() // [1, 2]
+        assert_array_equal(flipped["frames"], image[:, :: signs[0], :: signs[1]])
+        assert_array_equal(truth["hr"], image[:, :: signs[0], :: signs[1], :1])
+        seen.add(tuple(signs))
+    assert len(seen) == 4
+
+
+def test_a_training_that_stopped_goes_on(records, stages, tmp_path, capsys):
+    from train.callbacks import Backup
+
+    command = ["--stage", "regnet", "--records", records, "--sisrnet", str(stages["sisrnet"])]
+    command += ["--model-dir", str(tmp_path / "model"), *TINY]
+    written = Backup._write_state
+
+    def write_and_fail(self):
+        written(self)
+        raise RuntimeError("power is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Backup, "_write_state", write_and_fail)
+        assert deepsum.main(command) == 1
+    assert not (tmp_path / "model").exists()
+    assert deepsum.main(command) == 0
+    assert "going on after epoch 1 of 2" in capsys.readouterr().out
+    model = DeepSUM.from_bands(depth=2)
+    assert load_part(model, tmp_path / "model") == "registration"
+    with pytest.raises(SystemExit):
+        deepsum.main(command)
+    assert deepsum.main([*command, "--overwrite"]) == 0
+
+
+def test_the_exported_model_is_the_trained_one(stages):
+    model = DeepSUM.from_bands(**read_description(stages["joint"]).arguments)
+    load_weights(model.model, stages["joint"])
+    rng = np.random.default_rng(1)
+    inputs = {"frames": rng.normal(7000, 2000, (1, 12, 12, 9)), "masks": rng.integers(0, 2, (1, 12, 12, 9))}
+    inputs = {name: tf.constant(value, tf.float32) for name, value in inputs.items()}
+    served = tf.saved_model.load(str(stages["joint"])).signatures["serving_default"](**inputs)
+    assert_allclose(served["sr"], model.training_model()(inputs)[0], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--stage", "regnet"], "argument --sisrnet: the weights of --stage sisrnet are wanted"),
+        (["--stage", "sisrnet", "--sisrnet", "."], "argument --sisrnet: it is not for --stage sisrnet"),
+        (["--stage", "regnet", "--sisrnet", ".", "--regnet", "."], "argument --regnet: it is not for --stage regnet"),
+        (["--stage", "joint", "--sisrnet", "none"], "argument --sisrnet: a file or folder that exists is wanted"),
+        (["--stage", "joint", "--registration-weight", "-1"], "argument --registration-weight: 0 or more is wanted"),
+    ],
+)
+def test_usage_errors(tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as error:
+        deepsum.main(["--records", str(tmp_path), "--model-dir", str(tmp_path / "m"), *options])
+    assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_failures_are_one_line(tmp_path, capsys):
+    assert deepsum.main(["--stage", "sisrnet", "--records", str(tmp_path), "--model-dir", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert "a folder with deepsum.json is wanted" in error and error.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from train import deepsum; deepsum.make_parser().format_help(); "
+        "print([name for name in ('tensorflow', 'osgeo', 'scipy') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `REC` learns to super-resolve without a truth: what it makes of one detector's image is what the other one saw.
+
+The output is sampled where the other detector has its pixels, band by band, by flows of a `CSR` that stays as it is,
+and compared with what that detector saw (Nguyen et al. 2023, see `train.l1bsr.losses`). All flows end on the green grid
+of the input: so all bands of the output come to lie there. Each detector stands in both roles, at random. Of simulated
+pairs the true images may be learnt instead; and to super-resolve images that the `CSR` has registered before, which
+takes far fewer steps.
+"""
+
+import tensorflow as tf
+from tensorflow import keras
+
+from datasets.l1bsr import DETECTORS
+from models.base import Tensors
+from models.l1bsr import BANDS, CSR, GREEN, REC
+from models.warp import standardize
+from train.l1bsr.images import ImageSummaries
+from train.l1bsr.losses import absolute_difference, roll, super_resolution_loss
+from train.objective import Losses, Objective
+
+
+class SuperResolution(Objective):
+    """The training of `REC`.
+
+    Args:
+        arguments: those of `train.l1bsr`: `roll`, `supervised`.
+        csr: the network that registers.
+    """
+
+    summaries = ImageSummaries
+    names = ("loss", "l1")
+
+    def __init__(self, arguments, csr: CSR):
+        super().__init__(arguments)
+        self._flow = csr.pair_model()
+        self._flow.trainable = False
+
+    def network(self, model: REC) -> keras.Model:
+        """Return the network from counts to counts."""
+        return model.training_model()
+
+    def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
+        """Compare one detector's image, super-resolved, with the truth; or seen as the other one does, with its."""
+        images = [inputs[name] for name in DETECTORS]
+        role = tf.random.uniform([], 0, 2, tf.int32) if training else tf.zeros([], tf.int32)
+        image, seen = tf.gather(tf.stack(images), role), tf.gather(tf.stack(images), 1 - role)
+        made = network({"x10": image}, training=training)
+        if self.arguments.supervised:
+            truth = tf.gather(tf.stack([targets[f"hr_{name}"] for name in DETECTORS]), role)
+            loss = absolute_difference(made, truth, 0)
+        else:
+            if training and self.arguments.roll:
+                farthest = self.arguments.roll
+                seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
+            loss = super_resolution_loss(seen, made, tf.stop_gradient(self._flows(seen, image)))
+        return {"loss": loss * REC.normalization, "l1": loss}
+
+    def _flows(self, seen: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+        """Find the flow from each band of the other detector into the input's green one: (batch, h, w, bands, 2)."""
+        seen, green = standardize(seen), standardize(image[..., GREEN : GREEN + 1])
+        pairs = [tf.concat([seen[..., band : band + 1], green], axis=-1) for band in range(len(BANDS))]
+        flows = self._flow(tf.concat(pairs, axis=0), training=False)
+        return tf.stack(tf.split(flows, len(BANDS), axis=0), axis=3)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that torch wrote before version 1.6, read without torch.
+
+They are five pickles, one after the other (a magic number, the version, the machine's types, what was saved, and the
+keys of the storages), and after these the storages: each its number of elements (8 bytes), then the elements.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weights.formats.torch_pickle import Unpickler
+
+BEGINNING = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""How such files begin: the pickle of the magic number."""
+VERSION = 1001
+
+
+def is_legacy(path: str | Path) -> bool:
+    """Return whether a file is of this format."""
+    with open(path, "rb") as stream:
+        return stream.read(len(BEGINNING)) == BEGINNING
+
+
+def read_legacy(path: str | Path) -> Any:
+    """Read what was saved: tensors, as arrays, and what holds them.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else than tensors.
+    """
+    size = Path(path).stat().st_size
+    storages: dict[str, np.ndarray] = {}
+
+    def reserve(key: str, code: str, count: int) -> np.ndarray:
+        """Make the array of a storage, whose content follows the pickles."""
+        storage = np.empty(0, code)
+        wanted = count * storage.itemsize + sum(other.nbytes for other in storages.values())
+        if key in storages or wanted > size:
+            raise ValueError(f"storages, each once, that fit into {size} bytes are wanted, not {key} of {count}")
+        storages[key] = np.zeros(count, code)
+        return storages[key]
+
+    with open(path, "rb") as stream:
+        _, version, machine, root, keys = [Unpickler(stream, reserve).load() for _ in range(5)]
+        if version != VERSION or type(machine) is not dict or machine.get("little_endian") is not True:
+            raise ValueError(f"version {VERSION}, little-endian, is wanted, not {version}, {machine}")
+        if type(keys) is not list or sorted(keys) != sorted(storages):
+            raise ValueError("the keys of all storages, each once, are wanted")
+        for key in keys:
+            _fill(storages[key], stream.read(8), stream.read(storages[key].nbytes), key)
+        if stream.read(1):
+            raise ValueError("nothing is wanted after the last storage")
+    return root
+
+
+def _fill(storage: np.ndarray, count: bytes, content: bytes, key: str) -> None:
+    """Fill the array of a storage.
+
+    Raises:
+        ValueError: the file has another number of elements, or ends.
+    """
+    if len(count) != 8 or int.from_bytes(count, "little") != storage.size or len(content) != storage.nbytes:
+        raise ValueError(f"storage {key}: {storage.size} elements are wanted; the file is damaged or cut")
+    storage[:] = np.frombuffer(content, storage.dtype.newbyteorder("<"))
