@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from chain.raster.grids import TOLERANCE, Grid, common_origin, image_grid
+from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
-from chain.raster.otb import Region, read, spread
+from chain.raster.otb import read
 from datasets.wald import blur_sigmas, degrade
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -161,7 +161,7 @@ def _place(region: Region, name: str, first: tuple[int, int]) -> Region:
 def _part(grid: Grid, place: Region) -> Grid:
     """Return the grid of a part of an image."""
     left, top = grid.left + place.x * grid.dx, grid.top - place.y * grid.dy
-    return replace(grid, left=left, top=top, columns=place.width, rows=place.height)
+    return replace(grid, left=left, top=top, columns=place.columns, rows=place.rows)
 
 
 def _bright(pixels: np.ndarray) -> np.ndarray:

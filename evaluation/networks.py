@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.raster.grids import Grid, Region, memory_image
+from chain.raster.gdal_memory import memory_image
+from chain.raster.grids import Grid, Region
 from chain.runtime import provenance
 from chain.serving.recipe import Recipe
 from chain.serving.tensorflow_model_serve import Network

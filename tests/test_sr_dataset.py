@@ -38,7 +38,6 @@ def server(scene, monkeypatch):
     from planetary_computer.settings import Settings
 
     from chain.raster import http
-    from chain.sentinel2 import stac_search
 
     with LocalPlanetaryComputer.of_scenes(scene) as computer:
         for name, value in computer.environment().items():
@@ -47,11 +46,11 @@ def server(scene, monkeypatch):
         monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
         monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
         Settings.get.cache_clear()
-        stac_search.forget_tokens()
+        http.forget_tokens()
         http.forget_failures()
         yield computer
     Settings.get.cache_clear()
-    stac_search.forget_tokens()
+    http.forget_tokens()
 
 
 @pytest.fixture
@@ -233,9 +232,9 @@ def _failure(capsys, *arguments):
 
 def test_storms_of_refusals_end_in_one_line(server, spot, tmp_path, capsys, monkeypatch):
     from chain.patches import patches
-    from chain.sentinel2 import stac_search
+    from chain.raster import http
 
-    monkeypatch.setattr(stac_search, "TRIES", 2)
+    monkeypatch.setattr(http, "TRIES", 2)
     monkeypatch.setattr(patches, "ATTEMPTS", 2)
     for pattern, status in (("/search", 503), ("/token/", 429), (r"SCL\.tif", 503), (r"B0\d\.tif", 403)):
         server.clear_faults()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chain.runtime import provenance
 from chain.runtime.command_line import one_line
-from chain.runtime.lock import locked
+from chain.runtime.files import locked
 from chain.sentinel2.options import NAMING_ARGUMENTS
 from models.description import check_replaceable
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chain.runtime.files import default_cache
 from models.description import check_replaceable
-from weights.published import Published, default_cache, digests, identify, is_web_address
+from weights.published import Published, digests, identify, is_web_address
 
 if TYPE_CHECKING:
     from models.base import SuperResolutionModel

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError
 
 from chain.raster.http import retry
-from chain.runtime.lock import locked
+from chain.runtime.files import locked
 from weights.published import GITHUB_RAW, ZENODO, mismatch
 
 ATTEMPTS = 5

@@ -5,7 +5,6 @@ python -c "from weights.published import digests; print(digests('s2_032_lr_1e-04
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +14,6 @@ from urllib.parse import urlsplit
 GITHUB_RAW = "https://raw.githubusercontent.com"
 ZENODO = "https://zenodo.org"
 CHUNK = 1 << 20
-
-
-def default_cache() -> Path:
-    """Return the folder in which fetched files stay: `otb-super-resolution` in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otb-super-resolution"
 
 
 def is_web_address(text: str) -> bool:

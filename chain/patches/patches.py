@@ -22,8 +22,8 @@ from chain.patches.split import DROPPED
 from chain.raster import otb
 from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
+from chain.raster.grids import Region
 from chain.raster.http import retry
-from chain.raster.otb import Region
 
 STRIP_PIXELS = 4_000_000
 """Most HR pixels in memory at once (an array of 4 float32 bands of 64 MB, and a few copies in OTB)."""
@@ -55,7 +55,7 @@ class Grid:
     def hr_region(self, region: Region) -> Region:
         """Return where a region of LR lies in HR."""
         fine = region.scaled(self.scale)
-        return Region(fine.x + self.hr_offset[0], fine.y + self.hr_offset[1], fine.width, fine.height)
+        return Region(fine.x + self.hr_offset[0], fine.y + self.hr_offset[1], fine.columns, fine.rows)
 
     def inside(self, starts: np.ndarray) -> np.ndarray:
         """Tell which patches, by first LR column and row (n, 2), lie inside both images."""
@@ -221,7 +221,7 @@ def extract(
 def _clip(region: Region, shape: tuple[int, int]) -> Region:
     """Return the part of a region inside an image."""
     x, y = max(region.x, 0), max(region.y, 0)
-    right, bottom = min(region.x + region.width, shape[0]), min(region.y + region.height, shape[1])
+    right, bottom = min(region.x + region.columns, shape[0]), min(region.y + region.rows, shape[1])
     return Region(x, y, right - x, bottom - y)
 
 
@@ -229,9 +229,9 @@ def _padded(array: np.ndarray, wanted: Region, read: Region) -> np.ndarray:
     """Put what was read of a region in its place, zeros around."""
     if wanted == read:
         return array
-    whole = np.zeros((wanted.height, wanted.width, array.shape[2]), np.float32)
+    whole = np.zeros((wanted.rows, wanted.columns, array.shape[2]), np.float32)
     y, x = read.y - wanted.y, read.x - wanted.x
-    whole[y : y + read.height, x : x + read.width] = array
+    whole[y : y + read.rows, x : x + read.columns] = array
     return whole
 
 

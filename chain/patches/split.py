@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chain.raster.otb import grow
+from chain.raster.mask import grow
 
 SETS = ("train", "valid", "test")
 DROPPED = -1

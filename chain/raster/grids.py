@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grids of pixels on the ground, parts of them, and images on them in GDAL's memory."""
+"""Grids of pixels on the ground, and parts of them."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from osgeo import gdal, osr
-
-from chain.raster.gdal_memory import new_name
-from chain.serving.tensorflow_model_serve import corner_and_spacing
 
 gdal.UseExceptions()
 
@@ -45,12 +41,34 @@ class Grid:
 
 @dataclass(frozen=True)
 class Region:
-    """Pixels of a product: first column and row, number of columns and rows."""
+    """A rectangle of the pixels of a product or of an image."""
 
     x: int
+    """First column."""
     y: int
+    """First row."""
     columns: int
+    """Number of columns."""
     rows: int
+    """Number of rows."""
+
+    def scaled(self, factor: int) -> "Region":
+        """Return the same ground on a grid `factor` times finer."""
+        return Region(self.x * factor, self.y * factor, self.columns * factor, self.rows * factor)
+
+    def grown(self, margin: int, size: tuple[int, int]) -> "Region":
+        """Return the region with a margin on each side, within an image of this size (columns, rows)."""
+        x, y = max(self.x - margin, 0), max(self.y - margin, 0)
+        right = min(self.x + self.columns + margin, size[0])
+        bottom = min(self.y + self.rows + margin, size[1])
+        return Region(x, y, right - x, bottom - y)
+
+
+def corner_and_spacing(image) -> tuple[float, float, float, float]:
+    """Return the upper-left corner x, y of a pyotb image, and its spacing along x and y (negative: north up)."""
+    key = image.output_image_key
+    (x, y), (dx, dy) = image.app.GetImageOrigin(key), image.app.GetImageSpacing(key)
+    return x - 0.5 * dx, y - 0.5 * dy, dx, dy
 
 
 def image_grid(image) -> Grid:
@@ -175,35 +193,12 @@ def plan(region: Region, size: int) -> list[Region]:
     ]
 
 
-@contextmanager
-def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
-    """Hold pixels (rows, columns, bands) as a GeoTIFF in GDAL's memory, which OTB opens by the name given."""
-    name = new_name("region", "tif")
-    rows, columns, bands = pixels.shape
-    dataset = gdal.GetDriverByName("GTiff").Create(
-        name, columns, rows, bands, gdal.GDT_Float32, ["INTERLEAVE=PIXEL", "BIGTIFF=IF_SAFER"]
+def spread(size: tuple[int, int], side: int, count: int) -> list[Region]:
+    """Return about `count` square regions, apart from each other, spread over an image of this size (columns, rows)."""
+    width, height = (min(side, length) for length in size)
+    most = max(1, round(count**0.5))
+    lefts, tops = (
+        np.linspace(0, length - extent, min(most, length // extent)).astype(int).tolist()
+        for length, extent in ((size[0], width), (size[1], height))
     )
-    dataset.SetGeoTransform(grid.geotransform)
-    dataset.SetProjection(grid.projection)
-    dataset.WriteArray(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)))
-    dataset.FlushCache()
-    del dataset
-    try:
-        yield name
-    finally:
-        gdal.Unlink(name)
-
-
-@contextmanager
-def memory_grid(grid: Grid) -> Iterator[str]:
-    """Hold a grid without pixels as a VRT in GDAL's memory, for Superimpose to take as its reference."""
-    name = new_name("grid", "vrt")
-    dataset = gdal.GetDriverByName("VRT").Create(name, grid.columns, grid.rows, 1, gdal.GDT_Byte)
-    dataset.SetGeoTransform(grid.geotransform)
-    dataset.SetProjection(grid.projection)
-    dataset.FlushCache()
-    del dataset
-    try:
-        yield name
-    finally:
-        gdal.Unlink(name)
+    return [Region(left, top, width, height) for top in tops for left in lefts]

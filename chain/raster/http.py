@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP as GDAL and OTB do it: settings, retries, and the account of what was fetched.
+"""HTTP as GDAL and OTB do it: settings, retries, signatures, and the account of what was fetched.
 
 GDAL's defaults fit files on a disk: it lists the folder of each remote file, does not retry, and waits
 without end. `configure` sets what Cloud-Optimized GeoTIFFs over HTTP need, before anything is opened; a
 variable which the user has set already is left alone.
+
+Addresses of Azure's blob storage are signed as late as possible, with the SDK of Planetary Computer, which renews a
+token when less than a minute of it remains. Other servers (Earth Search) need no signature.
 """
 
 import functools
@@ -14,8 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlparse
 
 from osgeo import gdal
+
+from chain.runtime.command_line import one_line
 
 gdal.UseExceptions()
 
@@ -36,7 +42,15 @@ SETTINGS = {
     "CPL_VSIL_NETWORK_STATS_ENABLED": "YES",
 }
 
+BLOB_STORAGE = ".blob.core.windows.net"
+TRIES = 5
+RETRIED_STATUSES = (429, 500, 502, 503, 504)
+
 Result = TypeVar("Result")
+
+
+class RemoteError(RuntimeError):
+    """A server, its tokens, its items or its images do not give what was asked."""
 
 
 @functools.cache
@@ -127,3 +141,55 @@ def retry(
             time.sleep(delay)
             delay *= 2
     raise ValueError(f"attempts: at least 1 is wanted. Received: {attempts}")
+
+
+def sign(href: str) -> str:
+    """Return a URL which can be read now: signed when it is of Azure's blob storage, as it is otherwise.
+
+    Raises:
+        RemoteError: the token server gives no token, after several attempts.
+    """
+    parts = urlparse(href)
+    if not parts.netloc.split(":")[0].endswith(BLOB_STORAGE) or parts.query:
+        return href
+    import requests
+    from planetary_computer.sas import get_token
+
+    account, container = parts.netloc.split(".")[0], parts.path.lstrip("/").split("/")[0]
+    try:
+        return get_token(account, container, retry_total=TRIES, retry_backoff_factor=0.5).sign(href).href
+    except (requests.RequestException, ValueError) as error:
+        raise RemoteError(f"no access token for {account}/{container}: {reason(error)}") from error
+
+
+def forget_tokens() -> None:
+    """Make the next signature ask for a new token: to be called when the server refuses the present one."""
+    from planetary_computer.sas import TOKEN_CACHE
+
+    TOKEN_CACHE.clear()
+
+
+def gdal_name(href: str) -> str:
+    """Return the name under which GDAL opens a URL or a path."""
+    for scheme, prefix in (
+        ("http://", "/vsicurl/http://"),
+        ("https://", "/vsicurl/https://"),
+        ("s3://", "/vsis3/"),
+        ("gs://", "/vsigs/"),
+        ("file://", ""),
+    ):
+        if href.startswith(scheme):
+            return prefix + href[len(scheme) :]
+    return href
+
+
+def reason(error: Exception) -> str:
+    """Return the innermost cause of an error, in one line and without the signature of URLs."""
+    while True:
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, Exception):
+            inner = error.args[0] if error.args else None
+        if not isinstance(inner, Exception):
+            break
+        error = inner
+    return one_line(error)

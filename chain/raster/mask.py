@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from osgeo import gdal
 
+from chain.raster import http
 from chain.raster.grids import Grid, raster_grid, same_crs
-from chain.sentinel2 import stac_search
 
 gdal.UseExceptions()
 
@@ -58,6 +58,16 @@ def wholly_covered(masks: Sequence[Mask], grid: Grid, parts: int) -> np.ndarray:
     return blocks.all(axis=(1, 3))
 
 
+def grow(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Grow a mask by `reach` pixels in both directions of both axes."""
+    for axis in (0, 1):
+        padding = [(reach + 1, reach) if side == axis else (0, 0) for side in (0, 1)]
+        sums = np.cumsum(np.pad(mask.astype(np.int64), padding), axis=axis)
+        length, window = mask.shape[axis], 2 * reach + 1
+        mask = np.take(sums, np.arange(window, window + length), axis) > np.take(sums, np.arange(length), axis)
+    return mask
+
+
 def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] | None = None) -> Mask:
     """Read a mask.
 
@@ -71,10 +81,10 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         ValueError: it cannot be read, is not north up, or is on another map than the image.
     """
     try:
-        dataset = gdal.Open(stac_search.gdal_name(stac_search.sign(name)))
+        dataset = gdal.Open(http.gdal_name(http.sign(name)))
         values = dataset.GetRasterBand(1).ReadAsArray()
     except RuntimeError as error:
-        raise ValueError(f"{argument}: a raster is wanted. Received: {stac_search.reason(error)}") from error
+        raise ValueError(f"{argument}: a raster is wanted. Received: {http.reason(error)}") from error
     grid = raster_grid(dataset)
     geotransform = dataset.GetGeoTransform()
     if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:

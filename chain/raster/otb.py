@@ -1,55 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions of images in OTB's memory: reading them, planning them, handing arrays back to OTB."""
+"""Images in OTB's memory: regions read from a chain, and arrays handed to one; one thread at a time.
 
-from dataclasses import dataclass
+Each use of a parameter compiles a regular expression, which KWSys up to ITK 4.13 does in memory that all threads of a
+process share.
+"""
+
+import threading
 
 import numpy as np
 
+from chain.raster.grids import Region
 
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of an image, in pixels."""
-
-    x: int
-    """First column."""
-    y: int
-    """First row."""
-    width: int
-    """Columns."""
-    height: int
-    """Rows."""
-
-    def scaled(self, factor: int) -> "Region":
-        """Return the same ground on a grid `factor` times finer."""
-        return Region(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
-
-    def grown(self, margin: int, size: tuple[int, int]) -> "Region":
-        """Return the region with a margin on each side, within an image of this size (columns, rows)."""
-        x, y = max(self.x - margin, 0), max(self.y - margin, 0)
-        right = min(self.x + self.width + margin, size[0])
-        bottom = min(self.y + self.height + margin, size[1])
-        return Region(x, y, right - x, bottom - y)
-
-
-def grow(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Grow a mask by `reach` pixels in both directions of both axes."""
-    for axis in (0, 1):
-        padding = [(reach + 1, reach) if side == axis else (0, 0) for side in (0, 1)]
-        sums = np.cumsum(np.pad(mask.astype(np.int64), padding), axis=axis)
-        length, window = mask.shape[axis], 2 * reach + 1
-        mask = np.take(sums, np.arange(window, window + length), axis) > np.take(sums, np.arange(length), axis)
-    return mask
-
-
-def spread(size: tuple[int, int], side: int, count: int) -> list[Region]:
-    """Return about `count` square regions, apart from each other, spread over an image of this size (columns, rows)."""
-    width, height = (min(side, length) for length in size)
-    most = max(1, round(count**0.5))
-    lefts, tops = (
-        np.linspace(0, length - extent, min(most, length // extent)).astype(int).tolist()
-        for length, extent in ((size[0], width), (size[1], height))
-    )
-    return [Region(left, top, width, height) for top in tops for left in lefts]
+OTB_LOCK = threading.RLock()
+"""Held while OTB applications are made, asked for anything, or compute."""
 
 
 def read(image, region: Region) -> np.ndarray:
@@ -68,8 +31,8 @@ def read(image, region: Region) -> np.ndarray:
             "in": image,
             "startx": region.x,
             "starty": region.y,
-            "sizex": region.width,
-            "sizey": region.height,
+            "sizex": region.columns,
+            "sizey": region.rows,
         }
     )
     return np.array(extract.app.ExportImage("out")["array"], dtype=np.float32)

@@ -59,12 +59,12 @@ def classification_asset(item) -> str:
     """Return the URL of the scene classification of an item.
 
     Raises:
-        StacError: the item has none (an L1C product, for instance).
+        RemoteError: the item has none (an L1C product, for instance).
     """
     for key in ("SCL", "scl"):
         if key in item.assets:
             return item.assets[key].href
-    raise stac_search.StacError(
+    raise http.RemoteError(
         f"{item.id}: an item with a scene classification (SCL) is wanted. Received: assets {', '.join(item.assets)}"
     )
 
@@ -81,7 +81,7 @@ def measure(item, footprint: Footprint, samples: int = 256) -> Candidate:
         samples: most points along each side.
 
     Raises:
-        StacError: the classification cannot be read, after several attempts.
+        RemoteError: the classification cannot be read, after several attempts.
     """
     href = classification_asset(item)
 
@@ -89,27 +89,25 @@ def measure(item, footprint: Footprint, samples: int = 256) -> Candidate:
         log.warning(
             "%s: reading SCL failed (%s); attempt %d of %d in %g s",
             item.id,
-            stac_search.reason(error),
+            http.reason(error),
             attempt + 1,
-            stac_search.TRIES,
+            http.TRIES,
             pause,
         )
-        stac_search.forget_tokens()
+        http.forget_tokens()
         http.forget_failures()
 
     try:
         classes = http.retry(
-            lambda: _sample_classes(stac_search.gdal_name(stac_search.sign(href)), footprint, samples),
+            lambda: _sample_classes(http.gdal_name(http.sign(href)), footprint, samples),
             (RuntimeError,),
-            stac_search.TRIES,
+            http.TRIES,
             on_failure=forget,
         )
-    except stac_search.StacError:
+    except http.RemoteError:
         raise
     except RuntimeError as error:
-        raise stac_search.StacError(
-            f"{item.id}: its scene classification cannot be read: {stac_search.reason(error)}"
-        ) from error
+        raise http.RemoteError(f"{item.id}: its scene classification cannot be read: {http.reason(error)}") from error
     return Candidate(item, float(np.isin(classes, CLOUDY_CLASSES).mean()), float((classes == NODATA_CLASS).mean()))
 
 
@@ -154,18 +152,18 @@ def choose(
         nearest_to: date of the image to be matched.
 
     Raises:
-        StacError: there is no item, none contains the footprint, or none is clear enough.
+        RemoteError: there is no item, none contains the footprint, or none is clear enough.
     """
     items = list(items)
     if not items:
-        raise stac_search.StacError(
+        raise http.RemoteError(
             "no item was found for these dates over the footprint of the image: "
             "other dates, collection or STAC URL are wanted"
         )
     covering = [item for item in items if overlap(item, footprint) >= LEAST_OVERLAP]
     if not covering:
         best = max(overlap(item, footprint) for item in items)
-        raise stac_search.StacError(
+        raise http.RemoteError(
             f"none of the {len(items)} items found contains the footprint of the image "
             f"(the best contains {best:.0%}); --item takes one all the same"
         )
@@ -182,7 +180,7 @@ def choose(
         candidates.append(candidate)
     best = min(candidates, key=lambda candidate: _rank(candidate, nearest_to))
     if 100 * best.bad > max_cloud_cover:
-        raise stac_search.StacError(
+        raise http.RemoteError(
             f"--max-cloud-cover: at most {max_cloud_cover:g} % of clouds and missing data over the image "
             f"is wanted. Received: {100 * best.bad:.1f} % in the clearest of {len(candidates)} items, "
             f"{best.item.id}"

@@ -22,7 +22,7 @@ from osgeo import gdal
 from chain.raster import http
 from chain.raster.gdal_memory import new_name
 from chain.runtime.provenance import record_of
-from chain.sentinel2 import stac_item, stac_search
+from chain.sentinel2 import stac_item
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
@@ -74,14 +74,14 @@ class Product:
             Whether names changed: images made before hold signatures which expire.
 
         Raises:
-            StacError: there is no token, or a band cannot be opened.
+            RemoteError: there is no token, or a band cannot be opened.
         """
         if not self.hrefs:
             return False
         if force:
-            stac_search.forget_tokens()
+            http.forget_tokens()
             http.forget_failures()
-        signed = {band: stac_search.sign(href) for band, href in self.hrefs.items()}
+        signed = {band: http.sign(href) for band, href in self.hrefs.items()}
         if signed == self.signed and not force:
             return False
         previous = [self.bands[band] for band in self.signed]
@@ -147,7 +147,7 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
 
     Raises:
         ValueError: the source is of no known kind, a band is missing, or the offset cannot be known.
-        StacError: an item's images cannot be reached.
+        RemoteError: an item's images cannot be reached.
     """
     http.configure()
     for band in bands or ():
@@ -208,7 +208,7 @@ def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Produ
     classes = (stac_item.classes_asset(item) or {}).get("href")
     product = Product(names, offset, stac_item.level(item), stac_item.identity(item), hrefs=remote, classes=classes)
     attempts = itertools.count()
-    http.retry(lambda: product.refresh(force=next(attempts) > 0), (stac_search.StacError,), stac_search.TRIES)
+    http.retry(lambda: product.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES)
     return product
 
 
@@ -216,11 +216,9 @@ def _remote_vrt(band: str, href: str) -> str:
     """Wrap a URL in a VRT in GDAL's memory, because OTB 8.1 cuts names at the `?` of a signature."""
     name = new_name(f"sentinel2_{band}", "vrt")
     try:
-        gdal.Translate(name, gdal.Open(stac_search.gdal_name(href)), format="VRT")
+        gdal.Translate(name, gdal.Open(http.gdal_name(href)), format="VRT")
     except RuntimeError as error:
-        raise stac_search.StacError(
-            f"{band}: {href.split('?')[0]} cannot be opened: {stac_search.reason(error)}"
-        ) from error
+        raise http.RemoteError(f"{band}: {href.split('?')[0]} cannot be opened: {http.reason(error)}") from error
     return name
 
 
@@ -230,7 +228,7 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alo
     Only a raster that is not `alone` may leave its offset open, None.
     """
     try:
-        dataset = gdal.Open(stac_search.gdal_name(path))
+        dataset = gdal.Open(http.gdal_name(path))
     except RuntimeError as error:
         raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
     numbers = _band_numbers(dataset, path, bands)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from osgeo import gdal
 
+from chain.raster import http
 from chain.raster.gdal_memory import new_name
-from chain.sentinel2 import stac_search
 from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name
 from chain.sentinel2.image import Product, open_files, open_product
 from chain.sentinel2.native_bands import native_product
@@ -63,7 +63,7 @@ def opened_scene(
 
     Raises:
         ValueError: the input is no scene, or a band is missing or at a resolution from which it cannot be brought back.
-        StacError: an item's images cannot be reached.
+        RemoteError: an item's images cannot be reached.
     """
     with ExitStack() as stack:
         product = _open_named(names, offset, naming) if naming else _open(names, offset)
@@ -104,7 +104,7 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float,
         if companion_in_name(Path(name).stem):
             continue
         try:
-            dataset = gdal.Open(stac_search.gdal_name(name))
+            dataset = gdal.Open(http.gdal_name(name))
         except RuntimeError as error:
             raise ValueError(f"{name}: a raster is wanted where bands are named. Received: {error}") from error
         bands = _bands_of(dataset, name, naming)

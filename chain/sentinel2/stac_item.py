@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chain.raster import http
-from chain.sentinel2 import stac_search
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
@@ -43,7 +42,7 @@ def read_item(source) -> dict:
     try:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             retried = (requests.ConnectionError, requests.Timeout)
-            document = http.retry(lambda: _get_json(source), retried, stac_search.TRIES)
+            document = http.retry(lambda: _get_json(source), retried, http.TRIES)
         elif isinstance(source, str | Path):
             document = json.loads(Path(source).read_text())
     except (OSError, ValueError) as error:
@@ -58,7 +57,7 @@ def _get_json(url: str) -> dict:
     import requests
 
     response = requests.get(url, timeout=(15, 60))
-    if response.status_code in stac_search.RETRIED_STATUSES:
+    if response.status_code in http.RETRIED_STATUSES:
         raise requests.ConnectionError(f"status {response.status_code}")
     response.raise_for_status()
     return response.json()

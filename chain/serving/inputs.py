@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chain.sentinel2 import stac_search
+from chain.raster import http
 
 LIST_SUFFIX = ".txt"
 JSON_SUFFIXES = (".json", ".geojson")
@@ -141,7 +141,7 @@ def items_of(name: str) -> Iterator[dict]:
                 raise ValueError("a next page to be asked for by a search that is not known")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, *_api_errors()) as error:
         raise ValueError(
-            f"--input: a collection of STAC items is wanted. Received: {shown(name)}: {stac_search.reason(error)}"
+            f"--input: a collection of STAC items is wanted. Received: {shown(name)}: {http.reason(error)}"
         ) from error
     if not count:
         raise ValueError(f"--input: a collection of STAC items is wanted. Received: {shown(name)}, without any")
@@ -177,9 +177,7 @@ def _api():
     from pystac_client.stac_api_io import StacApiIO
     from urllib3 import Retry
 
-    retries = Retry(
-        total=stac_search.TRIES, backoff_factor=0.5, status_forcelist=stac_search.RETRIED_STATUSES, allowed_methods=None
-    )
+    retries = Retry(total=http.TRIES, backoff_factor=0.5, status_forcelist=http.RETRIED_STATUSES, allowed_methods=None)
     return StacApiIO(max_retries=retries, timeout=(15, 60))
 
 

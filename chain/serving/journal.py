@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chain.raster.grids import Region
-from chain.runtime.lock import locked
+from chain.runtime.files import locked
 
 PARTS_SUFFIX = ".parts"
 """End of the names of folders of products that are being made."""

@@ -240,8 +240,7 @@ def check_files(
 
 def begin(arguments: argparse.Namespace) -> None:
     """Load what computes, in the order that it can stand, with the threads that are asked for."""
-    from chain.runtime.allocation import give_back_large_blocks
-    from chain.runtime.threads import limit_threads
+    from chain.runtime.resources import give_back_large_blocks, limit_threads
 
     give_back_large_blocks()
     limit_threads(arguments.threads)

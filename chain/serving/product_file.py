@@ -23,7 +23,7 @@ import numpy as np
 from osgeo import gdal
 
 from chain.raster.grids import Grid, Region, shifted
-from chain.runtime.threads import threads
+from chain.runtime.resources import threads
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, overlapped, write_whole
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands

@@ -13,10 +13,9 @@ from tqdm import tqdm
 
 from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import Block, fill_missing
-from chain.raster.grids import Region, box_region, common_origin, image_grid, plan, product_grid, shifted
+from chain.raster.grids import Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
 from chain.raster.http import retry
-from chain.raster.otb import spread
-from chain.raster.otb_lock import OTB_LOCK
+from chain.raster.otb import OTB_LOCK
 from chain.serving import super_resolution
 from chain.serving.journal import finished_journal, plain, read_journal
 from chain.serving.precision.precision import prepared
@@ -107,7 +106,7 @@ class Production:
         found = []
         for piece in spread((self.place.columns, self.place.rows), SAMPLE_SIDE, SAMPLES):
             x, y = ((start // step) * step for start in (piece.x, piece.y))
-            columns, rows = (-(-length // step) * step for length in (piece.width, piece.height))
+            columns, rows = (-(-length // step) * step for length in (piece.columns, piece.rows))
             blocks = self.read(Region(x, y, columns, rows))
             place = self._placed(Region(x - margin, y - margin, columns + 2 * margin, rows + 2 * margin))
             arrays = {}

@@ -71,7 +71,7 @@ class Recipe:
             origin: Upper-left corner (x, y) of the product's pixel (0, 0).
             nodata: Value of missing native pixels.
 
-        Beside other threads, `chain.raster.otb_lock` has to be held.
+        Beside other threads, `chain.raster.otb` has to be held.
 
         Raises:
             RuntimeError: When OTB refuses.

@@ -22,9 +22,10 @@ from contextlib import ExitStack
 import numpy as np
 
 from chain.raster.blocks import Block, fill_missing, mirrored
-from chain.raster.grids import Grid, Region, memory_grid, memory_image, shifted
+from chain.raster.gdal_memory import memory_grid, memory_image
+from chain.raster.grids import Grid, Region, shifted
 from chain.raster.mask import Mask, covered, wholly_covered
-from chain.raster.otb_lock import OTB_LOCK
+from chain.raster.otb import OTB_LOCK
 from chain.serving.tensorflow_model_serve import TILE_SIZE, Fields, Network, fields, run_by_tiles, serve
 from models.description import Source
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chain.raster.grids import corner_and_spacing
 from chain.serving.engines.engines import open_engine
 from models.description import ModelDescription
 
@@ -334,10 +335,3 @@ def _placed(app, reference, gsd: float, description: ModelDescription, otbtf: Se
         size=tuple(app.app.GetImageSize(app.output_image_key)),
         projection=app.app.GetImageProjection(app.output_image_key),
     )
-
-
-def corner_and_spacing(image) -> tuple[float, float, float, float]:
-    """Return the upper-left corner x, y of a pyotb image, and its spacing along x and y (negative: north up)."""
-    key = image.output_image_key
-    (x, y), (dx, dy) = image.app.GetImageOrigin(key), image.app.GetImageSpacing(key)
-    return x - 0.5 * dx, y - 0.5 * dy, dx, dy

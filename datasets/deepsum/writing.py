@@ -24,8 +24,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from chain.runtime import provenance
-from chain.runtime.files import whole_file
-from chain.runtime.lock import locked
+from chain.runtime.files import locked, whole_file
 from datasets.deepsum.example import serialize
 from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster import http
 from chain.raster.area_of_interest import bbox_bounds, bounds_region
 from chain.raster.blocks import read_block
 from chain.raster.grids import TOLERANCE, Grid, Region, image_grid, same_crs, shifted
-from chain.sentinel2 import stac_search
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.sentinel2.offset import FLOATING
@@ -89,7 +89,7 @@ def read_date(source, asked: Asked) -> Date:
 
     Raises:
         ValueError: it cannot be read, has no such band or part, or nothing tells where it is clear.
-        StacError: an item's images cannot be reached.
+        RemoteError: an item's images cannot be reached.
     """
     return _read_product(source, asked) if _is_product(source) else _read_raster(str(source), asked)
 
@@ -173,11 +173,9 @@ def _label(source) -> str:
 def _open(name: str, argument: str) -> gdal.Dataset:
     """Open a raster."""
     try:
-        return gdal.Open(stac_search.gdal_name(stac_search.sign(name)) if is_address(name) else name)
+        return gdal.Open(http.gdal_name(http.sign(name)) if is_address(name) else name)
     except RuntimeError as error:
-        raise ValueError(
-            f"{argument}: rasters are wanted. Received: {shown(name)} ({stac_search.reason(error)})"
-        ) from error
+        raise ValueError(f"{argument}: rasters are wanted. Received: {shown(name)} ({http.reason(error)})") from error
 
 
 def _read(band: gdal.Band, window: tuple[int, int, int, int], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +185,7 @@ def _read(band: gdal.Band, window: tuple[int, int, int, int], name: str) -> tupl
         present = band.GetMaskBand().ReadAsArray(*window) != 0
     except RuntimeError as error:
         raise ValueError(
-            f"--input: pixels that can be read are wanted. Received: {shown(name)} ({stac_search.reason(error)})"
+            f"--input: pixels that can be read are wanted. Received: {shown(name)} ({http.reason(error)})"
         ) from error
     return values, present & np.isfinite(values)
 

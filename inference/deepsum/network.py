@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.raster.grids import Grid, memory_image
-from chain.raster.otb_lock import OTB_LOCK
-from chain.runtime.available_memory import available_memory
+from chain.raster.gdal_memory import memory_image
+from chain.raster.grids import Grid
+from chain.raster.otb import OTB_LOCK
+from chain.runtime.files import default_cache
+from chain.runtime.resources import available_memory
 from chain.serving.engines.engines import open_engine
 from chain.serving.exported_models import find_models, served_folder
 from chain.serving.tensorflow_model_serve import Network, serve_whole
 from models.description import read_description
-from weights.published import default_cache
 
 SYSTEM = "deepsum"
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / SYSTEM

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from chain.runtime import provenance
-from chain.runtime.lock import locked
+from chain.runtime.files import locked
 from chain.serving.provenance import digest, stamps, weights_of
 from datasets.deepsum.kelvins import KelvinsScene, open_scene, read_norm
 from datasets.deepsum.preparation import FARTHEST, FRAMES, LARGEST, Frames, prepare

@@ -10,13 +10,13 @@ from osgeo import gdal
 
 from chain.raster.grids import common_origin, raster_grid
 from chain.raster.mask import Mask, read_mask
+from chain.runtime.files import default_cache
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
 from chain.serving.exported_models import exported, find_models, served_folder
 from chain.serving.recipe import Recipe
 from chain.serving.tensorflow_model_serve import Network
 from inference.dsen2.original_tiling import OriginalTiling
 from models.description import ModelDescription, Source, read_description
-from weights.published import default_cache
 
 SYSTEM = "dsen2"
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / SYSTEM

@@ -152,7 +152,7 @@ def infer(arguments: argparse.Namespace) -> None:
     """
     start = time.perf_counter()
     begin(arguments)
-    from chain.runtime.available_memory import bytes_of
+    from chain.runtime.resources import bytes_of
     from chain.serving.provenance import files_behind, write_record
     from chain.serving.quicklook import write_quicklook
     from inference.l1bsr.image import open_image, read_counts

@@ -18,7 +18,7 @@ from osgeo import gdal
 
 from chain.raster.blocks import fill_missing
 from chain.raster.grids import Grid
-from chain.raster.otb import grow
+from chain.raster.mask import grow
 from chain.sentinel2.bands import COMMON_NAMES, band_in_name, level_in_name
 from inference.l1bsr.scratch import Scratch
 from models.l1bsr import BANDS

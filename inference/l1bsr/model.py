@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.runtime.available_memory import available_memory
+from chain.runtime.resources import available_memory
 from chain.serving.exported_models import find_models
 from chain.serving.tensorflow_model_serve import Network
 from models.base import SuperResolutionModel, load_weights

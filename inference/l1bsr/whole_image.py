@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.raster.grids import Grid, memory_image
-from chain.raster.otb_lock import OTB_LOCK
+from chain.raster.gdal_memory import memory_image
+from chain.raster.grids import Grid
+from chain.raster.otb import OTB_LOCK
+from chain.runtime.files import default_cache
 from chain.serving.exported_models import served_folder
 from chain.serving.tensorflow_model_serve import serve_whole
 from inference.l1bsr.product import Work
-from weights.published import default_cache
 
 
 def run_whole(work: Work, output: str) -> np.ndarray:

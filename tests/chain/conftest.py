@@ -9,7 +9,6 @@ import pytest
 from osgeo import gdal, osr
 
 from chain.raster import http
-from chain.sentinel2 import stac_search
 from chain.sentinel2.bands import BANDS
 from simulate.items import footprint, make_item
 from simulate.planetary_computer import LocalPlanetaryComputer
@@ -26,9 +25,9 @@ def online(monkeypatch):
     def lead(server):
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(stac_search, "TRIES", 3)
+        monkeypatch.setattr(http, "TRIES", 3)
         Settings.get.cache_clear()
-        stac_search.forget_tokens()
+        http.forget_tokens()
         http.forget_failures()
         return server
 
@@ -37,7 +36,7 @@ def online(monkeypatch):
     monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     yield lead
     Settings.get.cache_clear()
-    stac_search.forget_tokens()
+    http.forget_tokens()
     http.forget_failures()
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import requests
 
+from chain.runtime.files import default_cache
 from models.base import read_description
 from tests.weights.files import draw_convolutions, write_keras
 from weights import convert_dsen2, dsen2_published
 from weights.download import RemoteFile, fetch, github_file, zenodo_files
 from weights.dsen2_published import BAND_ORDER
-from weights.published import Published, default_cache, digests
+from weights.published import Published, digests
 
 pytestmark = pytest.mark.keras
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chain.raster.grids import Region
-from chain.raster.otb_lock import OTB_LOCK
+from chain.raster.otb import OTB_LOCK
 from chain.runtime.command_line import quiet
 from chain.runtime.provenance import software_version
 from chain.serving.journal import Journal, parts_folder, plain, read_journal

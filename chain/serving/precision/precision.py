@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from chain.runtime.files import default_cache
 from chain.serving.engines.engines import default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.precision.quantization import quantized_folder
 from chain.serving.tensorflow_model_serve import Network
 from models.description import ModelDescription
-from weights.published import default_cache
 
 FASTER = 0.9
 """Share of float32's time that another precision must not exceed to be taken; timings vary."""

@@ -11,7 +11,9 @@ from chain.patches import patches
 from chain.patches.patches import Conditioning, Grid
 from chain.patches.patches_image import PatchesImage
 from chain.raster.footprint import Footprint
-from chain.raster.otb import Region, grow, in_memory, read, spread
+from chain.raster.grids import Region, spread
+from chain.raster.mask import grow
+from chain.raster.otb import in_memory, read
 
 PLAIN = Conditioning(0, 0, False)
 
@@ -86,9 +88,9 @@ def test_strips_hold_each_patch_once_and_fit_in_memory(data, size, step, pixels)
     assert sorted(ranks) == list(range(len(starts)))
     for strip in strips:
         inside = starts[strip.patches] - (strip.region.x, strip.region.y)
-        assert np.all(inside >= 0) and np.all(inside + size <= (strip.region.width, strip.region.height))
-        fits = (strip.region.width + 2 * margin) * (strip.region.height + 2 * margin) * 16 <= pixels
-        assert fits or strip.region.width == size or strip.region.height == size
+        assert np.all(inside >= 0) and np.all(inside + size <= (strip.region.columns, strip.region.rows))
+        fits = (strip.region.columns + 2 * margin) * (strip.region.rows + 2 * margin) * 16 <= pixels
+        assert fits or strip.region.columns == size or strip.region.rows == size
 
 
 @pytest.mark.parametrize("scale, size", [(4, 8), (4, 7), (3, 8), (3, 5), (2, 1), (1, 6)])
@@ -263,5 +265,5 @@ def test_spread_regions_lie_apart_in_the_image(columns, rows, side, count):
     places = spread((columns, rows), side, count)
     covered = np.zeros((rows, columns), int)
     for place in places:
-        covered[place.y : place.y + place.height, place.x : place.x + place.width] += 1
-    assert covered.max() == 1 and covered.sum() == sum(place.width * place.height for place in places)
+        covered[place.y : place.y + place.rows, place.x : place.x + place.columns] += 1
+    assert covered.max() == 1 and covered.sum() == sum(place.columns * place.rows for place in places)

@@ -10,7 +10,8 @@ from osgeo import gdal, osr
 
 from chain.patches.correspondence import correspond
 from chain.raster.footprint import Footprint
-from chain.raster.otb import Region, read
+from chain.raster.grids import Region
+from chain.raster.otb import read
 from chain.runtime.files import whole_folder
 
 

@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from chain.runtime.lock import locked
+from chain.runtime.files import locked
 
 
 def test_the_second_is_refused_until_the_first_is_done(tmp_path):

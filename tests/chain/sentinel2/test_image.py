@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from chain.raster import http
 from chain.sentinel2 import stac_search
 from chain.sentinel2.bands import band_in_name, offset_of_baseline
 from chain.sentinel2.image import open_product
@@ -350,7 +351,7 @@ def test_remote_band_that_does_not_exist(planetary_computer, make_sentinel2_item
     item = make_sentinel2_item("one", np.full((96, 96), 4))
     (tmp_path / "sentinel2" / "one" / "B04.tif").unlink()
     server = planetary_computer([item])
-    with pytest.raises(stac_search.StacError, match="B04: .*cannot be opened"):
+    with pytest.raises(http.RemoteError, match="B04: .*cannot be opened"):
         open_product(stac_search.find_item("one", server.stac_url), ("B04",))
 
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from chain.sentinel2 import stac_search
+from chain.raster import http
 from chain.sentinel2.image import open_product
 from chain.serving.batch import scenes_of
 from chain.serving.inputs import expanded, is_collection, is_item, items_of, names_of_one
@@ -107,7 +107,7 @@ def collection(*features, **more):
 def serve(monkeypatch):
     """Return a function that serves documents by their paths, a POST by its body; it returns address and requests."""
     servers = []
-    monkeypatch.setattr(stac_search, "TRIES", 0)
+    monkeypatch.setattr(http, "TRIES", 0)
 
     def start(documents):
         requests = []

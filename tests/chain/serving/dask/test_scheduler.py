@@ -24,7 +24,7 @@ import pytest
 from osgeo import gdal
 
 from chain.raster.grids import Region
-from chain.runtime.threads import VARIABLES
+from chain.runtime.resources import VARIABLES
 from chain.serving.dask import scheduler
 from chain.serving.dask.job import make_region, refusal
 from chain.serving.journal import opened_journal, parts_folder

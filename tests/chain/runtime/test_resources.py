@@ -3,7 +3,7 @@
 
 import pytest
 
-from chain.runtime.available_memory import available_memory, bytes_of
+from chain.runtime.resources import available_memory, bytes_of
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process may use of the machine: threads and memory.
+
+How many threads a process computes with is the same for TensorFlow, OpenVINO, OTB and GDAL, so that they do not fight.
+Libraries read their number when they are loaded: it has to be set before.
+
+    limit_threads(2)
+    if needed > available_memory(): ...
+"""
+
+import ctypes
+import os
+import re
+from pathlib import Path
+
+THREADS = "SR_THREADS"
+"""Environment variable of the number, for the parts of this project."""
+VARIABLES = (
+    THREADS,
+    "TF_NUM_INTRAOP_THREADS",
+    "OMP_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    "GDAL_NUM_THREADS",
+)
+M_MMAP_THRESHOLD = -3
+"""Parameter of glibc's `mallopt`."""
+LARGE = 2**20
+"""Size in bytes from which on a block of memory is given back to the system at once when it is freed."""
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+BINARY_UNITS = {"": 1, "k": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+"""Files that tell the limit of a container and what it uses, of the second and of the first kind of control groups."""
+
+
+def limit_threads(number: int | None = None) -> None:
+    """Set how many threads libraries use that are loaded from now on.
+
+    Args:
+        number: The number; by default that of the cores this process may run on. Variables that the user has set are
+            then left alone.
+    """
+    for name in VARIABLES:
+        if number is not None or name not in os.environ:
+            os.environ[name] = str(number or len(os.sched_getaffinity(0)))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+def threads() -> int:
+    """Return the number of threads."""
+    return int(os.environ.get(THREADS) or len(os.sched_getaffinity(0)))
+
+
+def give_back_large_blocks() -> None:
+    """Keep the C library from holding on to freed arrays: glibc does, up to 32 MiB each, in every thread's own heap.
+
+    Other C libraries have no such setting, nor need of it.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the memory that can be used without swapping, in bytes.
+
+    Args:
+        proc: folder of the kernel's files.
+        cgroup: folder of the control group's files.
+    """
+    found = re.search(r"^MemAvailable: *(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
+    least = int(found[1]) * 1024
+    for limit, used in CGROUPS:
+        try:
+            least = min(least, int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
+        except (OSError, ValueError):  # there is no such file, or it says `max`
+            continue
+    return max(least, 0)
+
+
+def bytes_of(size: str) -> int:
+    """Return a size such as `3GB` or `3000 MiB` in bytes."""
+    number, unit, binary = re.fullmatch(r"([\d.]+) ?([kMGT]?)(i?)B", size).groups()
+    return int(float(number) * (BINARY_UNITS if binary else UNITS)[unit])
