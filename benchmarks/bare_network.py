@@ -83,10 +83,10 @@ def tiles_of(side: int, descriptions: Sequence[ModelDescription], tile_size: int
         For each network, rows and columns of its tiles, in output pixels, without margins.
     """
     from chain.raster.grids import Region, plan
+    from chain.serving.network import Network, fields
     from chain.serving.production import TILES_PER_REGION
     from chain.serving.recipe import Recipe
     from chain.serving.super_resolution import aligned
-    from chain.serving.tensorflow_model_serve import Network, fields
 
     networks = tuple(Network(description, "") for description in descriptions)
     tile = Recipe(bands=(), gsd=descriptions[0].gsd, networks=networks).tile(tile_size)

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.bare_network import BareNetwork, pixels
 from benchmarks.measure import in_turn, installed
 from benchmarks.networks import NAMES, multiplications, network_folder
-from chain.serving.tensorflow_model_serve import TILE_SIZE
+from chain.serving.network import TILE_SIZE
 from models.description import read_description
 
 WAYS = (("tensorflow", "float32"), ("tensorflow", "bfloat16"), ("openvino", "float32"), ("openvino", "int8"))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chain.serving.tensorflow_model_serve import TILE_SIZE
+from chain.serving.network import TILE_SIZE
 
 DEFAULT_ENGINE = "otbtf"
 """`--engine` of the program, which `--tiling original` does not take."""

@@ -21,7 +21,7 @@ from benchmarks.measure import Measurement, busiest, in_turn, measure_alone, med
 from benchmarks.networks import NAMES, ROLES, network_folder
 from benchmarks.product import product_command
 from benchmarks.scene import FULL_TILE, write_scene
-from chain.serving.tensorflow_model_serve import TILE_SIZE
+from chain.serving.network import TILE_SIZE
 from models.description import read_description
 
 SIDES = (1998, 7998)

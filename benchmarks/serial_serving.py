@@ -11,7 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.serving.tensorflow_model_serve import TILE_SIZE, serve
+from chain.serving.network import TILE_SIZE
+from chain.serving.tensorflow_model_serve import serve
 
 
 def main(argv=None) -> int:

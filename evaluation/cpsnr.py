@@ -18,39 +18,17 @@ Everything is float64.
     print(score({"imgset0594": cpsnr(hr, sr, clear)}, norm))
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from skimage.metrics import structural_similarity
 
-BORDER = 3
-"""Pixels that the truth may be displaced by, at each edge."""
+from datasets.deepsum.cmse import BORDER, checked, cmse_matrix, inner
+
 PEAK = 65535.0
 """Largest digital number of 16 bits."""
 SSIM_WINDOW = 11
 """Side of the window of a Gaussian of sigma 1.5, cut at 3.5 sigma as scikit-image does."""
-
-
-def cmse_matrix(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """Compute cMSE at all positions.
-
-    Args:
-        hr: truth (rows, columns), digital numbers.
-        sr: image, of the same shape and unit.
-        clear: whether a pixel of the truth is not concealed, of the same shape.
-
-    Returns:
-        (7, 7), digital numbers squared; element (u, v) compares the image with the truth from row u, column v on.
-
-    Raises:
-        ValueError: shapes differ or are too small, a value is not finite, or a position has no clear pixel.
-    """
-    hr, sr, clear = _checked(hr, sr, clear)
-    image = _inner(sr)
-    result = np.empty((2 * BORDER + 1, 2 * BORDER + 1))
-    for (u, v), truth, mask in _positions(hr, clear):
-        result[u, v] = np.var((truth - image)[mask])
-    return result
 
 
 def cpsnr_matrix(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> np.ndarray:
@@ -72,8 +50,8 @@ def cssim(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> float:
     """
     errors = cmse_matrix(hr, sr, clear)
     u, v = np.unravel_index(errors.argmin(), errors.shape)
-    hr, sr, clear = _checked(hr, sr, clear)
-    image = _inner(sr)
+    hr, sr, clear = checked(hr, sr, clear)
+    image = inner(sr)
     if min(image.shape) < SSIM_WINDOW:
         raise ValueError(f"sr: at least {SSIM_WINDOW + 2 * BORDER} rows and columns are wanted. Received: {sr.shape}")
     truth, mask = (array[u : u + image.shape[0], v : v + image.shape[1]] for array in (hr, clear))
@@ -106,34 +84,3 @@ def score(cpsnrs: Mapping[str, float], norm: Mapping[str, float]) -> float:
     if missing:
         raise ValueError(f"norm: the baselines of all scenes are wanted. Received: none of {', '.join(missing)}")
     return float(np.mean([norm[name] / value for name, value in cpsnrs.items()]))
-
-
-def _checked(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the arguments as float64 and bool, or raise ValueError."""
-    hr, sr, clear = np.asarray(hr, np.float64), np.asarray(sr, np.float64), np.asarray(clear, bool)
-    if hr.ndim != 2 or min(hr.shape) <= 2 * BORDER:
-        raise ValueError(f"hr: more than {2 * BORDER} rows and columns are wanted. Received: {hr.shape}")
-    for name, array in (("sr", sr), ("clear", clear)):
-        if array.shape != hr.shape:
-            raise ValueError(f"{name}: the truth's shape {hr.shape} is wanted. Received: {array.shape}")
-    for name, array in (("hr", hr), ("sr", sr)):
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: finite values are wanted. Received: {(~np.isfinite(array)).sum()} that are not")
-    return hr, sr, clear
-
-
-def _inner(image: np.ndarray) -> np.ndarray:
-    """Return an image without its border."""
-    return image[BORDER:-BORDER, BORDER:-BORDER]
-
-
-def _positions(hr: np.ndarray, clear: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
-    """Give each position, and the truth and its mask there."""
-    rows, columns = (length - 2 * BORDER for length in hr.shape)
-    for u, v in np.ndindex(2 * BORDER + 1, 2 * BORDER + 1):
-        place = np.s_[u : u + rows, v : v + columns]
-        if not clear[place].any():
-            raise ValueError(
-                f"clear: clear pixels are wanted at all positions. Received: none from row {u}, column {v}"
-            )
-        yield (u, v), hr[place], clear[place]

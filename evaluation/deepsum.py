@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from datasets.deepsum.preparation import Frames
+from datasets.deepsum.preparation import Frames, mean_of_registered
 from evaluation.cpsnr import cpsnr, cssim, score
-from evaluation.multi_frame import clearest, esa_baseline, mean_of_registered
+from evaluation.multi_frame import clearest, esa_baseline
 
 METRICS = ("cpsnr", "cssim", "score")
 METHODS = {

@@ -41,11 +41,13 @@ def draw_scene(arguments: argparse.Namespace) -> None:
     """
     import numpy as np
 
+    from datasets.deepsum.cmse import BORDER
     from datasets.deepsum.kelvins import open_scene, read_png
+    from datasets.deepsum.preparation import mean_of_registered
     from datasets.deepsum.scenes import prepare_sample
-    from evaluation.cpsnr import BORDER, cpsnr_matrix
+    from evaluation.cpsnr import cpsnr_matrix
     from evaluation.deepsum import METHODS, score_scene
-    from evaluation.multi_frame import clearest, mean_of_registered
+    from evaluation.multi_frame import clearest
     from evaluation.side_by_side import draw
 
     sample = prepare_sample(*open_scene(arguments.scene).read())

@@ -7,29 +7,12 @@ cpsnr(hr, clearest(frames), clear), cpsnr(hr, mean_of_registered(frames), clear)
 
 import numpy as np
 
-from datasets.deepsum.preparation import Frames, enlarge, roll
+from datasets.deepsum.preparation import Frames, enlarge
 
 
 def clearest(frames: Frames) -> np.ndarray:
     """Return the clearest image, which is the reference: (rows, columns) of the fine grid, digital numbers, float32."""
     return frames.images[0]
-
-
-def mean_of_registered(frames: Frames) -> np.ndarray:
-    """Average all images, rolled onto the reference by their shifts.
-
-    Each pixel is the plain mean of those that are clear there; of all, where none is.
-
-    Args:
-        frames: frames of a scene, all that can be used or the nine that a network takes.
-
-    Returns:
-        (rows, columns) of the fine grid, digital numbers, float32; computed in float64.
-    """
-    images = np.stack([roll(image, shift) for image, shift in zip(frames.images, frames.shifts)]).astype(np.float64)
-    masks = frames.registered_masks()
-    masks |= ~masks.any(axis=0)
-    return np.mean(images, axis=0, where=masks).astype(np.float32)
 
 
 def esa_baseline(lr: np.ndarray, qm: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from chain.raster.gdal_memory import memory_image
 from chain.raster.grids import Grid, Region
 from chain.runtime import provenance
+from chain.serving.network import Network
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from evaluation import report, wald
 from models.description import read_description
 

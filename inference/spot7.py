@@ -110,8 +110,8 @@ def opened(arguments: argparse.Namespace, names: Sequence) -> Iterator[tuple]:
         ValueError: the scene, the model or the options do not suit each other.
     """
     from chain.sentinel2.image import open_product
+    from chain.serving.network import Network
     from chain.serving.recipe import Recipe
-    from chain.serving.tensorflow_model_serve import Network
     from models.description import read_description
 
     description = read_description(arguments.model_dir)

@@ -5,8 +5,8 @@ import numpy as np
 
 from chain.raster.blocks import read_block
 from chain.raster.grids import image_grid
+from chain.serving.network import Network, fields
 from chain.serving.super_resolution import reach, seen, super_resolve
-from chain.serving.tensorflow_model_serve import Network, fields
 
 
 def stacked(bands):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large outputs region by region: a journal of what is done, and the overlap of reading, computing and writing.
+"""Large outputs region by region: a journal of what is done.
 
 While `sr.tif` is being made, the folder `sr.tif.parts` lies beside it:
 
@@ -12,8 +12,8 @@ the same journal again goes on with the regions that are not there. One process 
 journal, each with its `Share` of the regions.
 
     with opened_journal(Path("sr.tif"), identity, regions) as journal:
-        for region in overlapped(journal.remaining(), read, compute, write):
-            print(region)
+        for region in journal.remaining():
+            ...                                     # makes journal.file(region)
 """
 
 import json
@@ -22,11 +22,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from chain.raster.grids import Region
 from chain.runtime.files import locked
@@ -37,11 +35,6 @@ JOURNAL_NAME = "journal.json"
 LOG_NAME = "regions.log"
 LOCK_NAME = "lock"
 BEGINNING_NAME = "beginning.lock"
-IN_FLIGHT = 3
-"""Regions that are worked on at once: one is read, one is computed, one is written."""
-
-Blocks = TypeVar("Blocks")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -267,53 +260,3 @@ def write_whole(file: Path, content: bytes) -> None:
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def overlapped(
-    regions: Sequence[Region],
-    read: Callable[[Region], Blocks],
-    compute: Callable[[Region, Blocks], Made],
-    write: Callable[[Region, Made], None],
-) -> Iterator[Region]:
-    """Make regions: while one is computed, the next one is read and the one before is written.
-
-    Args:
-        regions: The regions, in the order in which they are begun.
-        read: Reads what a region needs; never called twice at a time.
-        compute: Computes a region; never called twice at a time.
-        write: Writes a region.
-
-    Yields:
-        Each region that is written, as soon as it is.
-
-    Raises:
-        Exception: The first one that one of them raised; regions under way are given up.
-    """
-    reading, computing, stopped = threading.Lock(), threading.Lock(), threading.Event()
-
-    def make(region: Region) -> bool:
-        """Make a region; return whether it is written, which it is not after another one's failure."""
-        try:
-            with reading:
-                blocks = None if stopped.is_set() else read(region)
-            with computing:
-                made = None if stopped.is_set() else compute(region, blocks)
-            del blocks
-            if stopped.is_set():
-                return False
-            write(region, made)
-        except BaseException:
-            stopped.set()
-            raise
-        return True
-
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        futures = {pool.submit(make, region): region for region in regions}
-        try:
-            for future in as_completed(futures):
-                if future.result():
-                    yield futures[future]
-        finally:
-            stopped.set()
-            for future in futures:
-                future.cancel()

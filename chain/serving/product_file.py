@@ -24,7 +24,8 @@ from osgeo import gdal
 
 from chain.raster.grids import Grid, Region, shifted
 from chain.runtime.resources import threads
-from chain.serving.journal import WHOLE, Journal, Share, opened_journal, overlapped, write_whole
+from chain.serving.journal import WHOLE, Journal, Share, opened_journal, write_whole
+from chain.serving.pipeline import run_pipeline
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 
@@ -117,7 +118,7 @@ def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> I
     def write(region: Region, bands: Bands) -> None:
         keep_region(journal, region, bands, time.perf_counter() - begun.pop(region))
 
-    yield from overlapped(regions, read, maker.compute, write)
+    yield from run_pipeline(regions, read, maker.compute, write)
 
 
 def keep_region(journal: Journal, region: Region, bands: Bands, seconds: float) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from chain.raster.blocks import Block, read_block
 from chain.raster.grids import Grid, Region, image_grid
 from chain.raster.mask import Mask
+from chain.serving.network import TILE_SIZE, Network, fields, whole_tile
 from chain.serving.super_resolution import INTERPOLATION_SUPPORT, Bands, ground, reach, resample, seen, super_resolve
-from chain.serving.tensorflow_model_serve import TILE_SIZE, Network, fields, whole_tile
 from models.description import Source
 
 REFLECTANCE = 1e-4

@@ -26,7 +26,8 @@ from chain.raster.gdal_memory import memory_grid, memory_image
 from chain.raster.grids import Grid, Region, shifted
 from chain.raster.mask import Mask, covered, wholly_covered
 from chain.raster.otb import OTB_LOCK
-from chain.serving.tensorflow_model_serve import TILE_SIZE, Fields, Network, fields, run_by_tiles, serve
+from chain.serving.network import TILE_SIZE, Fields, Network, fields, run_by_tiles
+from chain.serving.tensorflow_model_serve import serve
 from models.description import Source
 
 INTERPOLATION_SUPPORT = 4

@@ -236,3 +236,20 @@ def _quicksort(values: list[int], indices: list[int], first: int, last: int) -> 
 def _swap(indices: list[int], one: int, other: int) -> None:
     """Exchange two elements."""
     indices[one], indices[other] = indices[other], indices[one]
+
+
+def mean_of_registered(frames: Frames) -> np.ndarray:
+    """Average all images, rolled onto the reference by their shifts.
+
+    Each pixel is the plain mean of those that are clear there; of all, where none is.
+
+    Args:
+        frames: frames of a scene, all that can be used or the nine that a network takes.
+
+    Returns:
+        (rows, columns) of the fine grid, digital numbers, float32; computed in float64.
+    """
+    images = np.stack([roll(image, shift) for image, shift in zip(frames.images, frames.shifts)]).astype(np.float64)
+    masks = frames.registered_masks()
+    masks |= ~masks.any(axis=0)
+    return np.mean(images, axis=0, where=masks).astype(np.float32)

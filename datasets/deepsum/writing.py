@@ -25,13 +25,12 @@ from tqdm import tqdm
 
 from chain.runtime import provenance
 from chain.runtime.files import locked, whole_file
+from datasets.deepsum.cmse import cmse_matrix
 from datasets.deepsum.example import serialize
 from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
-from datasets.deepsum.preparation import FARTHEST, FRAMES
+from datasets.deepsum.preparation import FARTHEST, FRAMES, mean_of_registered
 from datasets.deepsum.scenes import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
-from evaluation.cpsnr import cmse_matrix
-from evaluation.multi_frame import mean_of_registered
 
 STATE = ".making"
 FEW = f"less than {FRAMES} images that are neither corrupt nor displaced by more than {FARTHEST} pixels"

@@ -18,7 +18,8 @@ from chain.runtime.files import default_cache
 from chain.runtime.resources import available_memory
 from chain.serving.engines.engines import open_engine
 from chain.serving.exported_models import find_models, served_folder
-from chain.serving.tensorflow_model_serve import Network, serve_whole
+from chain.serving.network import Network
+from chain.serving.tensorflow_model_serve import serve_whole
 from models.description import read_description
 
 SYSTEM = "deepsum"

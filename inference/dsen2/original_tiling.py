@@ -15,9 +15,9 @@ import numpy as np
 
 from chain.raster.grids import Region
 from chain.raster.mask import covered
+from chain.serving.network import Network
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.super_resolution import Bands, ground, resample
-from chain.serving.tensorflow_model_serve import Network
 from models.description import ModelDescription
 
 PATCH_AND_BORDER = {2: (128, 8), 6: (192, 12)}

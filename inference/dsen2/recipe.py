@@ -13,8 +13,8 @@ from chain.raster.mask import Mask, read_mask
 from chain.runtime.files import default_cache
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
 from chain.serving.exported_models import exported, find_models, served_folder
+from chain.serving.network import Network
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from inference.dsen2.original_tiling import OriginalTiling
 from models.description import ModelDescription, Source, read_description
 

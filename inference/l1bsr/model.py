@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain.runtime.resources import available_memory
 from chain.serving.exported_models import find_models
-from chain.serving.tensorflow_model_serve import Network
+from chain.serving.network import Network
 from models.base import SuperResolutionModel, load_weights
 from models.build import build
 from models.description import ModelDescription, read_description

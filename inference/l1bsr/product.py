@@ -10,10 +10,10 @@ import numpy as np
 
 from chain.raster.grids import Grid, Region
 from chain.runtime.provenance import software_version
+from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
 from chain.serving.super_resolution import Bands
-from chain.serving.tensorflow_model_serve import Network
 from inference.l1bsr.image import Counts, L1BImage
 from inference.l1bsr.model import SYSTEM, Mode
 from inference.l1bsr.scratch import Scratch

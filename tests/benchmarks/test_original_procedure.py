@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import original_procedure
-from chain.serving.tensorflow_model_serve import Network
+from chain.serving.network import Network
 from inference.dsen2.original_tiling import super_resolve_patches
 from models.base import export
 from models.dsen2 import DSen2

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from evaluation.cpsnr import cmse_matrix, cpsnr, cpsnr_matrix, cssim, score
+from datasets.deepsum.cmse import cmse_matrix
+from evaluation.cpsnr import cpsnr, cpsnr_matrix, cssim, score
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift
 
-from datasets.deepsum.preparation import Frames, enlarge, enlarge_mask, prepare, register
+from datasets.deepsum.preparation import Frames, enlarge, enlarge_mask, mean_of_registered, prepare, register
 from evaluation.cpsnr import cpsnr
-from evaluation.multi_frame import clearest, esa_baseline, mean_of_registered
+from evaluation.multi_frame import clearest, esa_baseline
 from simulate.challenge_norm import baseline_cpsnr
 from simulate.probav_scenes import make_scene
 

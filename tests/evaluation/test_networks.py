@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from chain.serving.tensorflow_model_serve import Network
+from chain.serving.network import Network
 from evaluation.networks import mean_of, sharpener
 from models.description import read_description
 from tests import toy_models

@@ -24,8 +24,9 @@ import tensorflow as tf
 
 import models
 from chain.raster.grids import Region
+from chain.serving.network import Network, fields
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network, fields, serve
+from chain.serving.tensorflow_model_serve import serve
 from models import base
 from models.build import build
 from models.description import FILE_NAME, read_description

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from datasets.deepsum.example import to_batch
+from datasets.deepsum.preparation import mean_of_registered
 from evaluation.deepsum import report, score_scene
-from evaluation.multi_frame import clearest, mean_of_registered
+from evaluation.multi_frame import clearest
 from models.base import WEIGHTS_NAME, load_weights, read_description
 from models.deepsum import DeepSUM
 from train.deepsum.losses import registration_accuracy

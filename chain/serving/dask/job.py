@@ -26,7 +26,7 @@ from chain.raster.otb import OTB_LOCK
 from chain.runtime.command_line import quiet
 from chain.runtime.provenance import software_version
 from chain.serving.journal import Journal, parts_folder, plain, read_journal
-from chain.serving.tensorflow_model_serve import Network
+from chain.serving.network import Network
 from models.description import FILE_NAME
 
 SOFTWARE = software_version()

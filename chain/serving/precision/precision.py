@@ -20,8 +20,8 @@ import numpy as np
 from chain.runtime.files import default_cache
 from chain.serving.engines.engines import default_engine, open_engine
 from chain.serving.exported_models import served_folder
+from chain.serving.network import Network
 from chain.serving.precision.quantization import quantized_folder
-from chain.serving.tensorflow_model_serve import Network
 from models.description import ModelDescription
 
 FASTER = 0.9

@@ -10,8 +10,8 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
 from chain.raster.mask import Mask, covered, read_mask, wholly_covered
+from chain.serving.network import Network
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from models.description import Source, read_description
 from tests import toy_models
 from tests.products import computed, super_resolved

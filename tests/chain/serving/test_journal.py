@@ -26,16 +26,8 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region, plan
 from chain.serving import journal as regions
-from chain.serving.journal import (
-    IN_FLIGHT,
-    WHOLE,
-    Share,
-    finished_journal,
-    opened_journal,
-    overlapped,
-    read_journal,
-    write_whole,
-)
+from chain.serving.journal import IN_FLIGHT, WHOLE, Share, finished_journal, opened_journal, read_journal, write_whole
+from chain.serving.pipeline import run_pipeline
 from chain.serving.product_file import Layout, assemble, write_product
 
 IDENTITY = {"input": {"files": {"/data/s2.tif": {"bytes": 7}}}, "models": [{"crop": 8}], "float": False}
@@ -490,7 +482,7 @@ def test_regions_that_are_missing_are_named_and_nothing_is_lost(tmp_path):
 
 
 def stages(call):
-    """Return the functions of `overlapped`, each of which calls `call` with its name and its region."""
+    """Return the functions of `run_pipeline`, each of which calls `call` with its name and its region."""
 
     def read(region):
         call("read", region)
@@ -519,7 +511,7 @@ def test_one_region_is_read_while_another_is_computed_and_a_third_one_is_written
             meeting.wait(PATIENCE)
             met.append((stage, region))
 
-    assert sorted(overlapped(LINE, *stages(call)), key=LINE.index) == LINE
+    assert sorted(run_pipeline(LINE, *stages(call)), key=LINE.index) == LINE
     assert len(met) == 36
     for start in range(0, 36, 3):
         assert {stage for stage, _ in met[start : start + 3]} == {"read", "compute", "write"}
@@ -565,7 +557,7 @@ def test_nothing_is_read_or_computed_twice_at_a_time_and_few_regions_are_held():
         assert isinstance(made, Held) and blocks_of[region]() is None  # blocks are let go before
         stage("write", 0.01)  # the last one is the slowest: what is read faster has to wait
 
-    written = list(overlapped(LINE, read, compute, write))
+    written = list(run_pipeline(LINE, read, compute, write))
     assert sorted(written, key=LINE.index) == LINE
     assert most["read"] == most["compute"] == 1 and most["write"] <= IN_FLIGHT
     assert max(held) <= IN_FLIGHT + 1  # those of a region in computation, and what becomes of them
@@ -585,7 +577,7 @@ def test_what_a_stage_raises_is_raised_and_later_regions_are_not_begun(failing, 
 
     written = []
     with pytest.raises(type(error)) as raised:
-        for region in overlapped(LINE, *stages(call)):
+        for region in run_pipeline(LINE, *stages(call)):
             written.append(region)
     assert raised.value is error
     assert threading.active_count() == threads
@@ -606,7 +598,7 @@ def test_the_first_of_two_errors_is_raised():
             raise first
 
     with pytest.raises(ValueError) as raised:
-        list(overlapped(LINE, *stages(call)))
+        list(run_pipeline(LINE, *stages(call)))
     assert raised.value is first
 
 
@@ -625,7 +617,7 @@ def test_only_regions_that_are_written_are_said_to_be():
                     written.append(region)
 
             with pytest.raises(ValueError, match="wrong"):
-                for region in overlapped(LINE, *stages(call)):
+                for region in run_pipeline(LINE, *stages(call)):
                     told.append(region)
             assert set(told) <= set(written)
     finally:
@@ -640,7 +632,7 @@ def test_an_interrupted_consumer_ends_the_work_before_it_goes_on():
         time.sleep(0.001)
 
     with pytest.raises(KeyboardInterrupt):
-        for number, _ in enumerate(overlapped(LINE, *stages(call))):
+        for number, _ in enumerate(run_pipeline(LINE, *stages(call))):
             if number == 3:
                 raise KeyboardInterrupt
     assert threading.active_count() == threads and len(set(calls)) < 20

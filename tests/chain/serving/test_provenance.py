@@ -11,9 +11,9 @@ import pytest
 from chain.raster.grids import image_grid
 from chain.raster.mask import Mask
 from chain.sentinel2.image import open_product
+from chain.serving.network import Network
 from chain.serving.provenance import digest, identity_of
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from models.description import read_description
 from tests import toy_models
 

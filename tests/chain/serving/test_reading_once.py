@@ -9,8 +9,8 @@ from chain.raster import http
 from chain.raster.grids import Region, image_grid, plan
 from chain.sentinel2 import stac_search
 from chain.sentinel2.image import open_product
+from chain.serving.network import Network
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from models.description import read_description
 from models.dsen2 import SOURCES
 from tests import toy_models

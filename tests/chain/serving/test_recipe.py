@@ -7,8 +7,8 @@ import pytest
 from osgeo import gdal
 
 from chain.raster.grids import Region
+from chain.serving.network import Network
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from models.description import Source, read_description
 from tests import toy_models
 from tests.products import computed

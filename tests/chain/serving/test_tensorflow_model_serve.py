@@ -8,6 +8,7 @@ import pyotb
 import pytest
 import tensorflow as tf
 
+from chain.serving import network
 from chain.serving import tensorflow_model_serve as chain_serve
 from models.description import ModelDescription, Source, read_description
 from tests import toy_models
@@ -34,8 +35,8 @@ def description(gsds, gsd, crop):
     ],
 )
 def test_fields_follow_from_the_description(gsds, gsd, crop, expression, receptive, ratios, surplus):
-    fields = chain_serve.fields(description(gsds, gsd, crop))
-    assert fields == chain_serve.Fields(expression, receptive, ratios, surplus)
+    fields = network.fields(description(gsds, gsd, crop))
+    assert fields == network.Fields(expression, receptive, ratios, surplus)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_fields_follow_from_the_description(gsds, gsd, crop, expression, recepti
 )
 def test_fields_that_are_no_whole_pixels_are_refused(gsds, crop, expression):
     with pytest.raises(ValueError, match="multiple"):
-        chain_serve.fields(description(gsds, 1.5, crop), expression)
+        network.fields(description(gsds, 1.5, crop), expression)
 
 
 @pytest.fixture
@@ -180,10 +181,10 @@ def test_a_model_of_whole_images_of_several_spacings_is_refused(tmp_path):
 def test_a_model_of_whole_images_is_not_run_by_tiles(tmp_path, write_raster, pixels):
     stated, model = whole_image_model(tmp_path / "model")
     path = str(write_raster("lr.tif", pixels))
-    network = chain_serve.Network(stated, model, "tensorflow")
+    whole = network.Network(stated, model, "tensorflow")
     for tiled in (
         lambda: chain_serve.serve({"lr": path}, stated, model),
-        lambda: chain_serve.run_by_tiles({"lr": pixels}, network, "float", 64, chain_serve.fields(stated)),
+        lambda: network.run_by_tiles({"lr": pixels}, whole, "float", 64, network.fields(stated)),
     ):
         with pytest.raises(ValueError, match="tile by tile is wanted. Received: spot7, whose pixels depend"):
             tiled()

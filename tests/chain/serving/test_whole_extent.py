@@ -22,9 +22,9 @@ from scipy import ndimage
 from chain.raster.grids import Grid, Region, image_grid, plan, product_grid, shifted
 from chain.raster.mask import Mask
 from chain.raster.otb import OTB_LOCK
+from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
 from chain.serving.recipe import Recipe
-from chain.serving.tensorflow_model_serve import Network
 from models import base
 from models.description import Source, read_description
 from models.dsen2 import DSen2

@@ -13,13 +13,13 @@ import pytest
 import tensorflow as tf
 
 from datasets.deepsum import writing
+from datasets.deepsum.cmse import cmse_matrix
 from datasets.deepsum.example import parse, to_batch
 from datasets.deepsum.kelvins import open_scene
 from datasets.deepsum.layout import chunk_file
+from datasets.deepsum.preparation import mean_of_registered
 from datasets.deepsum.records import main, read_records
 from datasets.deepsum.scenes import patches, prepare_sample, split
-from evaluation.cpsnr import cmse_matrix
-from evaluation.multi_frame import mean_of_registered
 from simulate.probav_scenes import _write_png, write_scenes
 
 pytestmark = pytest.mark.keras

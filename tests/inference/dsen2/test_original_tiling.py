@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain.raster.grids import Grid, Region
 from chain.raster.mask import Mask
-from chain.serving.tensorflow_model_serve import Network
+from chain.serving.network import Network
 from inference.dsen2.original_tiling import BATCH, OriginalTiling, starts, super_resolve_patches
 from models.description import FILE_NAME, ModelDescription, Source, read_description
 from tests.products import computed

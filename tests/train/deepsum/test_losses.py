@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evaluation.cpsnr import cmse_matrix
+from datasets.deepsum.cmse import cmse_matrix
 from models.deepsum import STATISTICS, DeepSUM
 from tests.weights.deepsum_files import deepsum_shapes, draw
 from train.deepsum.losses import cpsnr, filter_classes, registration_accuracy, registration_loss, shift_loss

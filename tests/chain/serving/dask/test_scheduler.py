@@ -28,8 +28,8 @@ from chain.runtime.resources import VARIABLES
 from chain.serving.dask import scheduler
 from chain.serving.dask.job import make_region, refusal
 from chain.serving.journal import opened_journal, parts_folder
+from chain.serving.network import Network
 from chain.serving.production import Production
-from chain.serving.tensorflow_model_serve import Network
 from inference import dsen2, spot7
 from models.description import read_description
 from tests import toy_models

@@ -8,8 +8,8 @@ import pytest
 
 from chain.serving.engines.engines import default_engine, open_engine
 from chain.serving.exported_models import served_folder
+from chain.serving.network import Network
 from chain.serving.precision import options, precision
-from chain.serving.tensorflow_model_serve import Network
 from models import base
 from models.description import read_description
 from models.dsen2 import DSen2
