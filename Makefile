@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := /usr/lib/python3/dist-packages
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
 PYTEST := -m pytest -q -n 2 --dist loadfile
-SHARED_REQUIREMENTS := $(addprefix requirements/,runtime.txt test.txt openvino.txt dask.txt)
+TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup test test-all test-keras2 demo bench lint clean
@@ -24,12 +24,12 @@ help:
 	@echo "make test         set up, then run the everyday tests under TensorFlow 2.18 and Keras 3"
 	@echo "make test-all     the same and the slow tests"
 	@echo "make test-keras2  set up, then run the everyday tests of networks under TensorFlow 2.14 and Keras 2"
-	@echo "make setup        Debian packages, environments .venv and .venv-keras2, the OTB binding"
+	@echo "make setup        what all of these need: Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
 	@echo "make lint         check the style of the code"
 	@echo "make clean        remove what the build and the demo made (environments stay)"
 
-setup: .setup/native .setup/venv .setup/venv-keras2
+setup: .setup/native .setup/test .setup/venv-keras2
 
 .setup/debian: Makefile
 	@mkdir -p .setup
@@ -40,24 +40,29 @@ setup: .setup/native .setup/venv .setup/venv-keras2
 	fi
 	@touch $@
 
-# The environments see native/ (otbApplication, otbtf) through a .pth file and, of Debian's Python packages, osgeo alone:
-# others, such as the matplotlib that QGIS brings, would mix with theirs.
+# The environments see the project and native/ (otbApplication, otbtf) through a .pth file and, of Debian's Python
+# packages, osgeo alone: others, such as the matplotlib that QGIS brings, would mix with theirs.
+# $(call make_environment,folder,requirements)
 define make_environment
-@echo "Environment $(1): installing $<"
+@echo "Environment $(1): installing $(2)"
 @if grep -qs "include-system-site-packages = true" $(1)/pyvenv.cfg; then rm -rf $(1); fi
 @[ -x $(1)/bin/python ] || $(SYSTEM_PYTHON) -m venv $(1)
-@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(2))
 @packages=$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
   ln -sfn $(DEBIAN_PACKAGES)/osgeo "$$packages/osgeo"; \
-  echo '$(CURDIR)/native' > "$$packages/native.pth"
+  printf '%s\n' '$(CURDIR)' '$(CURDIR)/native' > "$$packages/super_resolution.pth"; \
+  rm -f "$$packages/native.pth"
 @touch $@
 endef
 
-.setup/venv: requirements/keras3.txt $(SHARED_REQUIREMENTS) .setup/debian
-	$(call make_environment,.venv)
+.setup/venv: requirements/keras3.txt requirements/runtime.txt .setup/debian
+	$(call make_environment,.venv,requirements/keras3.txt)
 
-.setup/venv-keras2: requirements/keras2.txt $(SHARED_REQUIREMENTS) .setup/debian
-	$(call make_environment,.venv-keras2)
+.setup/test: $(TEST_REQUIREMENTS) .setup/venv
+	$(call make_environment,.venv,requirements/test.txt)
+
+.setup/venv-keras2: requirements/keras2.txt requirements/runtime.txt $(TEST_REQUIREMENTS) .setup/debian
+	$(call make_environment,.venv-keras2,requirements/keras2.txt requirements/test.txt)
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
 	@echo "OTB binding and applications: building native/"
@@ -73,13 +78,13 @@ test-all: setup
 test-keras2: setup
 	$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
 
-demo: setup
+demo: .setup/native .setup/venv
 	$(PYTHON) demo.py --output demo
 
 bench: setup
 	$(PYTHON) -m benchmarks
 
-lint: .setup/venv
+lint: .setup/test
 	$(PYTHON) -m ruff check .
 
 clean:

@@ -93,8 +93,8 @@ def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) ->
     """Read a scene, or some windows of a large one.
 
     Args:
-        product: a `chain.sentinel2.image.Product` with bands at their native resolution; what not all of them cover is
-            left out.
+        product: a `chain.sentinel2.image.Sentinel2Image` with bands at their native resolution; what not all of them
+            cover is left out.
         role: `2x` or `6x`.
         windows: number of windows of 14.4 km to read of a scene that is larger.
         scl: scene classification, at any resolution: a URL, or a name for GDAL.

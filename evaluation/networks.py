@@ -33,7 +33,7 @@ def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]],
 
         used = tuple(network for network in networks if set(names) & set(network.description.bands))
         gsd = used[0].description.gsd
-        recipe = Recipe(tuple(names), gsd, used, joint=False)
+        recipe = Recipe(tuple(names), gsd, used, shared_nodata=False)
         with ExitStack() as stack:
             images, rows, columns = {}, 0, 0
             for name, source in recipe.sources.items():

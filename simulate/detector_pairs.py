@@ -38,7 +38,7 @@ from scipy import ndimage
 
 from simulate.command_line import FAILURES, check_least, failed
 from simulate.landscape import generate
-from simulate.sensors import SENTINEL2, Grid, add_noise, digital_numbers, discrete_deviation, sample
+from simulate.sensors import SENTINEL2, ImageGrid, add_noise, digital_numbers, discrete_deviation, sample
 
 gdal.UseExceptions()
 
@@ -224,7 +224,7 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
 def _blur(image: np.ndarray, name: str, gsd: float) -> np.ndarray:
     """Shows an image at `gsd` metres with a band's sharpness, at 5 m."""
     rows, columns = (round(size * gsd / FINE_GSD) for size in image.shape)
-    grid = Grid(0.0, 0.0, rows, columns, FINE_GSD)
+    grid = ImageGrid(0.0, 0.0, rows, columns, FINE_GSD)
     return sample(image, discrete_deviation(SENTINEL2[name].mtf, GSD, gsd), grid, gsd)
 
 

@@ -42,7 +42,7 @@ from simulate.command_line import FAILURES, check_least, failed
 from simulate.illumination import Sun
 from simulate.landscape import generate
 from simulate.noise import fractal_noise
-from simulate.sensors import Band, Grid, add_noise, discrete_deviation, sample
+from simulate.sensors import Band, ImageGrid, add_noise, discrete_deviation, sample
 
 gdal.UseExceptions()
 
@@ -149,7 +149,7 @@ def see(ground: np.ndarray, displacement: tuple[float, float], mtf: float, gsd: 
     rows, columns = (round((length * LANDSCAPE_GSD - 2 * MARGIN * FINE_GSD) / gsd) for length in ground.shape)
     top, left = ((MARGIN - step) * FINE_GSD for step in displacement)
     deviation = discrete_deviation(mtf, gsd, LANDSCAPE_GSD)
-    return sample(ground, deviation, Grid(left, top, rows, columns, gsd), LANDSCAPE_GSD)
+    return sample(ground, deviation, ImageGrid(left, top, rows, columns, gsd), LANDSCAPE_GSD)
 
 
 def draw_ground(image: np.ndarray, band: str, rng: np.random.Generator) -> np.ndarray:

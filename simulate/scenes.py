@@ -75,8 +75,8 @@ def write_scenes(
     plan = layout(size, held_out)
     landscape = generate((plan.rows, plan.columns), seed)
     rng = np.random.default_rng([seed, 7])
-    held = sensors.Grid(*plan.held_out[:2], plan.held_out[2], plan.held_out[2], 1.5)
-    training = sensors.Grid(*plan.training[:2], plan.training[2], plan.training[2], 1.5)
+    held = sensors.ImageGrid(*plan.held_out[:2], plan.held_out[2], plan.held_out[2], 1.5)
+    training = sensors.ImageGrid(*plan.training[:2], plan.training[2], plan.training[2], 1.5)
     multispectral, pan = sensors.spot7(landscape, training, rng)
     ideal, held_ideal = sensors.truth(landscape, [training, held])
     corner, held_corner = (plan.corner(grid.left, grid.top) for grid in (training, held))
@@ -84,7 +84,7 @@ def write_scenes(
     _write_spot7(folder / "spot7/pan.tif", pan, corner, 1.5)
     _write_spot7(folder / "truth.tif", ideal, corner, 1.5)
     _write_spot7(folder / "held_out/truth.tif", held_ideal, held_corner, 1.5)
-    grid = sensors.Grid(0.0, 0.0, plan.rows * 3 // 20, plan.columns * 3 // 20, 10.0)
+    grid = sensors.ImageGrid(0.0, 0.0, plan.rows * 3 // 20, plan.columns * 3 // 20, 10.0)
     clear = sensors.sentinel2(landscape, grid)
     items = [
         _write_item(folder / "sentinel2", acquisition, clear, plan, landscape.sun, rng) for acquisition in acquisitions

@@ -74,7 +74,7 @@ SPOT7_PAN = Band("PAN", (450, 745), 1.5, 0.15, 130.0)
 
 
 @dataclass(frozen=True)
-class Grid:
+class ImageGrid:
     """Where an image's pixels lie on the landscape."""
 
     left: float
@@ -88,7 +88,7 @@ class Grid:
     gsd: float
     """Side of a pixel, in metres."""
 
-    def resampled(self, gsd: float) -> "Grid":
+    def resampled(self, gsd: float) -> "ImageGrid":
         """The same ground in pixels of another size, which must divide it exactly.
 
         Raises:
@@ -98,7 +98,7 @@ class Grid:
         if rows != int(rows) or columns != int(columns):
             ground = f"{self.rows * self.gsd:g} x {self.columns * self.gsd:g} m"
             raise ValueError(f"gsd: wanted a divisor of {ground}. Received: {gsd}")
-        return Grid(self.left, self.top, int(rows), int(columns), gsd)
+        return ImageGrid(self.left, self.top, int(rows), int(columns), gsd)
 
 
 def psf_deviation(mtf: float, gsd: float) -> float:
@@ -153,7 +153,7 @@ def discrete_deviation(mtf: float, step: float, gsd: float) -> float:
     return float(optimize.brentq(excess, 0.5 * guess, 2.0 * guess))
 
 
-def observe(image: np.ndarray, band: Band, grid: Grid, gsd: float, mtf: float | None = None) -> np.ndarray:
+def observe(image: np.ndarray, band: Band, grid: ImageGrid, gsd: float, mtf: float | None = None) -> np.ndarray:
     """What a band sees, without noise.
 
     Args:
@@ -169,7 +169,7 @@ def observe(image: np.ndarray, band: Band, grid: Grid, gsd: float, mtf: float | 
     return sample(image, discrete_deviation(band.mtf if mtf is None else mtf, grid.gsd, gsd), grid, gsd)
 
 
-def sample(image: np.ndarray, deviation: float, grid: Grid, gsd: float) -> np.ndarray:
+def sample(image: np.ndarray, deviation: float, grid: ImageGrid, gsd: float) -> np.ndarray:
     """Samples an image through a Gaussian point spread function.
 
     Args:
@@ -215,7 +215,7 @@ def digital_numbers(reflectance: np.ndarray, offset: int = 0, quantification: fl
     return np.clip(np.rint(reflectance * quantification) + offset, 1, 65535).astype(np.uint16)
 
 
-def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def spot7(landscape: Landscape, grid: ImageGrid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Takes a Spot-7 image.
 
     Args:
@@ -234,7 +234,7 @@ def spot7(landscape: Landscape, grid: Grid, rng: np.random.Generator) -> tuple[n
     return np.stack(images[:-1]), images[-1]
 
 
-def truth(landscape: Landscape, grids: list[Grid]) -> list[np.ndarray]:
+def truth(landscape: Landscape, grids: list[ImageGrid]) -> list[np.ndarray]:
     """Spot-7's multispectral bands as its panchromatic optics would see them, without noise.
 
     Args:
@@ -252,7 +252,7 @@ def truth(landscape: Landscape, grids: list[Grid]) -> list[np.ndarray]:
     return areas
 
 
-def sentinel2(landscape: Landscape, grid: Grid) -> dict[str, np.ndarray]:
+def sentinel2(landscape: Landscape, grid: ImageGrid) -> dict[str, np.ndarray]:
     """What Sentinel-2's L2A bands see of the ground, without clouds or noise.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
-from chain.patches.patches import Grid
+from chain.patches.patches import PatchGrid
 from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
 
@@ -25,7 +25,7 @@ RATIO_TOLERANCE = 0.05
 class Correspondence:
     """The grids, and what has to be done for them to correspond."""
 
-    grid: Grid
+    grid: PatchGrid
     """Sizes and offset, in pixels, of the images which patches are cut from."""
     reference: str | None
     """Raster whose grid HR has to be resampled to, or None when the grids correspond as they are."""
@@ -63,13 +63,13 @@ def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Cor
     drift = float(np.abs(pixels - (corners * scale + offset)).max())
     same_crs = np.abs((ground - corners * xs.spacing - xs.corner) / pan.spacing).max() <= TOLERANCE
     if same_crs and drift <= TOLERANCE:
-        grid = Grid(lr_size, hr_size, xs.size, pan.size, (int(offset[0]), int(offset[1])))
+        grid = PatchGrid(lr_size, hr_size, xs.size, pan.size, (int(offset[0]), int(offset[1])))
         return Correspondence(grid, None, f"grids correspond ({drift:.3f} PAN pixel apart at most)")
     fine = (xs.size[0] * scale, xs.size[1] * scale)
     reference = _empty_raster(xs, scale, fine)
     reason = f"PAN is resampled onto the grid of XS / {scale} (its own is up to {drift:.2f} PAN pixel off"
     reason += ")" if same_crs else ", in another CRS)"
-    return Correspondence(Grid(lr_size, hr_size, xs.size, fine), reference, reason)
+    return Correspondence(PatchGrid(lr_size, hr_size, xs.size, fine), reference, reason)
 
 
 def _empty_raster(xs: Footprint, scale: int, size: tuple[int, int]) -> str:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Grid:
+class PatchGrid:
     """How patches of LR and of HR correspond."""
 
     lr_size: int
@@ -127,7 +127,7 @@ def _points(layer: str) -> Iterator[tuple[float, float]]:
         yield geometry.GetX(), geometry.GetY()
 
 
-def plan_strips(starts: np.ndarray, grid: Grid, margin: int, max_pixels: int) -> list[Strip]:
+def plan_strips(starts: np.ndarray, grid: PatchGrid, margin: int, max_pixels: int) -> list[Strip]:
     """Group patches into regions which fit in memory, from top to bottom.
 
     Args:
@@ -165,7 +165,7 @@ def extract(
     chain: Callable[[bool], tuple],
     starts: np.ndarray,
     groups: np.ndarray,
-    grid: Grid,
+    grid: PatchGrid,
     conditioning: Conditioning,
     attempts: int = ATTEMPTS,
     on_failure: Callable[[Exception, int, float], None] | None = None,
@@ -262,7 +262,7 @@ def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
     return np.array([array[y : y + size, x : x + size].all() for x, y in starts], bool)
 
 
-def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: Grid, hr_nodata: bool) -> tuple:
+def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: PatchGrid, hr_nodata: bool) -> tuple:
     """Cut patches out of arrays with PatchesExtraction, and check that they are those which were meant.
 
     LR pixels are 1 unit, and points lie a quarter of an HR pixel inside the pixel which locates the patch, so

@@ -42,7 +42,7 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
 
 
 @dataclass
-class Product:
+class Sentinel2Image:
     """A Sentinel-2 image whose bands GDAL and OTB can open by name."""
 
     bands: dict[str, str]
@@ -134,7 +134,7 @@ class Product:
                 gdal.Unlink(name)
 
 
-def open_product(source, bands: Sequence[str] | None = None, offset: int | None = None) -> Product:
+def open_product(source, bands: Sequence[str] | None = None, offset: int | None = None) -> Sentinel2Image:
     """Open a Sentinel-2 image.
 
     Args:
@@ -161,7 +161,7 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
     return _open_path(names[0], bands, offset) if len(names) == 1 else open_files(names, bands, offset)
 
 
-def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
+def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
     """Open a path or URL by what it is."""
     if path.split("?")[0].endswith((".json", ".geojson")) or ("://" in path and "/collections/" in path):
         return _open_item(path, bands, offset)
@@ -189,16 +189,16 @@ def rasters_in(folder: Path) -> list[Path]:
     ]
 
 
-def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Product:
+def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
     """Open a SAFE product, folder or zip."""
     safe = read_safe(path)
     files = {band: safe.files[band] for band in wanted(safe.files, bands, path)}
     identity = {"kind": "SAFE", "path": path, "id": safe.identifier, "baseline": safe.baseline}
     offset = safe.offset(files) if offset is None else offset
-    return Product(files, offset, safe.level, identity, classes=safe.classes)
+    return Sentinel2Image(files, offset, safe.level, identity, classes=safe.classes)
 
 
-def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Product:
+def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
     """Open a STAC item; its URLs are signed now."""
     item = stac_item.read_item(source)
     assets = stac_item.band_assets(item)
@@ -206,7 +206,9 @@ def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Produ
     offset = stac_item.offset(item, list(names)) if offset is None else offset
     remote = {band: href for band, href in names.items() if "://" in href}
     classes = (stac_item.classes_asset(item) or {}).get("href")
-    product = Product(names, offset, stac_item.level(item), stac_item.identity(item), hrefs=remote, classes=classes)
+    product = Sentinel2Image(
+        names, offset, stac_item.level(item), stac_item.identity(item), hrefs=remote, classes=classes
+    )
     attempts = itertools.count()
     http.retry(lambda: product.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES)
     return product
@@ -222,7 +224,7 @@ def _remote_vrt(band: str, href: str) -> str:
     return name
 
 
-def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alone: bool = True) -> Product:
+def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alone: bool = True) -> Sentinel2Image:
     """Open a raster with several bands, known by their descriptions, or named by `bands` in order.
 
     Only a raster that is not `alone` may leave its offset open, None.
@@ -240,7 +242,7 @@ def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alo
         if offset is None and alone:
             raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
     identity = {"kind": "raster", "path": path, "id": Path(path).name}
-    product = Product({}, offset, level_in_name(Path(path).name), identity)
+    product = Sentinel2Image({}, offset, level_in_name(Path(path).name), identity)
     for band in names:
         product.bands[band] = new_name(f"sentinel2_{band}", "vrt")
         gdal.Translate(product.bands[band], dataset, format="VRT", bandList=[numbers[band]])
@@ -272,7 +274,7 @@ def open_files(
     bands: Sequence[str] | None = None,
     offset: int | None = None,
     naming: Mapping[str, Sequence[str]] | None = None,
-) -> Product:
+) -> Sentinel2Image:
     """Open rasters, of one scene, of one or several bands each; names of files or descriptions say which.
 
     Args:
@@ -299,8 +301,11 @@ def open_files(
 
 
 def _merged(
-    products: Sequence[tuple[str, Product]], paths: Sequence[str], bands: Sequence[str] | None, classes: str | None
-) -> Product:
+    products: Sequence[tuple[str, Sentinel2Image]],
+    paths: Sequence[str],
+    bands: Sequence[str] | None,
+    classes: str | None,
+) -> Sentinel2Image:
     """Return the product that several make, each given with its path, among all paths given."""
     merged: dict[str, str] = {}
     for path, product in products:
@@ -318,7 +323,7 @@ def _merged(
         raise ValueError(f"{names}: the offset of their digital numbers is not stated: {OFFSET_HELP}")
     opened = {band: merged[band] for band in wanted(merged, bands, names)}
     identity = {"kind": "files", "paths": [path for path, _ in products], "id": scene_in_name(Path(products[0][0]))}
-    return Product(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
+    return Sentinel2Image(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
 
 
 def _grid(name: str) -> tuple:

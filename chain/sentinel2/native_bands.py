@@ -25,7 +25,7 @@ from chain.raster.resampling.interpolation import METHODS, OPEN, Resampling
 from chain.raster.resampling.recognition import recognise_image
 from chain.raster.resampling.restoration import TELLING, Mismatch, restore
 from chain.sentinel2.bands import BANDS
-from chain.sentinel2.image import Product
+from chain.sentinel2.image import Sentinel2Image
 from chain.sentinel2.offset import FLOATING, LARGEST
 
 gdal.UseExceptions()
@@ -40,7 +40,7 @@ ATTEMPTS = 3
 CREATION = ("TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER")
 
 
-def native_product(product: Product, folder: Path, unit: float = 1.0) -> tuple[Product, dict[str, str]]:
+def native_product(product: Sentinel2Image, folder: Path, unit: float = 1.0) -> tuple[Sentinel2Image, dict[str, str]]:
     """Bring bands to their native grid that were resampled to a finer one.
 
     Args:

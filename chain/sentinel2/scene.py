@@ -21,7 +21,7 @@ from osgeo import gdal
 from chain.raster import http
 from chain.raster.gdal_memory import new_name
 from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name
-from chain.sentinel2.image import Product, open_files, open_product
+from chain.sentinel2.image import Sentinel2Image, open_files, open_product
 from chain.sentinel2.native_bands import native_product
 
 gdal.UseExceptions()
@@ -37,7 +37,7 @@ UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],UNIT["metre
 class Scene:
     """A scene that is open."""
 
-    product: Product
+    product: Sentinel2Image
     """Its bands."""
     spacing: float
     """Ground sampling distance of its 10 m bands, in metres: other than 10 when all its bands were made coarser."""
@@ -86,12 +86,12 @@ def opened_scene(
         yield Scene(product, 10.0 * unit, resampled)
 
 
-def _open(names: Sequence[str], offset: int | None) -> Product:
+def _open(names: Sequence[str], offset: int | None) -> Sentinel2Image:
     """Open a scene whose files say what they hold."""
     return open_product(list(names) if len(names) > 1 else names[0], offset=offset)
 
 
-def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float, Sequence[str]]) -> Product:
+def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float, Sequence[str]]) -> Sentinel2Image:
     """Open rasters whose bands the user names."""
     for gsd, bands in naming.items():
         for band in bands:
@@ -149,7 +149,7 @@ def _described(dataset: gdal.Dataset, name: str) -> list[str]:
     return [band for band in bands if band] and [band or "?" for band in bands]
 
 
-def _is_unplaced(product: Product) -> bool:
+def _is_unplaced(product: Sentinel2Image) -> bool:
     """Return whether none of the bands has a georeference."""
     datasets = [gdal.Open(name) for name in product.bands.values()]
     return all(
@@ -157,7 +157,7 @@ def _is_unplaced(product: Product) -> bool:
     )
 
 
-def _placed(product: Product) -> Product:
+def _placed(product: Sentinel2Image) -> Sentinel2Image:
     """Return a product whose pixels are counted from the images' common corner.
 
     The largest image tells how many metres: its pixels are those of the finest of its bands.
@@ -219,7 +219,7 @@ def _forget(name: str | None) -> None:
         gdal.Unlink(name)
 
 
-def _unit(product: Product) -> tuple[float, bool]:
+def _unit(product: Sentinel2Image) -> tuple[float, bool]:
     """Return by how much pixels are larger than native ones, and whether that is so in all bands.
 
     Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native.

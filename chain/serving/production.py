@@ -38,7 +38,7 @@ class Production:
 
     Args:
         arguments: Those of `chain.serving.options.add_arguments`.
-        product: A `chain.sentinel2.image.Product`.
+        product: A `chain.sentinel2.image.Sentinel2Image`.
         recipe: The `chain.serving.recipe.Recipe`.
 
     Raises:
@@ -144,7 +144,7 @@ def produce(
         arguments: Those of `chain.serving.options.add_arguments`.
         names: Files of the input, or its item.
         output: The file.
-        product: A `chain.sentinel2.image.Product`.
+        product: A `chain.sentinel2.image.Sentinel2Image`.
         recipe: The `chain.serving.recipe.Recipe`.
         naming: Names given to bands that nothing describes.
         keep_done: Leave a product alone that is there and would be made again as it is.

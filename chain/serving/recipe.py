@@ -32,19 +32,19 @@ class Recipe:
     """Spacing of the product, in metres."""
     networks: tuple[Network, ...] = ()
     """Networks that make bands; of bands that two make, the first one's are taken."""
-    taken: tuple[Source, ...] = ()
+    passed_through: tuple[Source, ...] = ()
     """Sources whose bands are taken: as they are where they have the product's pixels, else interpolated (bicubic)."""
-    joint: bool = True
+    shared_nodata: bool = True
     """Whether a pixel that is missing in one band of a network's sources is missing in all of its output."""
     masks: tuple[Mask, ...] = ()
     """Ground to be missing."""
-    grain: int = 1
+    alignment: int = 1
     """Number of pixels that parts of a product are whole multiples of, beside what the networks want."""
 
     @property
     def sources(self) -> dict[str, Source]:
         """All sources, by name."""
-        found = {source.name: source for source in self.taken}
+        found = {source.name: source for source in self.passed_through}
         found.update({s.name: s for network in self.networks for s in network.description.sources})
         return found
 
@@ -52,7 +52,7 @@ class Recipe:
     def step(self) -> int:
         """Number of pixels that parts of a product are whole multiples of."""
         return math.lcm(
-            self.grain, *(ratio for network in self.networks for ratio in fields(network.description).ratios)
+            self.alignment, *(ratio for network in self.networks for ratio in fields(network.description).ratios)
         )
 
     def tile(self, size: int) -> int:
@@ -81,7 +81,7 @@ class Recipe:
             native = image_grid(images[name])
             wanted: list[Grid] = []
             distance = INTERPOLATION_SUPPORT
-            if any(source.name == name for source in self.taken):
+            if any(source.name == name for source in self.passed_through):
                 wanted.append(ground(region, origin, self.gsd))
             for network in self.networks:
                 field = fields(network.description)
@@ -117,7 +117,7 @@ class Recipe:
             RuntimeError: When OTB or the engine refuses.
         """
         found: Bands = {}
-        for source in self.taken:
+        for source in self.passed_through:
             numbers, present = resample(blocks[source.name], ground(region, origin, self.gsd), self.gsd, self.masks)
             if floating:
                 numbers = numbers * np.float32(REFLECTANCE)
@@ -131,7 +131,7 @@ class Recipe:
                 origin,
                 output_kind="float" if floating else "integer",
                 tile_size=tile_size,
-                joint=self.joint,
+                shared_nodata=self.shared_nodata,
                 masks=self.masks,
             )
             found = {**made, **found}

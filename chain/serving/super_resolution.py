@@ -8,7 +8,7 @@ A region of the product is computed from the ground around it, as far as the net
 3. a source whose pixels are not the model's is resampled by Superimpose (bicubic);
 4. the network runs, by TensorflowModelServe or another engine, on pixels in memory;
 5. output pixels whose centre lies on a missing native pixel are missing: no more, no less. What is missing in one band
-   is so in all (`joint`), or in this band alone.
+   is so in all (`shared_nodata`), or in this band alone.
 
 All this depends on the ground alone, not on the regions, provided that the crop is at least the network's receptive
 radius. Resampling is the exception: Superimpose computes coordinates region by region, and its values differ by less
@@ -82,7 +82,7 @@ def super_resolve(
     output_kind: str = "integer",
     tile_size: int = TILE_SIZE,
     expression_field: int | None = None,
-    joint: bool = True,
+    shared_nodata: bool = True,
     masks: Sequence[Mask] = (),
 ) -> Bands:
     """Compute a region of a product.
@@ -96,7 +96,8 @@ def super_resolve(
         output_kind: `integer` for digital numbers, `float` for reflectance.
         tile_size: Side of the tile that one run of the network writes, in output pixels.
         expression_field: Expression field, in output pixels.
-        joint: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss it.
+        shared_nodata: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss
+            it.
         masks: Ground to be missing too.
 
     Raises:
@@ -118,13 +119,13 @@ def super_resolve(
                 f"Received: {block.pixels.shape[2]}"
             )
         present = block.present
-        if joint and not block.complete:
+        if shared_nodata and not block.complete:
             present = np.broadcast_to(present.all(axis=2, keepdims=True), present.shape)
         found = _nearest(block, present, place)
         presence.update({band: found[..., index] for index, band in enumerate(source.bands)})
         filled = _filled(block, present, masks, description.gsd, reach(network, min(block.image.dx, block.image.dy)))
         inputs.append((source.name, filled, block, seen(network, source, region, origin, field)))
-    valid = _validity(presence, description.bands, joint, ~covered(masks, place) if masks else None)
+    valid = _validity(presence, description.bands, shared_nodata, ~covered(masks, place) if masks else None)
     if not any(there.any() for there in valid.values()):
         nothing = np.zeros((region.rows, region.columns), np.float32)
         return {band: (nothing, there) for band, there in valid.items()}
@@ -173,10 +174,10 @@ def on_grid(pixels: np.ndarray, block: Block, wanted: Grid) -> np.ndarray:
 
 
 def _validity(
-    presence: Mapping[str, np.ndarray], bands: tuple[str, ...], joint: bool, unmasked: np.ndarray | None
+    presence: Mapping[str, np.ndarray], bands: tuple[str, ...], shared_nodata: bool, unmasked: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Return where output bands (rows, columns) are valid, given where those of the input's bands are."""
-    if joint:
+    if shared_nodata:
         valid = dict.fromkeys(bands, np.logical_and.reduce(list(presence.values())))
     else:
         valid = {band: presence[band] for band in bands}

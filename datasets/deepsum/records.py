@@ -202,9 +202,9 @@ def read_records(folder: str | Path) -> Records:
 
 def make_records(arguments: argparse.Namespace) -> None:
     """Write records, and tell of them."""
-    from datasets.deepsum.writing import Recipe, write_records
+    from datasets.deepsum.writing import RecordsRecipe, write_records
 
-    recipe = Recipe(arguments.band, arguments.chunks, arguments.patches, arguments.seed, arguments.splits)
+    recipe = RecordsRecipe(arguments.band, arguments.chunks, arguments.patches, arguments.seed, arguments.splits)
     description = write_records(arguments.input, arguments.output, recipe, arguments.on_error, arguments.overwrite)
     records = read_records(arguments.output)
     for name, reason in description["excluded"].items():

@@ -40,7 +40,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecordsRecipe:
     """What records are made of, beside the scenes."""
 
     band: str
@@ -80,7 +80,7 @@ class Notes:
 
 
 def write_records(
-    root: str | Path, output: str | Path, recipe: Recipe, on_error: str = "fail", overwrite: bool = False
+    root: str | Path, output: str | Path, recipe: RecordsRecipe, on_error: str = "fail", overwrite: bool = False
 ) -> dict:
     """Write the records of a band, or those that are lacking.
 
@@ -244,7 +244,7 @@ def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
     provenance.write(path, dict(digests))
 
 
-def _draw(state: Path, names: Sequence[str], recipe: Recipe) -> dict[str, list[list[Place]]]:
+def _draw(state: Path, names: Sequence[str], recipe: RecordsRecipe) -> dict[str, list[list[Place]]]:
     """Draw the places of all patches: for each scene, those of each chunk."""
     stream = random.Random(recipe.seed)
     places: dict[str, list[list[Place]]] = {name: [] for name in names}

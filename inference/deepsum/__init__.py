@@ -259,11 +259,11 @@ def _make_product(arguments: argparse.Namespace) -> None:
 def _way_of(arguments: argparse.Namespace) -> Callable:
     """Return what gives the way in which the image of a scene is made: by the model of its band."""
     from inference.deepsum.network import find_network
-    from inference.deepsum.scenes import Way, band_of
+    from inference.deepsum.scenes import SceneProcessor, band_of
 
     @functools.cache
-    def of_band(band: str | None) -> Way:
-        return Way(find_network(arguments.model_dir, arguments.engine, band), _settings(arguments))
+    def of_band(band: str | None) -> SceneProcessor:
+        return SceneProcessor(find_network(arguments.model_dir, arguments.engine, band), _settings(arguments))
 
     return lambda folder: of_band(band_of(folder) or arguments.band)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done with several inputs of which some cannot be used: all is refused, or these are skipped, and named.
 
-attempts = Attempts("skip")
+attempts = ErrorPolicy("skip")
 scenes = [scene for folder in folders if (scene := attempts.make(open_scene, folder))]
 len(attempts.skipped)
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from chain.runtime.command_line import one_line
 
 
-class Attempts:
+class ErrorPolicy:
     """Functions that may raise ValueError.
 
     Args:

@@ -4,7 +4,7 @@
 What conceals a raster is told by a mask beside it (not 0 where it is clear), or by the classes of one of its bands; a
 Sentinel-2 product has its scene classification. Missing pixels are always concealed.
 
-    date = read_date("20220714.tif", Asked(mask="20220714_clear.tif"))
+    date = read_date("20220714.tif", DateOptions(mask="20220714_clear.tif"))
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ LARGEST = 65535
 
 
 @dataclass(frozen=True)
-class Asked:
+class DateOptions:
     """What of an image is asked for."""
 
     band: str | None = None
@@ -80,7 +80,7 @@ class Date:
         return float(self.clear.mean())
 
 
-def read_date(source, asked: Asked) -> Date:
+def read_date(source, asked: DateOptions) -> Date:
     """Read the image of a date.
 
     Args:
@@ -102,7 +102,7 @@ def _is_product(source) -> bool:
     return is_item(source) or path.suffix.lower() == ".zip" or path.name.startswith("MTD_MSI") or path.is_dir()
 
 
-def _read_raster(name: str, asked: Asked) -> Date:
+def _read_raster(name: str, asked: DateOptions) -> Date:
     """Read a raster, which may lie anywhere on any map, or nowhere."""
     dataset = _open(name, "--input")
     number = _band_number(dataset, name, asked.band, "--band")
@@ -128,7 +128,7 @@ def _read_raster(name: str, asked: Asked) -> Date:
     return Date(Path(shown(name)).stem, label, _hidden(values, present), clear & present, grid, placed, integer, files)
 
 
-def _read_product(source, asked: Asked) -> Date:
+def _read_product(source, asked: DateOptions) -> Date:
     """Read a band of a product of Sentinel-2, in harmonised digital numbers."""
     from chain.sentinel2.image import open_product
 
@@ -224,7 +224,7 @@ def _grid_of(dataset: gdal.Dataset, name: str) -> tuple[Grid, bool]:
     return grid, geotransform is not None
 
 
-def _region(grid: Grid, asked: Asked) -> Region:
+def _region(grid: Grid, asked: DateOptions) -> Region:
     """Return the part of an image that is asked for."""
     if asked.bbox:
         bounds = bbox_bounds(asked.bbox, grid.projection)

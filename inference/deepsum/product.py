@@ -17,8 +17,8 @@ from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
 from chain.serving.super_resolution import Bands
 from datasets.deepsum.preparation import SCALE
-from inference.deepsum.attempts import Attempts
-from inference.deepsum.dates import CONCEALED, Asked, Date, read_date, same_grid
+from inference.deepsum.attempts import ErrorPolicy
+from inference.deepsum.dates import CONCEALED, Date, DateOptions, read_date, same_grid
 from inference.deepsum.network import SYSTEM, DeepSumNetwork
 from inference.deepsum.stack import Stack, make_stack
 from inference.deepsum.super_resolution import Result, Settings, super_resolve
@@ -54,9 +54,9 @@ def read_dates(arguments: argparse.Namespace) -> list[Date]:
     masks = expanded(arguments.masks or []) or [None] * len(sources)
     if len(masks) != len(sources):
         raise ValueError(f"--masks: one for each of {len(sources)} images is wanted. Received: {len(masks)}")
-    dates, attempts = [], Attempts(arguments.on_error)
+    dates, attempts = [], ErrorPolicy(arguments.on_error)
     for source, mask in zip(sources, masks):
-        asked = Asked(
+        asked = DateOptions(
             arguments.band,
             mask,
             arguments.qa,

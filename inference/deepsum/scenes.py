@@ -21,7 +21,7 @@ from chain.serving.provenance import digest, stamps, weights_of
 from datasets.deepsum.kelvins import KelvinsScene, open_scene, read_norm
 from datasets.deepsum.preparation import FARTHEST, FRAMES, LARGEST, Frames, prepare
 from datasets.deepsum.scenes import split
-from inference.deepsum.attempts import Attempts
+from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.network import DeepSumNetwork
 from inference.deepsum.png import digital_numbers, read_image, write_image, write_submission
 from inference.deepsum.super_resolution import Settings, super_resolve
@@ -97,7 +97,7 @@ def read_scene(scene: KelvinsScene) -> Prepared:
 
 
 @dataclass(frozen=True)
-class Way:
+class SceneProcessor:
     """How images of scenes are made."""
 
     network: DeepSumNetwork
@@ -128,7 +128,7 @@ class Way:
         return {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine}
 
 
-WayOf = Callable[[Path], Way]
+WayOf = Callable[[Path], SceneProcessor]
 """Gives the way in which the image of a scene's folder is made."""
 
 
@@ -154,7 +154,7 @@ def _named(scene: KelvinsScene) -> Iterator[None]:
         raise ValueError(f"{scene.folder}: {error}") from error
 
 
-def make_one(arguments: argparse.Namespace, folder: Path, way: Way) -> None:
+def make_one(arguments: argparse.Namespace, folder: Path, way: SceneProcessor) -> None:
     """Make the image of one scene, `--output`, and its record.
 
     Raises:
@@ -206,7 +206,7 @@ def _each(
     """Make images, or keep them where they are done; score them."""
     from tqdm import tqdm
 
-    attempts = Attempts(arguments.on_error)
+    attempts = ErrorPolicy(arguments.on_error)
     scenes = [scene for folder in folders if (scene := attempts.make(open_scene, folder))]
     if done:
         done.check(scenes, arguments.overwrite)
@@ -225,7 +225,7 @@ def _each(
     write_metrics(arguments, scores, norm)
 
 
-def _one(scene: KelvinsScene, way: Way, done: "Done | None", is_done: bool, is_scored: bool) -> dict:
+def _one(scene: KelvinsScene, way: SceneProcessor, done: "Done | None", is_done: bool, is_scored: bool) -> dict:
     """Make the image of one scene, if it is not done, and return its scores, if it is to be scored."""
     if is_done and not is_scored:
         return {}

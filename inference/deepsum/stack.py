@@ -28,7 +28,7 @@ STEPS = 10**9
 
 
 @dataclass(frozen=True)
-class Use:
+class DateOutcome:
     """What became of a date."""
 
     name: str
@@ -49,7 +49,7 @@ class Stack:
     """The reference first, in the numbers of the model's data."""
     grid: Grid
     """The reference's grid."""
-    dates: tuple[Use, ...]
+    dates: tuple[DateOutcome, ...]
     """What became of each, the reference first, then the clearest first."""
     centre: float
     """Number m that became the mean."""
@@ -98,7 +98,7 @@ def make_stack(dates: Sequence[Date], mean: float, deviation: float, as_they_are
     }
     shifts = {number: translation(fine[0], image) for number, image in fine.items()}
     used = [number for number, shift in shifts.items() if max(map(abs, shift)) <= FARTHEST]
-    uses = [Use(date.name, float(shares[i]), shifts.get(i), i in used) for i, date in enumerate(ordered)]
+    uses = [DateOutcome(date.name, float(shares[i]), shifts.get(i), i in used) for i, date in enumerate(ordered)]
     if len(used) < FRAMES:
         raise ValueError(f"--input: at least {FRAMES} images {_wanted(uses)}")
     frames = Frames(
@@ -111,7 +111,7 @@ def make_stack(dates: Sequence[Date], mean: float, deviation: float, as_they_are
     )
 
 
-def _wanted(uses: Sequence[Use]) -> str:
+def _wanted(uses: Sequence[DateOutcome]) -> str:
     """Say which images can be used, and how many of those received cannot."""
     cloudy, far = sum(use.shift is None for use in uses), sum(bool(use.shift) and not use.used for use in uses)
     return (

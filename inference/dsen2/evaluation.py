@@ -16,7 +16,7 @@ from chain.raster.grids import Grid, Region, common_origin, image_grid, raster_g
 from chain.raster.mask import Mask
 from chain.runtime import provenance
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
-from chain.sentinel2.image import Product
+from chain.sentinel2.image import Sentinel2Image
 from chain.serving import super_resolution
 from chain.serving.production import ground_of, open_images
 from chain.serving.recipe import Recipe
@@ -25,7 +25,7 @@ from evaluation.networks import sharpener
 from evaluation.protocol import GROUPS
 
 
-def score_networks(arguments: argparse.Namespace, product: Product, recipe: Recipe) -> None:
+def score_networks(arguments: argparse.Namespace, product: Sentinel2Image, recipe: Recipe) -> None:
     """Score the networks of a recipe by Wald's protocol on a scene; print the table, write what is asked for."""
     grids = {name: image_grid(image) for name, image in open_images(product, recipe).items()}
     _, ground, _ = ground_of(arguments, grids, recipe.gsd, recipe.step)
@@ -38,7 +38,7 @@ def score_networks(arguments: argparse.Namespace, product: Product, recipe: Reci
         report.draw_scores(Path(arguments.figure), found)
 
 
-def score_product(arguments: argparse.Namespace, product: Product, gsd: float, output: Path) -> None:
+def score_product(arguments: argparse.Namespace, product: Sentinel2Image, gsd: float, output: Path) -> None:
     """Score the output made of a product without a reference; print the table, write what is asked for."""
     made, ground = read_product(output)
     fine = {band for band in SURFACE_BANDS if BANDS[band] == 10.0}
@@ -59,7 +59,7 @@ def _tell(arguments: argparse.Namespace, found: dict) -> None:
 
 
 def read_bands(
-    product: Product, gsd: float, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
+    product: Sentinel2Image, gsd: float, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
 ) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
     """Read native bands of a scene, from the first corner on a ground where pixels of all bands begin together.
 

@@ -107,7 +107,7 @@ class OriginalTiling(Recipe):
         found: Bands = {}
         unit = np.float32(REFLECTANCE if floating else 1.0)
         place = ground(region, origin, self.gsd)
-        for source in self.taken:
+        for source in self.passed_through:
             numbers, present = resample(blocks[source.name], place, self.gsd)
             for index, band in enumerate(source.bands):
                 found.setdefault(band, (numbers[..., index] * unit, present[..., index]))

@@ -21,7 +21,7 @@ from models.description import ModelDescription, Source, read_description
 SYSTEM = "dsen2"
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / SYSTEM
 LEVELS = ("L1C", "L2A")
-GRAIN = 6
+ALIGNMENT = 6
 """Number of 10 m pixels along 60 m: parts of scenes are whole multiples of it, whichever bands are made seamlessly."""
 FINE, MEDIUM, COARSE = ({band for band, gsd in BANDS.items() if gsd == size} for size in (10.0, 20.0, 60.0))
 ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
@@ -55,10 +55,10 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
         bands=bands,
         gsd=scene.spacing,
         networks=networks,
-        taken=tuple(source for source in taken if set(source.bands) & set(bands)),
-        joint=False,
+        passed_through=tuple(source for source in taken if set(source.bands) & set(bands)),
+        shared_nodata=False,
         masks=_masks(arguments, scene),
-        grain=GRAIN if kind is Recipe else 1,
+        alignment=ALIGNMENT if kind is Recipe else 1,
     )
 
 

@@ -157,7 +157,7 @@ def infer(arguments: argparse.Namespace) -> None:
     from chain.serving.quicklook import write_quicklook
     from inference.l1bsr.image import open_image, read_counts
     from inference.l1bsr.model import choose_mode, find_network
-    from inference.l1bsr.product import Work
+    from inference.l1bsr.product import ProductInputs
     from inference.l1bsr.scratch import Scratch
 
     output = Path(arguments.output)
@@ -176,7 +176,7 @@ def infer(arguments: argparse.Namespace) -> None:
     memory_size = bytes_of(arguments.memory) if arguments.memory else None
     mode = choose_mode(arguments.mode, network.description, counts.present.size, memory_size)
     print(f"{arguments.task} by {network.description.model}: {mode}")
-    work = Work(arguments, image, counts, network, mode, scratch, registrar)
+    work = ProductInputs(arguments, image, counts, network, mode, scratch, registrar)
     if arguments.task == "registration":
         resumed = _register(work)
     else:

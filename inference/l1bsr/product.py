@@ -24,7 +24,7 @@ STATISTICS_SUFFIX = ".aux.xml"
 
 
 @dataclass(frozen=True)
-class Work:
+class ProductInputs:
     """What a product is made of."""
 
     arguments: argparse.Namespace

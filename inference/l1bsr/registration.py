@@ -24,7 +24,7 @@ from chain.serving.super_resolution import Bands
 from inference.l1bsr.csr_by_tiles import CsrByTiles
 from inference.l1bsr.image import open_image, read_counts
 from inference.l1bsr.model import choose_mode, keras_model
-from inference.l1bsr.product import Work, bands_of
+from inference.l1bsr.product import ProductInputs, bands_of
 from inference.l1bsr.whole_image import run_whole
 from models.l1bsr import BANDS, OTHERS
 from models.warp import CUBIC_REACH, sample
@@ -34,13 +34,13 @@ TILE = 512
 FLOW_BANDS = tuple(f"{BANDS[other]}_{axis}" for other in OTHERS for axis in ("dx", "dy"))
 
 
-def flow_file(work: Work) -> Path:
+def flow_file(work: ProductInputs) -> Path:
     """Return the name that the flow has until the product is there."""
     target = Path(work.arguments.flow or work.output)
     return target.with_name(f".{target.stem}.flow.tif")
 
 
-def register(work: Work) -> int:
+def register(work: ProductInputs) -> int:
     """Make the registered image and, under the name of `flow_file`, its flow.
 
     Args:
@@ -50,7 +50,7 @@ def register(work: Work) -> int:
         Number of regions that were there.
 
     Raises:
-        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
+        FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
     layout = work.layout(BANDS, "uint16", work.identity)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), TILE)
@@ -62,7 +62,7 @@ def register(work: Work) -> int:
     return work.write(layout, regions, _Registered(work), make)
 
 
-def _make_flow(work: Work, regions: list[Region]) -> None:
+def _make_flow(work: ProductInputs, regions: list[Region]) -> None:
     """Make the file of the flow, unless it is there."""
     path, identity = flow_file(work), {**work.inputs, "flow": True}
     if _is_made(path, identity):
@@ -91,7 +91,7 @@ def registered_file(output: Path) -> Path:
     return output.with_name(f".{output.stem}.registered.tif")
 
 
-def register_first(work: Work, memory: int | None) -> Work:
+def register_first(work: ProductInputs, memory: int | None) -> ProductInputs:
     """Register the image of a super-resolution, unless it is, and return the same work on what came of it.
 
     Args:
@@ -99,7 +99,7 @@ def register_first(work: Work, memory: int | None) -> Work:
         memory: bytes that may be used; by default, a part of those that there are.
 
     Raises:
-        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
+        FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
     path, arguments = registered_file(work.output), vars(work.arguments)
     changed = {"task": "registration", "output": str(path), "flow": None, "original_cast": False}
@@ -117,7 +117,7 @@ def register_first(work: Work, memory: int | None) -> Work:
     return replace(work, counts=replace(work.counts, pixels=pixels))
 
 
-def keep_flow(work: Work) -> None:
+def keep_flow(work: ProductInputs) -> None:
     """Give the flow the name that it is wanted under, if it is."""
     if work.arguments.flow:
         os.replace(flow_file(work), work.arguments.flow)
@@ -133,7 +133,7 @@ def _window(region: Region) -> tuple[slice, slice]:
 class _Flow:
     """Makes regions of the flow."""
 
-    def __init__(self, work: Work):
+    def __init__(self, work: ProductInputs):
         self._work = work
 
     @cached_property
@@ -157,7 +157,7 @@ class _Flow:
 class _Registered:
     """Makes regions of the registered image from the file of the flow."""
 
-    def __init__(self, work: Work):
+    def __init__(self, work: ProductInputs):
         self._work = work
 
     def read(self, region: Region) -> np.ndarray:

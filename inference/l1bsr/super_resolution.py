@@ -11,7 +11,7 @@ from chain.raster.grids import Region
 from chain.serving.journal import Journal
 from chain.serving.product_file import keep_region
 from inference.l1bsr.model import LIBRARIES, keras_model
-from inference.l1bsr.product import Work, bands_of
+from inference.l1bsr.product import ProductInputs, bands_of
 from inference.l1bsr.rec_by_strips import RecByStrips, rows_within
 from inference.l1bsr.whole_image import run_whole
 from models.l1bsr import BANDS
@@ -20,7 +20,7 @@ REGION_ROWS = 512
 """Rows of a region of the product."""
 
 
-def super_resolve(work: Work) -> int:
+def super_resolve(work: ProductInputs) -> int:
     """Make the product.
 
     Args:
@@ -30,7 +30,7 @@ def super_resolve(work: Work) -> int:
         Number of regions that were there.
 
     Raises:
-        FileExistsError, ValueError, RuntimeError, OSError: as `Work.write`.
+        FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
     layout = work.layout(BANDS, "uint16", work.identity)
     columns, rows = layout.grid.columns, layout.grid.rows
@@ -38,7 +38,7 @@ def super_resolve(work: Work) -> int:
     return work.write(layout, regions, work, lambda journal, todo, _: _make(journal, todo, work))
 
 
-def _make(journal: Journal, todo: Sequence[Region], work: Work) -> Iterator[Region]:
+def _make(journal: Journal, todo: Sequence[Region], work: ProductInputs) -> Iterator[Region]:
     """Compute the image from the top, and write the regions that are not there yet."""
     if not todo:
         return
@@ -75,12 +75,12 @@ class _Rows:
         return rows[:number]
 
 
-def _whole(work: Work) -> Iterator[np.ndarray]:
+def _whole(work: ProductInputs) -> Iterator[np.ndarray]:
     """Yield the image, computed at once."""
     yield run_whole(work, "sr")
 
 
-def _by_strips(work: Work) -> Iterator[np.ndarray]:
+def _by_strips(work: ProductInputs) -> Iterator[np.ndarray]:
     """Yield the image, computed strip by strip."""
     depth = work.network.description.arguments["depth"]
     rows = rows_within(work.mode.memory - LIBRARIES, work.image.grid.columns, depth)

@@ -11,10 +11,10 @@ from chain.raster.otb import OTB_LOCK
 from chain.runtime.files import default_cache
 from chain.serving.exported_models import served_folder
 from chain.serving.tensorflow_model_serve import serve_whole
-from inference.l1bsr.product import Work
+from inference.l1bsr.product import ProductInputs
 
 
-def run_whole(work: Work, output: str) -> np.ndarray:
+def run_whole(work: ProductInputs, output: str) -> np.ndarray:
     """Return an output of the network, float32 (rows, columns, bands).
 
     Args:

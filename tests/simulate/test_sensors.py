@@ -20,7 +20,7 @@ def test_transfer_at_nyquist_is_the_stated_one(band):
     columns = round(count * band.gsd / 1.5)
     x = (np.arange(columns) + 0.5) * 1.5
     wave = (0.5 + 0.2 * np.sin(np.pi * x / band.gsd)).astype(np.float32)
-    grid = sensors.Grid(0.0, 0.0, 4, count, band.gsd)
+    grid = sensors.ImageGrid(0.0, 0.0, 4, count, band.gsd)
     seen = sensors.observe(np.tile(wave, (round(4 * band.gsd / 1.5), 1)), band, grid, 1.5)
     amplitude = np.abs(seen[1, 5:-5] - 0.5).mean() / 0.2
     assert amplitude == pytest.approx(band.mtf, rel=0.01)
@@ -30,7 +30,7 @@ def test_slanted_edge_gives_the_gaussian_line_spread():
     band = sensors.SENTINEL2["B04"]
     y, x = np.indices((800, 800)) * 1.5 + 0.75
     edge = x - 600.0 - 0.11 * (y - 600.0)
-    seen = sensors.observe((edge > 0.0).astype(np.float32), band, sensors.Grid(0.0, 0.0, 120, 120, 10.0), 1.5)
+    seen = sensors.observe((edge > 0.0).astype(np.float32), band, sensors.ImageGrid(0.0, 0.0, 120, 120, 10.0), 1.5)
     rows, columns = (np.indices((120, 120))[:, 20:100, 20:100] + 0.5) * 10.0
     distance = (columns - 600.0 - 0.11 * (rows - 600.0)) / np.hypot(1.0, 0.11)
     deviation = sensors.psf_deviation(band.mtf, band.gsd)
@@ -47,9 +47,9 @@ def test_energy_is_kept(gsd):
     ground = generate((400, 400), seed=2).reflectance((780, 886))
     band = sensors.Band("test", (780, 886), gsd, 0.25, 100.0)
     count = round(600 / gsd)
-    seen = sensors.observe(ground, band, sensors.Grid(0.0, 0.0, count, count, gsd), 1.5)
+    seen = sensors.observe(ground, band, sensors.ImageGrid(0.0, 0.0, count, count, gsd), 1.5)
     assert seen.mean() == pytest.approx(ground.mean(), rel=0.02)
-    flat = sensors.observe(np.full((400, 400), 0.3, np.float32), band, sensors.Grid(3.0, 7.5, 5, 5, gsd), 1.5)
+    flat = sensors.observe(np.full((400, 400), 0.3, np.float32), band, sensors.ImageGrid(3.0, 7.5, 5, 5, gsd), 1.5)
     np.testing.assert_allclose(flat, 0.3, rtol=1e-5)
 
 
@@ -58,7 +58,7 @@ def test_pixels_lie_where_the_grid_says(phase):
     """A Gaussian spot is seen with its centre of mass where it is, at any phase of the grid."""
     y, x = (np.indices((300, 300)) + 0.5) * 1.5
     spot = np.exp(-((x - 221.3) ** 2 + (y - 187.9) ** 2) / (2 * 12.0**2)).astype(np.float32)
-    grid = sensors.Grid(phase[0], phase[1], 40, 40, 10.0)
+    grid = sensors.ImageGrid(phase[0], phase[1], 40, 40, 10.0)
     seen = sensors.observe(spot, sensors.SENTINEL2["B02"], grid, 1.5)
     row, column = ndimage.center_of_mass(seen)
     assert (column + 0.5) * 10.0 + phase[0] == pytest.approx(221.3, abs=0.05)
@@ -67,9 +67,9 @@ def test_pixels_lie_where_the_grid_says(phase):
 
 def test_truth_averaged_to_sentinel2_correlates_best_without_shift():
     landscape = generate((440, 440), seed=4)
-    (truth,) = sensors.truth(landscape, [sensors.Grid(30.0, 30.0, 400, 400, 1.5)])
+    (truth,) = sensors.truth(landscape, [sensors.ImageGrid(30.0, 30.0, 400, 400, 1.5)])
     band = sensors.SENTINEL2["B04"]
-    seen = sensors.observe(landscape.reflectance(band.interval), band, sensors.Grid(30.0, 30.0, 60, 60, 10.0), 1.5)
+    seen = sensors.observe(landscape.reflectance(band.interval), band, sensors.ImageGrid(30.0, 30.0, 60, 60, 10.0), 1.5)
     scores = {}
     for shift in [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (3, 3)]:
         moved = np.roll(truth[0], shift, (0, 1)).repeat(3, 0).repeat(3, 1)
@@ -95,7 +95,7 @@ def test_digital_numbers_round_and_never_mean_no_data():
 
 def test_pan_and_multispectral_share_their_corner():
     landscape = generate((440, 440), seed=4)
-    grid = sensors.Grid(9.0, 12.0, 400, 400, 1.5)
+    grid = sensors.ImageGrid(9.0, 12.0, 400, 400, 1.5)
     multispectral, pan = sensors.spot7(landscape, grid, np.random.default_rng(0))
     assert multispectral.shape == (4, 100, 100) and pan.shape == (400, 400)
     scores = {}
@@ -107,7 +107,7 @@ def test_pan_and_multispectral_share_their_corner():
 
 def test_grid_refuses_pixels_that_do_not_fit():
     with pytest.raises(ValueError, match="divisor"):
-        sensors.Grid(0.0, 0.0, 10, 10, 1.5).resampled(6.0)
+        sensors.ImageGrid(0.0, 0.0, 10, 10, 1.5).resampled(6.0)
 
 
 @pytest.mark.parametrize("cover", [0.0, 0.1, 0.5, 1.0])

@@ -172,7 +172,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
     from evaluation import l1bsr as evaluation
     from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES
-    from train.l1bsr.csr import Registration
+    from train.l1bsr.csr import RegistrationObjective
     from train.l1bsr.rec import SuperResolution
 
     is_csr = arguments.network == "csr"
@@ -219,7 +219,7 @@ def train_l1bsr(arguments: argparse.Namespace) -> dict:
         print(text)
         return report
 
-    learning = Registration(arguments) if is_csr else SuperResolution(arguments, csr)
+    learning = RegistrationObjective(arguments) if is_csr else SuperResolution(arguments, csr)
     return train(arguments, find, build, score, learning)
 
 

@@ -31,7 +31,7 @@ OTHER_SHARES = {"B02": 0.39, "B03": 0.22, "B04": 0.39}
 """How often each other band than B08 is the one beside green whose true flow is learnt: green is the easiest."""
 
 
-class Registration(Objective):
+class RegistrationObjective(Objective):
     """The training of `CSR`.
 
     Args:

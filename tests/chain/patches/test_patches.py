@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from osgeo import gdal
 
 from chain.patches import patches
-from chain.patches.patches import Conditioning, Grid
+from chain.patches.patches import Conditioning, PatchGrid
 from chain.patches.patches_image import PatchesImage
 from chain.raster.footprint import Footprint
 from chain.raster.grids import Region, spread
@@ -82,7 +82,7 @@ def test_strips_hold_each_patch_once_and_fit_in_memory(data, size, step, pixels)
     starts = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2) * step
     keep = data.draw(st.lists(st.booleans(), min_size=len(starts), max_size=len(starts)))
     starts = starts[np.array(keep)]
-    grid, margin = Grid(size, 4 * size, (999, 999), (3996, 3996)), data.draw(st.integers(0, 3))
+    grid, margin = PatchGrid(size, 4 * size, (999, 999), (3996, 3996)), data.draw(st.integers(0, 3))
     strips = patches.plan_strips(starts, grid, margin, pixels)
     ranks = np.concatenate([strip.patches for strip in strips]) if strips else np.array([])
     assert sorted(ranks) == list(range(len(starts)))
@@ -97,7 +97,7 @@ def test_strips_hold_each_patch_once_and_fit_in_memory(data, size, step, pixels)
 @pytest.mark.parametrize("offset", [(0, 0), (5, 2)])
 def test_pairs_show_the_same_ground(pair, scale, size, offset):
     paths, lr, hr = pair(scale=scale, offset=offset)
-    grid = Grid(size, size * scale, (70, 60), hr.shape[1::-1], offset)
+    grid = PatchGrid(size, size * scale, (70, 60), hr.shape[1::-1], offset)
     starts = patches.select(paths[0], Footprint.of(paths[0]), size, 9, None)
     cut, _ = _all(paths, starts, grid)
     coarse, fine = cut[0]
@@ -128,7 +128,7 @@ def test_pairs_are_those_of_patches_extraction_on_files(pair):
         n_sources=2,
     )
     starts = patches.select(paths[0], Footprint.of(paths[0]), 8, 9, None)
-    cut, _ = _all(paths, starts, Grid(8, 32, (70, 60), (280, 240)))
+    cut, _ = _all(paths, starts, PatchGrid(8, 32, (70, 60), (280, 240)))
     for number, side in enumerate(cut[0], 1):
         expected = np.array(reference.app.ExportImage(f"source{number}.out")["array"])
         assert np.array_equal(side.reshape(expected.shape), expected)
@@ -136,7 +136,7 @@ def test_pairs_are_those_of_patches_extraction_on_files(pair):
 
 def test_strips_change_nothing(pair):
     paths, lr, _ = pair()
-    grid = Grid(8, 32, (70, 60), (280, 240))
+    grid = PatchGrid(8, 32, (70, 60), (280, 240))
     starts = patches.select(paths[0], Footprint.of(paths[0]), 8, 5, None)
     groups = np.arange(len(starts)) % 3
     whole, one = _all(paths, starts, grid, groups=groups)
@@ -155,7 +155,7 @@ def test_nodata_rejects_what_it_spoils_and_no_more(write_raster):
     hr[100, 100] = 0
     hr[200, 240, 0] = 0
     paths = [str(write_raster("lr.tif", lr, 6.0)), str(write_raster("hr.tif", hr, 1.5))]
-    grid, margins = Grid(4, 16, (70, 60), (280, 240)), Conditioning(2, 5)
+    grid, margins = PatchGrid(4, 16, (70, 60), (280, 240)), Conditioning(2, 5)
     starts = np.stack(np.meshgrid(np.arange(0, 64, 2), np.arange(0, 54, 2)), -1).reshape(-1, 2)
     for max_pixels in (10**9, 3000):
         cut, _ = _all(paths, starts, grid, margins, max_pixels=max_pixels)
@@ -174,7 +174,7 @@ def test_nodata_rejects_what_it_spoils_and_no_more(write_raster):
 def test_all_nodata_leaves_nothing(write_raster):
     zeros = np.zeros((20, 20, 4), np.uint16)
     paths = [str(write_raster("lr.tif", zeros, 6.0)), str(write_raster("hr.tif", np.ones((80, 80, 4), np.uint16), 1.5))]
-    cut, strips = _all(paths, np.array([[0, 0], [8, 8]]), Grid(8, 32, (20, 20), (80, 80)), Conditioning(1, 1))
+    cut, strips = _all(paths, np.array([[0, 0], [8, 8]]), PatchGrid(8, 32, (20, 20), (80, 80)), Conditioning(1, 1))
     assert cut == {} and strips == 1
 
 
@@ -183,7 +183,7 @@ def test_nan_is_no_data(write_raster):
     lr[2, 2] = np.nan
     hr = np.full((80, 80, 4), 70000.0, np.float32)
     paths = [str(write_raster("lr.tif", lr, 6.0)), str(write_raster("hr.tif", hr, 1.5))]
-    cut, _ = _all(paths, np.array([[0, 0], [8, 8]]), Grid(8, 32, (20, 20), (80, 80)), Conditioning(1, 1))
+    cut, _ = _all(paths, np.array([[0, 0], [8, 8]]), PatchGrid(8, 32, (20, 20), (80, 80)), Conditioning(1, 1))
     coarse, fine = cut[0]
     assert len(coarse) == 1 and np.all(coarse == 7) and np.all(fine == 65535)
 
@@ -200,7 +200,7 @@ def test_a_failing_strip_is_tried_again_with_a_renewed_chain(pair, monkeypatch):
         return paths
 
     starts = np.array([[1, 2], [10, 12]])
-    grid = Grid(8, 32, (70, 60), (280, 240))
+    grid = PatchGrid(8, 32, (70, 60), (280, 240))
     cut = list(patches.extract(chain, starts, np.zeros(2, int), grid, PLAIN, on_failure=lambda *a: told.append(a)))
     assert calls == [False, True, True] and len(cut[0][0][0]) == 2 and len(told) == 2
     calls.clear()

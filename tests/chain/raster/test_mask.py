@@ -171,14 +171,19 @@ def user_mask(wild, gsd=10.0, shift=0.0):
     return Mask("m", Grid(LEFT + shift, TOP, gsd, gsd, wild.shape[1], wild.shape[0], ""), wild)
 
 
-@pytest.mark.parametrize("joint", [True, False])
-def test_masked_ground_is_missing_in_all_bands_exactly_there_and_not_seen(models, image, joint):
+@pytest.mark.parametrize("shared_nodata", [True, False])
+def test_masked_ground_is_missing_in_all_bands_exactly_there_and_not_seen(models, image, shared_nodata):
     wild = np.zeros((40, 50), bool)
     wild[10:25, 12:30] = wild[36:, 45:] = True
     network, images = models["single"], {"lr": image("s.tif", constant(40, 50, wild, 2), 10.0)}
     for mask in (user_mask(wild), user_mask(np.repeat(np.repeat(wild, 2, 0), 2, 1), 5.0)):
         values, valid = super_resolved(
-            images, network.description, network.model_dir, Region(0, 0, 50, 40), joint=joint, masks=(mask,)
+            images,
+            network.description,
+            network.model_dir,
+            Region(0, 0, 50, 40),
+            shared_nodata=shared_nodata,
+            masks=(mask,),
         )
         np.testing.assert_array_equal(valid, np.repeat(~wild[..., np.newaxis], 2, axis=2))
         assert (values[valid] == 3000).all()
@@ -211,7 +216,9 @@ def test_a_mask_of_whole_coarse_pixels_hides_all_sources_and_taken_bands(models,
         "interpolated": image("t60.tif", constant(16, 18, wild, 1), 60.0),
     }
     taken = (Source("as_is", ("B08",), 10.0), Source("interpolated", ("B10",), 60.0))
-    recipe = Recipe(("B05", "B08", "B10"), 10.0, (models["both"],), taken, joint=False, masks=(user_mask(wild, 60.0),))
+    recipe = Recipe(
+        ("B05", "B08", "B10"), 10.0, (models["both"],), taken, shared_nodata=False, masks=(user_mask(wild, 60.0),)
+    )
     values, valid = computed(recipe, images, Region(0, 0, 108, 96), (LEFT, TOP))
     np.testing.assert_array_equal(valid, np.repeat(~fine[..., np.newaxis], 3, axis=2))
     np.testing.assert_allclose(values[valid], 3000, atol=1e-2)
@@ -225,7 +232,7 @@ def test_a_mask_finer_than_a_band_is_exact_in_the_product_and_leaves_the_band_to
     images = {name: image(f"{name}.tif", array, gsd) for (name, array), gsd in zip(pixels.items(), (10.0, 20.0))}
     plain, masked = (
         computed(
-            Recipe(("B05",), 10.0, (models["both"],), joint=False, masks=masks_),
+            Recipe(("B05",), 10.0, (models["both"],), shared_nodata=False, masks=masks_),
             images,
             Region(0, 0, 36, 36),
             (LEFT, TOP),

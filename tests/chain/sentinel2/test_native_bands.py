@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation
 
 from chain.sentinel2 import native_bands
 from chain.sentinel2.bands import BANDS
-from chain.sentinel2.image import Product, open_product
+from chain.sentinel2.image import Sentinel2Image, open_product
 from chain.sentinel2.native_bands import native_product
 
 ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
@@ -48,7 +48,7 @@ def band(write_raster):
 
     def make(array, name="B05", gsd=10.0, **arguments):
         path = write_raster(f"{name}.tif", array, gsd=gsd, origin=(LEFT, TOP), **arguments)
-        return Product({name: str(path)}, 0, "L1C", {"kind": "raster"})
+        return Sentinel2Image({name: str(path)}, 0, "L1C", {"kind": "raster"})
 
     return make
 

@@ -26,7 +26,7 @@ def test_remote_bands_are_fetched_about_once(planetary_computer, make_sentinel2_
     server = planetary_computer([item])
     folders = [toy_models.dsen2(tmp_path / role, role) for role in ("2x", "6x")]
     networks = tuple(Network(read_description(folder), folder, "tensorflow") for folder in folders)
-    recipe = Recipe(("B02", "B05", "B01"), 10.0, networks, (SOURCES["x10"],), joint=False)
+    recipe = Recipe(("B02", "B05", "B01"), 10.0, networks, (SOURCES["x10"],), shared_nodata=False)
     product = open_product(stac_search.find_item("one", server.stac_url))
     try:
         images = {name: product.image(source.bands) for name, source in recipe.sources.items()}

@@ -59,7 +59,7 @@ def images(write_raster):
 
 def test_bands_of_two_networks_and_taken_ones_stand_in_the_order_asked_for(networks, images):
     bands = ("B09", "B08", "B12", "B05", "B02", "B01")
-    recipe = Recipe(bands, 10.0, tuple(networks[:2]), (FINE,), joint=False)
+    recipe = Recipe(bands, 10.0, tuple(networks[:2]), (FINE,), shared_nodata=False)
     values, valid = computed(recipe, images(), WHOLE, (LEFT, TOP), tile_size=48)
     expected = {"B08": PIXELS["fine"][..., 1], "B02": PIXELS["fine"][..., 0]}
     expected |= {band: enlarged(PIXELS["x20"], 2)[..., X20.index(band)] for band in ("B12", "B05")}
@@ -69,7 +69,7 @@ def test_bands_of_two_networks_and_taken_ones_stand_in_the_order_asked_for(netwo
 
 
 def test_a_region_is_that_part_of_the_whole(networks, images):
-    recipe = Recipe(("B02", "B05", "B01", "B10"), 10.0, tuple(networks[:2]), (FINE, CIRRUS), joint=False)
+    recipe = Recipe(("B02", "B05", "B01", "B10"), 10.0, tuple(networks[:2]), (FINE, CIRRUS), shared_nodata=False)
     opened = images()
     values, _ = computed(recipe, opened, WHOLE, (LEFT, TOP))
     part, _ = computed(recipe, opened, Region(13, 29, 50, 37), (LEFT, TOP))
@@ -97,15 +97,15 @@ def test_floating_products_are_reflectance(networks, images):
 
 
 @pytest.mark.parametrize("missing", [np.nan, 0.0])
-@pytest.mark.parametrize("joint", [True, False])
-def test_what_is_missing_in_one_band_is_so_there_alone_unless_joint(networks, images, missing, joint):
+@pytest.mark.parametrize("shared_nodata", [True, False])
+def test_what_is_missing_in_one_band_is_so_there_alone_unless_shared(networks, images, missing, shared_nodata):
     coarse = PIXELS["x20"].copy()
     coarse[5:9, 7:30, 3] = missing
-    recipe = Recipe(("B05", "B8A", "B01", "B02"), 10.0, tuple(networks[:2]), (FINE,), joint=joint)
+    recipe = Recipe(("B05", "B8A", "B01", "B02"), 10.0, tuple(networks[:2]), (FINE,), shared_nodata=shared_nodata)
     values, valid = computed(recipe, images(x20=coarse), WHOLE, (LEFT, TOP))
     hole = np.zeros((ROWS, COLUMNS), bool)
     hole[10:18, 14:60] = True
-    for index, (band, affected) in enumerate(zip(recipe.bands, (joint, True, joint, False))):
+    for index, (band, affected) in enumerate(zip(recipe.bands, (shared_nodata, True, shared_nodata, False))):
         np.testing.assert_array_equal(valid[..., index], ~hole if affected else True, err_msg=band)
     there = valid & ~hole[..., np.newaxis]
     np.testing.assert_array_equal(values[..., 0][there[..., 0]], enlarged(PIXELS["x20"][..., 0], 2)[there[..., 0]])
@@ -176,7 +176,7 @@ def test_networks_are_scaled_to_images_of_larger_pixels(networks, images):
     assert (scaled[0].description.gsd, scaled[0].model_dir) == (100.0, networks[0].model_dir)
     assert networks[0].description.gsd == 10.0
     taken = (Source("fine", ("B02", "B08"), 100.0), Source("B10", ("B10",), 600.0))
-    recipe = Recipe(("B05", "B01", "B08", "B10"), 100.0, scaled, taken, joint=False)
+    recipe = Recipe(("B05", "B01", "B08", "B10"), 100.0, scaled, taken, shared_nodata=False)
     values, valid = computed(recipe, images(scale=10.0), WHOLE, (LEFT, TOP))
     assert valid.all()
     np.testing.assert_array_equal(values[..., 0], enlarged(PIXELS["x20"][..., 0], 2))

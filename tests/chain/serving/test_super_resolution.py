@@ -145,7 +145,7 @@ def test_bands_may_be_missing_one_by_one(models):
     pixels[7:, :, 0] = np.nan
     description, folder = models["nearest4"]
     result, valid = super_resolved(
-        {"lr": image_of(pixels)}, description, folder, grids.Region(0, 0, 48, 40), joint=False
+        {"lr": image_of(pixels)}, description, folder, grids.Region(0, 0, 48, 40), shared_nodata=False
     )
     expected = np.repeat(np.repeat(np.isfinite(pixels) & (pixels != 0), 4, 0), 4, 1)
     np.testing.assert_array_equal(valid, expected)
@@ -167,7 +167,7 @@ def test_a_source_that_begins_elsewhere_is_placed_by_its_corner_and_missing_beyo
         folder,
         grids.Region(1, 1, 33, 21),
         origin=origin,
-        joint=False,
+        shared_nodata=False,
     )
     expected = np.repeat(np.repeat(coarse, 2, 0), 2, 1)
     np.testing.assert_array_equal(result[:17, :31], expected[1:, 1:])

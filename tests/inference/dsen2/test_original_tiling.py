@@ -176,7 +176,7 @@ def test_the_recipe_puts_networks_taken_bands_and_missing_pixels_together(networ
         10.0,
         (networks[2], networks[6]),
         (Source("fine", ("B02", "B03"), 10.0),),
-        joint=False,
+        shared_nodata=False,
         masks=(mask,),
     )
     region = Region(0, 0, 174, 180)
@@ -196,7 +196,7 @@ def test_the_recipe_puts_networks_taken_bands_and_missing_pixels_together(networ
 
 def test_a_part_is_tiled_from_its_own_corner_and_consists_of_whole_coarse_pixels(networks, opened):
     images = arrays(6, 240, 246)
-    recipe = OriginalTiling(("B01",), 10.0, (networks[6],), joint=False)
+    recipe = OriginalTiling(("B01",), 10.0, (networks[6],), shared_nodata=False)
     values, _ = computed(recipe, opened(images), Region(36, 12, 180, 174), (LEFT, TOP))
     part = {
         name: images[name][12 // r : (12 + 174) // r, 36 // r : (36 + 180) // r]

@@ -19,7 +19,7 @@ from models.warp import warp
 from simulate import detector_pairs
 from simulate.detector_pairs import write_pairs
 from train import l1bsr
-from train.l1bsr.csr import Registration
+from train.l1bsr.csr import RegistrationObjective
 from train.l1bsr.images import flow_colours
 from train.l1bsr.rec import SuperResolution
 
@@ -109,7 +109,7 @@ def test_the_warm_ups_flow_is_the_one_between_its_images():
         seen.append(images)
         return tf.zeros((*images.shape[:3], 2))
 
-    learning = Registration(Namespace(warm_up_shift=3.0))
+    learning = RegistrationObjective(Namespace(warm_up_shift=3.0))
     tf.random.set_seed(1)
     flows = []
     original = learning._random_flow
