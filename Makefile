@@ -73,7 +73,7 @@ test: setup
 	$(PYTHON) $(PYTEST)
 
 test-all: setup
-	$(PYTHON) $(PYTEST) -m "slow or not slow"
+	$(PYTHON) $(PYTEST) -m "slow or not slow" --hypothesis-profile full
 
 test-keras2: setup
 	$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"

@@ -11,6 +11,7 @@ import pytest
 from osgeo import gdal, osr
 
 import models  # noqa: F401 (before tensorflow: turns oneDNN on)
+import tests.examples  # noqa: F401 (hypothesis' profiles)
 
 gdal.UseExceptions()
 

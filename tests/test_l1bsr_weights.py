@@ -38,12 +38,14 @@ def csr():
     return open_model(CSR, PROJECT_WEIGHTS / "CSR")
 
 
+@pytest.mark.slow
 def test_flows_are_near_the_true_ones(pairs, csr):
     errors = score_csr(csr, pairs, {})["end_point_error"]
     assert errors["B02"]["median"] < 0.1 and errors["B04"]["median"] < 0.1
     assert errors["cross"]["median"] < 0.1 and errors["B08"]["median"] < 0.2
 
 
+@pytest.mark.slow
 def test_images_are_better_than_bicubic_after_registration(pairs, csr):
     scores = score_rec(open_model(REC, PROJECT_WEIGHTS / "REC"), csr, pairs)["truth"]
     made, registered = scores["rec"], scores["registered_bicubic"]
@@ -51,6 +53,7 @@ def test_images_are_better_than_bicubic_after_registration(pairs, csr):
     assert all(made[band] > registered[band] for band in BANDS)
 
 
+@pytest.mark.slow
 def test_images_are_right_up_to_their_edges(pairs, csr):
     """The outermost pixels of 5 m, one ring after the other, are as bright as the true ones."""
     rec = open_model(REC, PROJECT_WEIGHTS / "REC").training_model()

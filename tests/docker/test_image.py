@@ -142,6 +142,7 @@ def test_dsen2_with_the_projects_weights(image, data, monkeypatch):
         assert {model["engine"] for model in record["models"]} == {engine}
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_l1bsr_with_the_projects_weights(image, data):
     fine, *_ = scene(data)
@@ -149,6 +150,7 @@ def test_l1bsr_with_the_projects_weights(image, data):
     check_done(image.run(*words, user=USERS[0], home=data), data / "sr.tif", USERS[0])
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_deepsum_with_the_projects_weights(image, data):
     write_scenes(data / "probav", 1, rows=64, columns=64, seed=990)

@@ -198,6 +198,7 @@ def test_a_whole_image_is_registered_as_by_the_authors_program(vectors, shared_d
     assert np.allclose(registered.mean(axis=(1, 2)), arrays["reg_mean"], rtol=0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_whole_image_is_super_resolved_as_by_the_authors_program(vectors, shared_data, authors_rec):
     image = gdal.Open(str(shared_data("l1bsr") / "00.tif")).ReadAsArray().transpose(1, 2, 0)
     arrays = np.load(vectors / "e2e_00tif_full_image.npz")

@@ -113,6 +113,7 @@ def test_flows_follow_each_other_as_in_scipy(rows, columns, seed, largest):
     assert np.allclose(compose(first, second)[0], first[0] + np.stack(seen, axis=-1), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_flows_have_gradients():
     rng = np.random.default_rng(0)
     first, second = (tf.constant(rng.uniform(-1, 1, (1, 8, 8, 2)), tf.float64) for _ in range(2))

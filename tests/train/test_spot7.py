@@ -94,6 +94,7 @@ def test_tensorboard_has_losses_and_images(trained):
     assert {"1 LR", "2 bicubic", "3 SR", "4 HR", "epoch_loss"} <= tags
 
 
+@pytest.mark.slow
 def test_seed_gives_the_same_training(patches, tmp_path):
     for name in ("a", "b"):
         assert spot7.main(command(patches, tmp_path / name, "--epochs", "2", "--seed", "5", "--debug")) == 0
@@ -122,6 +123,7 @@ def test_options(patches, records, tmp_path, options):
     assert np.isfinite(json.loads((tmp_path / "model" / "scores.json").read_text())["sr"]["l1"])
 
 
+@pytest.mark.slow
 def test_several_workers(patches, tmp_path):
     """Two processes share the training; the chief writes the model."""
     ports = [_free_port(), _free_port()]

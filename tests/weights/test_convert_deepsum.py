@@ -267,6 +267,7 @@ def run_lines(command, folder, capsys):
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(folder))]
 
 
+@pytest.mark.slow
 def test_whole_networks_by_command_line(checkpoints, tmp_path, capsys):
     command = ["--input", f"{checkpoints['DeepSUM']}{INDEX}", "--band", "RED", "--variant", "C"]
     command += ["--output", str(tmp_path / "models")]
@@ -288,6 +289,7 @@ def test_whole_networks_by_command_line(checkpoints, tmp_path, capsys):
     assert main([*command, "--overwrite"]) == 0
 
 
+@pytest.mark.slow
 def test_pre_trainings_by_command_line(checkpoints, tmp_path, capsys):
     """What a training starts from: files of the parts' weights."""
     command = [

@@ -322,6 +322,7 @@ def test_origin_of_an_unknown_file(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, capsys):
     files = [
         write_torch(tmp_path / "rec.pt", draw(rec_shapes())),

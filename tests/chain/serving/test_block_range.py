@@ -58,6 +58,7 @@ def error_of(capsys):
     return lines[0]
 
 
+@pytest.mark.slow
 def test_three_processes_at_once_make_the_very_product_of_one(tmp_path, image, models, capsys, monkeypatch):
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))  # products tell the commit, which may change meanwhile
     output = tmp_path / "sr.tif"

@@ -30,6 +30,7 @@ from models.description import Source, read_description
 from models.dsen2 import DSen2
 from models.spot7 import SRModel
 from tests import toy_models
+from tests.examples import examples
 from tests.products import computed, super_resolved
 
 pytestmark = pytest.mark.keras
@@ -227,7 +228,7 @@ def test_toy_networks_are_what_they_are_taken_for(toys):
     assert weights_of(4).min() > 0  # all of them count, the farthest ones too
 
 
-@settings(max_examples=70, **EXAMPLES)
+@settings(max_examples=examples(70), **EXAMPLES)
 @given(shape=shapes(), factor=st.sampled_from(FACTORS), engine=engines, kind=kinds, data=st.data())
 def test_a_product_is_that_of_the_whole_image_to_its_last_pixel(toys, shape, factor, engine, kind, data):
     description, folder = toys[factor]
@@ -316,7 +317,7 @@ def filled_whole(pixels, missing):
     return values[2 * RADIUS : -2 * RADIUS, 2 * RADIUS : -2 * RADIUS].astype(np.float32)
 
 
-@settings(max_examples=50, **EXAMPLES)
+@settings(max_examples=examples(50), **EXAMPLES)
 @given(shape=shapes(), factor=st.sampled_from(FACTORS), engine=engines, data=st.data())
 def test_missing_pixels_are_missing_and_the_others_what_the_filled_whole_gives(toys, shape, factor, engine, data):
     description, folder = toys[factor]
@@ -349,7 +350,7 @@ def test_missing_pixels_are_missing_and_the_others_what_the_filled_whole_gives(t
     np.testing.assert_array_equal(values[untouched], whole[untouched])
 
 
-@settings(max_examples=25, **EXAMPLES)
+@settings(max_examples=examples(25), **EXAMPLES)
 @given(shape=shapes(120), factor=st.sampled_from(FACTORS), gsd=st.sampled_from([7.5, 10.0, 20.0]), data=st.data())
 def test_images_of_another_spacing_are_missing_where_their_nearest_pixel_is(toys, shape, factor, gsd, data):
     """And the others are the same in any regions and tiles, by any engine."""
@@ -387,7 +388,7 @@ def mirrored_from(pixels, first, stop):
     return padded[top : top + stop[0] - first[0], left : left + stop[1] - first[1]]
 
 
-@settings(max_examples=60, **EXAMPLES)
+@settings(max_examples=examples(60), **EXAMPLES)
 @given(shape=shapes(), data=st.data())
 def test_engines_agree_on_sources_of_any_spacings_in_any_order(stacks, shape, data):
     """Where OTBTF cuts the ground that sources of several spacings share, no pixel is lost or moved."""
@@ -423,7 +424,7 @@ def test_engines_agree_on_sources_of_any_spacings_in_any_order(stacks, shape, da
         )
 
 
-@settings(max_examples=12, **EXAMPLES)
+@settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(200), engine=engines, kind=kinds, data=st.data())
 @pytest.mark.parametrize("role", ["2x", "6x"])
 def test_dsen2_makes_of_parts_what_it_makes_of_the_whole(real, role, shape, engine, kind, data):
@@ -456,7 +457,7 @@ def test_dsen2_makes_of_parts_what_it_makes_of_the_whole(real, role, shape, engi
     assert np.abs(values - expected).max() <= (1 if kind == "integer" else 1e-4)
 
 
-@settings(max_examples=12, **EXAMPLES)
+@settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(), kind=kinds, data=st.data())
 @pytest.mark.parametrize("name", ["2x", "6x", "spot7"])
 def test_engines_make_the_same_pixels_of_the_networks_of_this_project(real, name, shape, kind, data):
@@ -485,7 +486,7 @@ def test_engines_make_the_same_pixels_of_the_networks_of_this_project(real, name
     np.testing.assert_array_equal(values[valid], others[valid])
 
 
-@settings(max_examples=12, **EXAMPLES)
+@settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(120), engine=engines, kind=kinds, data=st.data())
 def test_srmodel_makes_of_parts_what_it_makes_of_the_whole(real, shape, engine, kind, data):
     folder = real["spot7"]
@@ -504,7 +505,7 @@ def test_srmodel_makes_of_parts_what_it_makes_of_the_whole(real, shape, engine, 
     assert np.abs(values - expected).max() <= (1 if kind == "integer" else 1e-4)
 
 
-@settings(max_examples=14, **EXAMPLES)
+@settings(max_examples=examples(14), **EXAMPLES)
 @given(shape=shapes(), factor=st.sampled_from(FACTORS), engine=engines, floating=st.booleans(), data=st.data())
 def test_the_file_of_a_product_has_those_pixels(toys, tmp_path, shape, factor, engine, floating, data):
     """From an image to a Cloud-Optimized GeoTIFF, of which GDAL reads the pixels."""

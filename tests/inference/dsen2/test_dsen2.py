@@ -496,6 +496,7 @@ def test_settings_of_an_env_file_stand_for_options(files, pixels, tmp_path, monk
     assert len(list((tmp_path / "cache" / "otb-super-resolution").glob("dsen2-*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_batch_goes_on_and_equals_an_uninterrupted_one(files, models, pixels, tmp_path, write_raster):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -542,7 +543,10 @@ def test_a_batch_goes_on_after_a_scene_that_fails_and_notices_other_options(file
     assert "done before" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["sr20_a", "sr20_b", "sr20_c", "sr60_a", "sr60_b"])
+@pytest.mark.parametrize(
+    "name",
+    ["sr20_c", "sr60_b", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sr20_a", "sr20_b", "sr60_a"))],
+)
 def test_original_tiling_equals_the_original_code(name, tmp_path, shared_data, monkeypatch):
     vectors, scene = shared_data("dsen2_vectors"), shared_data("s2_l1c_dsen2_native")
     golden = np.load(vectors / "golden_outputs_T33UUB_keras215.npz")[name]
@@ -587,6 +591,7 @@ def test_scores_of_a_product_without_reference(files, models, tmp_path):
     assert abs(scores["bands"]["B11"]["bias"]) < 1 and figure.stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_real_tile_of_cogs_through_item_files_and_stack(models, tmp_path, shared_data):
     """A whole tile, ten times coarser than it was."""
     folder = shared_data("s2_l2a_cog_stac_29RKH_decimated")

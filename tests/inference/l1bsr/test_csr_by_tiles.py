@@ -31,7 +31,9 @@ def image_of(rows, columns):
 
 
 @pytest.mark.parametrize("refinements", [0, 3])
-@pytest.mark.parametrize("rows, columns", [(301, 40), (20, 333), (272, 272), (9, 5)])
+@pytest.mark.parametrize(
+    "rows, columns", [(301, 40), (20, 333), pytest.param(272, 272, marks=pytest.mark.slow), (9, 5)]
+)
 def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
     image, model = image_of(rows, columns), network_of(refinements)
     monkeypatch.setattr(csr_by_tiles, "TILE", 4 * STEP)

@@ -215,6 +215,7 @@ def test_super_resolution_by_strips_is_that_of_the_whole_image(tmp_path, image, 
     assert np.abs(read(tmp_path / "half_sr.tif")[0].astype(int)[:40] - whole[:40]).max() > 1
 
 
+@pytest.mark.slow
 def test_registration_by_tiles_is_that_of_the_whole_image(tmp_path, image, models, monkeypatch):
     monkeypatch.setattr(registration, "TILE", 48)
     source = image(varied(301, 75))
@@ -583,6 +584,7 @@ def test_help_loads_nothing_heavy():
     assert printed.strip() == "set()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["whole", "strips"])
 def test_the_whole_of_00_tif_is_registered_as_by_the_authors_program(tmp_path, shared_data, mode):
     vectors, images = shared_data("l1bsr_vectors"), shared_data("l1bsr")

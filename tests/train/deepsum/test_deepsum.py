@@ -152,6 +152,7 @@ def test_flips_keep_shifts_right():
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 def test_a_training_that_stopped_goes_on(records, stages, tmp_path, capsys):
     from train.callbacks import Backup
 

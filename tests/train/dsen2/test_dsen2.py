@@ -225,6 +225,7 @@ def _epochs_done(state):
         return 0
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(tmp_path, capsys):
     """Killed after a few epochs, then run again: as many epochs in all, the first ones being those before.
 

@@ -174,6 +174,7 @@ class Recorder:
         return self.answer
 
 
+@pytest.mark.slow
 def test_rec_for_registered_images_is_trained_and_scored_on_them(pairs, csr, tmp_path, monkeypatch):
     """What it is given differs from what the detectors saw in all bands but the green one."""
     given = []
@@ -198,6 +199,7 @@ def test_rec_for_registered_images_is_trained_and_scored_on_them(pairs, csr, tmp
     assert not set(run["patches"].values()) & set(other["patches"].values())
 
 
+@pytest.mark.slow
 def test_the_network_that_registers_stays_as_it_is(csr):
     model = CSR.from_bands(depth=2)
     load_weights(model.model, csr)
@@ -211,6 +213,7 @@ def test_the_network_that_registers_stays_as_it_is(csr):
         np.testing.assert_array_equal(weight, kept)
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_is_the_one_that_was_asked_for(pairs, tmp_path, capsys):
     """A training that ends after its first epoch goes on with the same command."""
     from train.callbacks import Backup
@@ -231,6 +234,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_asked_for(pairs, tmp_path, 
     assert len(json.loads((tmp_path / "model" / "run.json").read_text())["history"]) == 2
 
 
+@pytest.mark.slow
 def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
     command = [*TINY_CSR, "--epochs", "2", "--supervised", "--model-dir", str(tmp_path / "m")]
     assert l1bsr.main([*command, "--pairs", pairs]) == 0
@@ -243,6 +247,7 @@ def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
     assert "such with truths, as simulated ones, are wanted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_the_network_finds_is_refined_in_the_model_alone(pairs, tmp_path):
     """The training is the same; the model that comes of it has the steps."""
     found = {}

@@ -151,6 +151,7 @@ def alone(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_product_is_the_same_when_a_worker_is_killed_in_the_middle(tmp_path, image, models, cluster, alone):
     path, output, seen = image(side=250), tmp_path / "sr.tif", []
     first, second = cluster.workers
@@ -169,6 +170,7 @@ def test_product_is_the_same_when_a_worker_is_killed_in_the_middle(tmp_path, ima
     assert not parts_folder(output).exists()
 
 
+@pytest.mark.slow
 def test_one_broken_scene_does_not_stop_the_others(tmp_path, image, models, cluster, alone, capfd):
     good, broken = [image("a.tif", seed=1), image("b.tif", seed=2)], Path(image("broken.tif"))
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
@@ -185,6 +187,7 @@ def test_one_broken_scene_does_not_stop_the_others(tmp_path, image, models, clus
     assert capfd.readouterr().out.count("done before") == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_is_resumed_without_workers(tmp_path, image, models, cluster, alone):
     path, output = image(side=250), tmp_path / "sr.tif"
     words = command(path, models["blurring"], "--output", output)

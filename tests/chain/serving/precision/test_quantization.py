@@ -162,6 +162,7 @@ def test_a_kernel_of_zeros_stays_one():
     np.testing.assert_array_equal(rounded(weights, steps_of(weights), np.zeros((5, 9))), weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role, bound", [("2x", 2.0), ("6x", 1.5)])
 def test_error_of_the_project_s_networks_on_a_real_image(shared_data, tmp_path, role, bound):
     """On tiles that int8 was not made from: measured 1.4 and 1.0 DN."""
