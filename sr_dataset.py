@@ -227,10 +227,10 @@ class Chain:
 def match_radiometry(chain: Chain, footprint) -> list:
     """Return the line, for each band, which brings Spot to Sentinel-2's radiometry."""
     from chain.patches import radiometry
-    from chain.raster import otb
+    from chain.raster import grids, otb
 
-    xs = chain.patches.spot.multispectral()
-    places = otb.spread(footprint.size, side=160, count=25)
+    xs = chain.spot.multispectral()
+    places = grids.spread(footprint.size, side=160, count=25)
     lines = radiometry.fit(
         (otb.read(xs, place), chain.pull(lambda lr, _, place=place: otb.read(lr, place))) for place in places
     )
@@ -249,8 +249,8 @@ def match_radiometry(chain: Chain, footprint) -> list:
 def run(arguments: argparse.Namespace, folder: Path) -> dict:
     """Write the patches into a folder; return the record of the run."""
     from chain.patches import patches, split
-    from chain.patches import statistics as pairs
     from chain.patches.spot import Bundle
+    from chain.patches.statistics import Statistics, inspect
     from chain.raster import http
 
     begun, before = time.monotonic(), http.traffic()
@@ -294,9 +294,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict:
         deal.block,
     )
 
-    statistics = pairs.Statistics(len(BANDS))
+    statistics = Statistics(len(BANDS))
     written = write_patches(chain, bundle, starts, deal, folder, statistics)
-    alignment = pairs.inspect(folder, "train", written["train"])
+    alignment = inspect(folder, "train", written["train"])
     tell_alignment(alignment, grid.scale)
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
@@ -334,7 +334,7 @@ def write_patches(chain: Chain, bundle, starts, deal, folder: Path, statistics) 
     }
 
     strips = patches.extract(
-        chain, starts, deal.groups, grid, bundle.conditioning(chain.serving.product_file), chain.attempts, chain.tell
+        chain, starts, deal.groups, grid, bundle.conditioning(chain.product), chain.attempts, chain.tell
     )
     fetched = http.traffic()
     with logging_redirect_tqdm(), tqdm(total=sum(deal.counts), unit="patch", disable=not sys.stderr.isatty()) as bar:

@@ -24,6 +24,7 @@ from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
 from chain.raster.grids import Region
 from chain.raster.http import retry
+from chain.raster.mask import grow
 
 STRIP_PIXELS = 4_000_000
 """Most HR pixels in memory at once (an array of 4 float32 bands of 64 MB, and a few copies in OTB)."""
@@ -254,7 +255,7 @@ def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
     np.rint(array, out=array)
     np.clip(array, 0 if margin is None else 1, 65535, out=array)
     if missing is not None and missing.any():
-        array[otb.grow(missing, margin or 0)] = 0
+        array[grow(missing, margin or 0)] = 0
 
 
 def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:

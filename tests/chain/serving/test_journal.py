@@ -26,8 +26,8 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region, plan
 from chain.serving import journal as regions
-from chain.serving.journal import IN_FLIGHT, WHOLE, Share, finished_journal, opened_journal, read_journal, write_whole
-from chain.serving.pipeline import run_pipeline
+from chain.serving.journal import WHOLE, Share, finished_journal, opened_journal, read_journal, write_whole
+from chain.serving.pipeline import IN_FLIGHT, run_pipeline
 from chain.serving.product_file import Layout, assemble, write_product
 
 IDENTITY = {"input": {"files": {"/data/s2.tif": {"bytes": 7}}}, "models": [{"crop": 8}], "float": False}
