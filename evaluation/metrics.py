@@ -294,11 +294,6 @@ def ergas(truth: np.ndarray, estimate: np.ndarray, scale: float, valid: np.ndarr
     return float(100 / scale * np.sqrt(np.mean(relative)))
 
 
-def finite(value: float) -> float | None:
-    """Return a number as JSON can hold it: None for infinity and NaN, which JSON does not have."""
-    return float(value) if np.isfinite(value) else None
-
-
 def _mean(values: np.ndarray) -> np.float64:
     """Average values; NaN, without a warning, if there are none."""
     return np.float64(values.mean() if values.size else np.nan)

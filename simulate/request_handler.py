@@ -7,13 +7,14 @@ import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from simulate.faults import Fault
+from simulate.tokens import Tokens
 
 if TYPE_CHECKING:
-    from simulate.planetary_computer import LocalPlanetaryComputer
+    from simulate.stac_api import Catalogue
 
 BLOB_DOMAIN = ".blob.core.windows.net"
 TOKEN_PATH, STAC_PATH = "/api/sas/v1/token/", "/api/stac/v1"
@@ -47,6 +48,36 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, stop
 
 
+class Service(Protocol):
+    """What a request handler asks of its server."""
+
+    tokens: Tokens
+    """The access tokens that it has given."""
+    catalogue: "Catalogue"
+    """The items that it has."""
+
+    def count(self, kind: str) -> None:
+        """Counts a request."""
+
+    def log(self, kind: str, method: str, path: str, wanted: str | None, status: int, size: int) -> None:
+        """Keeps a request and counts its bytes."""
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Requests and bytes, by kind."""
+
+    def blob(self, container: str, name: str) -> Path | None:
+        """The file of a blob, if there is one."""
+
+    def next_fault(self, path: str) -> Fault | None:
+        """The fault that a request to a path meets, if any."""
+
+    def inject(self, fault: Fault) -> None:
+        """Adds a fault."""
+
+    def clear_faults(self) -> None:
+        """Forgets all faults."""
+
+
 class RequestHandler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -56,7 +87,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     wbufsize = CHUNK
 
     @property
-    def service(self) -> "LocalPlanetaryComputer":
+    def service(self) -> "Service":
         """The server's state."""
         return self.server.service
 
@@ -83,7 +114,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._json(501, {"description": "Only plain HTTP is answered for."})
 
     def log_message(self, *_arguments) -> None:
-        """Stays silent; requests are kept in `LocalPlanetaryComputer.requests`."""
+        """Stays silent; requests are kept by the service."""
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -24,7 +24,7 @@ def super_resolved(images, description, folder, region, origin=None, engine="otb
     network = Network(description, folder, engine)
     first = image_grid(images[description.sources[0].name])
     origin = origin or (first.left, first.top)
-    field = fields(description, options.get("expression_field"))
+    field = fields(description)
     blocks = {}
     for source in description.sources:
         image, native = images[source.name], image_grid(images[source.name])

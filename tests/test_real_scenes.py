@@ -116,8 +116,8 @@ def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
 
     from chain.raster import http
     from chain.sentinel2.cloud_cover import CLOUDY_CLASSES
-    from simulate.items import adopt
     from simulate.planetary_computer import LocalPlanetaryComputer
+    from tests.real_items import adopt
 
     folder = shared_data("s2_l2a_cog_stac_29RKH_decimated")
     item = json.loads((folder / "S2A_29RKH_20200219_0_L2A.json").read_text())

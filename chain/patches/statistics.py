@@ -15,6 +15,10 @@ MEASURED_PIXELS = 24 * 32 * 32
 SHOWN = 16
 """Number of pairs which are drawn."""
 GAP = 8
+COLUMNS = 4
+"""Pairs in a row of the contact sheet."""
+REACH = 6
+"""Greatest shift of HR that is looked for, in HR pixels."""
 """White pixels between pairs on the sheet."""
 
 
@@ -68,25 +72,25 @@ def averaged(hr: np.ndarray, scale: int) -> np.ndarray:
     return total / scale**2
 
 
-def alignment(lr: np.ndarray, hr: np.ndarray, reach: int = 6) -> dict:
+def alignment(lr: np.ndarray, hr: np.ndarray) -> dict:
     """Measure by how much HR content is shifted from LR content.
 
     HR is blurred, shifted by whole HR pixels, averaged over LR pixels, and correlated with LR; the blur and the shift
     with the highest correlation are what is measured. Without the blur, which makes HR as soft as LR, the peak would
-    be flat and its place a matter of chance. The sums of the bands are compared.
+    be flat and its place a matter of chance. The sums of the bands are compared. Shifts of up to `REACH` HR pixels are
+    tried, and of at most a quarter of a patch.
 
     Args:
         lr: LR patches (n, size, size, bands).
         hr: HR patches (n, scale * size, scale * size, bands).
-        reach: greatest shift tried, in HR pixels; at most a quarter of a patch.
 
     Returns:
         `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content), `blur` (radius,
         in HR pixels, of a mean which is taken twice), `correlation` there, and `correlation_unshifted` with that blur.
     """
     scale = hr.shape[1] // lr.shape[1]
-    border = min(-(-reach // scale), lr.shape[1] // 4)
-    reach = min(reach, border * scale)
+    border = min(-(-REACH // scale), lr.shape[1] // 4)
+    reach = min(REACH, border * scale)
     kept = slice(border, lr.shape[1] - border)
     inner = lr[:, kept, kept].sum(axis=-1, dtype=np.float64)
     fine = hr.sum(axis=-1, dtype=np.float64)
@@ -151,21 +155,20 @@ def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.stack(patches), 1, -1)
 
 
-def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray, columns: int = 4) -> None:
+def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray) -> None:
     """Draw pairs, LR on the left and HR on the right, in natural colours, each patch stretched by itself.
 
     Args:
         path: PNG to write.
         lr: LR patches (n, size, size, bands), red, green, blue first.
         hr: HR patches, likewise.
-        columns: pairs in a row.
     """
     scale, side = hr.shape[1] // lr.shape[1], hr.shape[1]
-    rows = -(-len(lr) // columns)
-    sheet = np.ones((rows * (side + GAP) + GAP, columns * (2 * side + 2 * GAP) + GAP, 3))
+    rows = -(-len(lr) // COLUMNS)
+    sheet = np.ones((rows * (side + GAP) + GAP, COLUMNS * (2 * side + 2 * GAP) + GAP, 3))
     for pair, (coarse, fine) in enumerate(zip(lr, hr)):
-        top = GAP + pair // columns * (side + GAP)
-        left = GAP + pair % columns * (2 * side + 2 * GAP)
+        top = GAP + pair // COLUMNS * (side + GAP)
+        left = GAP + pair % COLUMNS * (2 * side + 2 * GAP)
         coarse, fine = (_stretched(image[..., :3]) for image in (coarse, fine))
         sheet[top : top + side, left : left + side] = coarse.repeat(scale, axis=0).repeat(scale, axis=1)
         sheet[top : top + side, left + side + 2 : left + 2 * side + 2] = fine

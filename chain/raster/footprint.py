@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, ogr, osr
 
+BOX_PIXELS = 64
+"""Pixels a side that a box of degrees is taken to have."""
+POINTS_PER_SIDE = 21
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -38,11 +42,11 @@ class Footprint:
         return cls(geotransform, (dataset.RasterXSize, dataset.RasterYSize), dataset.GetProjection())
 
     @classmethod
-    def of_box(cls, box: tuple[float, float, float, float], pixels: int = 64) -> "Footprint":
+    def of_box(cls, box: tuple[float, float, float, float]) -> "Footprint":
         """Return the footprint of a box of longitudes and latitudes: west, south, east, north, in degrees."""
         west, south, east, north = box
-        geotransform = (west, (east - west) / pixels, 0.0, north, 0.0, (south - north) / pixels)
-        return cls(geotransform, (pixels, pixels), _spatial_reference(None).ExportToWkt())
+        geotransform = (west, (east - west) / BOX_PIXELS, 0.0, north, 0.0, (south - north) / BOX_PIXELS)
+        return cls(geotransform, (BOX_PIXELS, BOX_PIXELS), _spatial_reference(None).ExportToWkt())
 
     @property
     def corner(self) -> np.ndarray:
@@ -67,11 +71,11 @@ class Footprint:
         transform = osr.CoordinateTransformation(source, target)
         return np.array(transform.TransformPoints(points.tolist()))[:, :2]
 
-    def geometry(self, points_per_side: int = 21) -> ogr.Geometry:
+    def geometry(self) -> ogr.Geometry:
         """Return the footprint as a polygon of longitudes and latitudes, with several points on each side."""
         width, height = self.size
         corners = [(0, 0), (width, 0), (width, height), (0, height), (0, 0)]
-        pixels = np.concatenate([np.linspace(a, b, points_per_side)[:-1] for a, b in zip(corners, corners[1:])])
+        pixels = np.concatenate([np.linspace(a, b, POINTS_PER_SIDE)[:-1] for a, b in zip(corners, corners[1:])])
         points = self.to_crs(pixels * self.spacing + self.corner)
         ring = ogr.Geometry(ogr.wkbLinearRing)
         for longitude, latitude in [*points, points[0]]:

@@ -39,28 +39,27 @@ def whole_file(path: Path, argument: str = "--output") -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: Path, mark: str, overwrite: bool, argument: str = "--output") -> Iterator[Path]:
+def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
     """Give a temporary folder whose content moves to `folder` when the block ends without an exception.
 
     Args:
         folder: target, made when it does not exist.
         mark: name of the file which says that the content is complete; it moves last.
         overwrite: replace what is there.
-        argument: name of the option, for errors.
 
     Raises:
         ValueError: the target is complete already and `overwrite` is not asked, or it is no folder.
         RuntimeError: another process writes there.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{argument}: a folder is wanted. Received: {folder}, which is a file")
+        raise ValueError(f"--output: a folder is wanted. Received: {folder}, which is a file")
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / ".partial"
     try:
-        with locked(folder / ".lock", RuntimeError(f"{argument}: another process writes into {folder}")):
+        with locked(folder / ".lock", RuntimeError(f"--output: another process writes into {folder}")):
             if (folder / mark).exists() and not overwrite:
-                raise ValueError(f"{argument}: {folder} holds {mark} already; --overwrite replaces it")
+                raise ValueError(f"--output: {folder} holds {mark} already; --overwrite replaces it")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:

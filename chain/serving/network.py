@@ -51,17 +51,15 @@ class Fields:
     pixel depends on the surplus."""
 
 
-def fields(description: ModelDescription, expression: int | None = None) -> Fields:
+def fields(description: ModelDescription) -> Fields:
     """Compute the fields of a model.
 
-    Args:
-        description: The model.
-        expression: Expression field, in output pixels. By default the least that suits all sources and keeps several
-            sources aligned in OTBTF: a multiple of 8 and of two pixels of each source.
+    The expression field is the least that suits all sources and keeps several sources aligned in OTBTF: a multiple of 8
+    and of two pixels of each source.
 
     Raises:
-        ValueError: When the crop or the expression field is not a whole number of pixels of each source, or, of sources
-            of several spacings, the expression field not an even one.
+        ValueError: When a spacing is no multiple of the output's, or the crop not a whole number of pixels of each
+            source.
     """
     ratios = tuple(round(source.gsd / description.gsd) for source in description.sources)
     for source, ratio in zip(description.sources, ratios, strict=True):
@@ -70,17 +68,13 @@ def fields(description: ModelDescription, expression: int | None = None) -> Fiel
                 f"model: a source spacing that is a multiple of the output's {description.gsd} m is wanted. "
                 f"Received: {source.gsd} m for {source.name}"
             )
-    expression = expression or math.lcm(8, *(2 * ratio for ratio in ratios))
-    several = len(set(ratios)) > 1
-    for ratio in ratios:
-        whole = 2 * ratio if several else ratio
-        if description.crop % ratio or expression % whole:
+        if description.crop % ratio:
             raise ValueError(
-                f"model: expected a crop that is a multiple of {ratio} and an expression field that is a multiple of "
-                f"{whole} output pixels, got {description.crop} and {expression}"
+                f"model: expected a crop that is a multiple of {ratio} output pixels, got {description.crop}"
             )
+    expression = math.lcm(8, *(2 * ratio for ratio in ratios))
     receptive = tuple((expression + 2 * description.crop) // ratio for ratio in ratios)
-    return Fields(expression, receptive, ratios, surplus=math.lcm(*ratios) if several else 0)
+    return Fields(expression, receptive, ratios, surplus=math.lcm(*ratios) if len(set(ratios)) > 1 else 0)
 
 
 def whole_tile(size: int, expression: int) -> int:

@@ -81,7 +81,6 @@ def super_resolve(
     origin: tuple[float, float],
     output_kind: str = "integer",
     tile_size: int = TILE_SIZE,
-    expression_field: int | None = None,
     shared_nodata: bool = True,
     masks: Sequence[Mask] = (),
 ) -> Bands:
@@ -95,7 +94,6 @@ def super_resolve(
             model's spacing begin.
         output_kind: `integer` for digital numbers, `float` for reflectance.
         tile_size: Side of the tile that one run of the network writes, in output pixels.
-        expression_field: Expression field, in output pixels.
         shared_nodata: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss
             it.
         masks: Ground to be missing too.
@@ -104,7 +102,7 @@ def super_resolve(
         ValueError: When the blocks do not suit the model.
         RuntimeError: When OTB or the engine refuses, or the model gives values that are not finite.
     """
-    description, field = network.description, fields(network.description, expression_field)
+    description, field = network.description, fields(network.description)
     place = ground(region, origin, description.gsd)
     presence: dict[str, np.ndarray] = {}
     inputs = []
@@ -218,7 +216,7 @@ def _run(
             pixels = np.pad(arrays[name], ((0, further), (0, further), (0, 0)), mode="edge")
             images[name] = stack.enter_context(memory_image(pixels, _on_map(wanted, block)))
         with OTB_LOCK:
-            served = serve(images, network.description, network.model_dir, output_kind, tile_size, field.expression)
+            served = serve(images, network.description, network.model_dir, output_kind, tile_size)
             return served.app.to_numpy(copy=True)
 
 

@@ -48,7 +48,6 @@ def serve(
     model_dir: str,
     output_kind: str = "integer",
     tile_size: int = TILE_SIZE,
-    expression_field: int | None = None,
 ) -> Served:
     """Run a model on images that include its margin.
 
@@ -60,7 +59,6 @@ def serve(
         model_dir: Its SavedModel.
         output_kind: `integer` for digital numbers, `float` for reflectance.
         tile_size: Side of the tile that one run of the network writes, in output pixels; it bounds the memory.
-        expression_field: Expression field, in output pixels.
 
     Returns:
         The application and the true place of its output.
@@ -72,7 +70,7 @@ def serve(
     """
     check_tiled(description)
     output = output_name(description, output_kind)
-    field = fields(description, expression_field)
+    field = fields(description)
     tile = whole_tile(tile_size, field.expression)
     receptive = [(size, size) for size in field.receptive]
     parameters = {"optim.tilesizex": tile, "optim.tilesizey": tile}

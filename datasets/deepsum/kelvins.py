@@ -10,7 +10,7 @@ bits, in PNG of 16. Scenes for the test have no truth. (kelvins.esa.int/proba-v-
 
 Opening looks at names only; pixels are read scene by scene.
 
-    for scene in open_scenes("probav_data/train/NIR"):
+    for scene in map(open_scene, sorted(Path("probav_data/train/NIR").iterdir())):
         lr, qm, hr, clear = scene.read()
 """
 
@@ -87,22 +87,6 @@ class KelvinsScene:
         rows, columns = lr.shape[1:]
         _check_size(self.folder / "HR.png", hr, (SCALE * rows, SCALE * columns), f"3 x {self.images[0].name}")
         return lr, qm, hr, clear
-
-
-def open_scenes(folder: str | Path) -> list[KelvinsScene]:
-    """Open all scenes of a band's folder, in the order of their names.
-
-    Args:
-        folder: as `probav_data/train/NIR`.
-
-    Raises:
-        ValueError: there is none, or one lacks files.
-    """
-    folder = Path(folder)
-    found = sorted(path for path in folder.glob("imgset*") if path.is_dir())
-    if not found:
-        raise ValueError(f"{folder}: folders imgsetNNNN are wanted. Received: none")
-    return [open_scene(path) for path in found]
 
 
 def open_scene(folder: str | Path) -> KelvinsScene:

@@ -16,9 +16,9 @@ import requests
 
 from simulate import scenes
 from simulate.faults import Fault
-from simulate.items import adopt
 from simulate.planetary_computer import LocalPlanetaryComputer, main
 from simulate.request_handler import byte_range
+from tests.real_items import adopt
 
 BLOB = "http://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/"
 

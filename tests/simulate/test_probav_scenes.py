@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from datasets.deepsum.kelvins import open_scenes, read_norm
+from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.preparation import LARGEST
 from simulate import probav_scenes
 from simulate.probav_scenes import cut_ground, draw_ground, ground_shape, main, make_scene, see, simulate_scene
@@ -192,7 +192,9 @@ def test_program_writes_the_challenges_layout(tmp_path, capsys):
     assert main(["--output", str(folder), "--scenes", "2", "--test-scenes", "1", *SMALL]) == 0
     assert "2 scenes and 1 for the test, NIR" in capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} == {"train", "test", "norm.csv", "simulation.json"}
-    training, test = open_scenes(folder / "train/NIR"), open_scenes(folder / "test/NIR")
+    training, test = (
+        [open_scene(scene) for scene in sorted((folder / part / "NIR").iterdir())] for part in ("train", "test")
+    )
     assert [scene.name for scene in training + test] == ["imgset0000", "imgset0001", "imgset0002"]
     assert [scene.has_truth for scene in training + test] == [True, True, False]
     norm = read_norm(folder / "norm.csv")
@@ -239,7 +241,7 @@ def test_given_landscapes_are_what_is_seen(tmp_path, write_raster):
     path = write_raster("given.tif", np.stack([np.zeros_like(given), given], axis=-1))
     arguments = ["--output", str(tmp_path / "out"), "--scenes", "1", *SMALL, "--landscape", str(path)]
     assert main([*arguments, "--landscape-band", "2"]) == 0
-    hr, clear = open_scenes(tmp_path / "out/train/NIR")[0].read_truth()
+    hr, clear = open_scene(tmp_path / "out/train/NIR/imgset0000").read_truth()
     wanted = given[24:-24, 24:-24].reshape(60, 2, 54, 2).mean((1, 3))
     assert np.corrcoef(hr[clear], wanted[clear])[0, 1] > 0.95
     assert 1300 < hr[clear].std() < 2600

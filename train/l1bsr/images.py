@@ -11,6 +11,9 @@ from train.callbacks import DISPLAY_PERCENTILES, PictureSummaries
 
 RED, GREEN, BLUE = BANDS.index("B04"), BANDS.index("B03"), BANDS.index("B02")
 
+LONGEST = 10.0
+"""Length of a flow that is fully saturated in pictures, in pixels."""
+
 
 class _L1BSummaries(PictureSummaries):
     """What both networks' pictures have in common: they are of the left detector's samples."""
@@ -51,16 +54,15 @@ def _output(outputs: dict[str, tf.Tensor], name: str) -> tf.Tensor:
     return outputs[name] if name in outputs else outputs[layer_name(name)]
 
 
-def flow_colours(flow: np.ndarray, longest: float = 10.0) -> np.ndarray:
+def flow_colours(flow: np.ndarray) -> np.ndarray:
     """Show flows as colours: the direction as the hue, the length as the saturation.
 
     Args:
         flow: (..., 2), in pixels.
-        longest: length that is fully saturated.
 
     Returns:
         Red, green and blue, 0 to 1, (..., 3).
     """
     hue = np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi) % 1
-    saturation = np.minimum(np.hypot(flow[..., 0], flow[..., 1]) / longest, 1)
+    saturation = np.minimum(np.hypot(flow[..., 0], flow[..., 1]) / LONGEST, 1)
     return hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))

@@ -37,11 +37,6 @@ def total_variation(flows: tf.Tensor) -> tf.Tensor:
     return down + tf.reduce_mean(tf.abs(flows[:, :, 1:] - flows[:, :, :-1]))
 
 
-def warped_loss(targets: tf.Tensor, images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
-    """Return how far images, warped onto the grid of the targets, are from these."""
-    return absolute_difference(warp(images, flows), targets, WARP_BORDER)
-
-
 def anchor_consistency(
     targets: tf.Tensor, images: tf.Tensor, to_anchor: tf.Tensor, from_anchor: tf.Tensor
 ) -> tf.Tensor:

@@ -4,7 +4,7 @@
 Native pixels are fitted to parts of the image, along its rows and along its columns, for each method and each phase.
 Only the true ones leave as little as rounding does. Then each side is fitted with each border rule.
 
-    found = recognise(pixels, 2)                                # Resampling(method='bilinear', phase=(0, 0), ...)
+    found = recognise_image(read, shape, 2)                     # Resampling(method='bilinear', phase=(0, 0), ...)
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -157,30 +157,6 @@ def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resamplin
         fitting.append((sum(each.rms for each in fits) / len(fits), rule))
     tightest = min(fitting)[0] if fitting else 0.0
     return next(((rule, rms) for rms, rule in fitting if rms <= 1.05 * tightest + 1e-9), (OPEN, 0.0))
-
-
-def recognise(
-    pixels: np.ndarray, ratio: int, missing: np.ndarray | None = None, likely: Sequence[str] = ()
-) -> Resampling:
-    """Recognise how an image held in memory was made finer.
-
-    Args:
-        pixels: fine pixels, (rows, columns).
-        ratio: fine pixels along a native one.
-        missing: true where there is no data.
-        likely: methods of other bands of the same image.
-
-    Raises:
-        Mismatch: no method gives these pixels.
-        ValueError: the image is too small to tell, has too little data, or two methods fit.
-    """
-    missing = ~np.isfinite(pixels) if missing is None else missing
-
-    def read(row: int, column: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        part = np.s_[row : row + rows, column : column + columns]
-        return pixels[part], missing[part]
-
-    return recognise_image(read, pixels.shape, ratio, likely)
 
 
 def recognise_image(

@@ -96,13 +96,6 @@ def test_a_whole_image_equals_tensorflow_called_on_the_mirrored_image(models):
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("factor, expression", [(4, 4), (4, 12), (4, 20), (2, 4), (1, 4)])
-def test_other_expression_fields(models, factor, expression):
-    pixels = random_pixels(33, 29)
-    result, _ = whole(image_of(pixels), models[f"nearest{factor}"], expression_field=expression)
-    np.testing.assert_array_equal(result, np.repeat(np.repeat(pixels, factor, 0), factor, 1))
-
-
 def test_resampling_keeps_the_ground_and_leaves_no_seam(models):
     ramp = np.add.outer(20.0 * np.arange(41), 10.0 * np.arange(37))[..., np.newaxis] * np.ones(4) + 1000
     image = image_of(ramp, gsd=10.0)

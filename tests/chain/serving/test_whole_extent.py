@@ -235,10 +235,9 @@ def test_a_product_is_that_of_the_whole_image_to_its_last_pixel(toys, shape, fac
     rows, columns = (factor * length for length in shape)
     region = data.draw(windows(rows, columns))
     size, tile = data.draw(cuts(max(region.rows, region.columns)))
-    expression = data.draw(st.one_of(st.none(), st.integers(1, 9).map(lambda number: number * factor)))
     pixels = random_pixels(*shape)
     image, _ = image_of(pixels)
-    options = {"output_kind": kind, "tile_size": tile, "expression_field": expression, "engine": engine}
+    options = {"output_kind": kind, "tile_size": tile, "engine": engine}
     values, valid = in_regions(
         lambda part: super_resolved({"lr": image}, description, folder, part, **options), region, size
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from datasets.deepsum.kelvins import open_scene, open_scenes, read_norm
+from datasets.deepsum.kelvins import open_scene, read_norm
 
 SIZE = 8
 
@@ -45,10 +45,10 @@ def write_scene(tmp_path):
 
 
 def test_scenes_come_back(write_scene):
-    second, first = write_scene("imgset0600", 11), write_scene("imgset0594")
-    scenes = open_scenes(first[0].parent)
-    assert [scene.name for scene in scenes] == ["imgset0594", "imgset0600"]
-    for scene, (_, (lr, qm, hr, sm)) in zip(scenes, (first, second)):
+    for name, written in (("imgset0600", write_scene("imgset0600", 11)), ("imgset0594", write_scene("imgset0594"))):
+        folder, (lr, qm, hr, sm) = written
+        scene = open_scene(folder)
+        assert scene.name == name
         found = scene.read()
         assert [array.dtype for array in found] == [np.uint16, bool, np.uint16, bool]
         for array, expected in zip(found, (lr, qm > 0, hr, sm > 0)):
@@ -77,7 +77,7 @@ def test_opening_reads_no_pixel(write_scene):
     folder, _ = write_scene()
     for path in folder.iterdir():
         path.write_bytes(b"")
-    assert open_scenes(folder.parent)[0].has_truth
+    assert open_scene(folder).has_truth
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_missing_files(write_scene, name, message):
 def test_few_images(write_scene):
     folder, _ = write_scene(count=8)
     with pytest.raises(ValueError) as error:
-        open_scenes(folder.parent)
+        open_scene(folder)
     assert str(error.value) == f"{folder}: at least 9 files LRnnn.png are wanted. Received: 8"
 
 
@@ -159,11 +159,6 @@ def test_colours(write_scene):
     write_png(folder / "LR001.png", np.ones((8, 8, 3), np.uint8))
     with pytest.raises(ValueError, match="LR001.png: one band is wanted. Received: 3$"):
         open_scene(folder).read()
-
-
-def test_no_scene(tmp_path):
-    with pytest.raises(ValueError, match="folders imgsetNNNN are wanted. Received: none$"):
-        open_scenes(tmp_path / "absent")
 
 
 def test_norm(shared_data):

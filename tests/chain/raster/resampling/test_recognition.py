@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, gaussian_filter, zoom
 
 from chain.raster.resampling.interpolation import FRAME, METHODS, OPEN, Resampling, axis, interpolate
-from chain.raster.resampling.recognition import recognise
+from chain.raster.resampling.recognition import recognise_image
 from chain.raster.resampling.restoration import Mismatch, restore
 
 PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
@@ -21,6 +21,17 @@ def landscape(rows, columns, seed=0):
     rng = np.random.default_rng(seed)
     smooth = gaussian_filter(rng.normal(size=(rows, columns)), 1.5)
     return np.rint(np.clip(2500 + 4000 * smooth + rng.normal(0, 30, (rows, columns)), 10, 12000))
+
+
+def recognise(pixels, ratio, missing=None, likely=()):
+    """Recognise how an image held in memory was made finer."""
+    missing = ~np.isfinite(pixels) if missing is None else missing
+
+    def read(row, column, rows, columns):
+        part = np.s_[row : row + rows, column : column + columns]
+        return pixels[part], missing[part]
+
+    return recognise_image(read, pixels.shape, ratio, likely)
 
 
 def closed(method, border, **arguments):
