@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tfrecords", action="store_true", help="write the sets as TFRecords too, into folders train, valid, test")
     add("--seed", type=int, default=0, help="of the split (default: %(default)d)")
     parser.add_argument("--overwrite", action="store_true", help="replace the patches in --output")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command_line.add_program_arguments(parser)
     return parser
 
 

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from chain.runtime.command_line import run
+from chain.runtime.command_line import add_program_arguments, run
 
 PART = 128
 """Side of the part that is drawn, in fine pixels."""
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--image", required=True, metavar="PNG", help="what inference.deepsum made of it")
     add("--figure", required=True, metavar="PNG", help="file of the figure")
     add("--part", type=int, default=PART, metavar="N", help="side of the middle that is drawn (default: %(default)s)")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_program_arguments(parser)
     return parser
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.runtime.command_line import run
+from chain.runtime.command_line import add_program_arguments, run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--model-dir", required=True, metavar="DIR", help="folder of a model")
     add("--scenes", required=True, nargs="+", metavar="DIR", help="scenes that simulate.probav_scenes made")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_program_arguments(parser)
     return parser
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from chain.runtime.command_line import run
+from chain.runtime.command_line import add_program_arguments, run
 
 PART = 48
 """Side of what a figure shows, in pixels of 10 m."""
@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--examples", nargs="+", default=[], metavar="IMG", help="images of 4 bands, to register and score")
     add("--scores", metavar="JSON", help="file of the scores")
     add("--figure", metavar="PNG", help="file of a figure of the middle of the first pair")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_program_arguments(parser)
     return parser
 
 

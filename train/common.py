@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from chain.runtime import provenance
-from chain.runtime.command_line import one_line
+from chain.runtime.command_line import add_program_arguments, one_line
 from chain.runtime.files import locked
 from chain.sentinel2.options import NAMING_ARGUMENTS
 from models.description import check_replaceable
@@ -123,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser, learning_rates: dict[str, flo
         metavar="DIR",
         help="where the training is kept until it is complete (default: MODEL_DIR.checkpoint)",
     )
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_program_arguments(parser)
     parser.set_defaults(**defaults)
 
 

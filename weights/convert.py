@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chain.runtime.command_line import add_program_arguments
 from chain.runtime.files import default_cache
 from models.description import check_replaceable
 from weights.published import Published, digests, identify, is_web_address
@@ -47,7 +48,7 @@ def make_parser(
         help="folder in which fetched files stay (default: %(default)s)",
     )
     add("--base-url", metavar="URL", help=f"address of a mirror, in place of {servers}, for --download")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add_program_arguments(parser)
     return parser
 
 

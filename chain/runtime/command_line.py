@@ -46,6 +46,26 @@ def add_offset_argument(parser) -> None:
     )
 
 
+class _Version(argparse.Action):
+    """Prints the version and ends the program."""
+
+    def __call__(self, parser, *_):
+        from chain.runtime.provenance import NAME, software_version
+
+        print(f"{NAME} {software_version()}")
+        parser.exit()
+
+
+def add_program_arguments(parser) -> None:
+    """Add `--debug` and `--version`, which all programs have, to a parser."""
+    parser.add_argument(
+        "--debug", action="store_true", help="show the messages of OTB and TensorFlow, and the traceback of an error"
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show this project's version and exit"
+    )
+
+
 def one_line(error: Exception) -> str:
     """Return the message of an error in one line, without signatures of addresses and without OTB's places in code."""
     text = re.sub(r"Exception thrown in otbApplication \w+: (\S+:\d+:)?\s*", "", str(error))

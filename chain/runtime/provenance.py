@@ -10,6 +10,8 @@ from pathlib import Path
 
 from chain.runtime.files import whole_file
 
+NAME = "otb-super-resolution"
+"""Name of this project."""
 VERSION = "0.1.0"
 """Version of this project, to which pyproject.toml refers: in the otbtf image that file is not there."""
 PROJECT = Path(__file__).resolve().parents[2]

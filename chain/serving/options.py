@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from chain.runtime.command_line import add_offset_argument
+from chain.runtime.command_line import add_offset_argument, add_program_arguments
 from chain.serving.precision import options as precision_arguments
 
 
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="memory at which a worker of `processes` is ended and started anew, such as 3GB (default: its share of "
         "the machine's)",
     )
-    add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
+    add_program_arguments(parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chain.runtime.command_line import run
+from chain.runtime.command_line import add_program_arguments, run
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="what to do about a scene that cannot be read, or lacks files (default: %(default)s)",
     )
     add("--overwrite", action="store_true", help="replace records that are in the folder")
-    add("--debug", action="store_true", help="show where an error comes from")
+    add_program_arguments(parser)
     return parser
 
 

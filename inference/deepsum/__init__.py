@@ -27,7 +27,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from chain.runtime.command_line import add_offset_argument, run
+from chain.runtime.command_line import add_offset_argument, add_program_arguments, run
 from chain.serving.options import bbox, begin, box, positive
 
 IMAGES = (".png", ".tif", ".tiff")
@@ -151,7 +151,7 @@ def make_parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--threads", type=positive, metavar="N", help="threads to compute with (default: the cores there are)"
     )
-    add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
+    add_program_arguments(parser)
     return parser
 
 

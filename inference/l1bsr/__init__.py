@@ -26,7 +26,7 @@ import sys
 import time
 from pathlib import Path
 
-from chain.runtime.command_line import band_names, run
+from chain.runtime.command_line import add_program_arguments, band_names, run
 from chain.serving.options import begin, check_files, check_outputs, memory, positive
 
 NETWORKS = {"superresolution": "REC", "registration": "CSR"}
@@ -119,7 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--quicklook", metavar="PNG", help="picture of the product, at most 1024 pixels a side")
     add("--overwrite", action="store_true", help="replace --output when it exists")
-    add("--debug", action="store_true", help="show the messages of OTB and TensorFlow, and tracebacks")
+    add_program_arguments(parser)
     return parser
 
 

@@ -2,6 +2,7 @@
 """How words of the command lines are read, and how errors end."""
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from chain.runtime import command_line
+from chain.runtime.provenance import software_version
 
 
 def _run(error, debug=False):
@@ -74,3 +76,18 @@ def test_help_imports_nothing_heavy(program):
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert result.stdout.startswith("usage:")
     assert not imported & {"tensorflow", "otbApplication", "osgeo", "numpy", "matplotlib", "pyotb"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("sr_dataset", "train.spot7", "train.dsen2", "train.l1bsr", "train.deepsum"),
+        *("inference.spot7", "inference.dsen2", "inference.l1bsr", "inference.deepsum", "datasets.deepsum.records"),
+        *("weights.convert_dsen2", "weights.convert_l1bsr", "weights.convert_deepsum", "evaluation.l1bsr_networks"),
+    ],
+)
+def test_each_program_tells_its_version(module, capsys):
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"otb-super-resolution {software_version()}\n"
