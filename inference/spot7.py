@@ -19,14 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain.runtime.command_line import band_names, run
-from chain.serving.options import (
-    add_arguments,
-    add_output_arguments,
-    begin,
-    check_arguments,
-    check_files,
-    check_outputs,
-)
+from chain.runtime.resources import prepare_process
+from chain.serving.options import add_arguments, add_output_arguments, check_arguments
+from chain.serving.outputs import check_files, check_outputs
 
 SYSTEM = "spot7"
 
@@ -60,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
-    begin(arguments)
+    prepare_process(arguments.threads)
     from chain.serving.batch import for_each
     from chain.serving.dask.scheduler import opened_workers
 

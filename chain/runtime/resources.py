@@ -81,3 +81,14 @@ def bytes_of(size: str) -> int:
     """Return a size such as `3GB` or `3000 MiB` in bytes."""
     number, unit, binary = re.fullmatch(r"([\d.]+) ?([kMGT]?)(i?)B", size).groups()
     return int(float(number) * (BINARY_UNITS if binary else UNITS)[unit])
+
+
+def prepare_process(number: int | None = None) -> None:
+    """Load OTB, before TensorFlow, whose copy of SQLite would hide GDAL's, with memory and threads set.
+
+    Args:
+        number: Number of threads, as for `limit_threads`.
+    """
+    give_back_large_blocks()
+    limit_threads(number)
+    import otbApplication  # noqa: F401

@@ -7,9 +7,7 @@ TensorflowModelServe, and written as a Cloud-Optimized GeoTIFF that exists only 
 """
 
 import argparse
-import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from chain.runtime.command_line import add_offset_argument, add_program_arguments
@@ -179,69 +177,3 @@ def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespa
             parser.error(f"argument --{option.replace('_', '-')}: --scheduler processes beside it is wanted")
     if arguments.tile_size < 8:
         parser.error(f"argument --tile-size: at least 8 is wanted. Received: {arguments.tile_size}")
-
-
-def written_files(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> list[tuple]:
-    """Return the files that a program will write, each with the option that names it.
-
-    Args:
-        arguments: those of the program.
-        output: the product, if there is one.
-        bands: bands that are written as files of their own too.
-    """
-    from chain.runtime.provenance import record_of
-
-    named = [("--output", output), ("--output", output and record_of(output))]
-    named += [("--separate", band_file(output, band)) for band in bands if output]
-    options = ("flow", "quicklook", "metrics", "figure")
-    named += [(f"--{option}", getattr(arguments, option, None)) for option in options]
-    return [(option, Path(name)) for option, name in named if name]
-
-
-def band_file(output: Path, band: str) -> Path:
-    """Return the name of the file of one band of a product."""
-    return output.with_name(f"{output.stem}_{band}.tif")
-
-
-def check_outputs(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> None:
-    """Refuse outputs that exist, or whose folder cannot be written. Scores may replace older ones.
-
-    Raises:
-        FileExistsError: One exists and must not be replaced.
-        OSError: A folder is missing or read-only.
-    """
-    from chain.serving.product_file import check_output
-
-    for option, path in written_files(arguments, output, bands):
-        may_replace = option in ("--metrics", "--figure") or path.suffix == ".json"
-        check_output(path, arguments.overwrite or may_replace, option)
-
-
-def check_files(
-    arguments: argparse.Namespace, files: list[str], output: Path | None, bands: Sequence[str] = ()
-) -> None:
-    """Refuse to write over what is read.
-
-    Args:
-        arguments: those of the program.
-        files: what is read.
-        output: the product, if there is one.
-        bands: bands that are written as files of their own too.
-
-    Raises:
-        ValueError: a file would be written over.
-    """
-    inputs = [name for name in arguments.input or () if isinstance(name, str)]
-    read = {os.path.realpath(name) for name in (*files, *inputs)}
-    for option, path in written_files(arguments, output, bands):
-        if os.path.realpath(path) in read:
-            raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {path}")
-
-
-def begin(arguments: argparse.Namespace) -> None:
-    """Load what computes, in the order that it can stand, with the threads that are asked for."""
-    from chain.runtime.resources import give_back_large_blocks, limit_threads
-
-    give_back_large_blocks()
-    limit_threads(arguments.threads)
-    import otbApplication  # noqa: F401  (before TensorFlow: its copy of SQLite would hide GDAL's)

@@ -28,7 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chain.runtime.command_line import add_offset_argument, add_program_arguments, run
-from chain.serving.options import bbox, begin, box, positive
+from chain.runtime.resources import prepare_process
+from chain.serving.options import bbox, box, positive
 
 IMAGES = (".png", ".tif", ".tiff")
 SUFFIXES = {"output": IMAGES, "submission": (".zip",), "metrics": (".json",)}
@@ -196,7 +197,7 @@ def infer(arguments: argparse.Namespace) -> None:
         RuntimeError: OTB or TensorFlow refuses.
         OSError: the disk refuses.
     """
-    begin(arguments)
+    prepare_process(arguments.threads)
     from chain.serving.product_file import check_output
     from inference.deepsum.scenes import make_all, make_one, pack
 

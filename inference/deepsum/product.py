@@ -12,7 +12,7 @@ import numpy as np
 from chain.raster.grids import Grid, Region, plan
 from chain.runtime import provenance
 from chain.serving.inputs import expanded, is_collection, items_of
-from chain.serving.options import check_files
+from chain.serving.outputs import check_files
 from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
 from chain.serving.super_resolution import Bands

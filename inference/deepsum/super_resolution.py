@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the frames of a place to one image: windows, each in one piece or in blocks, and their mean."""
+"""From the frames of a place to one image: windows, each in one piece or in blocks, and their mean.
+
+DeepSUM normalises features by their statistics over what it sees, so what it makes of a block differs from what it
+makes of the whole, by a smooth little all over the block. Blocks are therefore as large as they can be, each is made
+with `margin` pixels around it, of which it is cropped, and in these margins it is compared with what the blocks before
+it have made of the same pixels.
+"""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from datasets.deepsum.preparation import SCALE, Frames
-from inference.deepsum.blocks import Difference, run_by_blocks
 from inference.deepsum.network import DeepSumNetwork
 from inference.deepsum.windows import mean_of_windows, windows
 
@@ -27,6 +33,16 @@ class Settings:
     """Move masks as the authors' program does."""
     block_size: int | None = None
     """Side of blocks, in coarse pixels; the whole image where memory allows by default."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How blocks differ where they overlap, in the unit of the image."""
+
+    largest: float
+    """Largest absolute difference."""
+    rms: float
+    """Root of the mean squared difference."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +110,40 @@ def _block_size(shape: tuple[int, int], network: DeepSumNetwork, asked: int | No
             f"Received: enough for {max(size, 0)}"
         )
     return size
+
+
+def run_by_blocks(
+    run: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    frames: np.ndarray,
+    masks: np.ndarray,
+    size: int,
+    margin: int,
+) -> tuple[np.ndarray, Difference | None]:
+    """Run a network on an image, block by block.
+
+    Args:
+        run: makes an image (rows, columns) of frames and masks of a part.
+        frames: (frames, rows, columns).
+        masks: of the same shape.
+        size: rows and columns of a block, without its margin.
+        margin: pixels around it that are made too, where there are any.
+
+    Returns:
+        (rows, columns), float32; and how blocks differ, `None` for a single one.
+    """
+    rows, columns = frames.shape[1:]
+    result, made = np.empty((rows, columns), np.float32), np.zeros((rows, columns), bool)
+    largest, squares, count = 0.0, 0.0, 0
+    for row in range(0, rows, size):
+        for column in range(0, columns, size):
+            top, left = max(row - margin, 0), max(column - margin, 0)
+            place = np.s_[top : row + size + margin, left : column + size + margin]
+            block = run(frames[:, *place], masks[:, *place])
+            before = made[place]
+            off = np.abs(block[before] - result[place][before], dtype=np.float64)
+            if off.size:
+                largest, squares, count = max(largest, off.max()), squares + np.square(off).sum(), count + off.size
+            own = np.s_[row : row + size, column : column + size]
+            result[own] = block[row - top :, column - left :][:size, :size]
+            made[own] = True
+    return result, Difference(float(largest), float(np.sqrt(squares / count))) if count else None

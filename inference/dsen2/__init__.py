@@ -22,17 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain.runtime.command_line import band_names, run
+from chain.runtime.resources import prepare_process
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
 from chain.sentinel2.options import add_naming_arguments, naming_of
-from chain.serving.options import (
-    add_arguments,
-    add_output_arguments,
-    band_file,
-    begin,
-    check_arguments,
-    check_files,
-    check_outputs,
-)
+from chain.serving.options import add_arguments, add_output_arguments, check_arguments
+from chain.serving.outputs import band_file, check_files, check_outputs
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
 SETTINGS = {
@@ -206,7 +200,7 @@ def settings(arguments: argparse.Namespace) -> None:
 
 def infer(arguments: argparse.Namespace) -> None:
     """Make the product or the products of the command line."""
-    begin(arguments)
+    prepare_process(arguments.threads)
     from chain.serving.batch import for_each
     from chain.serving.dask.scheduler import opened_workers
     from inference.dsen2.recipe import PROJECT_WEIGHTS

@@ -27,7 +27,9 @@ import time
 from pathlib import Path
 
 from chain.runtime.command_line import add_program_arguments, band_names, run
-from chain.serving.options import begin, check_files, check_outputs, memory, positive
+from chain.runtime.resources import prepare_process
+from chain.serving.options import memory, positive
+from chain.serving.outputs import check_files, check_outputs
 
 NETWORKS = {"superresolution": "REC", "registration": "CSR"}
 """The network of each task."""
@@ -151,7 +153,7 @@ def infer(arguments: argparse.Namespace) -> None:
         OSError: the disk refuses.
     """
     start = time.perf_counter()
-    begin(arguments)
+    prepare_process(arguments.threads)
     from chain.runtime.resources import bytes_of
     from chain.serving.provenance import files_behind, write_record
     from chain.serving.quicklook import write_quicklook

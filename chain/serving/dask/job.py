@@ -171,12 +171,12 @@ def _open(job: Job) -> _Scene:
     """Open the scene of a job, with its networks."""
     from distributed import get_worker
 
-    from chain.serving.options import begin
+    from chain.runtime.resources import prepare_process
 
     _check(job)
     if not job.arguments.debug:
         quiet()
-    begin(argparse.Namespace(threads=job.arguments.threads or get_worker().state.nthreads))
+    prepare_process(job.arguments.threads or get_worker().state.nthreads)
     from chain.serving.production import Production
 
     program = importlib.import_module(job.program)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datasets.deepsum.preparation import Frames
-from inference.deepsum.blocks import run_by_blocks
+from inference.deepsum.super_resolution import run_by_blocks
 from inference.deepsum.windows import mean_of_windows, windows
 
 MEAN, DEVIATION = 7000.0, 500.0
