@@ -22,6 +22,7 @@ from benchmarks.measure import machine
 HERE = Path(__file__).parent
 SECTIONS = (
     "engines",
+    "onednn",
     "precision",
     "product_sizes",
     "other_procedures",

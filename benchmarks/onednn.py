@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow with oneDNN and without: speed of training and of the bare network, and how far their numbers are apart.
+
+This project turns oneDNN on; TensorFlow itself does so on CPUs with AVX-512 alone. Each way has a process of its own,
+and both run in turn. A step of training is one of SRModel's, size base, on 4 patches of 32 x 32 pixels; the network
+that runs on a tile of random digital numbers is DSen2's for the 20 m bands, of this project's size.
+
+    python -m benchmarks.onednn --output benchmarks/output
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.bare_network import arrays_of, prepared
+from benchmarks.measure import in_turn
+from benchmarks.networks import PROJECT_WEIGHTS
+from models.description import read_description
+
+VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+WORKLOADS = ("a step of training", "the network on a tile")
+NETWORK = PROJECT_WEIGHTS / "2x"
+BATCH, PATCH = 4, 32
+
+
+class Worker:
+    """A process with oneDNN on or off, which runs a workload whenever it is told to, for use in `with`."""
+
+    def __init__(self, workload: str, onednn: bool, output: Path, tile: int):
+        words = [sys.executable, "-m", "benchmarks.onednn", "--output", str(output), "--tile", str(tile)]
+        self._process = subprocess.Popen(
+            [*words, "--worker", workload],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, VARIABLE: str(int(onednn))},
+        )
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_):
+        self._process.communicate()
+
+    def run(self) -> tuple[float, list[float]]:
+        """Return the seconds that the workload took, and numbers that it gave."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return tuple(json.loads(self._process.stdout.readline()))
+
+
+def training_step():
+    """Return a function that makes a step of training and returns the loss."""
+    from tensorflow import keras
+
+    from models.spot7 import SIZES, SRModel
+
+    keras.utils.set_random_seed(0)
+    network = SRModel.from_bands(**SIZES["base"]).model
+    inputs = {"lr": np.random.default_rng(0).uniform(200, 4000, (BATCH, PATCH, PATCH, 4)).astype(np.float32)}
+    name = "sr"
+    graph = keras.Model(network.inputs, {name: network.output[name]})
+    graph.compile(optimizer=keras.optimizers.Adam(1e-4), loss="mae")
+    target = {name: np.zeros((BATCH, 4 * PATCH, 4 * PATCH, 4), np.float32)}
+    return lambda: [float(graph.train_on_batch(inputs, target))]
+
+
+def network_on_tile(output: Path, tile: int):
+    """Return a function that runs the network on a tile and returns some of its pixels, digital numbers."""
+    from chain.serving.engines.engines import open_engine
+
+    folder = prepared(NETWORK, "float32", output / "cache")
+    description = read_description(folder)
+    arrays, engine = arrays_of(description, (tile, tile)), open_engine("tensorflow", str(folder))
+    return lambda: (engine.run(arrays, description.outputs["float"])[::8, ::8] * 1e4).ravel().tolist()
+
+
+def work(workload: str, output: Path, tile: int) -> None:
+    """Run a workload for each line of the standard input, after a first time that does not count."""
+    function = training_step() if workload == WORKLOADS[0] else network_on_tile(output, tile)
+    function()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        numbers = function()
+        print(json.dumps([time.perf_counter() - start, numbers]), flush=True)
+
+
+def run(output: Path, tile: int, rounds: int) -> str:
+    """Measure; return the table."""
+    lines = ["| workload | without, s | with, s | speed, ratio | numbers apart at most |", "|---|---|---|---|---|"]
+    for workload in WORKLOADS:
+        with Worker(workload, False, output, tile) as off, Worker(workload, True, output, tile) as on:
+            results = in_turn({"off": lambda _, off=off: off.run(), "on": lambda _, on=on: on.run()}, rounds)
+        seconds = {name: [spent for spent, _ in found] for name, found in results.items()}
+        ratio = statistics.median(before / after for before, after in zip(seconds["off"], seconds["on"]))
+        apart = max(np.abs(np.subtract(a, b)).max() for (_, a), (_, b) in zip(results["off"], results["on"]))
+        unit = "of the loss" if workload == WORKLOADS[0] else "DN"
+        medians = " | ".join(f"{statistics.median(seconds[name]):.2f}" for name in ("off", "on"))
+        lines.append(f"| {workload} | {medians} | {ratio:.2f} | {apart:.2g} {unit} |")
+    return "\n".join(lines) + f"\n\nTiles of {tile}² pixels and their margin, {rounds} times."
+
+
+def main(argv=None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/output"), help="work folder")
+    parser.add_argument("--tile", type=int, default=512, help="side of a tile, in pixels (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each way (default: %(default)s)")
+    parser.add_argument("--worker", choices=WORKLOADS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.worker:
+        work(arguments.worker, arguments.output, arguments.tile)
+    else:
+        print(run(arguments.output, arguments.tile, arguments.rounds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
