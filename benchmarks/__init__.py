@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measurements of speed, memory and disk; `make bench` runs them all and writes RESULTS.md."""
-
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow with oneDNN and without: speed of training and of the bare network, and how far their numbers are apart.
 
-This project turns oneDNN on; TensorFlow itself does so on CPUs with AVX-512 alone. Each way has a process of its own,
-and both run in turn. A step of training is one of SRModel's, size base, on 4 patches of 32 x 32 pixels; the network
-that runs on a tile of random digital numbers is DSen2's for the 20 m bands, of this project's size.
+Trainings turn oneDNN on, which TensorFlow itself does on CPUs with AVX-512 alone. Each way has a process of its own,
+and both run in turn. A step of training is one of SRModel's, size base, on 4 patches of 32 x 32 pixels; tiles hold
+random digital numbers.
 
     python -m benchmarks.onednn --output benchmarks/output
 """
@@ -25,8 +25,12 @@ from benchmarks.networks import PROJECT_WEIGHTS
 from models.description import read_description
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-WORKLOADS = ("a step of training", "the network on a tile")
-NETWORK = PROJECT_WEIGHTS / "2x"
+TRAINING = "a step of training"
+NETWORKS = {
+    "DSen2, 20 m bands, on a tile": PROJECT_WEIGHTS / "2x",
+    "REC on a tile": PROJECT_WEIGHTS.parent / "l1bsr" / "REC",
+}
+WORKLOADS = (TRAINING, *NETWORKS)
 BATCH, PATCH = 4, 32
 
 
@@ -72,19 +76,19 @@ def training_step():
     return lambda: [float(graph.train_on_batch(inputs, target))]
 
 
-def network_on_tile(output: Path, tile: int):
-    """Return a function that runs the network on a tile and returns some of its pixels, digital numbers."""
+def network_on_tile(network: Path, output: Path, tile: int):
+    """Return a function that runs a network on a tile and returns some of its pixels, digital numbers."""
     from chain.serving.engines.engines import open_engine
 
-    folder = prepared(NETWORK, "float32", output / "cache")
+    folder = prepared(network, "float32", output / "cache")
     description = read_description(folder)
     arrays, engine = arrays_of(description, (tile, tile)), open_engine("tensorflow", str(folder))
-    return lambda: (engine.run(arrays, description.outputs["float"])[::8, ::8] * 1e4).ravel().tolist()
+    return lambda: engine.run(arrays, description.outputs["integer"])[::8, ::8].ravel().tolist()
 
 
 def work(workload: str, output: Path, tile: int) -> None:
     """Run a workload for each line of the standard input, after a first time that does not count."""
-    function = training_step() if workload == WORKLOADS[0] else network_on_tile(output, tile)
+    function = training_step() if workload == TRAINING else network_on_tile(NETWORKS[workload], output, tile)
     function()
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -101,7 +105,7 @@ def run(output: Path, tile: int, rounds: int) -> str:
         seconds = {name: [spent for spent, _ in found] for name, found in results.items()}
         ratio = statistics.median(before / after for before, after in zip(seconds["off"], seconds["on"]))
         apart = max(np.abs(np.subtract(a, b)).max() for (_, a), (_, b) in zip(results["off"], results["on"]))
-        unit = "of the loss" if workload == WORKLOADS[0] else "DN"
+        unit = "of the loss" if workload == TRAINING else "DN"
         medians = " | ".join(f"{statistics.median(seconds[name]):.2f}" for name in ("off", "on"))
         lines.append(f"| {workload} | {medians} | {ratio:.2f} | {apart:.2g} {unit} |")
     return "\n".join(lines) + f"\n\nTiles of {tile}² pixels and their margin, {rounds} times."
@@ -111,7 +115,7 @@ def main(argv=None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/output"), help="work folder")
-    parser.add_argument("--tile", type=int, default=512, help="side of a tile, in pixels (default: %(default)s)")
+    parser.add_argument("--tile", type=int, default=256, help="side of a tile, in pixels (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="runs of each way (default: %(default)s)")
     parser.add_argument("--worker", choices=WORKLOADS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)

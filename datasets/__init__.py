@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training samples of the systems whose data are not made by `sr_dataset.py`."""
-
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)

@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good super-resolved images are: metrics, protocols, reports."""
-
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)

@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that super-resolve images with an exported model."""
-
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)

@@ -10,8 +10,8 @@ import pyotb  # noqa: F401 (before tensorflow: setting up its log closes the str
 import pytest
 from osgeo import gdal, osr
 
-import models  # noqa: F401 (before tensorflow: turns oneDNN on)
 import tests.examples  # noqa: F401 (hypothesis' profiles)
+import train  # noqa: F401 (before tensorflow: turns oneDNN on)
 
 gdal.UseExceptions()
 

@@ -1,4 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training programs, one per system, run as `python -m train.<system>`."""
+"""Training programs, one per system, run as `python -m train.<system>`.
 
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)
+Importing this package turns oneDNN on before TensorFlow is loaded: TensorFlow itself leaves it off on CPUs without
+AVX-512, where a step of training then takes twice as long. Networks that are only run are faster without it there
+(`benchmarks/onednn.py`), so that nothing else sets it. A user's `TF_ENABLE_ONEDNN_OPTS` goes before. TensorFlow 2.14 is
+left as it is: with oneDNN on, it cannot run convolutions in bfloat16 on such CPUs.
+"""
+
+import os
+from importlib import metadata
+
+ONEDNN_SINCE = (2, 18)
+"""First version of TensorFlow that was seen to run all networks with oneDNN on any CPU."""
+
+
+def _tensorflow_version() -> tuple[int, ...]:
+    """Return major and minor version of the TensorFlow that is installed, without loading it; (0,) if none says it."""
+    for name in ("tensorflow", "tensorflow-cpu"):
+        try:
+            return tuple(int(part) for part in metadata.version(name).split(".")[:2])
+        except metadata.PackageNotFoundError:
+            continue
+    return (0,)
+
+
+if _tensorflow_version() >= ONEDNN_SINCE:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights: the authors' published files, found, checked and converted to this project's models."""
-
-import models  # noqa: F401 (before TensorFlow: turns oneDNN on)
