@@ -234,7 +234,6 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     checkpoint_dir = _checkpoint_dir(arguments)
     strategy = make_strategy(arguments.strategy)
     with _alone(checkpoint_dir, is_chief(strategy)):
-        (checkpoint_dir / UNSCORED_NAME).unlink(missing_ok=True)
         samples = find()
         identity = {
             "arguments": {

@@ -50,9 +50,9 @@ class _Version(argparse.Action):
     """Prints the version and ends the program."""
 
     def __call__(self, parser, *_):
-        from chain.runtime.provenance import NAME, software_version
+        from chain.runtime.provenance import software
 
-        print(f"{NAME} {software_version()}")
+        print(software())
         parser.exit()
 
 

@@ -34,6 +34,11 @@ def software_version() -> str:
     return "+".join(part for part in (VERSION, _commit()) if part)
 
 
+def software() -> str:
+    """Return the name and the version of this project, as products state them."""
+    return f"{NAME} {software_version()}"
+
+
 def _commit() -> str:
     """Return the short name of the commit, empty outside a git repository."""
     command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
@@ -45,7 +50,7 @@ def _commit() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of this project, of Python, and of the packages and modules in use."""
-    found = {"otb-super-resolution": software_version(), "python": platform.python_version()}
+    found = {NAME: software_version(), "python": platform.python_version()}
     for name, module in MODULES.items():
         version = getattr(sys.modules.get(module), "__version__", None)
         if version:

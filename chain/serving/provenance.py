@@ -110,7 +110,7 @@ def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
     """Return the metadata that a product file carries."""
     descriptions = [network.description for network in recipe.networks]
     return {
-        "TIFFTAG_SOFTWARE": f"otb-super-resolution {provenance.software_version()}",
+        "TIFFTAG_SOFTWARE": provenance.software(),
         "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
         "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
         "SR_INPUT": str(product.identity.get("id", "")),

@@ -212,8 +212,9 @@ def _run(
     with ExitStack() as stack:
         images = {}
         for (name, _, block, wanted), ratio in zip(inputs, field.ratios, strict=True):
-            further = field.surplus // ratio
-            pixels = np.pad(arrays[name], ((0, further), (0, further), (0, 0)), mode="edge")
+            pixels, further = arrays[name], field.surplus // ratio
+            if further:
+                pixels = np.pad(pixels, ((0, further), (0, further), (0, 0)), mode="edge")
             images[name] = stack.enter_context(memory_image(pixels, _on_map(wanted, block)))
         with OTB_LOCK:
             served = serve(images, network.description, network.model_dir, output_kind, tile_size)

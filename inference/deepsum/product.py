@@ -113,7 +113,7 @@ def make_product(arguments: argparse.Namespace, network: DeepSumNetwork, setting
 def _layout(arguments: argparse.Namespace, dates: Sequence[Date], stack: Stack, band: str, identity: Mapping) -> Layout:
     """Return what the product's file is."""
     metadata = {
-        "TIFFTAG_SOFTWARE": f"otb-super-resolution {provenance.software_version()}",
+        "TIFFTAG_SOFTWARE": provenance.software(),
         "SR_SYSTEM": SYSTEM,
         "SR_WEIGHTS": identity["model"].get("weights") or "unknown",
         "SR_INPUT": ", ".join(use.name for use in stack.dates if use.used),

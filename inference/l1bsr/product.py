@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chain.raster.grids import Grid, Region
-from chain.runtime.provenance import software_version
+from chain.runtime.provenance import software
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
@@ -85,7 +85,7 @@ class ProductInputs:
         """Return what a file of this product's grid is."""
         description = self.network.description
         metadata = {
-            "TIFFTAG_SOFTWARE": f"otb-super-resolution {software_version()}",
+            "TIFFTAG_SOFTWARE": software(),
             "SR_SYSTEM": SYSTEM,
             "SR_TASK": self.arguments.task,
             "SR_WEIGHTS": description.weights or "unknown",

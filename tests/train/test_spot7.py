@@ -217,6 +217,8 @@ def test_a_model_that_cannot_be_scored_is_in_place_and_scored_by_the_same_comman
     assert error.endswith(": disk full")
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert {"saved_model.pb", "model.json", "weights.h5", "run.json"} <= names and "scores.json" not in names
+    assert spot7.main([*arguments, "--seed", "5"]) == 1
+    assert "holds a training begun with seed 0" in capsys.readouterr().err
     assert spot7.main(arguments) == 0
     assert "Epoch" not in capsys.readouterr().out and len(history(tmp_path / "model")) == 2
     assert (tmp_path / "model" / "scores.json").exists()
