@@ -10,8 +10,11 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+from chain.runtime.options import Made, add_options, from_arguments
+from chain.runtime.progress import Progress, progress_bar, shown_on_terminal
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
@@ -84,6 +87,43 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
 
 
+def run_program(
+    parser: argparse.ArgumentParser,
+    options: type[Made],
+    command: Callable[[Made, Progress], None],
+    argv: Sequence[str] | None = None,
+    complete: Callable[[dict], dict] | None = None,
+) -> int:
+    """Run a program of its command line.
+
+    Wrong usage ends the program with status 2.
+
+    Args:
+        parser: an empty parser; the options, `--debug` and `--version` are added to it.
+        options: the class of the program's options.
+        command: called with the options and with where to report progress.
+        argv: words of the command line; None for those of this process.
+        complete: given the parsed values by name, returns them with those that come from elsewhere; it may raise
+            ValueError.
+
+    Returns:
+        The exit status: 0, 1 when it failed, 130 when it was interrupted.
+    """
+    add_options(parser, options)
+    add_program_arguments(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        made = from_arguments(options, complete(vars(arguments)) if complete else vars(arguments))
+    except ValueError as error:
+        parser.error(str(error))
+
+    def shown(_) -> None:
+        with shown_on_terminal(), progress_bar() as progress:
+            command(made, progress)
+
+    return run(parser, arguments, shown)
+
+
 def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
     """Run a program's command: an error is one line on the standard error and status 1.
 
@@ -93,7 +133,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         command: called with the arguments.
 
     Returns:
-        The exit status.
+        The exit status: 0, 1 when it failed, 130 when it was interrupted.
     """
     if not arguments.debug:
         quiet()
@@ -101,8 +141,8 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
         with _terminated_as_interrupted():
             command(arguments)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 1
+        print(f"{parser.prog}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
     except Exception as error:
         if arguments.debug:
             raise

@@ -41,13 +41,17 @@ def _run(error, debug=False):
         ),
         (OSError("http://host/B04.tif?st=1&sig=secret%3D refused"), "program: error: http://host/B04.tif refused"),
         (RuntimeError("first line\n" + "x" * 1000), "program: error: first line"),
-        (KeyboardInterrupt(), "program: interrupted"),
     ],
 )
 def test_an_error_is_one_line_and_status_1(capsys, error, line):
     assert _run(error) == 1
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", line + "\n")
+
+
+def test_an_interruption_is_status_130(capsys):
+    assert _run(KeyboardInterrupt()) == 130
+    assert capsys.readouterr() == ("", "program: interrupted; the same command goes on\n")
 
 
 def test_debug_lets_errors_pass():

@@ -208,7 +208,7 @@ def test_interrupted_runs_go_on_to_the_same_records(
     arguments = ["--input", str(made_scenes), "--output", str(tmp_path / "out"), *COMMON]
     original = getattr(writing, function)
     monkeypatch.setattr(writing, function, Interruption(original, at))
-    assert main(arguments) == 1
+    assert main(arguments) == 130
     assert "interrupted" in capsys.readouterr().err
     monkeypatch.setattr(writing, function, original)
     assert not list((tmp_path / "out").rglob("*.partial"))

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a program: a frozen dataclass whose fields describe themselves.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(BaseOptions):
+        tile_size: int = option(768, "side of a tile, in output pixels", metavar="N", check=at_least(8))
+        figure: str | None = option(None, "figure of the scores", metavar="PNG", writes=(".png",), replaces=True)
+
+A notebook makes an instance by keywords; the command line makes it from a parser that is built from the same fields
+(`chain.runtime.command_line.run_program`). Values are checked when an instance is made, so both get the same errors.
+Whatever has to know options of a kind (those that pixels depend on, files that are read or written) asks the fields.
+"""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING as MISSING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+Made = TypeVar("Made", bound="BaseOptions")
+_KEY = "option"
+_NUMBERS = {int: "an integer", float: "a number"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What an option is, beside its name, type and default.
+
+    Attributes:
+        help: what it does, with units.
+        read: reads the value from a word of the command line; raises ValueError with what was expected.
+        metavar: stands for the value in the help.
+        choices: values that are allowed.
+        many: several values, a tuple.
+        group: title under which the help lists it.
+        flag: how the command line spells it, where that is not the field's name.
+        formerly: spellings of earlier versions, which are refused with the present one.
+        check: raises ValueError, with what was expected, for a value that cannot be right.
+        pixels: whether pixels of the result depend on it.
+        reads: whether it names files that are read.
+        writes: endings of the file that it names, where it names one that is written.
+        replaces: whether that file may replace an older one without `overwrite`.
+    """
+
+    help: str
+    read: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    choices: tuple | None = None
+    many: bool = False
+    group: str | None = None
+    flag: str | None = None
+    formerly: tuple[str, ...] = ()
+    check: Callable[[Any], None] | None = None
+    pixels: bool = True
+    reads: bool = False
+    writes: tuple[str, ...] = ()
+    replaces: bool = False
+
+
+def option(default: Any, help: str, **kind: Any) -> Any:
+    """Return the field of an option.
+
+    Args:
+        default: its value when it is not given; `dataclasses.MISSING` when it has to be.
+        help: what it does, with units.
+        **kind: as `Kind`.
+    """
+    if "choices" in kind:
+        kind["choices"] = tuple(kind["choices"])
+    return dataclasses.field(default=default, metadata={_KEY: Kind(help=help, **kind)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseOptions:
+    """Base of all options: checks its values when it is made.
+
+    Raises:
+        ValueError: a value cannot be right, or two do not go together; the message names the option.
+    """
+
+    def __post_init__(self):
+        for name, kind in kinds(type(self)).items():
+            value = getattr(self, name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if value is not None and value is not MISSING:
+                _check(flag_of(name, kind), kind, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError when options do not go together; subclasses add theirs and call `super().check()`."""
+
+    def given(self, name: str) -> bool:
+        """Return whether an option is not empty: neither None, False nor without values."""
+        value = getattr(self, name)
+        return not (value is None or value is False or value == ())
+
+    def exclude(self, *names: str) -> None:
+        """Raise ValueError when more than one of these options is given."""
+        given = [flag_of(name, kinds(type(self))[name]) for name in names if self.given(name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are mutually exclusive")
+
+    def require(self, name: str, *others: str) -> None:
+        """Raise ValueError when an option is given without one of the others."""
+        if self.given(name) and not any(self.given(other) for other in others):
+            flags = {each: flag_of(each, kinds(type(self))[each]) for each in (name, *others)}
+            raise ValueError(f"{flags[name]} requires {' or '.join(flags[other] for other in others)}")
+
+
+def kinds(cls: type[BaseOptions]) -> dict[str, Kind]:
+    """Return what the options of a class are, by field name, those of base classes first."""
+    return {each.name: each.metadata[_KEY] for each in dataclasses.fields(cls) if _KEY in each.metadata}
+
+
+def flag_of(name: str, kind: Kind) -> str:
+    """Return how the command line spells an option."""
+    return kind.flag or f"--{name.replace('_', '-')}"
+
+
+def values_for_pixels(options: BaseOptions) -> dict[str, Any]:
+    """Return the options on which pixels depend, by field name."""
+    return {name: getattr(options, name) for name, kind in kinds(type(options)).items() if kind.pixels}
+
+
+def paths_read(options: BaseOptions) -> dict[str, Any]:
+    """Return the options that name files which are read, by field name, where given."""
+    return {
+        name: getattr(options, name)
+        for name, kind in kinds(type(options)).items()
+        if kind.reads and options.given(name)
+    }
+
+
+def files_written(options: BaseOptions) -> Iterator[tuple[str, Path, bool]]:
+    """Yield the flag of each option that names a written file, the file, and whether it may replace an older one."""
+    for name, kind in kinds(type(options)).items():
+        if kind.writes and options.given(name):
+            yield flag_of(name, kind), Path(getattr(options, name)), kind.replaces
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None:
+    """Add the options of a class to a parser, in their groups."""
+    defaults = {each.name: each.default for each in dataclasses.fields(cls)}
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, kind in kinds(cls).items():
+        if kind.group and kind.group not in groups:
+            groups[kind.group] = parser.add_argument_group(kind.group)
+        place = groups[kind.group] if kind.group else parser
+        flag, default = flag_of(name, kind), defaults[name]
+        if default is False:
+            place.add_argument(flag, dest=name, action="store_true", help=kind.help)
+        else:
+            place.add_argument(flag, dest=name, **_argument(kind, default))
+        for old in kind.formerly:
+            parser.add_argument(old, action=_Renamed, nargs="*", const=flag, help=argparse.SUPPRESS)
+
+
+def from_arguments(cls: type[Made], values: Mapping[str, Any]) -> Made:
+    """Return the options that parsed arguments are.
+
+    Raises:
+        ValueError: as of `BaseOptions`.
+    """
+    return cls(**{name: values[name] for name in kinds(cls)})
+
+
+class _Renamed(argparse.Action):
+    """Refuses a former spelling of an option; `const` is the present one."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.error(f"{option_string} is now called {self.const}")
+
+
+def _argument(kind: Kind, default: Any) -> dict[str, Any]:
+    """Return the keywords of `add_argument` for an option that takes a value."""
+    found: dict[str, Any] = {"required": default is MISSING, "default": None if default is MISSING else default}
+    found["help"] = kind.help.replace("%", "%%")
+    if default not in (None, MISSING, ()) and "(default:" not in kind.help:
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        found["help"] += f" (default: {shown})".replace("%", "%%")
+    if kind.many:
+        found["nargs"] = "+"
+    if kind.choices:
+        found["choices"] = list(kind.choices)
+    if kind.metavar:
+        found["metavar"] = kind.metavar
+    if kind.read:
+        found["type"] = _reader(kind.read)
+    elif isinstance(default, int | float):
+        found["type"] = _reader(type(default))
+    return found
+
+
+def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what argparse calls to read a value: errors say what was expected."""
+
+    def read_word(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            reason = f"expected {_NUMBERS[read]}, got {text!r}" if read in _NUMBERS else str(error)
+            raise argparse.ArgumentTypeError(reason) from error
+
+    return read_word
+
+
+def _check(flag: str, kind: Kind, value: Any) -> None:
+    """Raise ValueError for a value that cannot be right."""
+    for each in value if kind.many else [value]:
+        if kind.choices and each not in kind.choices:
+            raise ValueError(f"{flag}: expected one of {', '.join(map(str, kind.choices))}, got {each!r}")
+    if kind.many and not all(value):
+        raise ValueError(f"{flag}: expected names, got an empty one")
+    if kind.writes and not str(value).lower().endswith(kind.writes):
+        raise ValueError(f"{flag}: expected a {kind.writes[0]} file, got {str(value)!r}")
+    if kind.check:
+        try:
+            kind.check(value)
+        except ValueError as error:
+            raise ValueError(f"{flag}: {error}") from None
+
+
+def at_least(least: float) -> Callable[[Any], None]:
+    """Return a check of numbers: finite, and at least this one."""
+
+    def check(value) -> None:
+        if not least <= value < float("inf"):
+            raise ValueError(f"expected at least {least:g}, got {value!r}")
+
+    return check
+
+
+def above(bound: float) -> Callable[[Any], None]:
+    """Return a check of numbers: finite, and more than this one."""
+
+    def check(value) -> None:
+        if not bound < value < float("inf"):
+            raise ValueError(f"expected more than {bound:g}, got {value!r}")
+
+    return check
+
+
+def within(least: float, most: float) -> Callable[[Any], None]:
+    """Return a check of numbers: between these two, both included."""
+
+    def check(value) -> None:
+        if not least <= value <= most:
+            raise ValueError(f"expected {least:g} to {most:g}, got {value!r}")
+
+    return check
+
+
+def band_names(text: str) -> tuple[str, ...]:
+    """Read names of bands separated by commas.
+
+    Raises:
+        ValueError: there are none.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError(f"expected names separated by commas, got {text!r}")
+    return names
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Read integers separated by commas.
+
+    Raises:
+        ValueError: one is none.
+    """
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected integers separated by commas, got {text!r}") from None
+
+
+def distinct(values: Sequence) -> None:
+    """Refuse values that are given twice.
+
+    Raises:
+        ValueError: one is.
+    """
+    if len(set(values)) < len(values):
+        raise ValueError(f"expected each only once, got {','.join(map(str, values))}")
+
+
+def memory_size(text: str) -> None:
+    """Check a size of memory, such as 3GB or 3000MiB.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"0*[1-9]\d*(\.\d+)? ?[kMGT]i?B", text):
+        raise ValueError(f"expected a size such as 3GB or 3000MiB, got {text!r}")

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long work tells how far it is, whether it is to stop, and what it has decided.
+
+Functions of the library print nothing. They report to a `Progress`, and tell what they have decided to the logger
+`super_resolution`: programs show both on the terminal, notebooks and QGIS where they like.
+
+    progress = Progress(lambda fraction, text: print(f"{fraction:.0%} {text}"), cancelled=lambda: False)
+    progress(0.5, "regions")
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+LOG = logging.getLogger("super_resolution")
+"""What programs tell: `info` for what was decided, `warning` for what the user should look at."""
+LOG.addHandler(logging.NullHandler())
+BAR = "{desc}: {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
+
+
+class Cancelled(Exception):
+    """The caller has cancelled the work; what was finished is kept, and the same call goes on."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where work reports.
+
+    Attributes:
+        report: called with the fraction that is done, 0 to 1, and a short text; None for nobody.
+        cancelled: says whether the work is to stop; None for never.
+    """
+
+    report: Callable[[float, str], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+
+    def __call__(self, fraction: float, text: str) -> None:
+        """Report the fraction that is done.
+
+        Raises:
+            Cancelled: the work is to stop.
+        """
+        if self.cancelled and self.cancelled():
+            raise Cancelled("cancelled: what was finished is kept, and the same call goes on")
+        if self.report:
+            self.report(min(max(fraction, 0.0), 1.0), text)
+
+    def part(self, start: float, end: float) -> "Progress":
+        """Return where a part of the work reports, which is done between two fractions of the whole."""
+        return Progress(lambda fraction, text: self(start + fraction * (end - start), text))
+
+
+SILENT = Progress()
+
+
+class _Terminal(logging.Handler):
+    """Shows what is told on the standard error, in one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        print(f"{prefix}{record.getMessage()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def shown_on_terminal() -> Iterator[None]:
+    """Show on the standard error, for a while, what is told."""
+    handler, level = _Terminal(), LOG.level
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Give, for a while, where work reports to be seen as a bar with the time that remains, if there is a terminal."""
+    bar = None
+
+    def report(fraction: float, text: str) -> None:
+        nonlocal bar
+        if bar is None:
+            from tqdm import tqdm
+
+            bar = tqdm(total=1.0, disable=None, bar_format=BAR)
+        bar.set_description_str(text, refresh=False)
+        bar.update(fraction - bar.n)
+
+    try:
+        yield Progress(report)
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options: one dataclass for keywords and for the command line, with the same errors."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from chain.runtime.command_line import run_program
+from chain.runtime.options import (
+    MISSING,
+    BaseOptions,
+    at_least,
+    band_names,
+    files_written,
+    integers,
+    option,
+    paths_read,
+    values_for_pixels,
+    within,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(BaseOptions):
+    input: tuple[str, ...] = option(MISSING, "images", many=True, reads=True)
+    tile_size: int = option(768, "side of a tile, in output pixels", check=at_least(8))
+    share: float = option(20.0, "part, in %", check=within(0, 100))
+    kind: str = option("a", "kind", choices=("a", "b"))
+    bands: tuple[str, ...] | None = option(None, "bands", read=band_names, formerly=("--channels",))
+    floating: bool = option(False, "reflectance", flag="--float")
+    metrics: str | None = option(None, "scores", writes=(".json",), replaces=True, pixels=False)
+    evaluate: bool = option(False, "score", pixels=False)
+
+    def check(self):
+        super().check()
+        self.require("metrics", "evaluate")
+        self.exclude("floating", "bands")
+
+
+def parsed(*words):
+    """Return the options of a command line."""
+    found = []
+    parser = argparse.ArgumentParser("program", allow_abbrev=False)
+    assert run_program(parser, Options, lambda options, progress: found.append(options), list(words)) == 0
+    return found[0]
+
+
+def test_the_command_line_and_keywords_make_the_same_options():
+    words = [
+        "--input",
+        "x.tif",
+        "y.tif",
+        "--tile-size",
+        "64",
+        "--bands",
+        "B05, B11",
+        "--evaluate",
+        "--metrics",
+        "m.json",
+    ]
+    options = Options(input=["x.tif", "y.tif"], tile_size=64, bands=("B05", "B11"), evaluate=True, metrics="m.json")
+    assert parsed(*words) == options
+    assert options.input == ("x.tif", "y.tif")
+
+
+def test_defaults_of_the_command_line_are_those_of_the_dataclass():
+    assert parsed("--input", "x.tif") == Options(input=("x.tif",))
+
+
+@pytest.mark.parametrize(
+    "words, keywords, message",
+    [
+        (["--tile-size", "4"], {"tile_size": 4}, "--tile-size: expected at least 8, got 4"),
+        (["--share", "nan"], {"share": float("nan")}, "--share: expected 0 to 100, got nan"),
+        (["--metrics", "m.txt"], {"metrics": "m.txt"}, "--metrics: expected a .json file, got 'm.txt'"),
+        (["--metrics", "m.json"], {"metrics": "m.json"}, "--metrics requires --evaluate"),
+        (
+            ["--float", "--bands", "B05"],
+            {"floating": True, "bands": ("B05",)},
+            "--float and --bands are mutually exclusive",
+        ),
+        (["--input", ""], {"input": ("",)}, "--input: expected names, got an empty one"),
+    ],
+)
+def test_both_refuse_what_cannot_be_right(words, keywords, message, capsys):
+    with pytest.raises(ValueError) as error:
+        Options(**{"input": ("x.tif",), **keywords})
+    assert str(error.value) == message
+    with pytest.raises(SystemExit) as ended:
+        parsed(*([] if "--input" in words else ["--input", "x.tif"]), *words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"program: error: {message}"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--tile-size", "x"], "argument --tile-size: expected an integer, got 'x'"),
+        (["--kind", "c"], "argument --kind: invalid choice: 'c'"),
+        (["--bands", ","], "argument --bands: expected names separated by commas, got ','"),
+        (["--channels", "B05"], "--channels is now called --bands"),
+        (["--tile", "64"], "unrecognized arguments: --tile 64"),
+    ],
+)
+def test_words_that_cannot_be_read_end_with_status_2(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parsed("--input", "x.tif", *words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_fields_tell_what_options_are():
+    options = Options(input=("x.tif",), evaluate=True, metrics="m.json")
+    assert paths_read(options) == {"input": ("x.tif",)}
+    assert list(files_written(options)) == [("--metrics", Path("m.json"), True)]
+    assert "tile_size" in values_for_pixels(options)
+    assert not {"metrics", "evaluate"} & set(values_for_pixels(options))
+
+
+def test_the_help_shows_defaults_and_groups_nothing_twice(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    shown = capsys.readouterr().out
+    assert "side of a tile, in output pixels (default: 768)" in " ".join(shown.split())
+    assert "--channels" not in shown
+
+
+def test_integers():
+    assert integers("3,8") == (3, 8)
+    with pytest.raises(ValueError, match="expected integers separated by commas, got 'x'"):
+        integers("x")

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress: fractions of parts, cancelling, and what a library keeps to itself."""
+
+import pytest
+
+from chain.runtime.progress import LOG, SILENT, Cancelled, Progress, progress_bar, shown_on_terminal
+
+
+def test_parts_report_fractions_of_the_whole():
+    seen = []
+    progress = Progress(lambda fraction, text: seen.append((fraction, text)))
+    part = progress.part(0.5, 1.0)
+    part(0.0, "a")
+    part.part(0.5, 1.0)(1.0, "b")
+    progress(1.5, "c")
+    assert seen == [(0.5, "a"), (1.0, "b"), (1.0, "c")]
+
+
+def test_cancelled_work_stops_in_its_parts_too():
+    with pytest.raises(Cancelled):
+        Progress(cancelled=lambda: True).part(0.0, 0.5)(0.1, "a")
+
+
+def test_nothing_is_shown_unless_asked_for(capsys):
+    SILENT(0.5, "a")
+    LOG.warning("unheard")
+    assert capsys.readouterr() == ("", "")
+    with shown_on_terminal():
+        LOG.info("decided")
+        LOG.warning("look")
+    LOG.warning("unheard")
+    assert capsys.readouterr() == ("", "decided\nwarning: look\n")
+
+
+def test_no_bar_without_a_terminal(capsys):
+    with progress_bar() as progress:
+        progress(0.5, "a")
+    assert capsys.readouterr() == ("", "")
