@@ -35,27 +35,35 @@ class Kind:
         metavar: stands for the value in the help.
         choices: values that are allowed.
         many: several values, a tuple.
+        count: how many, where their number is fixed.
+        repeated: the command line may give the option several times; the value is a tuple of what each gives.
+        negated: whether the command line also takes `--no-` and the name: for True, False and undecided.
         group: title under which the help lists it.
         flag: how the command line spells it, where that is not the field's name.
         formerly: spellings of earlier versions, which are refused with the present one.
         check: raises ValueError, with what was expected, for a value that cannot be right.
         pixels: whether pixels of the result depend on it.
         reads: whether it names files that are read.
+        weights: whether these are the weights of a network.
         writes: endings of the file that it names, where it names one that is written.
         replaces: whether that file may replace an older one without `overwrite`.
     """
 
     help: str
     read: Callable[[str], Any] | None = None
-    metavar: str | None = None
+    metavar: str | tuple[str, ...] | None = None
     choices: tuple | None = None
     many: bool = False
+    count: int | None = None
+    repeated: bool = False
+    negated: bool = False
     group: str | None = None
     flag: str | None = None
     formerly: tuple[str, ...] = ()
     check: Callable[[Any], None] | None = None
     pixels: bool = True
     reads: bool = False
+    weights: bool = False
     writes: tuple[str, ...] = ()
     replaces: bool = False
 
@@ -73,6 +81,18 @@ def option(default: Any, help: str, **kind: Any) -> Any:
     return dataclasses.field(default=default, metadata={_KEY: Kind(help=help, **kind)})
 
 
+def changed(cls: "type[BaseOptions]", name: str, default: Any, **kind: Any) -> Any:
+    """Return the field of an option of a base class with another default, or of another kind.
+
+    Args:
+        cls: the base class.
+        name: the option's field.
+        default: the new default.
+        **kind: what else is new, as `Kind`.
+    """
+    return dataclasses.field(default=default, metadata={_KEY: dataclasses.replace(kinds(cls)[name], **kind)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class BaseOptions:
     """Base of all options: checks its values when it is made.
@@ -84,8 +104,8 @@ class BaseOptions:
     def __post_init__(self):
         for name, kind in kinds(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, list):
-                value = tuple(value)
+            if isinstance(value, list | tuple):
+                value = tuple(tuple(each) if isinstance(each, list) else each for each in value)
                 object.__setattr__(self, name, value)
             if value is not None and value is not MISSING:
                 _check(flag_of(name, kind), kind, value)
@@ -152,7 +172,10 @@ def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None
             groups[kind.group] = parser.add_argument_group(kind.group)
         place = groups[kind.group] if kind.group else parser
         flag, default = flag_of(name, kind), defaults[name]
-        if default is False:
+        if kind.negated:
+            place.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=_help(kind, default))
+            parser.set_defaults(**{name: default})
+        elif default is False:
             place.add_argument(flag, dest=name, action="store_true", help=kind.help)
         else:
             place.add_argument(flag, dest=name, **_argument(kind, default))
@@ -166,7 +189,9 @@ def from_arguments(cls: type[Made], values: Mapping[str, Any]) -> Made:
     Raises:
         ValueError: as of `BaseOptions`.
     """
-    return cls(**{name: values[name] for name in kinds(cls)})
+    return cls(
+        **{name: values[name] for name, kind in kinds(cls).items() if not (kind.repeated and values[name] is None)}
+    )
 
 
 class _Renamed(argparse.Action):
@@ -176,15 +201,27 @@ class _Renamed(argparse.Action):
         parser.error(f"{option_string} is now called {self.const}")
 
 
+def _help(kind: Kind, default: Any) -> str:
+    """Return the help of an option as argparse takes it, with the default where there is one."""
+    text = kind.help
+    if default not in (None, MISSING, ()) and "(default:" not in text:
+        shown: Any = default
+        if isinstance(default, bool):
+            shown = "yes" if default else "no"
+        elif isinstance(default, tuple):
+            shown = (" " if kind.many or kind.count else ",").join(map(str, default))
+        text += f" (default: {shown})"
+    return text.replace("%", "%%")
+
+
 def _argument(kind: Kind, default: Any) -> dict[str, Any]:
     """Return the keywords of `add_argument` for an option that takes a value."""
-    found: dict[str, Any] = {"required": default is MISSING, "default": None if default is MISSING else default}
-    found["help"] = kind.help.replace("%", "%%")
-    if default not in (None, MISSING, ()) and "(default:" not in kind.help:
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        found["help"] += f" (default: {shown})".replace("%", "%%")
-    if kind.many:
-        found["nargs"] = "+"
+    found: dict[str, Any] = {"required": default is MISSING, "help": _help(kind, default)}
+    found["default"] = None if default is MISSING or kind.repeated else default
+    if kind.many or kind.count:
+        found["nargs"] = kind.count or "+"
+    if kind.repeated:
+        found["action"] = "append"
     if kind.choices:
         found["choices"] = list(kind.choices)
     if kind.metavar:
@@ -211,10 +248,16 @@ def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def _check(flag: str, kind: Kind, value: Any) -> None:
     """Raise ValueError for a value that cannot be right."""
-    for each in value if kind.many else [value]:
+    several = kind.many or kind.count
+    each_value = list(value) if several or kind.repeated else [value]
+    if several and kind.repeated:
+        each_value = [each for part in value for each in part]
+    for each in each_value:
         if kind.choices and each not in kind.choices:
             raise ValueError(f"{flag}: expected one of {', '.join(map(str, kind.choices))}, got {each!r}")
-    if kind.many and not all(value):
+    if kind.count and len(value) != kind.count:
+        raise ValueError(f"{flag}: expected {kind.count} values, got {len(value)}")
+    if several and "" in each_value:
         raise ValueError(f"{flag}: expected names, got an empty one")
     if kind.writes and not str(value).lower().endswith(kind.writes):
         raise ValueError(f"{flag}: expected a {kind.writes[0]} file, got {str(value)!r}")

@@ -13,6 +13,7 @@ from chain.runtime.options import (
     BaseOptions,
     at_least,
     band_names,
+    changed,
     files_written,
     integers,
     option,
@@ -131,3 +132,50 @@ def test_integers():
     assert integers("3,8") == (3, 8)
     with pytest.raises(ValueError, match="expected integers separated by commas, got 'x'"):
         integers("x")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training(BaseOptions):
+    scenes: tuple[tuple[str, ...], ...] = option(MISSING, "scenes", many=True, repeated=True, reads=True)
+    tests: tuple[tuple[str, ...], ...] = option((), "scenes", many=True, repeated=True)
+    split: tuple[float, ...] = option((0.8, 0.2), "shares", read=float, count=2, metavar=("TRAIN", "VALID"))
+    flips: bool = option(True, "flip", negated=True)
+    adaptive: bool | None = option(None, "adapt", negated=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Other(Training):
+    flips: bool = changed(Training, "flips", False, help="mirror")
+
+
+def trained(cls, *words):
+    found = []
+    parser = argparse.ArgumentParser("program", allow_abbrev=False)
+    words = ["--scenes", "a", "b", *words]
+    assert run_program(parser, cls, lambda options, progress: found.append(options), words) == 0
+    return found[0]
+
+
+def test_options_that_are_repeated_or_have_several_values():
+    options = trained(Training, "--scenes", "c", "--split", "1", "0")
+    assert options == Training(scenes=[["a", "b"], ["c"]], split=[1.0, 0.0])
+    assert options.scenes == (("a", "b"), ("c",)) and options.split == (1.0, 0.0)
+    assert trained(Training).tests == () and trained(Training, "--tests", "d", "e").tests == (("d", "e"),)
+    with pytest.raises(ValueError, match="^--split: expected 2 values, got 1$"):
+        Training(scenes=(("a",),), split=(1.0,))
+    with pytest.raises(ValueError, match="^--scenes: expected names, got an empty one$"):
+        Training(scenes=(("a", ""),))
+
+
+def test_flags_that_can_be_negated():
+    assert [trained(Training, *words).flips for words in ([], ["--flips"], ["--no-flips"])] == [True, True, False]
+    answers = [trained(Training, *words).adaptive for words in ([], ["--adaptive"], ["--no-adaptive"])]
+    assert answers == [None, True, False]
+
+
+def test_a_changed_option_keeps_the_rest(capsys):
+    assert not trained(Other).flips and trained(Other, "--flips").flips
+    with pytest.raises(SystemExit):
+        trained(Other, "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--flips, --no-flips mirror (default: no)" in shown and "shares (default: 0.8 0.2)" in shown
