@@ -66,7 +66,7 @@ endef
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
 	@echo "OTB binding and applications: building native/"
-	@$(MAKE) --no-print-directory -j $$(nproc) -C native
+	@$(MAKE) --no-print-directory -C native
 	@touch $@
 
 test: setup
