@@ -3,7 +3,8 @@
 
 GDAL's defaults fit files on a disk: it lists the folder of each remote file, does not retry, and waits
 without end. `configure` sets what Cloud-Optimized GeoTIFFs over HTTP need, before anything is opened; a
-variable which the user has set already is left alone.
+variable which the user has set already is left alone. The folders of files on a disk are listed all the same: masks
+(`.msk`), nodata and coordinate systems (`.aux.xml`, `.hdr`, `.tfw`) lie in files beside the image.
 
 Addresses of Azure's blob storage are signed as late as possible, with the SDK of Planetary Computer, which renews a
 token when less than a minute of it remains. Other servers (Earth Search) need no signature.
@@ -26,7 +27,6 @@ from chain.runtime.command_line import one_line
 gdal.UseExceptions()
 
 SETTINGS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "1",
     "GDAL_HTTP_TIMEOUT": "60",
@@ -41,6 +41,12 @@ SETTINGS = {
     "CPL_VSIL_CURL_CACHE_SIZE": "200000000",
     "CPL_VSIL_NETWORK_STATS_ENABLED": "YES",
 }
+
+LISTING = "GDAL_DISABLE_READDIR_ON_OPEN"
+NO_LISTING = "EMPTY_DIR"
+"""Value of `LISTING` with which GDAL neither lists the folder of a file nor looks for files beside it."""
+REMOTE_PREFIXES = ("/vsicurl/", "/vsicurl?", "/vsis3/", "/vsigs/", "/vsiaz/", "/vsiadls/", "/vsioss/", "/vsiswift/")
+"""Beginnings of GDAL's names of remote files."""
 
 BLOB_STORAGE = ".blob.core.windows.net"
 TRIES = 5
@@ -57,11 +63,16 @@ class RemoteError(RuntimeError):
 def configure() -> None:
     """Set GDAL's options for images over HTTP, except those which the environment or the user has set.
 
-    Once per process; it also opens the account of what GDAL fetches.
+    Once per process; it also opens the account of what GDAL fetches. `GDAL_DISABLE_READDIR_ON_OPEN` holds for remote
+    files only, even if the user has set it: an image whose mask is not seen has wrong pixels.
     """
     for name, value in SETTINGS.items():
         if gdal.GetConfigOption(name) is None:
             os.environ[name] = value
+    remote = gdal.GetConfigOption(LISTING) or NO_LISTING
+    for prefix in REMOTE_PREFIXES:
+        gdal.SetPathSpecificOption(prefix, LISTING, remote)
+    gdal.SetConfigOption(LISTING, "NO")
     gdal.NetworkStatsReset()
 
 
@@ -140,7 +151,7 @@ def retry(
                 on_failure(error, attempt, delay)
             time.sleep(delay)
             delay *= 2
-    raise ValueError(f"attempts: at least 1 is wanted. Received: {attempts}")
+    raise ValueError(f"attempts: expected at least 1, got {attempts}")
 
 
 def sign(href: str) -> str:
