@@ -3,10 +3,11 @@
 
 As Lanaras et al. 2018 (doi:10.1016/j.isprsjprs.2018.09.018), section 3.3: 10 and 20 m bands become 20 and 40 m ones for
 the `2x` network, whose target are the true 20 m bands; 10, 20 and 60 m bands become 60, 120 and 360 m ones for `6x`.
-Patches are cut at random places. Unlike there, validation patches come from other ground than training patches, and
-patches with clouds or missing pixels are left out. Three things, all optional, make more of few scenes: flips and
-rotations, blocks that begin at any pixel rather than at every 2nd or 6th, and random gains and offsets of the bands,
-which stand for other illumination, atmosphere and processing level (they commute with the simulation).
+Patches are cut at random places, of each scene in proportion to its side: by its area, one large scene would be most
+of what is seen. Unlike in the paper, validation patches come from other ground than training patches, and patches with
+missing pixels, or with clouds by the scene classification, are left out; where there is none all is kept, so that
+snow, ice, salt and sand are seen. Three things, all optional, make more of few scenes: flips and rotations, blocks that
+begin at any pixel rather than at every 2nd or 6th, and random gains and offsets of the bands.
 
     scenes = read_scenes(open_product("S2A_MSIL1C_….SAFE"), "2x")
     WaldPatches(scenes, "2x", patch_size=32, size=8000).dataset(128)
@@ -24,7 +25,8 @@ import tensorflow as tf
 from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
 from chain.raster.otb import read
-from datasets.wald import blur_sigmas, degrade
+from datasets.radiometry import balanced, other_radiometry
+from datasets.wald import block_means, blur, blur_sigmas
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
 
@@ -32,14 +34,8 @@ WINDOW = 1440
 """Side of the windows of large scenes that are held in memory, in 10 m pixels."""
 CLOUD_CLASSES = (3, 8, 9, 10)
 """Classes of the scene classification (SCL) that are not ground: shadows, clouds, cirrus."""
-BRIGHT = 3000
-"""Digital number of B02 from which a pixel counts as a cloud where there is no scene classification."""
 MOST_CLOUDS = 0.1
 """Share of a patch that may be clouds."""
-GAIN_DEVIATION, BAND_GAIN_DEVIATION = 0.25, 0.12
-"""Standard deviations of the logarithms of random gains, of all bands together and of each."""
-OFFSET_DEVIATION = 60.0
-"""Standard deviation of the random offset of each band, in digital numbers."""
 TRIES = 100
 
 
@@ -113,7 +109,8 @@ def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) ->
         pixels = {name: read(image, places[name]) for name, image in images.items()}
         for values in pixels.values():
             values[values == product.nodata] = np.nan
-        clouds = _bright(pixels["x10"]) if mask is None else mask.at(_part(grids["x20"], places["x20"]))
+        part = _part(grids["x20"], places["x20"])
+        clouds = np.zeros((part.rows, part.columns), bool) if mask is None else mask.at(part)
         scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, clouds))
     return scenes
 
@@ -148,7 +145,7 @@ def _common_ground(grids: Mapping[str, Grid]) -> tuple[dict[str, tuple[int, int]
         )
     )
     if columns < 1 or rows < 1:
-        raise ValueError("input: bands that share at least 60 x 60 m are wanted. Received: less")
+        raise ValueError("input: expected bands that share at least 60 x 60 m, got less")
     return firsts, (columns, rows)
 
 
@@ -162,12 +159,6 @@ def _part(grid: Grid, place: Region) -> Grid:
     """Return the grid of a part of an image."""
     left, top = grid.left + place.x * grid.dx, grid.top - place.y * grid.dy
     return replace(grid, left=left, top=top, columns=place.columns, rows=place.rows)
-
-
-def _bright(pixels: np.ndarray) -> np.ndarray:
-    """Return where B02 is as bright as a cloud, on the 20 m grid."""
-    blue = pixels[..., SOURCES["x10"].bands.index("B02")]
-    return np.nan_to_num(blue[::2, ::2]) > BRIGHT
 
 
 def split(scenes: Sequence[Scene], share: float, patch_size: int, role: str) -> tuple[list[Scene], list[Scene]]:
@@ -206,6 +197,8 @@ class WaldPatches:
         fixed: draw the same places in each epoch, as for validation.
         any_phase: begin blocks at any pixel.
         radiometry: apply random gains and offsets.
+        balance: give all bands of all patches the same deviation within coarse pixels, so that dark ground and bright
+            ground weigh alike.
         sigma: deviation of the blur, in pixels of each source, by the source's name; as in the paper by default.
 
     Raises:
@@ -222,18 +215,24 @@ class WaldPatches:
         fixed: bool = False,
         any_phase: bool = False,
         radiometry: bool = False,
+        balance: bool = False,
         sigma: dict[str, float | Sequence[float]] | None = None,
     ):
         self.role, self.scale, self.patch_size, self.size = role, scale_of(role), patch_size, size
         self.seed, self.fixed, self.any_phase, self.radiometry = seed, fixed, any_phase, radiometry
+        self.balanced = balance
         self.sigma = sigma or {}
         if patch_size < self.scale or patch_size % self.scale:
-            raise ValueError(f"patch_size: a multiple of {self.scale} is wanted. Received: {patch_size}")
+            raise ValueError(f"patch_size: expected a multiple of {self.scale}, got {patch_size}")
         if not scenes:
-            raise ValueError("scenes: at least one is wanted. Received: none")
+            raise ValueError("scenes: expected at least one, got none")
         self.scenes = [_extended(scene, rows_of(patch_size, role)) for scene in scenes]
-        areas = np.array([np.prod(self._target(scene).shape[:2]) for scene in self.scenes], np.float64)
-        self._shares = areas / areas.sum()
+        sides = np.sqrt([np.prod(self._target(scene).shape[:2]) for scene in self.scenes])
+        self._shares = sides / sides.sum()
+        self._blurred = {
+            id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
+            for scene in self.scenes
+        }
 
     def _target(self, scene: Scene) -> np.ndarray:
         return scene.images[ROLES[self.role][-1]]
@@ -294,12 +293,14 @@ class WaldPatches:
             if self._is_clear(scene, *place):
                 break
         else:
-            raise ValueError(f"scenes: ground without clouds is wanted. Received: {TRIES} cloudy or missing patches")
+            raise ValueError(f"scenes: expected ground without clouds, got {TRIES} cloudy or missing patches")
         images = {name: self._degraded(scene, name, *place) for name in ROLES[self.role]}
         row, column = place
         target = self._target(scene)[row : row + self.patch_size, column : column + self.patch_size]
         if self.radiometry:
-            images, target = self._other_radiometry(generator, images, target)
+            images, target = other_radiometry(generator, images, target, ROLES[self.role][-1])
+        if self.balanced:
+            images, target = balanced(images, target, ROLES[self.role][-1], self.scale)
         if augmentation:
             turns, mirrored = generator.integers(4), generator.integers(2)
             images = {name: _turned(image, turns, mirrored) for name, image in images.items()}
@@ -318,8 +319,7 @@ class WaldPatches:
     def _is_clear(self, scene: Scene, row: int, column: int) -> bool:
         """Return whether a patch has few clouds, and no missing pixel in what the blur sees."""
         for name, image in scene.images.items():
-            window, _ = self._window(name, image.shape, row, column)
-            if np.isnan(image[window]).any():
+            if np.isnan(image[self._window(name, row, column)]).any():
                 return False
         place = [start * self.scale // 2 for start in (row, column)]
         side = self.patch_size * self.scale // 2
@@ -330,13 +330,11 @@ class WaldPatches:
         return round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
 
     def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
-        """Make the part of a source under a patch coarser; the blur sees what lies around it."""
-        image, border = scene.images[name], self._margin(name) // self.scale
-        window, padding = self._window(name, image.shape, row, column)
-        pixels = np.pad(image[window], (*padding, (0, 0)), mode="symmetric")
-        coarse = degrade(pixels, self.scale, self._deviations(name))
-        side = self.patch_size * self._fineness(name) // self.scale
-        return coarse[border : border + side, border : border + side]
+        """Make the part of a source under a patch coarser; the blur has seen what lies around it."""
+        side = self.patch_size * self._fineness(name)
+        top, left = (start * self._fineness(name) for start in (row, column))
+        blurred = self._blurred[id(scene)][name]
+        return block_means(blurred[top : top + side, left : left + side], self.scale)
 
     def _deviations(self, name: str) -> np.ndarray:
         """Return the deviation of the blur of each band of a source, in its pixels."""
@@ -346,26 +344,11 @@ class WaldPatches:
         """Return how far the blur sees beyond a patch, in a source's pixels: whole blocks."""
         return self.scale * math.ceil((4 * self._deviations(name).max() + 0.5) // 1 / self.scale)
 
-    def _window(self, name: str, shape: Sequence[int], row: int, column: int) -> tuple[tuple[slice, slice], list]:
-        """Return the part of a source of this shape that the blur sees, and by how many pixels it is to be padded."""
+    def _window(self, name: str, row: int, column: int) -> tuple[slice, slice]:
+        """Return the part of a source that the blur sees."""
         margin, side = self._margin(name), self.patch_size * self._fineness(name)
-        window, padding = [], []
-        for start, length in zip((row, column), shape):
-            first = start * self._fineness(name) - margin
-            last = first + side + 2 * margin
-            window.append(slice(max(first, 0), min(last, length)))
-            padding.append((max(-first, 0), max(last - length, 0)))
-        return tuple(window), padding
-
-    def _other_radiometry(self, generator: np.random.Generator, images: dict, target: np.ndarray) -> tuple:
-        """Apply one random gain to all bands, and a gain and an offset to each."""
-        common = generator.normal(0, GAIN_DEVIATION)
-        changed = {}
-        for name, image in images.items():
-            gains = np.exp(common + generator.normal(0, BAND_GAIN_DEVIATION, image.shape[2])).astype(np.float32)
-            offsets = generator.normal(0, OFFSET_DEVIATION, image.shape[2]).astype(np.float32)
-            changed[name] = image * gains + offsets
-        return changed, target * gains + offsets
+        starts = (start * self._fineness(name) - margin for start in (row, column))
+        return tuple(slice(max(start, 0), start + side + 2 * margin) for start in starts)
 
 
 def _extended(scene: Scene, least: int) -> Scene:

@@ -43,14 +43,23 @@ def degrade(image: np.ndarray, scale: int, sigma: float | Sequence[float] | None
     """
     rows, columns = (size // scale for size in image.shape[:2])
     if not rows or not columns:
-        raise ValueError(f"image: at least {scale} x {scale} pixels are wanted. Received: {image.shape[:2]}")
-    image = image[: rows * scale, : columns * scale]
-    blurred = np.stack(
+        raise ValueError(f"image: expected at least {scale} x {scale} pixels, got {image.shape[:2]}")
+    return block_means(blur(image[: rows * scale, : columns * scale], scale, sigma), scale)
+
+
+def blur(image: np.ndarray, scale: int, sigma: float | Sequence[float] | None = None) -> np.ndarray:
+    """Blur an image as `degrade` does, without making it coarser: (rows, columns, bands), of the type of the image."""
+    return np.stack(
         [
             gaussian_filter(image[..., band], deviation, mode="reflect")
             for band, deviation in enumerate(blur_sigmas(scale, image.shape[2], sigma))
         ],
         axis=-1,
     )
-    blocks = blurred.reshape(rows, scale, columns, scale, -1)
+
+
+def block_means(image: np.ndarray, scale: int) -> np.ndarray:
+    """Return the means over blocks of an image (rows, columns, bands) whose sides are multiples of `scale`, float32."""
+    rows, columns = (size // scale for size in image.shape[:2])
+    blocks = image.reshape(rows, scale, columns, scale, -1)
     return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

@@ -125,6 +125,6 @@ def test_missing_pixels_spread_as_far_as_the_blur(scale, reach):
 
 @pytest.mark.parametrize("shape", [(1, 8, 3), (8, 1, 3), (0, 0, 3)])
 def test_too_small(shape):
-    with pytest.raises(ValueError, match=r"^image: at least 2 x 2 pixels are wanted. Received: \("):
+    with pytest.raises(ValueError, match=r"^image: expected at least 2 x 2 pixels, got \("):
         degrade(np.zeros(shape, "float32"), 2)
     assert degrade(np.zeros((3, 2, 1), "float32"), 2).shape == (1, 1, 1)
