@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens after each epoch: state and best weights are kept, images are summarised.
+"""What happens after each epoch: state and best weights are kept, losses are told, images are summarised.
 
 A training that is killed goes on from the last complete epoch: weights, the optimizer's variables and the
 history are in one file, which is renamed into place when it is whole. Keras' own BackupAndRestore keeps
@@ -7,6 +7,7 @@ neither the history nor the counters of early stopping, and writes its two files
 """
 
 import json
+import time
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from chain.runtime.progress import LOG, Progress
 from models.base import REFLECTANCE, SuperResolutionModel, save_weights, whole_file
 from models.layers import bicubic
 
@@ -110,6 +112,42 @@ class Backup(keras.callbacks.Callback):
                     file[f"{group}/{index}"] = variable.numpy()
             file.attrs["history"] = json.dumps(self.history)
             file.attrs["identity"] = json.dumps(self.identity)
+
+
+class Reports(keras.callbacks.Callback):
+    """Reports each batch, and tells the losses of each epoch in one line.
+
+    Args:
+        progress: where batches are reported, as fractions of the whole training.
+        steps: number of batches of an epoch.
+        epochs: number of epochs, those of an interrupted training included.
+    """
+
+    def __init__(self, progress: Progress, steps: int, epochs: int):
+        super().__init__()
+        self.progress = progress
+        self.steps = steps
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remember when the epoch has begun."""
+        self.epoch, self.start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Report the batch.
+
+        Raises:
+            Cancelled: the training is to stop.
+        """
+        done = self.epoch + (batch + 1) / self.steps
+        self.progress(done / self.epochs, f"epoch {self.epoch + 1} of {self.epochs}")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Tell the losses."""
+        logs = logs or {}
+        first = sorted(logs, key=lambda name: name not in ("loss", "val_loss"))
+        losses = ", ".join(f"{name} {float(logs[name]):.4g}" for name in first)
+        LOG.info("epoch %d of %d, %.1f s: %s", epoch + 1, self.epochs, time.perf_counter() - self.start, losses)
 
 
 def forget(folder: Path) -> None:

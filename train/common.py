@@ -17,6 +17,7 @@ from pathlib import Path
 from chain.runtime import provenance
 from chain.runtime.command_line import add_program_arguments, one_line
 from chain.runtime.files import locked
+from chain.runtime.progress import SILENT, shown_on_terminal
 from chain.sentinel2.options import NAMING_ARGUMENTS
 from models.description import check_replaceable
 
@@ -233,7 +234,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
     model_dir = Path(arguments.model_dir)
     checkpoint_dir = _checkpoint_dir(arguments)
     strategy = make_strategy(arguments.strategy)
-    with _alone(checkpoint_dir, is_chief(strategy)):
+    with shown_on_terminal(), _alone(checkpoint_dir, is_chief(strategy)):
         samples = find()
         identity = {
             "arguments": {
@@ -254,7 +255,7 @@ def train(arguments: argparse.Namespace, find: Callable, build: Callable, score:
         for name, subset in samples.items():
             print(f"{name}: {subset.size} patches", flush=True)
         learning = learning or Supervised(arguments)
-        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity, learning)
+        history = fit(arguments, build, samples, strategy, checkpoint_dir, identity, learning, SILENT)
         if not is_chief(strategy):
             return {}
         keras.backend.clear_session()
@@ -298,10 +299,10 @@ def _alone(folder: Path, writes: bool) -> Iterator[None]:
     """
     from train.fit import make_folder
 
-    refusal = RuntimeError(f"checkpoint-dir: a folder that no other training uses is wanted. Received: {folder}")
+    refusal = RuntimeError(f"--checkpoint-dir: expected a folder that no other training uses, got {folder}")
     try:
         if writes:
-            make_folder(folder, "checkpoint-dir")
+            make_folder(folder, "--checkpoint-dir")
         with locked(folder / LOCK_NAME, refusal) if writes else nullcontext():
             yield
     finally:

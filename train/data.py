@@ -142,7 +142,7 @@ def find_patches(folder: str | Path, keys: tuple[str, ...], streaming: bool = Fa
     patches = {name: _find_set(Path(folder), name, keys, streaming) for name in SETS}
     shapes = {name: subset.shapes() for name, subset in patches.items()}
     if any(shape != shapes[SETS[0]] for shape in shapes.values()):
-        raise ValueError(f"patches: the same sizes and bands are wanted in all sets. Received: {shapes}")
+        raise ValueError(f"--patches: expected the same sizes and bands in all sets, got {shapes}")
     return patches
 
 
@@ -152,17 +152,17 @@ def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -
         rasters = [_open(path) for path in images]
         counts = {key: raster.RasterYSize // raster.RasterXSize for key, raster in zip(keys, rasters)}
         if len(set(counts.values())) != 1 or 0 in counts.values():
-            raise ValueError(f"patches: as many square patches are wanted in all sources. Received: {counts} in {name}")
+            raise ValueError(f"--patches: expected as many square patches in all sources, got {counts} in {name}")
         if any(raster.RasterYSize % raster.RasterXSize for raster in rasters):
             sizes = {key: f"{raster.RasterXSize} x {raster.RasterYSize}" for key, raster in zip(keys, rasters)}
-            raise ValueError(f"patches: whole square patches are wanted. Received: {sizes} pixels in {name}")
+            raise ValueError(f"--patches: expected whole square patches, got {sizes} pixels in {name}")
         return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))
         if files:
             return Patches(name, files, keys, sum(1 for _ in tf.data.TFRecordDataset([str(path) for path in files])))
     wanted = " and ".join(path.name for path in images)
-    raise ValueError(f"patches: a folder with {wanted}, or {name}/*.records, is wanted. Received: {folder}")
+    raise ValueError(f"--patches: expected a folder with {wanted}, or {name}/*.records, got {folder}")
 
 
 def _open(path: Path) -> gdal.Dataset:
@@ -175,7 +175,7 @@ def _open(path: Path) -> gdal.Dataset:
         raster = gdal.Open(str(path))
         raster.ReadAsArray(0, raster.RasterYSize - 1, raster.RasterXSize, 1)
     except RuntimeError as error:
-        raise ValueError(f"patches: a whole raster is wanted. Received: {path} ({error})") from error
+        raise ValueError(f"--patches: expected a whole raster, got {path} ({error})") from error
     return raster
 
 

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fitting of a model: distribution, precision, optimizer, callbacks, and resumption."""
 
-import argparse
 import math
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from tensorflow import keras
 
+from chain.runtime.progress import LOG, Progress
 from models.base import KERAS_3, SuperResolutionModel
-from train.callbacks import Backup, epochs_done, forget, read_identity
+from train.callbacks import Backup, Reports, epochs_done, forget, read_identity
 from train.learning import Learning
+from train.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from train.training import Samples
 
 SUMMARISED_PATCHES = 4
 
@@ -28,8 +32,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "multiworker":
         if KERAS_3:
             raise ValueError(
-                "strategy: none or mirrored is wanted under Keras 3, which does not fit a model on several workers' "
-                "batches of named inputs. Received: multiworker"
+                "--strategy: expected none or mirrored under Keras 3, which does not fit a model on several workers' "
+                "batches of named inputs, got 'multiworker'"
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
@@ -69,71 +73,72 @@ def check_identity(folder: Path, identity: dict, overwrite: bool) -> None:
         return
     message = f"{folder} holds a training begun with {', '.join(differing)}"
     if not overwrite:
-        raise ValueError(
-            f"checkpoint-dir: a folder of the same training is wanted, or --overwrite. Received: {message}"
-        )
-    print(f"{message}: beginning again", flush=True)
+        raise ValueError(f"--checkpoint-dir: expected a folder of the same training, or --overwrite, but {message}")
+    LOG.warning("%s: beginning again", message)
     forget(folder)
 
 
 def fit(
-    arguments: argparse.Namespace,
+    options: TrainingOptions,
     build: Callable[[tuple], SuperResolutionModel],
-    patches: dict,
+    samples: "Mapping[str, Samples]",
     strategy: tf.distribute.Strategy,
     checkpoint_dir: Path,
     identity: dict,
     learning: Learning,
+    progress: Progress,
 ) -> list[dict[str, float]]:
     """Fit a model, going on from the last complete epoch when there is one.
 
     Args:
-        arguments: those of `train.common.add_arguments`.
+        options: how.
         build: makes the model from a dataset's element specification.
-        patches: the sets `train` and `valid`, as `train.common.train` has them.
+        samples: the sets `train` and `valid`.
         strategy: the distribution strategy.
         checkpoint_dir: the best weights are left there, as `best.h5`.
         identity: what the training is made of.
         learning: the kind of training.
+        progress: where to report.
 
     Returns:
         The losses and metrics of each epoch.
     """
-    check_identity(checkpoint_dir, identity, arguments.overwrite)
+    check_identity(checkpoint_dir, identity, options.overwrite)
     done = epochs_done(checkpoint_dir)
     # Not the order and the flips of the first epochs again.
-    keras.utils.set_random_seed((arguments.seed + done) % 2**32)
-    batches = math.ceil(patches["train"].size / arguments.batch_size)
-    steps = arguments.steps_per_epoch or batches
-    training = patches["train"].dataset(
-        arguments.batch_size, augmentation=arguments.augmentation, first_epoch=math.ceil(done * steps / batches)
+    keras.utils.set_random_seed((options.seed + done) % 2**32)
+    batches = math.ceil(samples["train"].size / options.batch_size)
+    steps = options.steps_per_epoch or batches
+    training = samples["train"].dataset(
+        options.batch_size, augmentation=options.augmentation, first_epoch=math.ceil(done * steps / batches)
     )
-    validation = patches["valid"].dataset(arguments.batch_size)
+    validation = samples["valid"].dataset(options.batch_size)
     keras.mixed_precision.set_global_policy(learning.precision_policy())
     try:
         with strategy.scope():
             model = build(training.element_spec)
-            if arguments.init:
-                learning.load(model, arguments.init)
-            make_folder(checkpoint_dir, "checkpoint-dir")
-            trained = learning.compile(model, training.element_spec, arguments.epochs * steps)
-            backup = Backup(checkpoint_dir, identity, arguments.patience, is_chief(strategy))
+            if options.init:
+                learning.load(model, options.init)
+            make_folder(checkpoint_dir, "--checkpoint-dir")
+            trained = learning.compile(model, training.element_spec, options.epochs * steps)
+            backup = Backup(checkpoint_dir, identity, options.patience, is_chief(strategy))
             backup.restore(trained)
         if done:
-            print(f"going on after epoch {done} of {arguments.epochs}", flush=True)
-        if done < arguments.epochs and not backup.is_over:
+            LOG.info("going on after epoch %d of %d", done, options.epochs)
+        if done < options.epochs and not backup.is_over:
             trained.fit(
-                learning.samples(training).repeat(),
-                epochs=arguments.epochs,
+                learning.batches(training).repeat(),
+                epochs=options.epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,
-                validation_data=learning.samples(validation),
+                validation_data=learning.batches(validation),
                 callbacks=[
                     backup,
+                    Reports(progress, steps, options.epochs),
                     *learning.callbacks(backup.history),
-                    *_tensorboard(arguments, learning, model, validation, is_chief(strategy)),
+                    *_tensorboard(options, learning, model, validation, is_chief(strategy)),
                 ],
-                verbose=1 if sys.stdout.isatty() else 2,
+                verbose=0,
             )
     finally:
         keras.mixed_precision.set_global_policy("float32")
@@ -149,23 +154,23 @@ def make_folder(path: Path, argument: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"{argument}: a folder that can be made is wanted. Received: {path} ({error.strerror})") from None
+        raise OSError(f"{argument}: expected a folder that can be made, got {path} ({error.strerror})") from None
 
 
 def _tensorboard(
-    arguments: argparse.Namespace,
+    options: TrainingOptions,
     learning: Learning,
     model: SuperResolutionModel,
     validation: tf.data.Dataset,
     writes: bool,
 ) -> list[keras.callbacks.Callback]:
     """Make the callbacks that write for TensorBoard, where they are asked for."""
-    if not arguments.log_dir or not writes:
+    if not options.log_dir or not writes:
         return []
-    folder = Path(arguments.log_dir)
-    make_folder(folder, "log-dir")
+    folder = Path(options.log_dir)
+    make_folder(folder, "--log-dir")
     sample = next(iter(validation.unbatch().batch(SUMMARISED_PATCHES)))
     return [
-        keras.callbacks.TensorBoard(arguments.log_dir, write_graph=False),
+        keras.callbacks.TensorBoard(options.log_dir, write_graph=False),
         learning.summaries(folder, sample, model),
     ]

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of training does otherwise than others; `train.fit.fit` and `train.common.train` call it."""
+"""What differs from one kind of training to the next; `train.fit` and `train.training` call it."""
 
-import argparse
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow import keras
 
 from models.base import ModelDescription, SuperResolutionModel, export, load_weights
+from train.options import TrainingOptions
 
 
 class Learning:
     """A kind of training. Subclasses define `compile` and `summaries`.
 
     Args:
-        arguments: those of the training program.
+        options: those of the training.
     """
 
-    def __init__(self, arguments: argparse.Namespace):
-        self.arguments = arguments
+    def __init__(self, options: TrainingOptions):
+        self.options = options
 
     def precision_policy(self) -> str:
         """Name the Keras policy to compute with: bfloat16 has float32's range, and needs no scaling of losses."""
-        return "mixed_bfloat16" if self.arguments.mixed_precision else "float32"
+        return "mixed_bfloat16" if self.options.mixed_precision else "float32"
 
     def load(self, model: SuperResolutionModel, path: str | Path) -> None:
         """Read the weights to start from, or those that a training has kept."""
@@ -38,7 +38,7 @@ class Learning:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define compile")
 
-    def samples(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def batches(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Give batches as the Keras model takes them."""
         return dataset
 

@@ -12,6 +12,7 @@ from tensorflow import keras
 from models.base import SuperResolutionModel, Tensors
 from train.learning import Learning
 from train.optimizers import cosine, staircase
+from train.options import ScheduleOptions
 
 Losses = dict[str, tf.Tensor]
 
@@ -60,8 +61,10 @@ class Objective(Learning):
     """The training by a loss of its own. Subclasses define `network` and `losses`.
 
     Args:
-        arguments: those of `train.common.add_arguments` and `add_schedule_arguments`.
+        options: those of the training.
     """
+
+    options: ScheduleOptions
 
     names: tuple[str, ...] = ("loss",)
     """Names of what `losses` gives."""
@@ -86,9 +89,9 @@ class Objective(Learning):
 
     def _rate(self, steps: int):
         """Make the learning rate of `--schedule`."""
-        rate = self.arguments.learning_rate
-        if self.arguments.schedule == "cosine":
+        rate = self.options.learning_rate
+        if self.options.schedule == "cosine":
             return cosine(rate, steps)
-        if self.arguments.schedule == "steps":
-            return staircase(rate, self.arguments.decay, self.arguments.decay_steps)
+        if self.options.schedule == "steps":
+            return staircase(rate, self.options.decay, self.options.decay_steps)
         return rate

@@ -129,7 +129,7 @@ def draw(path: str | Path, examples: list[Images], history: list[dict], report: 
 def write_report(
     model_dir: Path, description: ModelDescription, patches: Patches, batch_size: int, history: list[dict]
 ) -> dict:
-    """Write `scores.json`, `scores.md` and `scores.png` into the folder of an exported model, and print the table.
+    """Write `scores.json`, `scores.md` and `scores.png` into the folder of an exported model.
 
     Args:
         model_dir: the folder.
@@ -150,5 +150,4 @@ def write_report(
         if len(examples) == EXAMPLES:
             break
     draw(model_dir / "scores.png", examples, history, report)
-    print(table(report))
     return report

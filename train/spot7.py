@@ -10,76 +10,131 @@ those of OTBTF's tutorial, see `models/spot7.py`; the tutorial leaves the learni
 
 import argparse
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from chain.runtime.command_line import run
-from train.common import (
-    add_arguments,
-    add_blocks_argument,
-    add_patches_arguments,
-    add_supervision_arguments,
-    architecture,
-    check_arguments,
-    check_patches,
-    train,
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, option
+from chain.runtime.progress import Progress
+from models.description import ModelDescription
+from train.options import (
+    BlocksOptions,
+    SupervisionOptions,
+    TrainingCommand,
+    existing_folder,
+    learning_rate,
+    sizes,
 )
+from train.training import History, System, Training, run_training
+
+if TYPE_CHECKING:
+    from models.spot7 import SRModel
 
 LEARNING_RATES = {"base": 1e-4, "small": 2e-3}
 """Sizes of the network, and the step that each bears: `base` is thrown off at the start by ten times as much."""
 KEYS = ("lr", "hr")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.spot7",
-        description="Train, export and score the network that turns Sentinel-2 into Spot-7's 1.5 m.",
+@dataclass(frozen=True, kw_only=True)
+class Options(SupervisionOptions, BlocksOptions):
+    """How `SRModel` is trained."""
+
+    size: str = sizes(LEARNING_RATES, "base")
+    learning_rate: float = learning_rate(LEARNING_RATES)
+    activation: str = option("swish", "a Keras activation", metavar="NAME")
+    final_activation: str = option("relu", "activation of the output", metavar="NAME")
+    global_skip: bool = option(
+        True,
+        "compute what bicubic interpolation lacks, rather than the image itself as the tutorial does",
+        negated=True,
     )
-    add_patches_arguments(parser)
-    add_arguments(parser, LEARNING_RATES, "base")
-    add_blocks_argument(parser)
-    add_supervision_arguments(parser)
-    add = parser.add_argument
-    add("--activation", default="swish", metavar="NAME", help="a Keras activation (default: %(default)s)")
-    add("--final-activation", default="relu", metavar="NAME", help="activation of the output (default: %(default)s)")
-    add(
-        "--no-global-skip",
-        dest="global_skip",
-        action="store_false",
-        help="compute the image itself, as the tutorial does, rather than what bicubic interpolation lacks",
+    streaming: bool = option(
+        False, "read patches images again in each epoch, rather than hold them in memory", pixels=False
     )
-    return parser
+
+    def defaults(self) -> dict[str, Any]:
+        """Return what options mean that are None."""
+        return {"learning_rate": LEARNING_RATES[self.size]}
 
 
-def train_spot7(arguments: argparse.Namespace) -> dict:
-    """Train the model, and return its scores."""
+@dataclass(frozen=True, kw_only=True)
+class Command(Options, TrainingCommand):
+    """The command line."""
+
+    patches: str = option(
+        MISSING,
+        "folder of the patches: {train,valid,test}_{source}.tif, or {train,valid,test}/*.records",
+        metavar="DIR",
+        reads=True,
+        check=existing_folder,
+    )
+
+
+def train(
+    patches: str | Path,
+    model_dir: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Training:
+    """Train, export and score the network; an interrupted training goes on.
+
+    Args:
+        patches: folder of the patches: `{train,valid,test}_{lr,hr}.tif`, or `{train,valid,test}/*.records`.
+        model_dir: folder to be made: SavedModel, weights and scores.
+        options: how.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Raises:
+        ValueError: the patches, the weights to start from, or the checkpoint are not what the training needs.
+        RuntimeError: another training uses the checkpoint folder, or the model could not be scored.
+        OSError: a folder cannot be made, or a file cannot be written.
+        Cancelled: `cancelled` said so; the epochs that are done are kept.
+    """
     from models.spot7 import SIZES, SRModel
-    from train.data import find_patches
+    from train.data import Patches, find_patches
     from train.report import write_report
 
-    def build(element_spec: tuple) -> SRModel:
+    options = options.with_defaults()
+
+    def build(element_spec: tuple) -> "SRModel":
         return SRModel(
             element_spec,
-            activation=arguments.activation,
-            final_activation=arguments.final_activation,
-            global_skip=arguments.global_skip,
-            **architecture(arguments, SIZES),
+            activation=options.activation,
+            final_activation=options.final_activation,
+            global_skip=options.global_skip,
+            **options.architecture(SIZES),
         )
 
-    def score(folder: Path, description, patches: dict, history: list) -> dict:
-        return write_report(folder, description, patches["test"], arguments.batch_size, history)
+    def score(folder: Path, description: ModelDescription, samples: dict[str, Patches], history: History) -> dict:
+        return write_report(folder, description, samples["test"], options.batch_size, history)
 
-    return train(arguments, lambda: find_patches(arguments.patches, KEYS, arguments.streaming), build, score)
+    system = System(lambda: find_patches(patches, KEYS, options.streaming), build, score)
+    return run_training(options, model_dir, {"patches": str(patches)}, system, Progress(progress, cancelled))
+
+
+def command(options: Command, progress: Progress) -> None:
+    """Train, and print the scores."""
+    training = train(options.patches, options.model_dir, options, progress=progress)
+    if training.scores:
+        from train.report import table
+
+        print(table(training.scores))
+        print(f"{training.path}: the model and its scores")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    check_arguments(parser, arguments)
-    check_patches(parser, arguments)
-    arguments.learning_rate = arguments.learning_rate or LEARNING_RATES[arguments.size]
-    return run(parser, arguments, train_spot7)
+    parser = argparse.ArgumentParser(
+        prog="python -m train.spot7",
+        description="Train, export and score the network that turns Sentinel-2 into Spot-7's 1.5 m.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from models.base import SuperResolutionModel
 from train.callbacks import ImageSummaries
 from train.learning import Learning
 from train.optimizers import Nadam, Plateau, PlateauRate, cosine
+from train.options import SupervisionOptions
 
 LOSSES = {"l1": "mae", "l2": "mse"}
 """Keras' names of the losses."""
@@ -19,12 +20,14 @@ class Supervised(Learning):
     """The training with truth.
 
     Args:
-        arguments: those of `train.common.add_arguments` and `add_supervision_arguments`.
+        options: those of the training.
     """
+
+    options: SupervisionOptions
 
     def precision_policy(self) -> str:
         """Name the Keras policy to compute with: 16-bit floats have a type for GPUs and one for CPUs."""
-        if not self.arguments.mixed_precision:
+        if not self.options.mixed_precision:
             return "float32"
         return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
@@ -38,7 +41,7 @@ class Supervised(Learning):
         trained = model.training_model()
         trained.compile(
             optimizer=self._optimizer(steps),
-            loss=LOSSES[self.arguments.loss],
+            loss=LOSSES[self.options.loss],
             jit_compile=False,  # XLA has no bicubic interpolation
             metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
         )
@@ -46,19 +49,19 @@ class Supervised(Learning):
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Make the optimizer of `--optimizer`."""
-        if self.arguments.optimizer == "nadam":
-            return Nadam(self.arguments.learning_rate)
-        return keras.optimizers.Adam(cosine(self.arguments.learning_rate, steps))
+        if self.options.optimizer == "nadam":
+            return Nadam(self.options.learning_rate)
+        return keras.optimizers.Adam(cosine(self.options.learning_rate, steps))
 
-    def samples(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def batches(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Give batches as the trained model takes them: the target as it gives its output."""
         return dataset.map(lambda inputs, targets: (inputs, targets["sr"]))
 
     def callbacks(self, history: list[dict[str, float]]) -> list[keras.callbacks.Callback]:
         """Make the callbacks that set the learning rate, where the optimizer has no schedule of its own."""
-        if self.arguments.optimizer != "nadam":
+        if self.options.optimizer != "nadam":
             return []
-        return [PlateauRate(Plateau(self.arguments.learning_rate), history)]
+        return [PlateauRate(Plateau(self.options.learning_rate), history)]
 
     def summaries(self, log_dir: Path, sample: tuple[dict, dict], model: SuperResolutionModel) -> ImageSummaries:
         """Make the callback that writes images of a few samples for TensorBoard."""
@@ -76,4 +79,4 @@ def check_targets(element_spec: tuple, model: SuperResolutionModel) -> None:
     wanted = (height * model.scale, width * model.scale, len(model.bands))
     received = tuple(targets["sr"].shape[1:])
     if received != wanted:
-        raise ValueError(f"patches: targets of shape {wanted} are wanted. Received: {received}")
+        raise ValueError(f"--patches: expected targets of shape {wanted}, got {received}")

@@ -69,14 +69,14 @@ def test_augmentation_is_asked_for(patches):
 def test_a_set_is_missing(patches, tmp_path):
     for name in ("train_lr", "train_hr", "valid_lr"):
         (tmp_path / f"{name}.tif").symlink_to(patches / f"{name}.tif")
-    with pytest.raises(ValueError, match=r"^patches: .*valid_lr.tif and valid_hr.tif.* Received: "):
+    with pytest.raises(ValueError, match=r"^--patches: .*valid_lr.tif and valid_hr.tif.* got "):
         find_patches(tmp_path, KEYS)
 
 
 def test_sources_do_not_match(patches, tmp_path):
     (tmp_path / "train_lr.tif").symlink_to(patches / "train_lr.tif")
     (tmp_path / "train_hr.tif").symlink_to(patches / "test_hr.tif")
-    with pytest.raises(ValueError, match=r"^patches: .* Received: \{'lr': 12, 'hr': 5\} in train"):
+    with pytest.raises(ValueError, match=r"^--patches: .* got \{'lr': 12, 'hr': 5\} in train"):
         find_patches(tmp_path, KEYS)
 
 
@@ -91,7 +91,7 @@ def altered(patches, folder, name, alter):
 
 def test_sets_of_different_bands_are_refused_before_training(patches, tmp_path):
     altered(patches, tmp_path, "test_lr.tif", lambda old, new: gdal.Translate(str(new), str(old), bandList=[1, 2, 3]))
-    with pytest.raises(ValueError, match=r"^patches: the same sizes and bands are wanted in all sets. Received: "):
+    with pytest.raises(ValueError, match=r"^--patches: expected the same sizes and bands in all sets, got "):
         find_patches(tmp_path, KEYS)
 
 
@@ -102,7 +102,7 @@ def test_truncated_images_are_refused_before_training(patches, tmp_path, share):
         new.write_bytes(content[: int(share * len(content))])
 
     altered(patches, tmp_path, "test_hr.tif", truncate)
-    with pytest.raises(ValueError, match=r"^patches: a whole raster is wanted. Received: .*test_hr.tif"):
+    with pytest.raises(ValueError, match=r"^--patches: expected a whole raster, got .*test_hr.tif"):
         find_patches(tmp_path, KEYS)
 
 
@@ -110,5 +110,5 @@ def test_a_part_of_a_patch_is_refused(patches, tmp_path):
     altered(
         patches, tmp_path, "valid_lr.tif", lambda old, new: gdal.Translate(str(new), str(old), srcWin=[0, 0, 8, 33])
     )
-    with pytest.raises(ValueError, match=r"^patches: whole square patches are wanted. Received: .*8 x 33.* in valid"):
+    with pytest.raises(ValueError, match=r"^--patches: expected whole square patches, got .*8 x 33.* in valid"):
         find_patches(tmp_path, KEYS)

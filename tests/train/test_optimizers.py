@@ -165,9 +165,9 @@ def test_cosine():
 
 
 def test_which_optimizer_has_callbacks():
-    from argparse import Namespace
+    from train.spot7 import Options
 
     history = []
-    (callback,) = Supervised(Namespace(optimizer="nadam", learning_rate=1e-4)).callbacks(history)
+    (callback,) = Supervised(Options(optimizer="nadam", learning_rate=1e-4)).callbacks(history)
     assert callback.history is history and callback.plateau == Plateau(1e-4, 0.5, 5, 1e-6, 20, 1e-5)
-    assert Supervised(Namespace(optimizer="adam", learning_rate=1e-4)).callbacks(history) == []
+    assert Supervised(Options(optimizer="adam", learning_rate=1e-4)).callbacks(history) == []

@@ -144,7 +144,7 @@ def test_several_workers(patches, tmp_path):
     errors = [worker.communicate(timeout=100)[1].strip().splitlines() for worker in workers]
     if KERAS_3:
         assert [worker.returncode for worker in workers] == [1, 1]
-        assert all("strategy: none or mirrored is wanted under Keras 3" in lines[-1] for lines in errors)
+        assert all("--strategy: expected none or mirrored under Keras 3" in lines[-1] for lines in errors)
     else:
         assert [worker.returncode for worker in workers] == [0, 0], errors
         assert len(history(tmp_path / "model")) == 2
@@ -198,7 +198,7 @@ def test_overwrite_forgets_another_training(tmp_path):
         file.attrs["identity"] = json.dumps(identity)
     check_identity(tmp_path, identity, overwrite=False)
     other = {"arguments": {"loss": "l1"}, "patches": {"train_lr.tif": "b"}}
-    with pytest.raises(ValueError, match="^checkpoint-dir: .* Received: .* begun with another train_lr.tif$"):
+    with pytest.raises(ValueError, match="^--checkpoint-dir: .* but .* begun with another train_lr.tif$"):
         check_identity(tmp_path, other, overwrite=False)
     (tmp_path / "something_else").touch()
     check_identity(tmp_path, other, overwrite=True)
@@ -220,7 +220,7 @@ def test_a_model_that_cannot_be_scored_is_in_place_and_scored_by_the_same_comman
     assert spot7.main([*arguments, "--seed", "5"]) == 1
     assert "holds a training begun with seed 0" in capsys.readouterr().err
     assert spot7.main(arguments) == 0
-    assert "Epoch" not in capsys.readouterr().out and len(history(tmp_path / "model")) == 2
+    assert "epoch 1 of 2" not in capsys.readouterr().err and len(history(tmp_path / "model")) == 2
     assert (tmp_path / "model" / "scores.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     with pytest.raises(SystemExit):
@@ -272,7 +272,7 @@ def test_a_second_training_on_the_same_folder_is_refused(patches, tmp_path, caps
     with open(checkpoint / ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert spot7.main(command(patches, tmp_path / "model")) == 1
-    wanted = "error: checkpoint-dir: a folder that no other training uses is wanted. Received: "
+    wanted = "error: --checkpoint-dir: expected a folder that no other training uses, got "
     assert wanted in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.rglob("*")] == ["model.checkpoint", ".lock"]
 
@@ -296,15 +296,15 @@ def test_a_loss_that_is_not_a_number(patches, tmp_path, capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--epochs", "0"], "--epochs: more than 0 is wanted. Received: 0"),
-        (["--learning-rate", "-1"], "--learning-rate: more than 0 is wanted. Received: -1.0"),
-        (["--patches", "/nothing"], "--patches: a folder that exists is wanted. Received: /nothing"),
-        (["--init", "/nothing.h5"], "--init: a file or folder that exists is wanted. Received: /nothing.h5"),
-        (["--learning-rate", "inf"], "--learning-rate: more than 0 is wanted. Received: inf"),
-        (["--seed", "-1"], "--seed: 0 to 2**32 - 1 is wanted. Received: -1"),
-        (["--blocks", "-1"], "--blocks: 0 or more is wanted. Received: -1"),
-        (["--depth", "0"], "--depth: more than 0 is wanted. Received: 0"),
-        (["--model-dir", "."], "--model-dir: a folder that does not exist is wanted, or --overwrite. Received: ."),
+        (["--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["--learning-rate", "-1"], "--learning-rate: expected more than 0, got -1.0"),
+        (["--patches", "/nothing"], "--patches: expected a folder that exists, got '/nothing'"),
+        (["--init", "/nothing.h5"], "--init: expected a file or folder that exists, got '/nothing.h5'"),
+        (["--learning-rate", "inf"], "--learning-rate: expected more than 0, got inf"),
+        (["--seed", "-1"], "--seed: expected 0 to 2**32 - 1, got -1"),
+        (["--blocks", "-1"], "--blocks: expected at least 0, got -1"),
+        (["--depth", "0"], "--depth: expected at least 1, got 0"),
+        (["--model-dir", "."], "--model-dir: expected a folder that does not exist, or --overwrite, got '.'"),
         (["--size", "huge"], "--size: invalid choice: 'huge'"),
     ],
 )
@@ -336,14 +336,14 @@ def test_a_broken_record_of_the_patches_is_refused_before_training(patches, tmp_
         (folder / path.name).symlink_to(path)
     (folder / "dataset.json").write_text("{")
     assert spot7.main(command(folder, tmp_path / "model")) == 1
-    assert "error: patches: JSON is wanted in dataset.json. Received: " in capsys.readouterr().err.splitlines()[-1]
+    assert "error: --patches: expected JSON in dataset.json, got " in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["patches"]
 
 
 def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert spot7.main(command(patches, tmp_path / "model", "--log-dir", str(tmp_path / "file" / "logs"))) == 1
-    assert "error: log-dir: a folder that can be made is wanted. Received: " in capsys.readouterr().err.splitlines()[-1]
+    assert "error: --log-dir: expected a folder that can be made, got " in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -373,7 +373,7 @@ def test_failures_are_one_line(tmp_path, capsys):
     (tmp_path / "patches").mkdir()
     assert spot7.main(command(tmp_path / "patches", tmp_path / "model")) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "error: patches: a folder with train_lr.tif and train_hr.tif" in error
+    assert error.count("\n") == 1 and "error: --patches: expected a folder with train_lr.tif and train_hr.tif" in error
     assert [path.name for path in tmp_path.iterdir()] == ["patches"]
 
 
@@ -387,7 +387,7 @@ def test_targets_of_another_size(patches, tmp_path, capsys):
         (tmp_path / f"{name}_hr.tif").symlink_to(patches / f"{name}_lr.tif")
     assert spot7.main(command(tmp_path, tmp_path / "model")) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith("patches: targets of shape (32, 32, 4) are wanted. Received: (8, 8, 4)")
+    assert error.endswith("--patches: expected targets of shape (32, 32, 4), got (8, 8, 4)")
 
 
 def test_help_imports_nothing_heavy():

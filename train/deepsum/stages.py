@@ -86,8 +86,8 @@ class RegNet(Stage):
 
     def network(self, model: DeepSUM) -> keras.Model:
         """Return the network of features, and keep the one that makes them."""
-        if self.arguments.sisrnet:
-            load_part(model, self.arguments.sisrnet)
+        if self.options.sisrnet:
+            load_part(model, self.options.sisrnet)
         self._mean, self._deviation = model.arguments["mean"], model.arguments["deviation"]
         self._features = model.features_model()
         return self.part(model)
@@ -144,7 +144,7 @@ class Joint(Stage):
 
     def network(self, model: DeepSUM) -> keras.Model:
         """Return the network, which starts from what the pre-trainings gave."""
-        for path in (self.arguments.sisrnet, self.arguments.regnet):
+        for path in (self.options.sisrnet, self.options.regnet):
             if path:
                 load_part(model, path)
         self._deviation = model.arguments["target_deviation"]
@@ -163,9 +163,9 @@ class Joint(Stage):
         image, logits = network(inputs, training=training)
         errors = shift_loss(targets["hr"], image, targets["clear"])
         loss = tf.reduce_mean(errors) / self._deviation**2
-        if self.arguments.registration_weight:
+        if self.options.registration_weight:
             registration = tf.reduce_mean(registration_loss(targets["shifts"], logits))
-            loss = loss + self.arguments.registration_weight * registration
+            loss = loss + self.options.registration_weight * registration
         return {
             "loss": loss,
             "cpsnr": tf.reduce_mean(cpsnr(errors)),

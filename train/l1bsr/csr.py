@@ -49,13 +49,13 @@ class RegistrationObjective(Objective):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compute the loss of the warm-up while it lasts, and that of the anchor consistency afterwards."""
         images = {name: standardize(image) for name, image in inputs.items()}
-        if self.arguments.supervised:
+        if self.options.supervised:
             error = self._truth_loss(network, images, targets, training)
             return self._named(loss=error, truth=error)
         if not training:
             return self._anchor_losses(network, images, training)
         return tf.cond(
-            tf.convert_to_tensor(network.optimizer.iterations) < self.arguments.warm_up,
+            tf.convert_to_tensor(network.optimizer.iterations) < self.options.warm_up,
             lambda: self._warm_up_losses(network, images),
             lambda: self._anchor_losses(network, images, training),
         )
@@ -90,7 +90,7 @@ class RegistrationObjective(Objective):
 
     def _shares(self) -> list[float]:
         """Return how often each band is drawn."""
-        nir = self.arguments.nir_share
+        nir = self.options.nir_share
         return [(1 - nir) * OTHER_SHARES[name] if name in OTHER_SHARES else nir for name in BANDS]
 
     def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
@@ -103,7 +103,7 @@ class RegistrationObjective(Objective):
         consistency = anchor_consistency(target, image, to_anchor, from_anchor)
         variation = total_variation(to_anchor) + total_variation(from_anchor)
         identity = tf.reduce_mean(tf.abs(still))
-        loss = consistency + self.arguments.tv_weight * variation + self.arguments.identity_weight * identity
+        loss = consistency + self.options.tv_weight * variation + self.options.identity_weight * identity
         return self._named(loss=loss, consistency=consistency, variation=variation, identity=identity)
 
     def _choose(self, images: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -123,8 +123,8 @@ class RegistrationObjective(Objective):
             _bands(images["left"], anchor_band),
             _bands(images["right"], anchor_band),
         )
-        if training and self.arguments.roll:
-            farthest = self.arguments.roll
+        if training and self.options.roll:
+            farthest = self.options.roll
             target, image, anchor = (
                 roll(one, tf.random.uniform([count, 2], -farthest, farthest + 1, tf.int32))
                 for one in (target, image, anchor)
@@ -141,7 +141,7 @@ class RegistrationObjective(Objective):
         count = tf.shape(stack)[0]
         band = tf.random.uniform([count], 0, len(BANDS), tf.int32)
         other = tf.where(tf.random.uniform([count]) < 0.5, band, tf.random.uniform([count], 0, len(BANDS), tf.int32))
-        farthest = self.arguments.warm_up_shift
+        farthest = self.options.warm_up_shift
         flow = self._random_flow(count, stack.shape[1] - 2 * MARGIN, stack.shape[2] - 2 * MARGIN, farthest)
         constant = tf.random.uniform([count, 1, 1, 2], -1.0, 1.0)
         grid, seen = (

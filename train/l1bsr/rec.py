@@ -46,12 +46,12 @@ class SuperResolution(Objective):
         role = tf.random.uniform([], 0, 2, tf.int32) if training else tf.zeros([], tf.int32)
         image, seen = tf.gather(tf.stack(images), role), tf.gather(tf.stack(images), 1 - role)
         made = network({"x10": image}, training=training)
-        if self.arguments.supervised:
+        if self.options.supervised:
             truth = tf.gather(tf.stack([targets[f"hr_{name}"] for name in DETECTORS]), role)
             loss = absolute_difference(made, truth, 0)
         else:
-            if training and self.arguments.roll:
-                farthest = self.arguments.roll
+            if training and self.options.roll:
+                farthest = self.options.roll
                 seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
             loss = super_resolution_loss(seen, made, tf.stop_gradient(self._flows(seen, image)))
         return {"loss": loss * REC.normalization, "l1": loss}

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of trainings: those that all have, and those that some share.
+
+`pixels=False` marks an option that a resumed training may be given otherwise: the weights do not depend on it. Files
+that are read are told apart by their content, whatever they are called, and so are weights.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chain.runtime.options import MISSING, BaseOptions, above, at_least, changed, option
+from models.description import check_replaceable
+
+UNSCORED_NAME = "unscored"
+"""File of the checkpoint folder that says that the model is in place, and its scores are not."""
+
+AnyOptions = TypeVar("AnyOptions", bound="TrainingOptions")
+
+
+def existing(path: str | Path) -> None:
+    """Check that a file or a folder is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not Path(path).exists():
+        raise ValueError(f"expected a file or folder that exists, got {str(path)!r}")
+
+
+def existing_folder(path: str | Path) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not Path(path).is_dir():
+        raise ValueError(f"expected a folder that exists, got {str(path)!r}")
+
+
+def share(value: float) -> None:
+    """Check a share that is neither nothing nor all.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"expected a number between 0 and 1, got {value}")
+
+
+def _seed(value: int) -> None:
+    """Check a seed of numpy's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not 0 <= value < 2**32:
+        raise ValueError(f"expected 0 to 2**32 - 1, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(BaseOptions):
+    """What all trainings have in common. Subclasses give `size` its choices and a default (`sizes`).
+
+    Where a number, a name or a flag is None, its default depends on other options: `with_defaults` fills it in.
+    """
+
+    size: str = option(MISSING, "size of the network")
+    depth: int | None = option(
+        None, "features of the network (default: that of --size)", read=int, metavar="N", check=at_least(1)
+    )
+    epochs: int = option(100, "epochs, at most", metavar="N", read=int, check=at_least(1))
+    steps_per_epoch: int | None = option(
+        None, "batches per epoch (default: all training patches once)", read=int, metavar="N", check=at_least(1)
+    )
+    batch_size: int = option(4, "patches per batch", metavar="N", read=int, check=at_least(1))
+    learning_rate: float = option(None, "the optimizer's step", read=float, metavar="RATE", check=above(0))
+    patience: int = option(20, "stop after N epochs without a lower validation loss", metavar="N", check=at_least(1))
+    augmentation: bool = option(True, "flip and rotate patches at random", negated=True)
+    seed: int = option(0, "seed of weights, order and augmentation", metavar="N", check=_seed)
+    init: str | None = option(
+        None,
+        "start from these weights: weights.h5, or the folder of a trained model",
+        metavar="WEIGHTS",
+        reads=True,
+        weights=True,
+        check=existing,
+    )
+    mixed_precision: bool = option(False, "compute in 16 bits: float16 on a GPU, bfloat16 otherwise")
+    strategy: str = option(
+        "none",
+        "one device, all GPUs, or, under Keras 2, several machines by TF_CONFIG",
+        choices=("none", "mirrored", "multiworker"),
+    )
+    log_dir: str | None = option(None, "write losses and images for TensorBoard there", metavar="DIR", pixels=False)
+    checkpoint_dir: str | None = option(
+        None,
+        "where the training is kept until it is complete (default: MODEL_DIR.checkpoint)",
+        metavar="DIR",
+        pixels=False,
+    )
+    overwrite: bool = option(
+        False, "replace --model-dir, and begin again a training that was begun otherwise", pixels=False
+    )
+
+    def defaults(self) -> dict[str, Any]:
+        """Return what options mean that are None and whose default depends on others, by their names."""
+        return {}
+
+    def with_defaults(self: AnyOptions) -> AnyOptions:
+        """Return the options with the defaults that depend on others."""
+        missing = {name: value for name, value in self.defaults().items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
+
+    def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the network's arguments that these options ask for, given those of each size."""
+        asked = {"depth": self.depth} if self.depth is not None else {}
+        return {**sizes[self.size], **asked}
+
+
+def sizes(learning_rates: Mapping[str, float], default: str) -> Any:
+    """Return the field `size`, given the sizes and their learning rates."""
+    return changed(TrainingOptions, "size", default, choices=tuple(learning_rates))
+
+
+def learning_rate(learning_rates: Mapping[str, float]) -> Any:
+    """Return the field `learning_rate`, given the default of each size."""
+    rates = ", ".join(f"{rate:g} for {name}" for name, rate in learning_rates.items())
+    return changed(TrainingOptions, "learning_rate", None, help=f"the optimizer's step (default: {rates})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlocksOptions(TrainingOptions):
+    """The size of networks that have residual blocks."""
+
+    blocks: int | None = option(
+        None, "residual blocks of the network (default: that of --size)", read=int, metavar="N", check=at_least(0)
+    )
+
+    def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the network's arguments that these options ask for, given those of each size."""
+        asked = {"num_blocks": self.blocks} if self.blocks is not None else {}
+        return {**super().architecture(sizes), **asked}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisionOptions(TrainingOptions):
+    """How networks are trained with truth and a plain loss."""
+
+    loss: str = option("l1", "mean absolute (l1) or squared (l2) error", choices=("l1", "l2"))
+    optimizer: str = option(
+        "adam",
+        "adam: the step rises, then falls to zero along a cosine; nadam: with Keras' momentum schedule of 2018, "
+        "the step is halved when the validation loss no longer falls",
+        choices=("adam", "nadam"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleOptions(TrainingOptions):
+    """How Adam's step changes in trainings by a loss of their own."""
+
+    schedule: str = option(
+        None,
+        "the step stays, is multiplied by --decay after each --decay-steps, or rises and falls to zero along a cosine",
+        choices=("constant", "steps", "cosine"),
+    )
+    decay: float = option(0.6, "factor of the schedule", metavar="FACTOR", check=above(0))
+    decay_steps: int = option(12000, "steps of the schedule", metavar="N", check=at_least(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCommand(TrainingOptions):
+    """What only the command line has."""
+
+    model_dir: str = option(MISSING, "folder to be made: SavedModel, weights and scores", metavar="DIR", pixels=False)
+
+    def check(self) -> None:
+        """Raise ValueError when options do not go together, or the model would replace what it must not."""
+        super().check()
+        check_model_dir(self.model_dir, self)
+
+
+def checkpoint_dir(model_dir: str | Path, options: TrainingOptions) -> Path:
+    """Return the folder in which a training is kept until it is complete."""
+    return Path(options.checkpoint_dir or f"{str(model_dir).rstrip('/')}.checkpoint")
+
+
+def check_model_dir(model_dir: str | Path, options: TrainingOptions) -> None:
+    """Refuse to replace what exists, unless it is a model that is to be replaced, or one that could not be scored.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    unscored = (checkpoint_dir(model_dir, options) / UNSCORED_NAME).exists()
+    if Path(model_dir).exists() and not (options.overwrite or unscored):
+        raise ValueError(f"--model-dir: expected a folder that does not exist, or --overwrite, got {str(model_dir)!r}")
+    try:
+        check_replaceable(model_dir, "--model-dir")
+    except FileExistsError as error:
+        raise ValueError(str(error)) from error
