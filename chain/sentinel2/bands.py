@@ -45,14 +45,17 @@ COMMON_NAMES = {
 NODATA = 0
 OFFSET = -1000
 OFFSET_BASELINE = (4, 0)
+RESERVED_BASELINE = 99
+"""First number of the baselines that software outside ESA's ground segment writes: Sen2Cor run at home, sen2like, and
+data sets made by them, such as reBEN. They tell nothing of the offset."""
 OFFSET_HELP = "pass --offset -1000 (DN = 10000 x reflectance + 1000, baseline 04.00 on) or --offset 0"
 CLASSES_NAME = "SCL"
 """Name of the scene classification, in files, descriptions and catalogues."""
 COMPANIONS = ("AOT", "WVP", "TCI", "PVI", "CLD", "CLDPRB", "SNW", "SNWPRB", "VISUAL", "PREVIEW", "THUMBNAIL")
 """Names of images that come with the bands and are not used."""
-BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?[1-9]|1[0-2]|8A)(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)
+BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?8A|0?[1-9]|1[0-2])(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)
 SCENE_TOKENS = re.compile(
-    rf"[_\W]*(?<![A-Za-z0-9])(?:B(?:0?[1-9]|1[0-2]|8A)|[126]0m|{CLASSES_NAME}|{'|'.join(COMPANIONS)})(?![A-Za-z0-9])",
+    rf"[_\W]*(?<![A-Za-z0-9])(?:B(?:0?8A|0?[1-9]|1[0-2])|[126]0m|{CLASSES_NAME}|{'|'.join(COMPANIONS)})(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 """Parts of a file's name that tell its band or its resolution, not its scene."""
@@ -67,7 +70,7 @@ def band_in_name(name: str) -> tuple[str, float] | None:
     match = BAND_IN_NAME.search(name)
     if not match:
         return None
-    band = f"B{match[1].upper().zfill(2)}"
+    band = f"B{match[1].upper().lstrip('0').zfill(2)}"
     return band, float(match[2] or BANDS[band])
 
 
@@ -94,9 +97,15 @@ def level_in_name(name: str) -> str:
     return match[0] if match else "unknown"
 
 
-def offset_of_baseline(baseline: str) -> int:
-    """Return the offset of products of a processing baseline, given as `04.00`."""
-    return OFFSET if tuple(int(number) for number in re.findall(r"\d+", baseline)) >= OFFSET_BASELINE else 0
+def offset_of_baseline(baseline: str) -> int | None:
+    """Return the offset of products of a processing baseline, given as `04.00`; None for one that does not tell it."""
+    match = re.fullmatch(r"[Nn]?(\d{1,2})\.(\d{1,2})|[Nn]?(\d\d)(\d\d)", baseline.strip())
+    if not match:
+        return None
+    numbers = int(match[1] or match[3]), int(match[2] or match[4])
+    if not 1 <= numbers[0] < RESERVED_BASELINE:
+        return None
+    return OFFSET if numbers >= OFFSET_BASELINE else 0
 
 
 def wanted(found, bands, source: str) -> list[str]:
@@ -108,7 +117,5 @@ def wanted(found, bands, source: str) -> list[str]:
     found = list(found)
     missing = [band for band in bands or () if band not in found]
     if missing or not found:
-        raise ValueError(
-            f"{source}: bands {' '.join(missing or BANDS)} are wanted. Received: {' '.join(found) or 'none'}"
-        )
+        raise ValueError(f"{source}: expected bands {' '.join(missing or BANDS)}, got {' '.join(found) or 'none'}")
     return list(bands or sorted(found, key=list(BANDS).index))

@@ -101,8 +101,9 @@ def raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> i
     baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
     if len(stated) > 1:
         raise ValueError(f"{path}: one offset is wanted. Received: several ones: {OFFSET_HELP}")
-    if baseline is not None:
-        return offset_of_baseline(baseline)
+    of_baseline = offset_of_baseline(baseline or "")
+    if of_baseline is not None:
+        return of_baseline
     return 0 if any(_disproves_offset(band) for band in bands) else None
 
 

@@ -109,11 +109,12 @@ def offset(item: Mapping, bands: Sequence[str]) -> int:
     stated = {_asset_offset(assets[band]) for band in bands}
     if len(stated) == 1 and None not in stated:
         return stated.pop()
-    if len(stated) > 1 or baseline(item) is None:
+    of_baseline = offset_of_baseline(baseline(item) or "")
+    if len(stated) > 1 or of_baseline is None:
         raise ValueError(
             f"{item['id']}: the offset is ambiguous (baseline {baseline(item) or 'unknown'}): {OFFSET_HELP}"
         )
-    return offset_of_baseline(baseline(item))
+    return of_baseline
 
 
 def _asset_offset(asset: Mapping) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 from osgeo import gdal
 
 from chain.raster import http
-from chain.sentinel2 import stac_search
+from chain.sentinel2 import stac_item, stac_search
 from chain.sentinel2.bands import band_in_name, offset_of_baseline
 from chain.sentinel2.image import open_product
 
@@ -42,6 +42,7 @@ def stack(write_raster):
         ("T31UDQ_20220714T105629_B02", ("B02", 10.0)),
         ("B4, central wavelength 665 nm", ("B04", 10.0)),
         ("b08", ("B08", 10.0)),
+        ("B08A", ("B8A", 20.0)),
         ("B13", None),
         ("TCI", None),
         ("S2B_MSIL2A_20220714", None),
@@ -53,7 +54,22 @@ def test_band_in_name(name, expected):
 
 
 @pytest.mark.parametrize(
-    "baseline, expected", [("02.12", 0), ("03.01", 0), ("04.00", -1000), ("05.11", -1000), ("10.00", -1000)]
+    "baseline, expected",
+    [
+        ("02.12", 0),
+        ("03.01", 0),
+        ("N0301", 0),
+        ("04.00", -1000),
+        ("05.11", -1000),
+        ("5.11", -1000),
+        ("10.00", -1000),
+        ("99.99", None),
+        ("N9999", None),
+        ("99.05", None),
+        ("00.01", None),
+        ("1.0.0", None),
+        ("", None),
+    ],
 )
 def test_offset_of_baseline(baseline, expected):
     assert offset_of_baseline(baseline) == expected
@@ -127,7 +143,7 @@ def test_raster_whose_bands_are_not_known(stack, bands, message):
 
 
 def test_raster_with_a_missing_band(stack):
-    with pytest.raises(ValueError, match="bands B8A are wanted. Received: B04 B03 B02 B08"):
+    with pytest.raises(ValueError, match="expected bands B8A, got B04 B03 B02 B08"):
         open_product(stack(bands=SPOT_ORDER)[0], ("B04", "B8A"), 0)
 
 
@@ -272,7 +288,7 @@ def test_real_safe_metadata(shared_data, tmp_path, write_raster, name, level, ba
     assert open_product(path, offset=0).offset == 0
     expected = 10 if offset == 0 else 1
     assert np.array_equal(product.image(("B04",)).to_numpy(), np.full((12, 12, 1), expected))
-    with pytest.raises(ValueError, match="bands B02"):
+    with pytest.raises(ValueError, match="expected bands B02"):
         open_product(path, ("B02",))
 
 
@@ -302,8 +318,6 @@ def test_safe_with_metadata_missing_or_broken(tmp_path):
     ],
 )
 def test_real_items(shared_data, name, level, baseline, offset):
-    from chain.sentinel2 import stac_item
-
     item = stac_item.read_item(shared_data("stac_planetary_computer") / name)
     bands = list(stac_item.band_assets(item))
     assert stac_item.level(item) == level
@@ -316,8 +330,6 @@ def test_real_items(shared_data, name, level, baseline, offset):
 
 
 def test_real_decimated_item_of_earth_search(shared_data):
-    from chain.sentinel2 import stac_item
-
     folder = shared_data("s2_l2a_cog_stac_29RKH_decimated")
     item = json.loads((folder / "S2A_29RKH_20200219_0_L2A.json").read_text())
     assert stac_item.offset(item, SPOT_ORDER) == 0
@@ -325,6 +337,37 @@ def test_real_decimated_item_of_earth_search(shared_data):
         asset["href"] = str(folder / f"{band}.tif")
     product = open_product(item, SPOT_ORDER)
     assert np.array_equal(product.image(SPOT_ORDER).to_numpy()[..., 3], _read(str(folder / "B08.tif")))
+
+
+@pytest.mark.parametrize("name", ["S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP", "S2B_MSIL2A_20220101_N9905_R1_T1"])
+def test_a_reserved_baseline_in_a_name_tells_no_offset(write_raster, name):
+    path = write_raster(f"{name}.tif", np.full((40, 30, 4), 1500, np.uint16), bands=SPOT_ORDER)
+    with pytest.raises(ValueError, match="--offset -1000.*--offset 0"):
+        open_product(path)
+
+
+@pytest.mark.parametrize("baseline", ["99.99", "N9999", "99.01"])
+def test_an_item_of_a_reserved_baseline_is_ambiguous(make_sentinel2_item, baseline):
+    item = make_sentinel2_item("home", np.full((96, 96), 4), baseline=baseline)
+    with pytest.raises(ValueError, match="ambiguous.*--offset"):
+        stac_item.offset(item, ("B04",))
+    item["assets"]["B04"]["raster:bands"] = [{"scale": 0.0001, "offset": -0.1}]
+    assert stac_item.offset(item, ("B04",)) == -1000
+
+
+def test_safe_of_a_reserved_baseline_has_the_offsets_that_it_lists(tmp_path, write_raster):
+    folder = tmp_path / "S2A_MSIL2A_20220613T101031_N9999_R022_T33UUP_20220613T101031.SAFE"
+    image = folder / "GRANULE" / "tile" / "IMG_DATA" / "R10m" / "T33UUP_B04_10m.tif"
+    image.parent.mkdir(parents=True)
+    write_raster("image.tif", np.full((12, 12), 1500, np.uint16)).rename(image)
+    offsets = '<BOA_ADD_OFFSET band_id="3">-1000</BOA_ADD_OFFSET>'
+    for listed in (offsets, ""):
+        (folder / "MTD_MSIL2A.xml").write_text(f"<a><PROCESSING_BASELINE>99.99</PROCESSING_BASELINE>{listed}</a>")
+        if listed:
+            assert open_product(folder).offset == -1000
+        else:
+            with pytest.raises(ValueError, match="ambiguous.*--offset"):
+                open_product(folder)
 
 
 def test_item_without_baseline_is_ambiguous(make_sentinel2_item):
