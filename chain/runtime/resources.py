@@ -11,6 +11,8 @@ Libraries read their number when they are loaded: it has to be set before.
 import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 THREADS = "SR_THREADS"
@@ -58,6 +60,31 @@ def give_back_large_blocks() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let OpenBLAS compute with one thread for a while.
+
+    Its threads wait for each other without pause: on a busy machine, a factorisation takes a hundred times as long as
+    with one. Other BLAS libraries are left as they are.
+    """
+    before = []
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    for name in sorted({line.split()[-1] for line in lines if "openblas" in line and "/" in line}):
+        library = ctypes.CDLL(name)
+        for suffix in ("", "64_"):
+            if hasattr(library, f"openblas_set_num_threads{suffix}"):
+                number = getattr(library, f"openblas_get_num_threads{suffix}")()
+                before.append((getattr(library, f"openblas_set_num_threads{suffix}"), number))
+    try:
+        for change, _ in before:
+            change(1)
+        yield
+    finally:
+        for change, number in before:
+            change(number)
 
 
 def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:

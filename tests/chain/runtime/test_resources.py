@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of a machine, and of a container on it."""
 
+import ctypes
+
+import numpy as np
 import pytest
 
-from chain.runtime.resources import available_memory, bytes_of
+from chain.runtime.resources import available_memory, bytes_of, one_blas_thread
 
 
 @pytest.fixture
@@ -41,3 +44,18 @@ def test_the_least_limit_counts(system, files, expected):
 )
 def test_sizes(text, expected):
     assert bytes_of(text) == expected
+
+
+def test_openblas_computes_with_one_thread_for_a_while():
+    np.linalg.inv(np.eye(3))
+    with open("/proc/self/maps") as maps:
+        names = {line.split()[-1] for line in maps if "openblas64" in line}
+    if not names:
+        pytest.skip("NumPy does not use OpenBLAS here")
+    library = ctypes.CDLL(names.pop())
+    before = library.openblas_get_num_threads64_()
+    library.openblas_set_num_threads64_(2)
+    with one_blas_thread():
+        assert library.openblas_get_num_threads64_() == 1
+    assert library.openblas_get_num_threads64_() == 2
+    library.openblas_set_num_threads64_(before)
