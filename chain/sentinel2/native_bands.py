@@ -22,7 +22,7 @@ import numpy as np
 from osgeo import gdal
 
 from chain.raster.resampling.interpolation import METHODS, OPEN, Resampling
-from chain.raster.resampling.recognition import recognise_image
+from chain.raster.resampling.recognition import recognise_image, stated_image
 from chain.raster.resampling.restoration import TELLING, Mismatch, restore
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import Sentinel2Image
@@ -40,13 +40,16 @@ ATTEMPTS = 3
 CREATION = ("TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER")
 
 
-def native_product(product: Sentinel2Image, folder: Path, unit: float = 1.0) -> tuple[Sentinel2Image, dict[str, str]]:
+def native_product(
+    product: Sentinel2Image, folder: Path, unit: float = 1.0, resampled: str | None = None
+) -> tuple[Sentinel2Image, dict[str, str]]:
     """Bring bands to their native grid that were resampled to a finer one.
 
     Args:
         product: the image; it stays as it is.
         folder: where to write restored bands, `B05_20m.tif` and so on.
         unit: by how much all native pixels are larger than Sentinel-2's, where the whole image was made coarser.
+        resampled: how bands were resampled whose pixels do not tell it, one of `FORCED`.
 
     Returns:
         The image with restored bands in place of resampled ones, or `product` itself if none is; and the method of each
@@ -66,7 +69,7 @@ def native_product(product: Sentinel2Image, folder: Path, unit: float = 1.0) -> 
             source = _Source(product.bands[band], product.nodata)
             likely = list(dict.fromkeys(methods.values()))
             gsd = unit * BANDS[band]
-            methods[band] = _restore_band(source, band, gsd, ratios[band], bands[band], likely).method
+            methods[band] = _restore_band(source, band, gsd, ratios[band], bands[band], likely, resampled).method
     if not methods:
         return product, {}
     methods = {band: methods[band] for band in product.bands if band in methods}
@@ -124,7 +127,21 @@ class _Source:
         return all(self.read(row, 0, min(BLOCK, rows - row), columns)[1].all() for row in range(0, rows, BLOCK))
 
 
-def _restore_band(source: _Source, band: str, gsd: float, ratio: int, path: str, likely: list[str]) -> Resampling:
+def _restore_band(
+    source: _Source, band: str, gsd: float, ratio: int, path: str, likely: list[str], resampled: str | None
+) -> Resampling:
+    """Recognise how a band was resampled, or take what is stated, and write its native pixels, of `gsd` metres."""
+    try:
+        return _restore_recognised(source, band, gsd, ratio, path, likely)
+    except ValueError:
+        if resampled is None:
+            raise
+    found = stated_image(source.read, source.shape, ratio, resampled)
+    _write_native(source, ratio, found, path)
+    return found
+
+
+def _restore_recognised(source: _Source, band: str, gsd: float, ratio: int, path: str, likely: list[str]) -> Resampling:
     """Recognise how a band was resampled, and write its native pixels, of `gsd` metres."""
     step = gsd / ratio
     contradicting: list[tuple[int, int, int, int]] = []

@@ -11,7 +11,7 @@ classification takes out.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from osgeo import gdal
 
 from chain.raster import http
 from chain.raster.gdal_memory import new_name
-from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name
+from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name, wanted
 from chain.sentinel2.image import Sentinel2Image, open_files, open_product
 from chain.sentinel2.native_bands import native_product
 
@@ -52,7 +52,11 @@ class Scene:
 
 @contextmanager
 def opened_scene(
-    names: Sequence[str], offset: int | None = None, naming: Mapping[float, Sequence[str]] | None = None
+    names: Sequence[str],
+    offset: int | None = None,
+    naming: Mapping[float, Sequence[str]] | None = None,
+    bands: Collection[str] | None = None,
+    resampled: str | None = None,
 ) -> Iterator[Scene]:
     """Open a scene for a while.
 
@@ -60,6 +64,9 @@ def opened_scene(
         names: files of the scene, or the one name of what holds it, as `chain.sentinel2.image.open_product` takes them.
         offset: offset of the digital numbers, which overrides the metadata.
         naming: bands, in order, of rasters that do not describe them, by their pixel size in metres.
+        bands: the bands that are needed, all by default: others are left out, so that they need not be brought back.
+        resampled: how bands were resampled whose pixels do not tell it, one of
+            `chain.raster.resampling.interpolation.FORCED`.
 
     Raises:
         ValueError: the input is no scene, or a band is missing or at a resolution from which it cannot be brought back.
@@ -68,22 +75,38 @@ def opened_scene(
     with ExitStack() as stack:
         product = _open_named(names, offset, naming) if naming else _open(names, offset)
         stack.callback(product.close)
+        product = product if bands is None else _restricted(product, bands)
         unplaced = _is_unplaced(product)
         if unplaced:
             product = _placed(product)
             stack.callback(product.close)
             stack.callback(_forget, product.classes)
         unit, is_native = _unit(product)
-        resampled: dict[str, str] = {}
+        methods: dict[str, str] = {}
         if not is_native:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
-            native, resampled = native_product(product, Path(folder), unit)
-            product = replace(native, originals={band: product.bands[band] for band in resampled})
+            native, methods = native_product(product, Path(folder), unit, resampled)
+            product = replace(native, originals={band: product.bands[band] for band in methods})
             stack.callback(product.close)
         if unplaced:
             for name in product.bands.values():
                 gdal.Open(name, gdal.GA_Update).SetProjection("")
-        yield Scene(product, 10.0 * unit, resampled)
+        yield Scene(product, 10.0 * unit, methods)
+
+
+def _restricted(product: Sentinel2Image, bands: Collection[str]) -> Sentinel2Image:
+    """Return a product without the bands that are not needed.
+
+    Raises:
+        ValueError: it has none of those that are.
+    """
+    kept = {
+        name: {band: value for band, value in getattr(product, name).items() if band in bands}
+        for name in ("bands", "hrefs", "signed")
+    }
+    if not kept["bands"]:
+        wanted(product.bands, bands, str(product.identity.get("id", "input")))
+    return replace(product, **kept)
 
 
 def _open(names: Sequence[str], offset: int | None) -> Sentinel2Image:

@@ -71,7 +71,9 @@ METHODS = {
     "cubic with a = -0.75": Method(_keys(-0.75), 2, ("edge", "renormalised", "symmetric", "mirror")),
     "lanczos": Method(_lanczos, 3, ("renormalised", "edge", "symmetric", "mirror")),
 }
-"""Methods by name, simple ones first."""
+"""Methods by name, simple ones first. To a finer grid, an average is nearest."""
+FORCED = ("nearest", "bilinear", "cubic", "lanczos")
+"""Methods that a user can state where pixels do not tell."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Resampling:
     """Whether its pixels are whole numbers, of whatever type."""
     truncated: bool = False
     """Whether they were truncated, not rounded, to them."""
+    stated: bool = False
+    """Whether the method is a statement of the user's: then pixels need not be explained."""
     gaps: str = ""
     """How native pixels without data were treated, where that is known: `numbers`, `left out` or `bilinear`."""
 

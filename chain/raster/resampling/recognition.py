@@ -114,6 +114,22 @@ def recognise_method(windows: Sequence[np.ndarray], ratio: int, counted: bool = 
     ]
 
 
+def stated_image(read: Read, shape: tuple[int, int], ratio: int, method: str) -> Resampling:
+    """Return the phase of an image whose method is stated, by which its pixels are explained best.
+
+    Args:
+        read: gives parts of the image.
+        shape: rows and columns of the image.
+        ratio: fine pixels along a native one.
+        method: name in `METHODS`.
+    """
+    windows = _inner_windows(read, shape, ratio)
+    counted = all(is_counted(window) for window in windows)
+    down, _ = _best_phase(windows, ratio, method)
+    across, _ = _best_phase([window.T for window in windows], ratio, method)
+    return Resampling(method, (down, across), counted=counted, stated=True)
+
+
 def lattice(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> tuple[complex, int]:
     """Tell how near to whole numbers, plus something, the native pixels are that fit parts of an image.
 

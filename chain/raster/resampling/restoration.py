@@ -119,7 +119,9 @@ def fit(
         treatments = sorted(TREATMENTS, key=lambda name: name != found.gaps)
         pixels = np.where(missing, 0, pixels)
     problem = _Problem(np.asarray(pixels, float), ratio, found, missing, absent, checked)
-    limits = limits_of(problem.pixels, found.method, found.counted)
+    limits = (np.inf, np.inf) if found.stated else limits_of(problem.pixels, found.method, found.counted)
+    if found.stated and treatments != [""]:
+        treatments = ["masked"]
     largest = []
     for name in treatments:
         fitted = TREATMENTS[name](problem) if name else _fit_complete(problem)

@@ -208,3 +208,19 @@ def test_real_bands(shared_data, band, tmp_path, algorithm):
         assert methods == {name: {"near": "nearest"}.get(algorithm, algorithm)}
         assert error.max() <= {"near": 0, "bilinear": 1, "cubic": 1}[algorithm] * (name == "B05")
         assert np.mean(error > 0) < {"near": 1e-9, "bilinear": 0.1, "cubic": 0.01}[algorithm]
+
+
+def test_a_stated_method_brings_back_what_no_method_explains(band, tmp_path):
+    native = _landscape(60, 60, 5)
+    fine = _resample(native, 20.0, "bilinear")[1:, :]
+    fine[50, 60] += 40
+    restored, methods = native_product(band(fine), tmp_path, resampled="bilinear")
+    pixels, geotransform = _read(restored, "B05")
+    assert methods == {"B05": "bilinear"} and geotransform[3] == TOP + 10
+    error = np.abs(pixels.astype(int) - native)
+    assert error[28:].max() <= 1 and error[1:20].max() <= 1
+
+
+def test_a_stated_method_does_not_replace_one_that_is_recognised(band, tmp_path):
+    fine = _resample(_landscape(60, 60, 5), 20.0, "bilinear")
+    assert native_product(band(fine), tmp_path, resampled="cubic")[1] == {"B05": "bilinear"}

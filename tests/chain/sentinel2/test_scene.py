@@ -289,3 +289,10 @@ def test_bands_of_an_item_are_not_named():
     with pytest.raises(ValueError, match="^--bands-10m: rasters are wanted beside it. Received: a STAC item"):
         with opened_scene([{"type": "Feature"}], naming={10.0: ("B02",)}):
             raise AssertionError("opened")
+
+
+def test_bands_that_are_not_needed_are_left_out(files):
+    with opened_scene(files(), offset=0, bands=("B02", "B05", "B06")) as scene:
+        assert set(scene.product.bands) == {"B02", "B05", "B06"}
+    with pytest.raises(ValueError, match="B10"), opened_scene(files(), offset=0, bands=("B10",)):
+        pass
