@@ -107,15 +107,27 @@ def stamps(paths: Iterable[Path]) -> dict[str, dict]:
 
 
 def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
-    """Return the metadata that a product file carries."""
-    descriptions = [network.description for network in recipe.networks]
+    """Return the metadata that the product of a Sentinel-2 image carries."""
+    source, offset = str(product.identity.get("id", "")), str(product.offset)
+    return file_metadata(recipe.networks, source, identity, SR_LEVEL=product.level, SR_OFFSET=offset)
+
+
+def file_metadata(networks: Iterable, source: str, identity: dict, **stated: str) -> dict[str, str]:
+    """Return the metadata that a product file carries.
+
+    Args:
+        networks: those that made it, each a `chain.serving.network.Network`.
+        source: what it was made of.
+        identity: all that its pixels depend on.
+        **stated: further metadata.
+    """
+    descriptions = [network.description for network in networks]
     return {
         "TIFFTAG_SOFTWARE": provenance.software(),
         "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
         "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
-        "SR_INPUT": str(product.identity.get("id", "")),
-        "SR_LEVEL": product.level,
-        "SR_OFFSET": str(product.offset),
+        "SR_INPUT": source,
+        **stated,
         IDENTITY_KEY: digest(identity),
     }
 
