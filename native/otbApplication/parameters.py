@@ -96,7 +96,7 @@ def set_value(app, key: str, value):
         return app.SetParameterString(key, str(value))
     for kinds, accepted, name in _ACCEPTED:
         if kind in kinds and not isinstance(value, accepted):
-            raise TypeError(f"parameter {key}: {name} expected. Received: {value!r}")
+            raise TypeError(f"parameter {key}: expected {name}, got {value!r}")
     if kind in _TEXTS:
         return app.SetParameterString(key, value)
     if kind in _LISTS:
@@ -155,7 +155,7 @@ def get_attribute(app, name: str):
 def set_attribute(app, name: str, value) -> None:
     """Set the parameter whose key in capitals is `name`."""
     if name not in (key.upper() for key in app.GetParametersKeys()):
-        raise AttributeError(f"You cannot add attributes to {app.GetName()}. Received: '{name}'")
+        raise AttributeError(f"cannot add an attribute to {app.GetName()}, got '{name}'")
     app.SetParameterValue(name.lower(), value)
 
 

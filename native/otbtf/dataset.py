@@ -44,7 +44,7 @@ class Buffer:
             ValueError: the buffer is complete.
         """
         if self.is_complete():
-            raise ValueError(f"The buffer is complete. Received: one more than {self.max_length} samples")
+            raise ValueError(f"The buffer is full: it holds {self.max_length} samples")
         self.container.append(new_element)
 
     def is_complete(self) -> bool:

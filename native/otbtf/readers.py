@@ -50,7 +50,7 @@ class PatchesImagesReader(PatchesReaderBase):
         scalar_dict: dict[str, list] | None = None,
     ):
         if not filenames_dict:
-            raise ValueError("filenames_dict: at least one source is wanted. Received: none")
+            raise ValueError("filenames_dict: expected at least one source, got none")
         self.use_streaming = use_streaming
         self.scalar_dict = scalar_dict or {}
         self.gdal_ds = {key: [gdal_open(name) for name in names] for key, names in filenames_dict.items()}
@@ -59,11 +59,11 @@ class PatchesImagesReader(PatchesReaderBase):
         counts = {key: [ds.RasterYSize // ds.RasterXSize for ds in sets] for key, sets in self.gdal_ds.items()}
         totals = {key: sum(values) for key, values in counts.items()}
         if len(set(totals.values())) != 1 or 0 in totals.values():
-            raise ValueError(f"filenames_dict: as many patches are wanted in all sources. Received: {totals}")
+            raise ValueError(f"filenames_dict: expected as many patches in every source, got {totals}")
         for key, sets in self.gdal_ds.items():
             bands = {ds.RasterCount for ds in sets}
             if len(bands) != 1:
-                raise ValueError(f"filenames_dict: one number of bands is wanted in {key}. Received: {sorted(bands)}")
+                raise ValueError(f"filenames_dict: expected one number of bands in {key}, got {sorted(bands)}")
         self.size = next(iter(totals.values()))
         self._ends = {key: np.cumsum(values) for key, values in counts.items()}
         self._patches = None
@@ -74,7 +74,7 @@ class PatchesImagesReader(PatchesReaderBase):
         lists = {**self.gdal_ds, **self.scalar_dict}
         numbers = {key: len(values) for key, values in lists.items()}
         if len(set(numbers.values())) != 1 or 0 in numbers.values():
-            raise ValueError(f"filenames_dict: as many files are wanted for all keys. Received: {numbers}")
+            raise ValueError(f"filenames_dict: expected as many files for every key, got {numbers}")
 
     def _locate(self, key: str, index: int) -> tuple[int, int]:
         """Find the image of a patch, and the patch's rank in it."""
@@ -101,7 +101,7 @@ class PatchesImagesReader(PatchesReaderBase):
             IndexError: there is no such sample.
         """
         if not 0 <= index < self.size:
-            raise IndexError(f"index: a value from 0 to {self.size - 1} is wanted. Received: {index}")
+            raise IndexError(f"index: expected a value from 0 to {self.size - 1}, got {index}")
         sample = {key: self._read(key, index) for key in self.gdal_ds}
         if self.scalar_dict:
             image, _ = self._locate(next(iter(self.gdal_ds)), index)

@@ -110,7 +110,9 @@ class TFRecords:
         files = self.tfrecords_files
         files = files[: len(files) // n_workers * n_workers]
         if not files:
-            raise ValueError(f"At least {n_workers} .records files are wanted in the folder. Received: {self.dirpath}")
+            raise ValueError(
+                f"expected at least {n_workers} .records files in {self.dirpath}, found {len(self.tfrecords_files)}"
+            )
 
         def prepare(record: tf.Tensor) -> tuple[dict, dict]:
             sample = self._parse(record)

@@ -23,7 +23,7 @@ def gdal_open(filename: str) -> gdal.Dataset:
     except RuntimeError as error:  # when the caller has called gdal.UseExceptions()
         dataset, message = None, f" ({error})"
     if dataset is None:
-        raise ValueError(f"Unable to open the raster file. Received: {filename}{message}")
+        raise ValueError(f"cannot open the raster {filename}{message}")
     return dataset
 
 

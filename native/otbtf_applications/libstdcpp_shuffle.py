@@ -48,7 +48,7 @@ def shuffled(elements: Sequence[T]) -> list[T]:
     """
     count = len(elements)
     if count >= _RANGE:
-        raise ValueError(f"elements: at most {_RANGE - 1} can be shuffled. Received: {count}")
+        raise ValueError(f"elements: expected at most {_RANGE - 1} to shuffle, got {count}")
     result = list(elements)
     engine = _DefaultRandomEngine()
 

@@ -17,5 +17,5 @@ def number_of_sources() -> int:
     """
     text = os.environ.get(VARIABLE, "").strip() or "1"
     if not text.isdecimal() or int(text) < 1:
-        raise RuntimeError(f"{VARIABLE}: must be a positive integer. Received: {text}")
+        raise RuntimeError(f"{VARIABLE}: expected a positive integer, got {text}")
     return int(text)

@@ -206,8 +206,8 @@ def _images_like(app: otb.PythonApplication, key: str, reference: otb.Image) -> 
     images = app.GetParameterImages(key)
     for image in images:
         if tuple(image.size) != tuple(reference.size):
-            wanted, received = ("x".join(map(str, size)) for size in (reference.size, image.size))
-            raise RuntimeError(f"{key}: must have the size of the input image, {wanted} pixels. Received: {received}")
+            expected, received = ("x".join(map(str, size)) for size in (reference.size, image.size))
+            raise RuntimeError(f"{key}: expected the size of the input image, {expected} pixels, got {received}")
     return images
 
 
@@ -250,7 +250,7 @@ def _balanced(
     """Choose the patches by the classes of the label image inside them."""
     for key in ("strategy.balanced.labelimage", "strategy.balanced.nclasses"):
         if not app.HasValue(key):
-            raise RuntimeError(f"{key}: must be given with the strategy 'balanced'. Received: nothing")
+            raise RuntimeError(f"{key} is required by the strategy 'balanced'")
     psize = app.GetParameterInt("grid.psize")
     classes = app.GetParameterInt("strategy.balanced.nclasses")
     labels = _images_like(app, "strategy.balanced.labelimage", image)

@@ -55,7 +55,7 @@ def _open(file_name: str) -> gdal.Dataset:
     finally:
         gdal.PopErrorHandler()
     if dataset is None:
-        raise RuntimeError(f"vec: must be a file that GDAL opens as vector data. Received: {file_name}")
+        raise RuntimeError(f"vec: expected a readable vector file, got {file_name}")
     return dataset
 
 

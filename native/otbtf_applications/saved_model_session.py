@@ -55,7 +55,7 @@ def load(model_dir: str, tags: Sequence[str]) -> SavedModelSession:
 @functools.lru_cache(maxsize=2)
 def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSession:
     if not stamps:
-        raise RuntimeError(f"model.dir: a folder with a SavedModel is wanted. Received: {folder}")
+        raise RuntimeError(f"model.dir: expected a folder with a SavedModel, got {folder}")
     _import_h5py()
     import tensorflow as tf
 
@@ -67,7 +67,7 @@ def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSessio
         raise RuntimeError(f"Could not load the SavedModel {folder} with tags {list(tags)}: {error}") from error
     signatures = {name: model.signature_def[name] for name in sorted(model.signature_def) if name not in _NO_SIGNATURES}
     if not signatures:
-        raise RuntimeError(f"model.dir: a SavedModel with a signature is wanted. Received: none in {folder}")
+        raise RuntimeError(f"model.dir: expected a SavedModel with a signature, got none in {folder}")
     return SavedModelSession(session, signatures.get("serving_default") or next(iter(signatures.values())))
 
 
@@ -216,7 +216,7 @@ def parse_placeholder(text: str) -> tuple[str, np.ndarray]:
         return name, np.array(values, np.float32)
     if name and separator and all(item.lower() in ("true", "false") for item in values):
         return name, np.array([item.lower() == "true" for item in values])
-    raise ValueError(f"model.userplaceholders: name=value is wanted, with numbers or true or false. Received: {text}")
+    raise ValueError(f"model.userplaceholders: expected name=value, with numbers or true or false, got {text}")
 
 
 def _find(name: str, names: dict) -> str:

@@ -90,8 +90,8 @@ def output_axis(sources: list[SourceAxis], field: int, scale: float, fully_convo
     size -= size % field
     if size < field:
         raise ValueError(
-            "Output grid size is larger than output image size: no whole expression field fits. Wanted: sources that "
-            f"hold the receptive field. Received: sizes {[source.size for source in sources]}, receptive fields "
+            "Output grid size is larger than output image size: no complete expression field fits. Expected "
+            f"sources that hold the receptive field, got sizes {[source.size for source in sources]}, receptive fields "
             f"{[source.field for source in sources]}, expression field {field}"
         )
     return OutputAxis(size, start - scale * (field // 2) + 0.5 * (1.0 - scale), scale, field)

@@ -150,7 +150,7 @@ class TensorflowModelServe:
             if tuple(image.size) != tuple(images[0].size):
                 raise RuntimeError(
                     f"Input image size number {number} mismatch ({key}.il: all images of a source must have the size "
-                    f"of its first one, {images[0].size}. Received: {image.size})"
+                    f"of its first one, {images[0].size}, got {image.size})"
                 )
         name = app.GetParameterString(f"{key}.placeholder") if app.HasValue(f"{key}.placeholder") else ""
         if name:
@@ -161,8 +161,7 @@ class TensorflowModelServe:
                 app.LogWarning(f"No placeholder was given for source #{rank + 1}, among {free_inputs}: it is {name}")
         else:
             raise RuntimeError(
-                f"{key}.placeholder: the model has {len(free_inputs)} inputs, {free_inputs}. "
-                f"Received: source #{rank + 1}"
+                f"{key}.placeholder: the model has {len(free_inputs)} inputs, {free_inputs}, got source #{rank + 1}"
             )
         return Source(
             images=images,

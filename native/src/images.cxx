@@ -64,7 +64,7 @@ void BindPixelTypes(ApplicationClass& application)
            [](Application& self, Key key, int type)
            {
              if (type < otb::Wrapper::ImagePixelType_uint8 || type > otb::Wrapper::ImagePixelType_cdouble)
-               throw py::value_error("SetParameterOutputImagePixelType: an ImagePixelType_ value expected. Received: " +
+               throw py::value_error("SetParameterOutputImagePixelType: expected an ImagePixelType_ value, got " +
                                      std::to_string(type));
              py::gil_scoped_release release;
              self.SetParameterOutputImagePixelType(key, static_cast<ImagePixelType>(type));

@@ -18,7 +18,7 @@ namespace otbpy
 void PyCommand::SetCommandCallable(py::object callable)
 {
   if (!PyCallable_Check(callable.ptr()))
-    throw py::type_error("SetCommandCallable: a callable expected. Received: " + std::string(py::repr(callable)));
+    throw py::type_error("SetCommandCallable: expected a callable, got " + std::string(py::repr(callable)));
   m_Callable.Set(std::move(callable));
 }
 

@@ -31,7 +31,7 @@ auto Value(const ImageMetadataBase& metadata, const Names& names, const std::str
 {
   const auto found = names.right.find(key);
   if (found == names.right.end() || !metadata.Has(found->second))
-    throw std::runtime_error("Image metadata: no value. Received: '" + key + "'");
+    throw std::runtime_error("Image metadata: no value for '" + key + "'");
   return metadata[found->second];
 }
 
@@ -171,7 +171,7 @@ void BindImageMetadata(py::module_& module)
            [](const ImageMetadataBase& self, const std::string& key)
            {
              if (!self.Has(key))
-               throw std::runtime_error("Image metadata: no extra value. Received: '" + key + "'");
+               throw std::runtime_error("Image metadata: no extra value for '" + key + "'");
              return self[key];
            })
       .def("__getitem__", &Item)

@@ -127,7 +127,7 @@ void PythonApplication::SetOutputImageFromArray(const std::string& key, py::arra
 {
   using namespace otb::Wrapper;
   if (array.ndim() != 3)
-    throw py::value_error("SetOutputImageFromArray: an array (height, width, bands) expected. Received: " +
+    throw py::value_error("SetOutputImageFromArray: expected an array (height, width, bands), got " +
                           std::to_string(array.ndim()) + " dimensions");
   if (py::isinstance<py::array_t<float>>(array))
     return SetOutputArray<FloatVectorImageType>(key, array, origin, spacing, projection);
@@ -142,7 +142,7 @@ void PythonApplication::SetOutputImageFromArray(const std::string& key, py::arra
   if (py::isinstance<py::array_t<int>>(array))
     return SetOutputArray<Int32VectorImageType>(key, array, origin, spacing, projection);
   throw py::type_error(
-      "SetOutputImageFromArray: an array of float32, float64, uint8, uint16, int16 or int32 expected. Received: " +
+      "SetOutputImageFromArray: expected an array of float32, float64, uint8, uint16, int16 or int32, got " +
       std::string(py::str(array.dtype())));
 }
 
@@ -153,7 +153,7 @@ void PythonApplication::SetOutputVectorDataFromPoints(const std::string& key, co
   using VectorData = otb::Wrapper::VectorDataType;
   if (x.size() != ids.size() || y.size() != ids.size())
     throw py::value_error(
-        "SetOutputVectorDataFromPoints: as many x, y and ids expected. Received: " + std::to_string(x.size()) + ", " +
+        "SetOutputVectorDataFromPoints: expected as many x as y and ids, got " + std::to_string(x.size()) + ", " +
         std::to_string(y.size()) + " and " + std::to_string(ids.size()));
   auto vectorData = VectorData::New();
   vectorData->SetProjectionRef(projection);

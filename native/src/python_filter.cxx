@@ -41,7 +41,7 @@ std::vector<RegionTuple> Regions(const py::object& returned)
   }
   catch (const py::cast_error&)
   {
-    throw py::type_error("input_regions: a list of (x, y, width, height) expected. Received: " +
+    throw py::type_error("input_regions: expected a list of (x, y, width, height), got " +
                          std::string(py::repr(returned)));
   }
 }
@@ -77,7 +77,7 @@ void PythonFilter::GenerateOutputInformation()
       {
         const py::object returned = m_Body.Get().attr("output_information")();
         if (!py::isinstance<py::dict>(returned))
-          throw py::type_error("output_information: a dict expected. Received: " + std::string(py::repr(returned)));
+          throw py::type_error("output_information: expected a dict, got " + std::string(py::repr(returned)));
         const py::dict information = returned;
         const auto size = Entry<std::array<long, 2>>(information, "size");
         const auto origin = Entry<std::array<double, 2>>(information, "origin");
@@ -105,16 +105,16 @@ std::vector<itk::ImageRegion<2>> PythonFilter::CallInputRegions()
         const py::tuple requested = py::cast(ToTuple(this->GetOutput()->GetRequestedRegion()));
         const auto tuples = Regions(m_Body.Get().attr("input_regions")(requested));
         if (tuples.size() != this->GetNumberOfInputs())
-          throw py::value_error("input_regions: " + std::to_string(this->GetNumberOfInputs()) +
-                                " regions expected, one per input. Received: " + std::to_string(tuples.size()));
+          throw py::value_error("input_regions: expected " + std::to_string(this->GetNumberOfInputs()) +
+                                " regions, one per input, got " + std::to_string(tuples.size()));
         std::vector<itk::ImageRegion<2>> regions;
         for (unsigned int i = 0; i < tuples.size(); ++i)
         {
           regions.push_back(ToRegion(tuples[i]));
           const auto& largest = this->GetInput(i)->GetLargestPossibleRegion();
           if (regions[i].GetNumberOfPixels() > 0 && !largest.IsInside(regions[i]))
-            throw py::value_error("input_regions: a region inside " + Text(largest) + " expected for input " +
-                                  std::to_string(i) + ". Received: " + Text(regions[i]));
+            throw py::value_error("input_regions: expected a region inside " + Text(largest) + " for input " +
+                                  std::to_string(i) + ", got " + Text(regions[i]));
         }
         return regions;
       });
@@ -173,14 +173,14 @@ void PythonFilter::GenerateData()
         const py::object result = m_Body.Get().attr("compute")(py::tuple(py::cast(ToTuple(region))), arrays, regions);
         const auto pixels = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(result);
         if (!pixels)
-          throw py::type_error("compute: an array of numbers expected. Received: " + std::string(py::repr(result)));
+          throw py::type_error("compute: expected an array of numbers, got " + std::string(py::repr(result)));
         const auto height = static_cast<py::ssize_t>(region.GetSize(1));
         const auto width = static_cast<py::ssize_t>(region.GetSize(0));
         const auto bands = static_cast<py::ssize_t>(output->GetNumberOfComponentsPerPixel());
         if (pixels.ndim() != 3 || pixels.shape(0) != height || pixels.shape(1) != width || pixels.shape(2) != bands)
-          throw py::value_error("compute: an array of shape (" + std::to_string(height) + ", " + std::to_string(width) +
-                                ", " + std::to_string(bands) + ") expected for region " + Text(region) +
-                                ". Received: " + std::string(py::str(pixels.attr("shape"))));
+          throw py::value_error("compute: expected an array of shape (" + std::to_string(height) + ", " + std::to_string(width) +
+                                ", " + std::to_string(bands) + ") for region " + Text(region) +
+                                ", got " + std::string(py::str(pixels.attr("shape"))));
         std::memcpy(output->GetBufferPointer(), pixels.data(), pixels.size() * sizeof(float));
       });
   this->UpdateProgress(1);

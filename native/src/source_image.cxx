@@ -12,7 +12,7 @@ namespace otbpy
 itk::ImageRegion<2> ToRegion(const RegionTuple& region)
 {
   if (region[2] < 0 || region[3] < 0)
-    throw py::value_error("region: a size of at least 0 expected. Received: " + std::to_string(region[2]) + " x " +
+    throw py::value_error("region: expected a size of at least 0, got " + std::to_string(region[2]) + " x " +
                           std::to_string(region[3]));
   itk::ImageRegion<2> result;
   for (unsigned int i = 0; i < 2; ++i)
@@ -71,8 +71,8 @@ py::array_t<float> SourceImage::Read(long x, long y, long width, long height) co
   const auto region = ToRegion({x, y, width, height});
   const auto bands = static_cast<py::ssize_t>(GetBands());
   if (width > 0 && height > 0 && !m_Image->GetLargestPossibleRegion().IsInside(region))
-    throw py::value_error("read: a region inside " + Text(m_Image->GetLargestPossibleRegion()) +
-                          " expected. Received: " + Text(region));
+    throw py::value_error("read: expected a region inside " + Text(m_Image->GetLargestPossibleRegion()) +
+                          ", got " + Text(region));
   py::array_t<float> pixels({static_cast<py::ssize_t>(height), static_cast<py::ssize_t>(width), bands});
   if (pixels.size() == 0)
     return pixels;

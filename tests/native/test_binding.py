@@ -135,7 +135,7 @@ def test_fields_and_bands(tmp_path, write_raster):
     app.SetParameterString("inshp", str(tmp_path / "in.shp"))
     app.SetParameterValue("feat", ["red", "nir"])
     assert app.GetParameterValue("feat") == ("red", "nir")
-    with pytest.raises(TypeError, match="parameter feat: a list of texts expected. Received: 'nir'"):
+    with pytest.raises(TypeError, match="parameter feat: expected a list of texts, got 'nir'"):
         app.SetParameterValue("feat", "nir")
     app = create("ExtractROI")
     app.SetParameterString("in", str(write_raster("in.tif", np.zeros((4, 5, 3), np.uint8))))
@@ -224,7 +224,7 @@ def test_output_pixel_type():
     assert app.GetParameterOutputImagePixelType("out") == otb.ImagePixelType_float
     app.SetParameterOutputImagePixelType("out", otb.ImagePixelType_uint16)
     assert app.GetParameterOutputImagePixelType("out") == otb.ImagePixelType_uint16
-    with pytest.raises(ValueError, match="an ImagePixelType_ value expected. Received: 42"):
+    with pytest.raises(ValueError, match="expected an ImagePixelType_ value, got 42"):
         app.SetParameterOutputImagePixelType("out", 42)
 
 

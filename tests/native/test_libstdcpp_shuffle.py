@@ -49,5 +49,5 @@ def test_known_order():
 
 
 def test_too_many_elements():
-    with pytest.raises(ValueError, match="elements: at most .* Received: 2147483647"):
+    with pytest.raises(ValueError, match="elements: expected at most .*, got 2147483647"):
         shuffled(range(2**31 - 1))

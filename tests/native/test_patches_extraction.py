@@ -101,7 +101,7 @@ def test_parameters(monkeypatch, count):
 
 def test_number_of_sources_that_is_no_number(monkeypatch):
     monkeypatch.setenv("OTB_TF_NSOURCES", "two")
-    with pytest.raises(RuntimeError, match="OTB_TF_NSOURCES: must be a positive integer. Received: two"):
+    with pytest.raises(RuntimeError, match="OTB_TF_NSOURCES: expected a positive integer, got two"):
         otb.Registry.CreateApplicationWithoutLogger("PatchesExtraction")
 
 

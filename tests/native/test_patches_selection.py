@@ -266,14 +266,14 @@ def test_balanced(write_raster, tmp_path):
 
 
 def test_balanced_needs_its_label_image(image, tmp_path):
-    with pytest.raises(RuntimeError, match="strategy.balanced.labelimage: must be given .* Received: nothing"):
+    with pytest.raises(RuntimeError, match="strategy.balanced.labelimage is required by the strategy 'balanced'"):
         select(image, tmp_path, strategy="balanced")
     assert not (tmp_path / "train.geojson").exists()
 
 
 def test_mask_of_another_size(image, write_raster, tmp_path):
     mask = write_raster("mask.tif", np.ones((50, 59), np.uint8))
-    with pytest.raises(RuntimeError, match="^mask: must have the size .* 60x50 pixels. Received: 59x50$"):
+    with pytest.raises(RuntimeError, match="^mask: expected the size .* 60x50 pixels, got 59x50$"):
         select(image, tmp_path, mask=mask)
     assert not (tmp_path / "train.geojson").exists()
 
@@ -339,6 +339,6 @@ def test_failure_through_the_launcher(image, write_raster, tmp_path):
     command = [OTBCLI, "PatchesSelection", "-in", image, "-grid.step", "8", "-grid.psize", "8", "-mask", mask]
     run = subprocess.run([*command, "-outtrain", "t.geojson"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
-    assert "mask: must have the size of the input image, 60x50 pixels. Received: 5x5" in run.stdout + run.stderr
+    assert "mask: expected the size of the input image, 60x50 pixels, got 5x5" in run.stdout + run.stderr
     assert "Traceback" not in run.stdout + run.stderr
     assert not (tmp_path / "t.geojson").exists()

@@ -56,5 +56,5 @@ def test_only_points_that_have_the_field(write_points):
 
 
 def test_not_a_vector_file(tmp_path):
-    with pytest.raises(RuntimeError, match="^vec: must be a file that GDAL opens as vector data. Received: .*none"):
+    with pytest.raises(RuntimeError, match="^vec: expected a readable vector file, got .*none"):
         read_points(str(tmp_path / "none.geojson"), "class")

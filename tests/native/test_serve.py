@@ -254,7 +254,7 @@ def test_user_placeholders(image, models):
         serve(path, models["gain"], model__userplaceholders=["gain=3", "flag=false"]).to_numpy()
     with pytest.raises(RuntimeError, match="session"):
         serve(path, models["gain"], model__userplaceholders=["gain=3."], source1__placeholder="lr").to_numpy()
-    with pytest.raises(RuntimeError, match="name=value is wanted.*Received: gain"):
+    with pytest.raises(RuntimeError, match="expected name=value.*got gain"):
         serve(path, models["gain"], model__userplaceholders=["gain"])
 
 
@@ -329,7 +329,7 @@ def test_output_shapes_that_are_refused(tmp_path, write_raster, function, messag
         ({"model__dir": "/nonexistent"}, "nonexistent"),
         ({"receptive": 8, "expression": 16}, "input requested region of source #0 is not consistent \\(dim 0\\)"),
         ({"receptive": 15, "expression": 15, "output__spcscale": 0.5}, "Number of elements in the tensor is"),
-        ({"receptive": 500}, "Received: sizes \\[120\\]"),
+        ({"receptive": 500}, "got sizes \\[120\\]"),
     ],
 )
 def test_errors_say_what_was_wrong(image, models, parameters, message):

@@ -152,7 +152,7 @@ def test_receptive_field_smaller_than_the_expression_field_is_refused():
 
 
 def test_field_larger_than_the_image_is_refused():
-    with pytest.raises(ValueError, match="no whole expression field fits.*Received: sizes \\[20\\]"):
+    with pytest.raises(ValueError, match="no complete expression field fits.*got sizes \\[20\\]"):
         geometry.output_axis([axis(20, 32)], 8, 1.0, True)
 
 
