@@ -71,5 +71,5 @@ def _fetch(file: Published, cache: Path, base_url: str) -> Path:
     size = index.stat().st_size
     if size != INDEX_SIZE:
         index.unlink()
-        raise ValueError(f"download: an index of {INDEX_SIZE} bytes is wanted, not of {size}. Received: {url}")
+        raise ValueError(f"download: expected an index of {INDEX_SIZE} bytes, got {size} from {url}")
     return path

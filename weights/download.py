@@ -102,7 +102,7 @@ def _persist(action: Callable[[], Result], url: str) -> Result:
 
 
 def _no_connection(error: Exception, url: str) -> RuntimeError:
-    return RuntimeError(f"download: a connection to {url} is wanted. Received: {_reason(error)}")
+    return RuntimeError(f"download: cannot connect to {url} ({_reason(error)})")
 
 
 def _reason(error: Exception) -> str:
@@ -139,7 +139,9 @@ def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) ->
         return files
     except (ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"download: a record with {', '.join(names)} is wanted ({reason}). Received: {url}") from error
+        raise ValueError(
+            f"download: expected a record with {', '.join(names)}, got another one from {url} ({reason})"
+        ) from error
 
 
 def _receive(file: RemoteFile, partial: Path) -> None:
@@ -197,7 +199,7 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
         difference = mismatch(partial, file.wanted)
         if difference:
             partial.unlink()
-            raise ValueError(f"download: {difference}. Received: {file.url}")
+            raise ValueError(f"download: {difference} from {file.url}")
         os.replace(partial, path)
     return path
 

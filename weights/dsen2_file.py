@@ -41,7 +41,7 @@ def _take(node: Node, kind: str) -> Node:
         ValueError: the step is of another kind.
     """
     if node.kind != kind:
-        raise ValueError(f"the network of DSen2 is wanted; in this one a {node.kind} is where a {kind} should be")
+        raise ValueError(f"expected DSen2's network, got one with a {node.kind} in place of a {kind}")
     return node.inputs[0]
 
 
@@ -53,7 +53,7 @@ def _branch(node: Node, before: Node) -> list[tuple[Node, float]]:
         node = node.inputs[0]
     first = _take(_take(node, "convolution"), "relu")
     if _take(first, "convolution") is not before:
-        raise ValueError("the network of DSen2 is wanted; in this one a residual branch starts elsewhere")
+        raise ValueError("expected DSen2's network, got one with a residual branch that starts elsewhere")
     ratio = factor / RESIDUAL_SCALE
     return [(first, 1.0), (node, 1.0 if np.isclose(ratio, 1, rtol=1e-6, atol=0) else ratio)]
 
@@ -83,7 +83,7 @@ def _computed_order(last: Node, inputs: list[Node]) -> tuple[list[tuple[Node, fl
     start = _take(first, "convolution")
     joined = start.kind == "join" and start.inputs == tuple(inputs)
     if not (joined if len(inputs) > 1 else start is inputs[0]):
-        raise ValueError("the network of DSen2 is wanted; this one does not start at all its inputs, in their order")
+        raise ValueError("expected DSen2's network, got one that does not begin with all its inputs in order")
     return [(first, 1.0), *order], skip
 
 
@@ -132,7 +132,7 @@ def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
     for name, tensor in tensors.items():
         owner, _, part = name.rpartition(".")
         if not owner or part not in ("weight", "bias"):
-            raise ValueError(f"names that end in .weight and .bias are wanted, not {name}")
+            raise ValueError(f"expected names that end in .weight and .bias, got {name}")
         pairs.setdefault(owner, {})[part] = tensor
     for owner, pair in pairs.items():
         for part in {"weight", "bias"} - set(pair):
@@ -142,8 +142,8 @@ def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
     last = [c for c in convolutions if c.kernel.shape[3] in LAST_CHANNELS and c.kernel.shape[2] != c.kernel.shape[3]]
     if len(first) != 1 or len(last) != 1 or first == last:
         raise ValueError(
-            "one convolution of 10 or 12 bands, the first, and one to 6 or 2, the last, are wanted. "
-            f"Of such shapes are: {', '.join(c.name for c in first)}; {', '.join(c.name for c in last)}"
+            "expected one first convolution, of 10 or 12 bands, and one last, to 6 or 2, "
+            f"got {', '.join(c.name for c in first) or 'none'} and {', '.join(c.name for c in last) or 'none'}"
         )
     inner = [c for c in convolutions if c is not first[0] and c is not last[0]]
     for one in inner:
@@ -174,7 +174,7 @@ def read_dsen2_file(path: str | Path, published: bool = False) -> WeightsFile:
     if h5py.is_hdf5(path):
         return read_keras_file(path)
     if not beginning.startswith((b"PK", b"\x80")):
-        raise ValueError(f"HDF5 of Keras, or an archive of torch, is wanted; this one begins with {beginning!r}")
+        raise ValueError(f"expected Keras HDF5 or a torch archive, got a file that begins with {beginning!r}")
     file = TorchFile(path)
     if not file.is_script:
         return WeightsFile("torch state_dict", _of_names(file.tensors()), "names")
@@ -182,6 +182,6 @@ def read_dsen2_file(path: str | Path, published: bool = False) -> WeightsFile:
         last, inputs = follow(file)
     except ValueError as error:
         if not published:
-            raise ValueError(f"code that tells the order of the convolutions is wanted ({error})") from error
+            raise ValueError(f"expected code that gives the order of the convolutions ({error})") from error
         return WeightsFile("TorchScript", _of_names(file.tensors()), "names")
     return _of_code(file, last, inputs)

@@ -52,7 +52,7 @@ def _shape(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> tuple[
         raise ValueError(f"{name} is missing")
     shape = tensors[name].shape
     if len(shape) != dimensions or 0 in shape:
-        raise ValueError(f"{dimensions} dimensions are wanted in {name}, not shape {shape}")
+        raise ValueError(f"expected {dimensions} dimensions in {name}, got shape {shape}")
     return shape
 
 
@@ -69,7 +69,7 @@ def _rec_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
     hidden = _shape(tensors, squeeze, 4)[0]
     reduction = max(depth // hidden, 1)
     if depth // reduction != hidden:
-        raise ValueError(f"a whole fraction of {depth} features is wanted in {squeeze}, not {hidden}")
+        raise ValueError(f"expected a divisor of {depth} features in {squeeze}, got {hidden}")
     return {"num_groups": len(groups), "num_blocks": len(blocks), "depth": depth, "reduction": reduction}
 
 
@@ -123,12 +123,12 @@ def _network(tensors: dict[str, np.ndarray]) -> str:
     """
     prefixed = next((name for name in tensors if name.startswith("module.")), None)
     if prefixed:
-        raise ValueError(f"names without the prefix module. of torch's DataParallel are wanted, not {prefixed}")
+        raise ValueError(f"expected names without DataParallel's prefix module., got {prefixed}")
     for network, beginning in (("REC", "head."), ("CSR", "convPool1.")):
         if any(name.startswith(beginning) for name in tensors):
             return network
     names = ", ".join(list(tensors)[:3]) or "nothing"
-    raise ValueError(f"tensors of REC (head.0.weight, ...) or of CSR (convPool1....) are wanted, not {names}")
+    raise ValueError(f"expected tensors of REC (head.0.weight, ...) or of CSR (convPool1....), got {names}")
 
 
 def _take(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -141,7 +141,7 @@ def _take(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> 
         raise ValueError(f"{name} is missing")
     tensor = tensors.pop(name)
     if tensor.shape != shape:
-        raise ValueError(f"shape {shape} is wanted of {name}, not {tensor.shape}")
+        raise ValueError(f"expected shape {shape} for {name}, got {tensor.shape}")
     return tensor
 
 
@@ -166,10 +166,10 @@ def _read_tensors(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
     if is_safetensors(path):
         return "safetensors", read_safetensors(path)
     if not beginning.startswith((b"PK", b"\x80")):
-        raise ValueError(f"a state_dict of torch, or safetensors, is wanted; this file begins with {beginning!r}")
+        raise ValueError(f"expected a torch state_dict or safetensors, got a file that begins with {beginning!r}")
     file = TorchFile(path)
     if file.is_script:
-        raise ValueError("a state_dict of torch is wanted, not TorchScript")
+        raise ValueError("expected a torch state_dict, got TorchScript")
     if isinstance(file.root, dict) and CHECKPOINT_ENTRY in file.root:
         return "torch checkpoint", file.tensors(CHECKPOINT_ENTRY)
     return "torch state_dict", file.tensors()
@@ -188,7 +188,7 @@ def read_l1bsr_file(path: str | Path) -> L1BSRFile:
     kind, tensors = _read_tensors(path)
     network = _network(tensors)
     if kind == "torch checkpoint" and network != "CSR":
-        raise ValueError(f"tensors of CSR are wanted in {CHECKPOINT_ENTRY}, not of {network}")
+        raise ValueError(f"expected CSR's tensors in {CHECKPOINT_ENTRY}, got those of {network}")
     find_arguments, plan = NETWORKS[network]
     arguments = find_arguments(tensors)
     layers = {}

@@ -52,11 +52,11 @@ def mismatch(path: str | Path, wanted: dict[str, str]) -> str:
     """
     received = digests(path)
     differences = [
-        f"{name} {digest} is wanted, not {received[name]}"
+        f"expected {name} {digest}, got {received[name]}"
         for name, digest in wanted.items()
         if not received[name].startswith(digest)
     ]
-    return ", ".join(differences)
+    return "; ".join(differences)
 
 
 @dataclass(frozen=True)

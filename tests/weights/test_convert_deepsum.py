@@ -168,17 +168,17 @@ CASES = {
     "smaller filters": (
         "RegNet",
         {"Rconv7_b/W": zeros(1, 3, 3, 2, 49)},
-        r"shape .1, 3, 3, 2, 81. is wanted of Rconv7_b/W, not .1, 3, 3, 2, 49.",
+        r"expected shape .1, 3, 3, 2, 81. for Rconv7_b/W, got .1, 3, 3, 2, 49.",
     ),
     "two dimensions": (
         "SISRNet",
         {"conv_up_1/W": zeros(3, 3, 2, 2)},
-        r"shape .1, 3, 3, 2, 2. is wanted of conv_up_1/W, not .3, 3, 2, 2.",
+        r"expected shape .1, 3, 3, 2, 2. for conv_up_1/W, got .3, 3, 2, 2.",
     ),
-    "size without dimension": ("SISRNet", {"conv_up_0/b": zeros(1, 2)}, "one dimension is wanted of conv_up_0/b"),
-    "size of nothing": ("RegNet", {"Rconv2b/b": zeros(0)}, "one dimension is wanted of Rconv2b/b, not shape .0,."),
-    "not a number": ("RegNet", {"Rconv7_b/b": np.full(81, np.nan, "f4")}, "finite numbers are wanted in Rconv7_b/b"),
-    "integers": ("RegNet", {"Rconv2b/b": np.zeros(2, "i4")}, "floating-point numbers are wanted in Rconv2b/b"),
+    "size without dimension": ("SISRNet", {"conv_up_0/b": zeros(1, 2)}, "expected one dimension in conv_up_0/b"),
+    "size of nothing": ("RegNet", {"Rconv2b/b": zeros(0)}, "expected one dimension in Rconv2b/b, got shape .0,."),
+    "not a number": ("RegNet", {"Rconv7_b/b": np.full(81, np.nan, "f4")}, "expected finite numbers in Rconv7_b/b"),
+    "integers": ("RegNet", {"Rconv2b/b": np.zeros(2, "i4")}, "expected floating-point numbers in Rconv2b/b"),
 }
 
 
@@ -202,14 +202,16 @@ def test_what_adam_keeps_is_not_read(tmp_path, checkpoints):
 
 def test_other_checkpoints(tmp_path):
     path = write_checkpoint(tmp_path / "c", {"dense/kernel": zeros(2, 2)})
-    with pytest.raises(ValueError, match="variables of DeepSUM .* are wanted, not dense/kernel"):
+    with pytest.raises(ValueError, match="expected variables of DeepSUM .*, got dense/kernel"):
         read_model(path)
 
 
 def test_files_that_are_missing(tmp_path, checkpoints):
     for ending, other in ((DATA, INDEX), (INDEX, DATA)):
         shutil.copy(f"{checkpoints['RegNet']}{ending}", tmp_path / f"c{ending}")
-        with pytest.raises(ValueError, match=f"^input: a checkpoint .*; there is no c{other}. Received: {tmp_path}/c"):
+        with pytest.raises(
+            ValueError, match=f"^input: expected a TensorFlow 1 checkpoint, found no c{other}. Received: {tmp_path}/c"
+        ):
             read_model(tmp_path / f"c{ending}")
         (tmp_path / f"c{ending}").unlink()
 
@@ -229,7 +231,7 @@ def test_damaged_files(tmp_path, ending, change):
     path = write_checkpoint(tmp_path / "c", variables)
     file = tmp_path / f"c{ending}"
     file.write_bytes(change(file.read_bytes()))
-    with pytest.raises(ValueError, match=rf"^input: a checkpoint of TensorFlow 1 that can be read is wanted .*{DATA}$"):
+    with pytest.raises(ValueError, match=rf"^input: expected a readable TensorFlow 1 checkpoint .*{DATA}$"):
         read_model(path)
 
 
@@ -393,11 +395,11 @@ def test_a_download_of_something_else(server, published, tmp_path, capsys, conte
     assert main([*published, "NIR"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     if content or ending == DATA:
-        assert f"error: download: {'blob' if ending == DATA else 'an index of'} " in error
-        assert error.endswith(f"Received: {server.url}{ROOT}/{name}{ending}")
+        assert f"error: download: expected {'blob' if ending == DATA else 'an index of'} " in error
+        assert error.endswith(f"from {server.url}{ROOT}/{name}{ending}")
         assert not list((tmp_path / "cache").rglob(f"*{ending}"))
     else:
-        assert "error: input: a checkpoint of TensorFlow 1 that can be read is wanted" in error
+        assert "error: input: expected a readable TensorFlow 1 checkpoint" in error
     assert not (tmp_path / "models").exists()
 
 

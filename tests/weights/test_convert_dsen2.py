@@ -227,7 +227,7 @@ def test_overwrite_replaces_nothing_but_models(tmp_path, capsys):
     command = ["--input", str(DATA / "scripted_2x.pt"), "--output", str(tmp_path / "models"), "--overwrite"]
     assert main(command) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "error: output: --overwrite replaces the folder of an exported model" in error
+    assert error.count("\n") == 1 and "error: output: --overwrite replaces exported models only" in error
     assert (tmp_path / "models" / "2x" / "thesis.odt").read_text() == "kept"
 
 

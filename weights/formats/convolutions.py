@@ -40,11 +40,11 @@ def float32(name: str, array: np.ndarray) -> np.ndarray:
         ValueError: they are of another type, or one is not finite.
     """
     if array.dtype.kind != "f":
-        raise ValueError(f"floating-point numbers are wanted in {name}, not {array.dtype}")
+        raise ValueError(f"expected floating-point numbers in {name}, got {array.dtype}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"finite numbers are wanted in {name}")
+        raise ValueError(f"expected finite numbers in {name}, got others")
     return array
 
 
@@ -55,9 +55,9 @@ def convolution(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
         ValueError: they do not, or they are not of finite floating-point numbers.
     """
     if kernel.ndim != 4:
-        raise ValueError(f"a kernel of 4 dimensions is wanted in {name}, not of shape {kernel.shape}")
+        raise ValueError(f"expected a kernel of 4 dimensions in {name}, got shape {kernel.shape}")
     if bias.shape != kernel.shape[3:]:
-        raise ValueError(f"a bias of shape {kernel.shape[3:]} is wanted in {name}, not {bias.shape}")
+        raise ValueError(f"expected a bias of shape {kernel.shape[3:]} in {name}, got {bias.shape}")
     return Convolution(name, float32(f"{name}'s kernel", kernel), float32(f"{name}'s bias", bias))
 
 
@@ -68,5 +68,5 @@ def from_torch(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
         ValueError: kernel and bias do not go together, or are not of finite floating-point numbers.
     """
     if kernel.ndim != 4:
-        raise ValueError(f"a kernel of 4 dimensions is wanted in {name}, not of shape {kernel.shape}")
+        raise ValueError(f"expected a kernel of 4 dimensions in {name}, got shape {kernel.shape}")
     return convolution(name, kernel.transpose(2, 3, 1, 0), bias)

@@ -23,7 +23,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
         ValueError: there is no such attribute.
     """
     if attribute not in group.attrs:
-        raise ValueError(f"the attribute {attribute}, which Keras 2 writes, is wanted in {group.name}")
+        raise ValueError(f"expected the attribute {attribute} of Keras 2 in {group.name}, found none")
     return [name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(group.attrs[attribute])]
 
 
@@ -57,7 +57,7 @@ def _convolutions(layer: h5py.Group) -> list[Convolution]:
         parts.setdefault(owner, {})[part.split(":")[0]] = array
     for owner, arrays in parts.items():
         if set(arrays) != {"kernel", "bias"}:
-            raise ValueError(f"kernel and bias are wanted in {layer.name}/{owner}, not {', '.join(sorted(arrays))}")
+            raise ValueError(f"expected kernel and bias in {layer.name}/{owner}, got {', '.join(sorted(arrays))}")
     return [convolution(owner or layer.name, arrays["kernel"], arrays["bias"]) for owner, arrays in parts.items()]
 
 
@@ -80,10 +80,10 @@ def read_keras_file(path: str | Path) -> WeightsFile:
                     raise ValueError(f"{name} is not among the layers that the file names")
             convolutions = [found for name in layers for found in _convolutions(root[name])]
     except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"an HDF5 file that can be read is wanted ({error})") from error
+        raise ValueError(f"expected a readable HDF5 file ({error})") from error
     blocks, additions = len(convolutions) // 2 - 1, sum(bool(re.fullmatch(r"add(_\d+)?", name)) for name in layers)
     if additions and additions not in (blocks, blocks + 1):
-        raise ValueError(f"convolutions of {additions - 1} blocks are wanted, not {len(convolutions)} convolutions")
+        raise ValueError(f"expected the convolutions of {additions - 1} blocks, got {len(convolutions)} convolutions")
     return WeightsFile(
         format=f"Keras HDF5, {'whole model' if whole else 'weights only'}",
         convolutions=convolutions,

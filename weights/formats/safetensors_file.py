@@ -45,7 +45,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("names, each once, are wanted in the header")
+        raise ValueError("expected each name once in the header, got one twice")
     return result
 
 
@@ -56,14 +56,14 @@ def _check_entry(name: str, entry: Any) -> None:
         ValueError: a part of it is missing, unknown or not of its type.
     """
     if type(entry) is not dict or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"dtype, shape and data_offsets are wanted of {name}, not {entry!r:.80}")
+        raise ValueError(f"expected dtype, shape and data_offsets of {name}, got {entry!r:.80}")
     if entry["dtype"] not in DTYPES:
-        raise ValueError(f"tensors of 16, 32 or 64-bit floating-point numbers are wanted; {name} is {entry['dtype']}")
+        raise ValueError(f"expected 16, 32 or 64-bit floating-point tensors, got {entry['dtype']} for {name}")
     for key in ("shape", "data_offsets"):
         if type(entry[key]) is not list or not all(type(number) is int and number >= 0 for number in entry[key]):
-            raise ValueError(f"numbers of at least 0 are wanted as {key} of {name}, not {entry[key]!r:.80}")
+            raise ValueError(f"expected non-negative integers in {key} of {name}, got {entry[key]!r:.80}")
     if len(entry["data_offsets"]) != 2:
-        raise ValueError(f"a begin and an end are wanted of {name}, not {entry['data_offsets']!r:.80}")
+        raise ValueError(f"expected a begin and an end for {name}, got {entry['data_offsets']!r:.80}")
 
 
 def _read_header(stream: Any, rest: int) -> dict[str, Any]:
@@ -74,13 +74,13 @@ def _read_header(stream: Any, rest: int) -> dict[str, Any]:
     """
     length = int.from_bytes(stream.read(8), "little")
     if not 0 < length <= min(rest, LARGEST_HEADER):
-        raise ValueError(f"a header of 1 to {min(rest, LARGEST_HEADER)} bytes is wanted, not of {length}")
+        raise ValueError(f"expected a header of 1 to {min(rest, LARGEST_HEADER)} bytes, got {length}")
     try:
         header = json.loads(stream.read(length).decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"a header of JSON is wanted ({type(error).__name__}: {error})") from error
+        raise ValueError(f"expected a JSON header ({type(error).__name__}: {error})") from error
     if type(header) is not dict:
-        raise ValueError(f"a header that is a dict is wanted, not a {type(header).__name__}")
+        raise ValueError(f"expected a dict as header, got {type(header).__name__}")
     header.pop("__metadata__", None)
     for name, entry in header.items():
         _check_entry(name, entry)
@@ -103,13 +103,13 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, (begin, end) = np.dtype(DTYPES[entry["dtype"]]), entry["shape"], entry["data_offsets"]
         if begin != position:
-            raise ValueError(f"arrays one after the other are wanted; {name} begins at {begin}, not at {position}")
+            raise ValueError(f"expected {name} at byte {position}, right after the array before it, got {begin}")
         if end - begin != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{math.prod(shape) * dtype.itemsize} bytes are wanted of {name}, not {end - begin}")
+            raise ValueError(f"expected {math.prod(shape) * dtype.itemsize} bytes for {name}, got {end - begin}")
         if end > len(content):
-            raise ValueError(f"a whole file is wanted; {name} ends at {end}, the file at {len(content)}")
+            raise ValueError(f"expected {name} to end at byte {end}, got a file that ends at {len(content)}")
         arrays[name] = np.frombuffer(content[begin:end], dtype).reshape(shape)
         position = end
     if position != len(content):
-        raise ValueError(f"nothing is wanted after the arrays; {len(content) - position} bytes are left over")
+        raise ValueError(f"expected nothing after the arrays, got {len(content) - position} bytes")
     return arrays

@@ -99,12 +99,12 @@ def _network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int]:
     ]
     if not found:
         names = ", ".join(sorted(shapes)[:3]) or "nothing"
-        raise ValueError(f"variables of DeepSUM (conv_up_0/W, Rconv1b/W, conv_fuse_0/W, ...) are wanted, not {names}")
+        raise ValueError(f"expected variables of DeepSUM (conv_up_0/W, Rconv1b/W, conv_fuse_0/W, ...), got {names}")
     network, sized = found[0], NETWORKS[found[0]][1]
     if sized not in shapes:
         raise ValueError(f"{sized} is missing")
     if len(shapes[sized]) != 1 or shapes[sized][0] < 1:
-        raise ValueError(f"one dimension is wanted of {sized}, not shape {shapes[sized]}")
+        raise ValueError(f"expected one dimension in {sized}, got shape {shapes[sized]}")
     return network, shapes[sized][0]
 
 
@@ -137,7 +137,7 @@ def find_layers(shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], np.
             if name not in shapes:
                 raise ValueError(f"{name} is missing")
             if tuple(shapes[name]) != shape:
-                raise ValueError(f"shape {shape} is wanted of {name}, not {tuple(shapes[name])}")
+                raise ValueError(f"expected shape {shape} for {name}, got {tuple(shapes[name])}")
             left -= {name, *(f"{name}/{slot}" for slot in SLOTS)}
             layers.setdefault(ours, []).append(_as_ours(ours, float32(name, read(name))))
     for name in sorted(left):
@@ -154,7 +154,7 @@ def data_file(path: str | Path) -> Path:
     prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", str(path))
     for ending in (INDEX, DATA):
         if not Path(prefix + ending).is_file():
-            raise ValueError(f"a checkpoint of TensorFlow 1 is wanted; there is no {Path(prefix + ending).name}")
+            raise ValueError(f"expected a TensorFlow 1 checkpoint, found no {Path(prefix + ending).name}")
     return Path(prefix + DATA)
 
 
@@ -176,4 +176,4 @@ def read_deepsum_checkpoint(path: str | Path) -> DeepSUMCheckpoint:
         return find_layers(shapes, reader.get_tensor)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"a checkpoint of TensorFlow 1 that can be read is wanted ({reason})") from error
+        raise ValueError(f"expected a readable TensorFlow 1 checkpoint ({reason})") from error

@@ -46,7 +46,7 @@ class TorchFile:
         except (ValueError, OSError):
             raise
         except Exception as error:  # whatever a damaged pickle or archive makes Python say
-            raise ValueError(f"a whole file of torch is wanted ({type(error).__name__}: {error})") from error
+            raise ValueError(f"expected a complete torch file ({type(error).__name__}: {error})") from error
 
     def _open(self, path: str | Path) -> None:
         """Read an archive."""
@@ -72,9 +72,9 @@ class TorchFile:
 
         def read_storage(key: str, code: str, size: int) -> np.ndarray:
             dtype = np.dtype(code).newbyteorder(self.byte_order)
-            content, wanted = self.read(f"{name}/{key}"), size * dtype.itemsize
-            if len(content) != wanted:
-                raise ValueError(f"{name}/{key}: {wanted} bytes are wanted, not {len(content)}")
+            content = self.read(f"{name}/{key}")
+            if len(content) != size * dtype.itemsize:
+                raise ValueError(f"expected {size * dtype.itemsize} bytes in {name}/{key}, got {len(content)}")
             return np.frombuffer(content, dtype).astype(code)
 
         return Unpickler(BytesIO(self.read(f"{name}.pkl")), read_storage).load()
@@ -88,7 +88,7 @@ class TorchFile:
         for name in self._zip.namelist():
             if name.count("/") == 1 and name.endswith("/data.pkl"):
                 return name.removesuffix("data.pkl")
-        raise ValueError("an archive of torch is wanted; this one has no data.pkl")
+        raise ValueError("expected a torch archive, found no data.pkl")
 
     def _unpack(self, member: str) -> bytes:
         """Read a member of the archive.
@@ -102,7 +102,7 @@ class TorchFile:
             raise ValueError(f"{member} is missing") from None
         self._left -= info.file_size
         if self._left < 0:
-            raise ValueError(f"at most {LARGEST >> 20} MiB are wanted in an archive")
+            raise ValueError(f"expected an archive of at most {LARGEST >> 20} MiB, got a larger one")
         return self._zip.read(info)
 
     def read(self, name: str, default: bytes | None = None) -> bytes:
@@ -149,8 +149,8 @@ class TorchFile:
         elif isinstance(root, dict):
             for name, value in dict.items(root):
                 if not isinstance(value, np.ndarray):
-                    raise ValueError(f"a dict of tensors is wanted; {name} is a {type(value).__name__}")
+                    raise ValueError(f"expected a dict of tensors, got {type(value).__name__} for {name}")
                 found[str(name)] = value
         else:
-            raise ValueError(f"a dict of tensors, or a module, is wanted, not a {type(root).__name__}")
+            raise ValueError(f"expected a dict of tensors, or a module, got {type(root).__name__}")
         return found | {f"CONSTANTS.c{index}": value for index, value in enumerate(self.constants)}

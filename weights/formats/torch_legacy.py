@@ -35,22 +35,22 @@ def read_legacy(path: str | Path) -> Any:
     def reserve(key: str, code: str, count: int) -> np.ndarray:
         """Make the array of a storage, whose content follows the pickles."""
         storage = np.empty(0, code)
-        wanted = count * storage.itemsize + sum(other.nbytes for other in storages.values())
-        if key in storages or wanted > size:
-            raise ValueError(f"storages, each once, that fit into {size} bytes are wanted, not {key} of {count}")
+        total = count * storage.itemsize + sum(other.nbytes for other in storages.values())
+        if key in storages or total > size:
+            raise ValueError(f"expected each storage once, {size} bytes at most in all, got {key} of {count} elements")
         storages[key] = np.zeros(count, code)
         return storages[key]
 
     with open(path, "rb") as stream:
         _, version, machine, root, keys = [Unpickler(stream, reserve).load() for _ in range(5)]
         if version != VERSION or type(machine) is not dict or machine.get("little_endian") is not True:
-            raise ValueError(f"version {VERSION}, little-endian, is wanted, not {version}, {machine}")
+            raise ValueError(f"expected version {VERSION}, little-endian, got {version}, {machine}")
         if type(keys) is not list or sorted(keys) != sorted(storages):
-            raise ValueError("the keys of all storages, each once, are wanted")
+            raise ValueError(f"expected the key of each storage once, got {keys!r:.80}")
         for key in keys:
             _fill(storages[key], stream.read(8), stream.read(storages[key].nbytes), key)
         if stream.read(1):
-            raise ValueError("nothing is wanted after the last storage")
+            raise ValueError("expected nothing after the last storage, got more bytes")
     return root
 
 
@@ -61,5 +61,5 @@ def _fill(storage: np.ndarray, count: bytes, content: bytes, key: str) -> None:
         ValueError: the file has another number of elements, or ends.
     """
     if len(count) != 8 or int.from_bytes(count, "little") != storage.size or len(content) != storage.nbytes:
-        raise ValueError(f"storage {key}: {storage.size} elements are wanted; the file is damaged or cut")
+        raise ValueError(f"expected {storage.size} elements in storage {key}: the file is damaged or truncated")
     storage[:] = np.frombuffer(content, storage.dtype.newbyteorder("<"))

@@ -52,7 +52,7 @@ class ScriptModule:
 
     def __setstate__(self, state: dict) -> None:
         if type(state) is not dict or not all(type(name) is str for name in state):
-            raise ValueError(f"named attributes are wanted in a {self.qualified_name}")
+            raise ValueError(f"expected named attributes in a {self.qualified_name}, got others")
         self.state = state
 
 
@@ -98,10 +98,10 @@ class Unpickler(pickle.Unpickler):
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         if module == "torch" and name.endswith("Storage"):
-            raise ValueError(f"tensors of 16, 32 or 64-bit floating-point numbers are wanted, not torch.{name}")
+            raise ValueError(f"expected 16, 32 or 64-bit floating-point tensors, got torch.{name}")
         if module == "__torch__" or module.startswith("__torch__."):
             return type(name, (ScriptModule,), {"qualified_name": f"{module}.{name}"})
-        raise ValueError(f"a file of nothing but tensors is wanted; this one asks to run {module}.{name}: refused")
+        raise ValueError(f"expected a file of tensors only, got one that asks to run {module}.{name}: refused")
 
     def persistent_load(self, identifier: Any) -> np.ndarray:
         """Return a storage, as an array of one dimension.
@@ -111,9 +111,9 @@ class Unpickler(pickle.Unpickler):
         """
         kind, code, key, _, size, *part = identifier
         if kind != "storage" or code not in STORAGES.values() or any(part):
-            raise ValueError(f"a whole storage is wanted, not {kind} of type {code}")
+            raise ValueError(f"expected a complete storage, got {kind} of type {code}")
         if type(key) is not str or type(size) is not int or size < 0:
-            raise ValueError(f"a storage's key and size are wanted, not {key}, {size}")
+            raise ValueError(f"expected a storage's key and size, got {key}, {size}")
         if (key, code) not in self._storages:
             self._storages[key, code] = self._read_storage(key, code, size)
         return self._storages[key, code]
@@ -126,7 +126,7 @@ class Unpickler(pickle.Unpickler):
         """
         numbers = (offset, *shape, *strides)
         if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(strides):
-            raise ValueError(f"offset, shape and strides are wanted, not {offset}, {shape}, {strides}")
+            raise ValueError(f"expected offset, shape and strides, got {offset}, {shape}, {strides}")
         size = math.prod(shape)
         end = offset + 1 + sum((length - 1) * stride for length, stride in zip(shape, strides))
         if size == 0 or max(size, end) > storage.size:

@@ -41,8 +41,8 @@ class Image:
     node: Node
 
 
-def _wanted(what: str, received: Any) -> ValueError:
-    return ValueError(f"{what} is wanted in the file's code, not {received}")
+def _unexpected(what: str, received: Any) -> ValueError:
+    return ValueError(f"expected {what} in the file's code, got {received}")
 
 
 def _number(value: Any) -> float:
@@ -50,29 +50,29 @@ def _number(value: Any) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if type(value) not in (int, float):
-        raise _wanted("a number", type(value).__name__)
+        raise _unexpected("a number", type(value).__name__)
     return float(value)
 
 
 def _image(value: Any) -> Node:
     if not isinstance(value, Image):
-        raise _wanted("an image", type(value).__name__)
+        raise _unexpected("an image", type(value).__name__)
     return value.node
 
 
 def _join(images: list, axis: int) -> Image:
     if axis not in (1, -3):
-        raise _wanted("a concatenation of bands", f"along axis {axis}")
+        raise _unexpected("a concatenation of bands", f"along axis {axis}")
     return Image(Node("join", tuple(_image(image) for image in images)))
 
 
-def _convolve(image: Any, kernel: Any, bias: Any, settings: tuple, wanted: tuple) -> Image:
+def _convolve(image: Any, kernel: Any, bias: Any, settings: tuple, expected: tuple) -> Image:
     """Convolve with stride 1, so that the size stays."""
     if not isinstance(kernel, np.ndarray) or not isinstance(bias, np.ndarray):
-        raise _wanted("a convolution with a kernel and a bias", f"{type(kernel).__name__}, {type(bias).__name__}")
-    for setting, right in zip(settings, wanted):
+        raise _unexpected("a convolution with a kernel and a bias", f"{type(kernel).__name__}, {type(bias).__name__}")
+    for setting, right in zip(settings, expected):
         if setting not in right:
-            raise _wanted("a convolution whose stride is 1 and whose size stays", settings)
+            raise _unexpected("a convolution whose stride is 1 and whose size stays", settings)
     return Image(Node("convolution", (_image(image),), (kernel, bias)))
 
 
@@ -140,7 +140,7 @@ class _Reader:
         for statement in body:
             if isinstance(statement, kind) and statement.name == name:
                 return statement
-        raise _wanted(f"a definition of {name}", "none")
+        raise _unexpected(f"a definition of {name}", "none")
 
     def method(self, module: ScriptModule, name: str) -> ast.FunctionDef:
         """Find a method of a module."""
@@ -153,10 +153,10 @@ class _Reader:
         defaults = [self._value(default, {}) for default in function.args.defaults]
         values = values + defaults[len(defaults) - (len(names) - len(values)) :] if len(values) < len(names) else values
         if len(values) != len(names):
-            raise _wanted(f"{len(names)} arguments of {function.name}", len(values))
+            raise _unexpected(f"{len(names)} arguments of {function.name}", len(values))
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _wanted(f"at most {DEEPEST} calls within calls", "more")
+            raise _unexpected(f"at most {DEEPEST} calls within calls", "more")
         result = self._run(function.body, dict(zip(names, values)))
         self._depth -= 1
         return result
@@ -171,17 +171,17 @@ class _Reader:
             elif isinstance(statement, ast.If):
                 condition = self._value(statement.test, variables)
                 if type(condition) is not bool:
-                    raise _wanted("a condition that is known", ast.unparse(statement.test))
+                    raise _unexpected("a condition that is known", ast.unparse(statement.test))
                 self._run(statement.body if condition else statement.orelse, variables)
             else:
-                raise _wanted("an assignment", ast.unparse(statement).splitlines()[0])
+                raise _unexpected("an assignment", ast.unparse(statement).splitlines()[0])
         return None
 
     def _value(self, expression: ast.expr, variables: dict[str, Any]) -> Any:
         """Find the value of an expression."""
         self._length += 1
         if self._length > LONGEST:
-            raise _wanted(f"at most {LONGEST} expressions", "more")
+            raise _unexpected(f"at most {LONGEST} expressions", "more")
         if isinstance(expression, ast.Constant):
             return expression.value
         if isinstance(expression, ast.Name) and expression.id in variables:
@@ -196,13 +196,13 @@ class _Reader:
             return self._attribute(expression.value, expression.attr, variables)
         if isinstance(expression, ast.Call):
             return self._called(expression, variables)
-        raise _wanted("an expression of a convolutional network", ast.unparse(expression))
+        raise _unexpected("an expression of a convolutional network", ast.unparse(expression))
 
     def _attribute(self, owner: ast.expr, name: str, variables: dict[str, Any]) -> Any:
         """Find an attribute of a module."""
         module = self._value(owner, variables)
         if not isinstance(module, ScriptModule) or name not in module.state:
-            raise _wanted(f"a module with {name}", ast.unparse(owner))
+            raise _unexpected(f"a module with {name}", ast.unparse(owner))
         return module.state[name]
 
     def _called(self, call: ast.Call, variables: dict[str, Any]) -> Any:
@@ -225,7 +225,7 @@ class _Reader:
             module = self._value(call.func.value, variables)
             if isinstance(module, ScriptModule):
                 return self.call(self.method(module, call.func.attr), [module, *values])
-        raise _wanted("an operation of a convolutional network", ast.unparse(call.func))
+        raise _unexpected("an operation of a convolutional network", ast.unparse(call.func))
 
 
 def follow(file: TorchFile) -> tuple[Node, list[Node]]:
@@ -248,4 +248,4 @@ def follow(file: TorchFile) -> tuple[Node, list[Node]]:
     except ValueError:
         raise
     except (SyntaxError, RecursionError, IndexError, TypeError, AttributeError) as error:
-        raise _wanted("TorchScript", f"what gives {type(error).__name__}: {error}") from error
+        raise ValueError(f"expected TorchScript ({type(error).__name__}: {error})") from error
