@@ -72,7 +72,7 @@ def main(argv=None) -> int:
     names = arguments.names or SECTIONS
     for name in names:
         if name not in SECTIONS:
-            parser.error(f"argument NAME: one of {', '.join(SECTIONS)} is wanted. Received: {name}")
+            parser.error(f"NAME: expected one of {', '.join(SECTIONS)}, got {name}")
     output = HERE / "output"
     sections = output / "sections"
     sections.mkdir(parents=True, exist_ok=True)

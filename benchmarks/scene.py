@@ -108,7 +108,7 @@ def write_scene(folder: Path, side: int) -> list[Path]:
         ValueError: the side is not a multiple of 6.
     """
     if side % 6 or side < 6:
-        raise ValueError(f"--side: a multiple of 6 is wanted. Received: {side}")
+        raise ValueError(f"--side: expected a multiple of 6, got {side}")
     paths = [folder / f"S{side}_{spacing}m.tif" for spacing in FILES]
     if all(path.exists() for path in paths):
         return paths

@@ -29,9 +29,9 @@ def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
         ValueError: the image has no three dimensions or no pixel, or the scale is not a positive integer.
     """
     if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image: (rows, columns, bands), none of them 0, is wanted. Received: {image.shape}")
+        raise ValueError(f"image: expected shape (rows, columns, bands), none of them 0, got {image.shape}")
     if scale != int(scale) or scale < 1:
-        raise ValueError(f"scale: an integer of at least 1 is wanted. Received: {scale}")
+        raise ValueError(f"scale: expected an integer of at least 1, got {scale}")
     image = image.astype(np.float32)
     for axis in (0, 1):
         image = _along(image, int(scale), axis)

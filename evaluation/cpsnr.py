@@ -53,7 +53,7 @@ def cssim(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> float:
     hr, sr, clear = checked(hr, sr, clear)
     image = inner(sr)
     if min(image.shape) < SSIM_WINDOW:
-        raise ValueError(f"sr: at least {SSIM_WINDOW + 2 * BORDER} rows and columns are wanted. Received: {sr.shape}")
+        raise ValueError(f"sr: expected at least {SSIM_WINDOW + 2 * BORDER} rows and columns, got {sr.shape}")
     truth, mask = (array[u : u + image.shape[0], v : v + image.shape[1]] for array in (hr, clear))
     corrected = image + (truth - image)[mask].mean()
     return float(
@@ -79,8 +79,8 @@ def score(cpsnrs: Mapping[str, float], norm: Mapping[str, float]) -> float:
         ValueError: there is no scene, or one without baseline.
     """
     if not cpsnrs:
-        raise ValueError("cpsnrs: at least one scene is wanted. Received: none")
+        raise ValueError("cpsnrs: expected at least one scene, got none")
     missing = sorted(set(cpsnrs) - set(norm))
     if missing:
-        raise ValueError(f"norm: the baselines of all scenes are wanted. Received: none of {', '.join(missing)}")
+        raise ValueError(f"norm: expected a baseline for every scene, got none for {', '.join(missing)}")
     return float(np.mean([norm[name] / value for name, value in cpsnrs.items()]))

@@ -74,7 +74,7 @@ def report(scenes: Mapping[str, Mapping], norm: Mapping[str, float] | None) -> d
         ValueError: there is no scene, or one without baseline.
     """
     if not scenes:
-        raise ValueError("scenes: at least one with HR.png is wanted. Received: none")
+        raise ValueError("scenes: expected at least one with HR.png, got none")
     full = {name: {method: dict(scores) for method, scores in scene.items()} for name, scene in scenes.items()}
     if norm is not None:
         for name, scene in full.items():

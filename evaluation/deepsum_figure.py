@@ -52,7 +52,7 @@ def draw_scene(arguments: argparse.Namespace) -> None:
 
     sample = prepare_sample(*open_scene(arguments.scene).read())
     if sample is None:
-        raise ValueError(f"--scene: nine images that can be registered are wanted. Received: less in {arguments.scene}")
+        raise ValueError(f"--scene: expected nine images that can be registered, found fewer in {arguments.scene}")
     best = sample.best()
     images = {
         "clearest": clearest(best.frames),
@@ -61,7 +61,7 @@ def draw_scene(arguments: argparse.Namespace) -> None:
     }
     if images["sr"].shape != sample.hr.shape:
         size, other = (" x ".join(map(str, shape)) for shape in (images["sr"].shape, sample.hr.shape))
-        raise ValueError(f"--image: {other} pixels as HR.png are wanted. Received: {size} in {arguments.image}")
+        raise ValueError(f"--image: expected {other} pixels, like HR.png, got {size} in {arguments.image}")
     scores = score_scene(sample.hr, sample.clear, images)
     pictures = {f"{METHODS[name]}\n{scores[name]['cpsnr']:.2f} dB": image for name, image in images.items()}
     bias = {title: (sample.hr - image)[sample.clear].mean() for title, image in pictures.items()}
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.part < 1:
-        parser.error(f"argument --part: 1 or more is wanted. Received: {arguments.part}")
+        parser.error(f"--part: expected 1 or more, got {arguments.part}")
     return run(parser, arguments, draw_scene)
 
 

@@ -48,7 +48,7 @@ def score(arguments: argparse.Namespace) -> None:
 
     description = read_description(arguments.model_dir)
     if description.system != DeepSUM.system:
-        raise ValueError(f"--model-dir: a model of deepsum is wanted. Received: one of {description.system}")
+        raise ValueError(f"--model-dir: expected a deepsum model, got a {description.system} model")
     model = DeepSUM.from_bands(**description.arguments)
     load_weights(model.model, arguments.model_dir)
     network, errors = model.training_model(), {"network": [], "cross-correlation": []}
@@ -56,7 +56,7 @@ def score(arguments: argparse.Namespace) -> None:
         lr, qm, hr, clear = open_scene(folder).read()
         sample = prepare_sample(lr, qm, hr, clear)
         if sample is None:
-            raise ValueError(f"--scenes: nine images that can be registered are wanted. Received: less in {folder}")
+            raise ValueError(f"--scenes: expected nine images that can be registered, found fewer in {folder}")
         best = sample.best()
         true = _displacements(folder, lr, best.frames.images)
         inputs, targets = to_batch([best], description.arguments["variant"] == "P")
@@ -73,7 +73,7 @@ def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarr
     try:
         told = json.loads((folder / "truth.json").read_text(encoding="ascii"))["images"]
     except OSError as error:
-        raise ValueError(f"--scenes: a scene with truth.json is wanted. Received: {folder}") from error
+        raise ValueError(f"--scenes: expected a scene with truth.json, got {folder}") from error
     images = [enlarge(image) for image in lr]
     indices = [next(i for i, image in enumerate(images) if np.array_equal(image, frame)) for frame in frames]
     places = np.array([told[index]["displacement"] for index in indices])

@@ -84,8 +84,8 @@ def evaluate(native: Bands, sharpened: Bands) -> dict:
     groups = groups_of(tuple(product))
     if not groups or set(product) - set(native):
         raise ValueError(
-            f"sharpened: some of {' '.join(name for name in native if name not in FINE)} are wanted. "
-            f"Received: {' '.join(sharpened) or 'none'}"
+            f"sharpened: expected some of {' '.join(name for name in native if name not in FINE)}, "
+            f"got {' '.join(sharpened) or 'none'}"
         )
     report: dict = {"protocol": "full-scale", "bands": {}}
     for group, names in groups.items():
@@ -111,7 +111,7 @@ def _group_scores(native: Bands, product: Bands, names: tuple[str, ...]) -> tupl
     }
     valid = present(*(band for group in (coarse, degraded_fine, *degraded.values()) for band in group.values()))
     if not valid.any():
-        raise ValueError(f"native: pixels of {' '.join(names)} that no band lacks are wanted. Received: none")
+        raise ValueError(f"native: expected pixels of {' '.join(names)} valid in every band, got none")
     valid_fine = valid.repeat(scale, axis=0).repeat(scale, axis=1)
 
     def coarse_quality(x: np.ndarray, y: np.ndarray) -> float:
@@ -148,12 +148,12 @@ def _size(native: Bands, product: Bands, names: tuple[str, ...]) -> tuple[int, i
     for name in names:
         shape = product[name].shape
         if len(shape) != 2 or not (rows <= shape[0] < rows + margin and columns <= shape[1] < columns + margin):
-            raise ValueError(f"sharpened: {name} of {rows} x {columns} pixels is wanted. Received: {shape}")
+            raise ValueError(f"sharpened: expected {name} of {rows} x {columns} pixels, got {shape}")
     scale = ratio(names[0])
     if min(rows, columns) < WINDOW * scale:
         raise ValueError(
-            f"native: at least {WINDOW * scale} x {WINDOW * scale} pixels of 10 m are wanted for {' '.join(names)}. "
-            f"Received: {rows} x {columns}"
+            f"native: expected at least {WINDOW * scale} x {WINDOW * scale} pixels of 10 m for {' '.join(names)}, "
+            f"got {rows} x {columns}"
         )
     return whole(rows, scale), whole(columns, scale)
 

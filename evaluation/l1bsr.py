@@ -41,11 +41,9 @@ def read_example(path: str | Path) -> np.ndarray:
     try:
         pixels = gdal.Open(str(path)).ReadAsArray()
     except RuntimeError as error:
-        raise ValueError(
-            f"examples: images that can be read are wanted. Received: {path} ({str(error).splitlines()[0]})"
-        ) from error
+        raise ValueError(f"examples: expected readable images, got {path} ({str(error).splitlines()[0]})") from error
     if pixels.ndim != 3 or len(pixels) != len(BANDS):
-        raise ValueError(f"examples: images of {len(BANDS)} bands are wanted. Received: {path}, of {pixels.shape}")
+        raise ValueError(f"examples: expected images of {len(BANDS)} bands, got {path} of shape {pixels.shape}")
     return np.moveaxis(pixels, 0, -1).astype(np.float32)
 
 

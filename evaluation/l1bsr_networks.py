@@ -94,7 +94,7 @@ def open_model(kind: type, path: str):
     description = read_description(path)
     if (description.system, description.model) != ("l1bsr", kind.__name__):
         received = f"{description.system} {description.model}".strip()
-        raise ValueError(f"the folder of a model {kind.__name__} of l1bsr is wanted. Received: {path}, of {received}")
+        raise ValueError(f"expected the folder of an l1bsr {kind.__name__}, got {path}, a model of {received}")
     model = kind.from_bands(**description.arguments)
     load_weights(model.model, path)
     return model

@@ -71,8 +71,7 @@ class Scores:
         """
         if truth.shape != estimate.shape or truth.ndim != 3 or truth.shape[-1] != len(self.peak):
             raise ValueError(
-                f"estimate: {len(self.peak)} bands of the size of the truth {truth.shape} are wanted. "
-                f"Received: {estimate.shape}"
+                f"estimate: expected {len(self.peak)} bands of the truth's size, {truth.shape}, got {estimate.shape}"
             )
         truth, estimate = truth.astype(np.float64), estimate.astype(np.float64)
         pixels = truth.shape[0] * truth.shape[1]
@@ -308,11 +307,11 @@ def _pixels(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None) -
 def _checked(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
     """Return the mask of the pixels to score; raise ValueError if the shapes differ."""
     if truth.shape != estimate.shape:
-        raise ValueError(f"estimate: the shape of the truth, {truth.shape}, is wanted. Received: {estimate.shape}")
+        raise ValueError(f"estimate: expected the truth's shape, {truth.shape}, got {estimate.shape}")
     if valid is None:
         return np.ones(truth.shape[:2], dtype=bool)
     if valid.shape != truth.shape[:2]:
-        raise ValueError(f"valid: the size of the truth, {truth.shape[:2]}, is wanted. Received: {valid.shape}")
+        raise ValueError(f"valid: expected the truth's size, {truth.shape[:2]}, got {valid.shape}")
     return valid
 
 
@@ -338,7 +337,7 @@ def _mean_over_windows(
 ) -> float:
     """Average an index, one value per window, over the windows in which no pixel is missing."""
     if truth.ndim != 2 or min(truth.shape) < window:
-        raise ValueError(f"truth: at least {window} x {window} pixels of a band are wanted. Received: {truth.shape}")
+        raise ValueError(f"truth: expected at least {window} x {window} pixels per band, got {truth.shape}")
     total, count = 0.0, 0
     for x, y, present in _window_strips(truth, estimate, valid, window, step):
         whole = _window_sums(present.astype(np.float64), window, step) == window**2

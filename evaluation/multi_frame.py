@@ -30,8 +30,7 @@ def esa_baseline(lr: np.ndarray, qm: np.ndarray) -> np.ndarray:
     """
     if lr.ndim != 3 or 0 in lr.shape or qm.shape != lr.shape:
         raise ValueError(
-            "lr, qm: (images, rows, columns), of one shape and none of them 0, are wanted. "
-            f"Received: {lr.shape} and {qm.shape}"
+            f"lr, qm: expected equal shapes (images, rows, columns), none of them 0, got {lr.shape} and {qm.shape}"
         )
     clearance = np.count_nonzero(qm, axis=(1, 2))
     chosen = lr[clearance == clearance.max()]

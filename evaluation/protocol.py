@@ -47,14 +47,12 @@ def check_bands(argument: str, bands: Bands) -> None:
     received = " ".join(bands) or "none"
     coarse = [name for members in GROUPS.values() for name in members]
     if set(FINE) - set(bands):
-        raise ValueError(f"{argument}: the bands {' '.join(FINE)} are wanted. Received: {received}")
+        raise ValueError(f"{argument}: expected the bands {' '.join(FINE)}, got {received}")
     if not set(coarse) & set(bands) or set(bands) - {*FINE, *coarse}:
-        raise ValueError(
-            f"{argument}: beside {' '.join(FINE)}, some of {' '.join(coarse)} are wanted. Received: {received}"
-        )
+        raise ValueError(f"{argument}: expected some of {' '.join(coarse)} beside {' '.join(FINE)}, got {received}")
     for name, band in bands.items():
         if band.ndim != 2 or not band.size:
-            raise ValueError(f"{argument}: {name} of (rows, columns) is wanted. Received: {band.shape}")
+            raise ValueError(f"{argument}: expected {name} of shape (rows, columns), got {band.shape}")
 
 
 def extent(argument: str, bands: Bands) -> tuple[int, int]:
@@ -71,9 +69,7 @@ def extent(argument: str, bands: Bands) -> tuple[int, int]:
     smallest, largest = np.min(list(sizes.values()), axis=0), np.max(list(sizes.values()), axis=0)
     if np.any(largest - smallest >= max(ratio(name) for name in bands)):
         received = ", ".join(f"{name} {band.shape[0]} x {band.shape[1]}" for name, band in bands.items())
-        raise ValueError(
-            f"{argument}: bands of the same ground, each on its own grid, are wanted. Received: {received}"
-        )
+        raise ValueError(f"{argument}: expected bands that cover the same ground, each on its own grid, got {received}")
     return int(smallest[0]), int(smallest[1])
 
 

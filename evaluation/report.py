@@ -181,15 +181,13 @@ def _shown(native: Bands, sharpened: Bands, band: str) -> tuple[slice, slice]:
     """Choose the rows and columns to show, in 10 m pixels: among windows side by side, the one with most texture."""
     used = (*NATURAL_COLOURS, band)
     if set(used) - set(native):
-        raise ValueError(f"native: the bands {' '.join(used)} are wanted. Received: {' '.join(native) or 'none'}")
+        raise ValueError(f"native: expected the bands {' '.join(used)}, got {' '.join(native) or 'none'}")
     if band not in sharpened:
-        raise ValueError(f"sharpened: the band {band} is wanted. Received: {' '.join(sharpened) or 'none'}")
+        raise ValueError(f"sharpened: expected the band {band}, got {' '.join(sharpened) or 'none'}")
     scale, bands = ratio(band), {name: native[name] for name in used}
     size = tuple(whole(length, scale) for length in extent("native", bands))
     if min(size) == 0 or any(got < wanted for got, wanted in zip(sharpened[band].shape, size)):
-        raise ValueError(
-            f"sharpened: {band} of {size[0]} x {size[1]} pixels is wanted. Received: {sharpened[band].shape}"
-        )
+        raise ValueError(f"sharpened: expected {band} of {size[0]} x {size[1]} pixels, got {sharpened[band].shape}")
     bands = crop(bands, *size)
     coarse = bands.pop(band).repeat(scale, axis=0).repeat(scale, axis=1)
     seen = present(*bands.values(), coarse, sharpened[band][: size[0], : size[1]])
@@ -202,7 +200,7 @@ def _shown(native: Bands, sharpened: Bands, band: str) -> tuple[slice, slice]:
     ]
     windows = [(slice(row, row + height), slice(column, column + width)) for row, column in corners]
     if not any(seen[window].any() for window in windows):
-        raise ValueError(f"native: pixels of {' '.join(used)} that no band lacks are wanted. Received: none")
+        raise ValueError(f"native: expected pixels of {' '.join(used)} valid in every band, got none")
     return max(windows, key=lambda window: texture[window].mean())
 
 

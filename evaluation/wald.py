@@ -75,7 +75,7 @@ def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None
         estimate = _sharpened(sharpen(degraded, names), names, truth.shape[:2])
         valid = present(truth, estimate, interpolated)
         if not valid.any():
-            raise ValueError(f"bands: pixels of {' '.join(names)} that no band lacks are wanted. Received: none")
+            raise ValueError(f"bands: expected pixels of {' '.join(names)} valid in every band, got none")
         scores = {
             name: _band_scores(*(image[..., number] for image in (truth, estimate, interpolated)), valid)
             for number, name in enumerate(names)
@@ -98,8 +98,8 @@ def _cropped(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     needed = -(-metrics.SSIM_WINDOW * ratio(names[0]) // step) * step
     if min(rows, columns) < needed:
         raise ValueError(
-            f"bands: at least {needed} x {needed} pixels of 10 m are wanted for {' '.join(names)}. "
-            f"Received: {size[0]} x {size[1]}"
+            f"bands: expected at least {needed} x {needed} pixels of 10 m for {' '.join(names)}, "
+            f"got {size[0]} x {size[1]}"
         )
     return crop(bands, rows, columns)
 
@@ -109,7 +109,7 @@ def _sharpened(result: Bands, names: tuple[str, ...], size: tuple[int, int]) -> 
     for name in names:
         received = result[name].shape if name in result else " ".join(result) or "none"
         if received != size:
-            raise ValueError(f"sharpen: {name} of {size[0]} x {size[1]} pixels is wanted. Received: {received}")
+            raise ValueError(f"sharpen: expected {name} of {size[0]} x {size[1]} pixels, got {received}")
     return np.stack([np.asarray(result[name], dtype=np.float32) for name in names], axis=-1)
 
 

@@ -15,7 +15,7 @@ def check_least(parser: argparse.ArgumentParser, arguments: argparse.Namespace, 
     for name, value in least.items():
         if getattr(arguments, name) < value:
             option = name.replace("_", "-")
-            parser.error(f"argument --{option}: {value} or more is wanted. Received: {getattr(arguments, name)}")
+            parser.error(f"--{option}: expected {value} or more, got {getattr(arguments, name)}")
 
 
 def failed(error: Exception, argument: str, output: str | Path, content: str) -> int:
@@ -33,9 +33,6 @@ def failed(error: Exception, argument: str, output: str | Path, content: str) ->
     text = str(error)
     if not isinstance(error, ValueError):
         reason = " ".join(text.split())
-        text = (
-            f"{argument}: a folder that can be written, and room for the {content}, are wanted. "
-            f"Received: {output} ({reason})"
-        )
+        text = f"{argument}: expected a writable folder with room for the {content}, got {output} ({reason})"
     print(text, file=sys.stderr)
     return 1

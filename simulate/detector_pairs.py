@@ -207,8 +207,8 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
     room = image.shape[0] - height, image.shape[1] - width
     if min(room) < 0:
         raise ValueError(
-            f"landscape: at least {height} x {width} pixels are wanted for pairs of {rows} x {columns}. "
-            f"Received: {image.shape[0]} x {image.shape[1]}"
+            f"landscape: expected at least {height} x {width} pixels for pairs of {rows} x {columns}, "
+            f"got {image.shape[0]} x {image.shape[1]}"
         )
     for _ in range(TRIES):
         top, left = (int(rng.integers(free + 1)) for free in room)
@@ -216,7 +216,7 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
         if window.all():
             break
     else:
-        raise ValueError(f"landscape: windows without missing pixels (0) are wanted. Received: none in {TRIES} tries")
+        raise ValueError(f"landscape: expected windows without missing pixels (0), found none in {TRIES} tries")
     window = window.astype(np.float32)
     return np.stack([_blur(window[..., band], name, FINE_GSD) for band, name in enumerate(BANDS)], axis=-1)
 
@@ -316,14 +316,12 @@ def read_landscape(path: str | Path, is_reflectance: bool = False) -> np.ndarray
         pixels = dataset.ReadAsArray()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"landscape: an image that can be read is wanted. Received: {path} ({reason})") from error
+        raise ValueError(f"landscape: expected a readable image, got {path} ({reason})") from error
     names = [dataset.GetRasterBand(number + 1).GetDescription() for number in range(dataset.RasterCount)]
     if set(BANDS) <= set(names):
         pixels = pixels[[names.index(band) for band in BANDS]]
     elif dataset.RasterCount != len(BANDS):
-        raise ValueError(
-            f"landscape: 4 bands ({', '.join(BANDS)}) are wanted. Received: {dataset.RasterCount} in {path}"
-        )
+        raise ValueError(f"landscape: expected 4 bands ({', '.join(BANDS)}), got {dataset.RasterCount} in {path}")
     if is_reflectance:
         radiometry = [COUNTS[band] for band in BANDS]
         seen = [REFLECTANCE * gain * image + offset for image, (offset, gain, _) in zip(pixels, radiometry)]
@@ -360,7 +358,7 @@ def write_pairs(
     kinds = [f"{NAME}_{kind}" for kind in (*DETECTORS, "truth")]
     for kind in kinds:
         if (folder / kind).exists():
-            raise ValueError(f"output: a folder without simulated pairs is wanted. Received: {folder / kind}")
+            raise ValueError(f"output: expected a folder without simulated pairs, got {folder / kind}")
     images = [read_landscape(path, are_reflectance) for path in landscapes] or [None]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial", dir=folder) as name:

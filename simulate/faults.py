@@ -31,8 +31,8 @@ class Fault:
             ValueError: the kind is unknown, or the pattern is not a regular expression.
         """
         if self.kind not in ("status", "drop", "slow", "truncate"):
-            raise ValueError(f"kind: wanted status, drop, slow or truncate. Received: {self.kind}")
+            raise ValueError(f"kind: expected status, drop, slow or truncate, got {self.kind}")
         try:
             re.compile(self.pattern)
         except re.error as error:
-            raise ValueError(f"pattern: wanted a regular expression. Received: {self.pattern}") from error
+            raise ValueError(f"pattern: expected a regular expression, got {self.pattern}") from error

@@ -76,7 +76,7 @@ def generate(shape: tuple[int, int], seed: int, sun: Sun | None = None) -> Lands
         ValueError: a side is shorter than 16 pixels.
     """
     if min(shape) < 16:
-        raise ValueError(f"shape: wanted at least 16 x 16 pixels. Received: {shape}")
+        raise ValueError(f"shape: expected at least 16 x 16 pixels, got {shape}")
     sun = sun or Sun()
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     x, y = coordinates(shape)

@@ -62,7 +62,7 @@ class LocalPlanetaryComputer:
             ValueError: the folder does not exist.
         """
         if not Path(blobs).is_dir():
-            raise ValueError(f"blobs: wanted a folder. Received: {blobs}")
+            raise ValueError(f"blobs: expected a folder, got {blobs}")
         self.blobs = Path(blobs).resolve()
         self.tokens = Tokens(token_lifetime)
         self.requests: deque = deque(maxlen=10000)
@@ -76,7 +76,7 @@ class LocalPlanetaryComputer:
         folder = Path(folder)
         document = folder / "items.json"
         if not document.exists():
-            raise ValueError(f"folder: wanted one with items.json. Received: {folder}")
+            raise ValueError(f"folder: expected a folder with items.json, got {folder}")
         return cls(json.loads(document.read_text())["features"], folder / "sentinel2", **options)
 
     def start(self) -> "LocalPlanetaryComputer":
@@ -153,10 +153,10 @@ class LocalPlanetaryComputer:
         with self._lock:
             self._counts[kind] += 1
 
-    def log(self, kind: str, method: str, path: str, wanted: str | None, status: int, size: int) -> None:
+    def log(self, kind: str, method: str, path: str, byte_range: str | None, status: int, size: int) -> None:
         """Keeps a request and counts its bytes."""
         with self._lock:
-            self.requests.append((method, path, wanted, status, size))
+            self.requests.append((method, path, byte_range, status, size))
             self._bytes[kind] += size
 
     def counters(self) -> dict[str, dict[str, int]]:
@@ -189,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: runs it and ends with its status")
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.port < 65536:
-        parser.error(f"argument --port: wanted 0 to 65535. Received: {arguments.port}")
+        parser.error(f"--port: expected 0 to 65535, got {arguments.port}")
     try:
         server = LocalPlanetaryComputer.of_scenes(
             arguments.folder, port=arguments.port, token_lifetime=arguments.token_lifetime
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"COMMAND: wanted a program. Received: {error}", file=sys.stderr)
+        print(f"COMMAND: cannot be started ({error})", file=sys.stderr)
         return 1
     finally:
         server.stop()

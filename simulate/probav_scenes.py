@@ -260,15 +260,15 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
     room = image.shape[0] - height, image.shape[1] - width
     if min(room) < 0:
         raise ValueError(
-            f"landscape: at least {height} x {width} pixels are wanted for images of {rows} x {columns}. "
-            f"Received: {image.shape[0]} x {image.shape[1]}"
+            f"landscape: expected at least {height} x {width} pixels for images of {rows} x {columns}, "
+            f"got {image.shape[0]} x {image.shape[1]}"
         )
     for _ in range(TRIES):
         top, left = (int(rng.integers(free + 1)) for free in room)
         window = image[top : top + height, left : left + width]
         if window.all():
             return window.astype(np.float32)
-    raise ValueError(f"landscape: windows without missing pixels (0) are wanted. Received: none in {TRIES} tries")
+    raise ValueError(f"landscape: expected windows without missing pixels (0), found none in {TRIES} tries")
 
 
 def make_scene(
@@ -306,11 +306,11 @@ def read_landscape(path: str | Path, band: int = 1) -> np.ndarray:
     try:
         dataset = gdal.Open(str(path))
         if band > dataset.RasterCount:
-            raise ValueError(f"landscape-band: {dataset.RasterCount} at most is wanted for {path}. Received: {band}")
+            raise ValueError(f"landscape-band: expected at most {dataset.RasterCount}, the bands of {path}, got {band}")
         return dataset.GetRasterBand(band).ReadAsArray()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"landscape: an image that can be read is wanted. Received: {path} ({reason})") from error
+        raise ValueError(f"landscape: expected a readable image, got {path} ({reason})") from error
 
 
 def write_scenes(
@@ -371,12 +371,14 @@ def _begin(folder: Path, description: dict) -> None:
     """Prepares a folder for scenes, or for those which an interrupted run has left."""
     record = folder / "simulation.json"
     if (folder / "norm.csv").exists():
-        raise ValueError(f"output: a folder without finished scenes is wanted. Received: {folder / 'norm.csv'}")
+        raise ValueError(f"output: expected a folder without finished scenes, got {folder / 'norm.csv'}")
     if record.exists() and json.loads(record.read_text(encoding="ascii")) != description:
-        raise ValueError(f"output: a folder of the same scenes is wanted. Received: {record} tells of others")
+        raise ValueError(
+            f"output: expected a folder of the same scenes, got {folder}, whose {record.name} describes others"
+        )
     for name in ("train", "test"):
         if not record.exists() and (folder / name).exists():
-            raise ValueError(f"output: a folder without scenes is wanted. Received: {folder / name}")
+            raise ValueError(f"output: expected a folder without scenes, got {folder / name}")
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(record, json.dumps(description, indent=1) + "\n")
 

@@ -44,7 +44,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
     if start >= size or (not first and int(last) == 0):
-        raise ValueError(f"Range: wanted bytes of 0-{size - 1}. Received: {header}")
+        raise ValueError(f"Range: expected bytes of 0-{size - 1}, got {header}")
     return start, stop
 
 
@@ -59,7 +59,7 @@ class Service(Protocol):
     def count(self, kind: str) -> None:
         """Counts a request."""
 
-    def log(self, kind: str, method: str, path: str, wanted: str | None, status: int, size: int) -> None:
+    def log(self, kind: str, method: str, path: str, byte_range: str | None, status: int, size: int) -> None:
         """Keeps a request and counts its bytes."""
 
     def counters(self) -> dict[str, dict[str, int]]:

@@ -87,9 +87,9 @@ def layout(size: int, held_out: int) -> Layout:
         ValueError: an area is too small, or `size` is not a multiple of 4.
     """
     if size < 32 or size % 4:
-        raise ValueError(f"--size: wanted a multiple of 4, at least 32. Received: {size}")
+        raise ValueError(f"--size: expected a multiple of 4, at least 32, got {size}")
     if held_out < 40:
-        raise ValueError(f"--held-out: wanted at least 40. Received: {held_out}")
+        raise ValueError(f"--held-out: expected at least 40, got {held_out}")
     side, held = size * 1.5, held_out // 20 * 30.0
     left, top = MARGIN + 4.5, MARGIN + 7.5
     held_left = (left + side + MARGIN) // 30.0 * 30.0 + 30.0

@@ -216,9 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace the scenes of the folder")
     arguments = parser.parse_args(argv)
     if (arguments.output / "scene.json").exists() and not arguments.overwrite:
-        print(
-            f"--output: wanted a folder without scenes, or --overwrite. Received: {arguments.output}", file=sys.stderr
-        )
+        print(f"--output: expected a folder without scenes, or --overwrite, got {arguments.output}", file=sys.stderr)
         return 1
     try:
         with _whole(arguments.output) as folder:

@@ -97,7 +97,7 @@ class ImageGrid:
         rows, columns = self.rows * self.gsd / gsd, self.columns * self.gsd / gsd
         if rows != int(rows) or columns != int(columns):
             ground = f"{self.rows * self.gsd:g} x {self.columns * self.gsd:g} m"
-            raise ValueError(f"gsd: wanted a divisor of {ground}. Received: {gsd}")
+            raise ValueError(f"gsd: expected a divisor of {ground}, got {gsd}")
         return ImageGrid(self.left, self.top, int(rows), int(columns), gsd)
 
 

@@ -65,7 +65,7 @@ def band_reflectance(interval: tuple[float, float]) -> np.ndarray:
     """
     shortest, longest = interval
     if not WAVELENGTHS[0] <= shortest < longest <= WAVELENGTHS[-1]:
-        raise ValueError(f"interval: wanted 400 <= shortest < longest <= 2300 nm. Received: {interval}")
+        raise ValueError(f"interval: expected 400 <= shortest < longest <= 2300 nm, got {interval}")
     wavelengths = np.linspace(shortest, longest, 33)
     curves = [np.interp(wavelengths, WAVELENGTHS, curve).mean() for curve in _REFLECTANCE]
     return np.asarray(curves, dtype=np.float32)

@@ -56,13 +56,13 @@ def _moment(text: str) -> datetime.datetime:
 def _geometry(geojson: dict) -> ogr.Geometry:
     geometry = ogr.CreateGeometryFromJson(json.dumps(geojson))
     if geometry is None:
-        raise ValueError("intersects: wanted a GeoJSON geometry")
+        raise ValueError("intersects: expected a GeoJSON geometry")
     return geometry
 
 
 def _box(bbox: list[float]) -> ogr.Geometry:
     if len(bbox) not in (4, 6):
-        raise ValueError(f"bbox: wanted 4 or 6 numbers. Received: {bbox}")
+        raise ValueError(f"bbox: expected 4 or 6 numbers, got {bbox}")
     west, south, east, north = bbox if len(bbox) == 4 else (*bbox[:2], *bbox[3:5])
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return _geometry({"type": "Polygon", "coordinates": [ring]})
@@ -88,7 +88,7 @@ def matches(item: dict, search: dict) -> bool:
         value = item["id"] if name == "id" else item["properties"].get(name)
         for operator, wanted in conditions.items():
             if operator not in _COMPARISONS:
-                raise ValueError(f"query: wanted one of {', '.join(_COMPARISONS)}. Received: {operator}")
+                raise ValueError(f"query: expected one of {', '.join(_COMPARISONS)}, got {operator}")
             if not _COMPARISONS[operator](value, wanted):
                 return False
     for name, shape in (("intersects", _geometry), ("bbox", _box)):
@@ -236,7 +236,7 @@ class Catalogue:
     def _page(self, search: dict, path: str, method: str) -> dict:
         limit = int(search.get("limit", DEFAULT_LIMIT))
         if not 1 <= limit <= MAXIMUM_LIMIT:
-            raise ValueError(f"limit: wanted 1 to {MAXIMUM_LIMIT}. Received: {limit}")
+            raise ValueError(f"limit: expected 1 to {MAXIMUM_LIMIT}, got {limit}")
         found = [item for item in self.items if matches(item, search)]
         found.sort(key=lambda item: item["properties"]["datetime"], reverse=True)
         for order in reversed(search.get("sortby") or []):

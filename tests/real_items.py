@@ -20,6 +20,6 @@ def adopt(item, folder):
     """
     files = sorted(folder.glob("*.tif"))
     if not files:
-        raise ValueError(f"folder: wanted GeoTIFF images. Received: {folder}")
+        raise ValueError(f"folder: expected GeoTIFF images, got {folder}")
     assets = {path.stem: image_asset(path, blob_href(f"{folder.name}/{path.name}"), path.stem) for path in files}
     return {**item, "collection": COLLECTION, "assets": assets, "links": []}

@@ -66,9 +66,9 @@ def test_missing_pixels_spread_as_far_as_the_kernel_reaches():
 
 
 def test_arguments():
-    with pytest.raises(ValueError, match=r"^image: .* is wanted. Received: \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"^image: expected .*, got \(4, 4\)"):
         bicubic(np.ones((4, 4)), 2)
-    with pytest.raises(ValueError, match=r"^scale: .* is wanted. Received: 1.5"):
+    with pytest.raises(ValueError, match=r"^scale: expected .*, got 1.5"):
         bicubic(np.ones((4, 4, 1)), 1.5)
 
 

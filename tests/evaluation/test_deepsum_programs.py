@@ -60,7 +60,7 @@ def test_scenes_without_truth_are_refused(scene, model, tmp_path, capsys):
     for path in scene.glob("*.png"):
         (other / path.name).symlink_to(path)
     assert deepsum_registration.main(["--model-dir", model, "--scenes", str(other)]) == 1
-    assert "--scenes: a scene with truth.json is wanted" in capsys.readouterr().err
+    assert "--scenes: expected a scene with truth.json" in capsys.readouterr().err
 
 
 def test_a_figure_of_a_scene(scene, tmp_path, capsys):
@@ -72,4 +72,4 @@ def test_a_figure_of_a_scene(scene, tmp_path, capsys):
     assert figure.RasterXSize > 1000 and figure.ReadAsArray().std() > 20
     write_image(tmp_path / "sr.png", truth[1:].astype(np.float32))
     assert deepsum_figure.main(command) == 1
-    assert "--image: 120 x 120 pixels as HR.png are wanted. Received: 119 x 120" in capsys.readouterr().err
+    assert "--image: expected 120 x 120 pixels, like HR.png, got 119 x 120" in capsys.readouterr().err

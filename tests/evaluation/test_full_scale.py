@@ -143,16 +143,16 @@ def test_sizes(make_scene, rows, columns):
 
 def test_wrong_arguments(make_scene):
     bands = make_scene(48, 48, ("20m",))
-    with pytest.raises(ValueError, match=r"^sharpened: some of B05 .* are wanted. Received: B02"):
+    with pytest.raises(ValueError, match=r"^sharpened: expected some of B05 .*, got B02"):
         evaluate(bands, {"B02": bands["B02"]})
-    with pytest.raises(ValueError, match=r"^sharpened: some of B05 .* are wanted. Received: B01"):
+    with pytest.raises(ValueError, match=r"^sharpened: expected some of B05 .*, got B01"):
         evaluate(bands, {"B01": bands["B02"]})
-    with pytest.raises(ValueError, match=r"^sharpened: B05 of 48 x 48 pixels is wanted. Received: \(24, 24\)"):
+    with pytest.raises(ValueError, match=r"^sharpened: expected B05 of 48 x 48 pixels, got \(24, 24\)"):
         evaluate(bands, {"B05": bands["B05"]})
-    with pytest.raises(ValueError, match=r"^native: at least 16 x 16 pixels .* Received: 14 x 48"):
+    with pytest.raises(ValueError, match=r"^native: expected at least 16 x 16 pixels .*, got 14 x 48"):
         small = {name: band[: 14 // ratio(name)] for name, band in bands.items()}
         evaluate(small, repeated(small, GROUPS["20m"]))
-    with pytest.raises(ValueError, match=r"^native: pixels of B05 .* are wanted. Received: none"):
+    with pytest.raises(ValueError, match=r"^native: expected pixels of B05 .*, got none"):
         evaluate(bands, {"B05": np.full((48, 48), np.nan, dtype=np.float32)})
 
 

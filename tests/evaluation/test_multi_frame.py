@@ -95,6 +95,6 @@ def test_averaging_registered_images_lessens_noise():
 
 def test_errors():
     with pytest.raises(
-        ValueError, match=r"^lr, qm: \(images, rows, columns\), of one shape.*\(2, 3, 3\) and \(2, 3, 4\)$"
+        ValueError, match=r"^lr, qm: expected equal shapes \(images, rows, columns\), .*\(2, 3, 3\) and \(2, 3, 4\)$"
     ):
         esa_baseline(np.ones((2, 3, 3)), np.ones((2, 3, 4)))

@@ -261,7 +261,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     text = tmp_path / "text.tif"
     text.write_text("no image")
     for path, words in (
-        (small, f"{rows} x {columns} pixels are wanted"),
+        (small, f"at least {rows} x {columns} pixels"),
         (three, "4 bands"),
         (missing, "without missing pixels"),
         (text, "an image that can be read"),
@@ -270,7 +270,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
         assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
     with pytest.raises(SystemExit):
         main([*common[:2], "--rows", "8"])
-    assert "--rows: 16 or more is wanted. Received: 8" in capsys.readouterr().err
+    assert "--rows: expected 16 or more, got 8" in capsys.readouterr().err
     assert "a folder that can be written" in failing(["--output", str(text / "out"), *common[2:-1]], capsys)
     (tmp_path / "out" / "simulated_left").mkdir(parents=True)
     assert "a folder without simulated pairs" in failing(common[:-1], capsys)

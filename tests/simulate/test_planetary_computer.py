@@ -333,7 +333,7 @@ def test_bad_arguments_are_said_in_one_line(tmp_path, capsys, folder):
 def test_a_port_that_does_not_exist(folder, capsys, port):
     with pytest.raises(SystemExit) as caught:
         main(["--folder", str(folder), "--port", port])
-    assert caught.value.code == 2 and f"--port: wanted 0 to 65535. Received: {port}" in capsys.readouterr().err
+    assert caught.value.code == 2 and f"--port: expected 0 to 65535, got {port}" in capsys.readouterr().err
 
 
 def test_real_cogs_go_through_the_same_code(shared_data):

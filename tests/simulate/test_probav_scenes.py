@@ -275,7 +275,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     assert "landscape-band: 1 at most" in failing([*common, "--landscape", str(small), "--landscape-band", "2"], capsys)
     assert not (tmp_path / "out").exists()
     for number, (path, words) in enumerate(
-        ((small, f"{rows} x {columns} pixels are wanted"), (missing, "without missing pixels"))
+        ((small, f"at least {rows} x {columns} pixels"), (missing, "without missing pixels"))
     ):
         common[1] = str(tmp_path / f"out{number}")
         assert words in failing([*common, "--landscape", str(path)], capsys)
@@ -286,7 +286,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     with pytest.raises(SystemExit) as error:
         main([*common, "--test-scenes", "-1"])
     assert error.value.code == 2
-    assert "--test-scenes: 0 or more is wanted. Received: -1" in capsys.readouterr().err
+    assert "--test-scenes: expected 0 or more, got -1" in capsys.readouterr().err
 
 
 def test_windows_have_no_missing_pixel():

@@ -161,7 +161,7 @@ def test_same_seed_same_files(folder, tmp_path):
 def test_bad_arguments_are_said_in_one_line(tmp_path, capsys, arguments, said):
     assert scenes.main(["--output", str(tmp_path / "new"), *arguments]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and said in error and "Received" in error
+    assert error.count("\n") == 1 and said in error and "got" in error
     assert not (tmp_path / "new").exists()
 
 

@@ -374,8 +374,13 @@ def test_failures_are_one_line(scene, tmp_path, capsys):
         ("2x", ["/nothing.tif"], [], "/nothing.tif"),
         ("2x", scene, ["--patch-size", "13"], "patch_size: expected a multiple of 2, got 13"),
         ("2x", cloudy, [], "error: scenes: expected ground without clouds, got 100 cloudy or missing patches"),
-        ("2x", scene, ["--test", *cloudy], "error: test: pixels of B05 B06 B07 B8A B11 B12 that no band lacks"),
-        ("6x", scene, ["--test", *small], "error: test: at least 72 x 72 pixels of 10 m are wanted for B01 B09."),
+        (
+            "2x",
+            scene,
+            ["--test", *cloudy],
+            "error: test: expected pixels of B05 B06 B07 B8A B11 B12 valid in every band",
+        ),
+        ("6x", scene, ["--test", *small], "error: test: expected at least 72 x 72 pixels of 10 m for B01 B09,"),
         ("2x", small, ["--patch-size", "32"], "input: a scene of at least 33 rows of 60 m, to train and to validate"),
         ("2x", scene, ["--test", *scene, "--init", scene[0]], "weights: "),
     ):

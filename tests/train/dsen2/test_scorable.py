@@ -26,10 +26,10 @@ def test_windows_without_a_pixel_are_left_out(role, capsys):
     lacking.images[ROLES[role][-1]][..., 1] = np.nan
     assert scorable([seen, lacking], role) == [seen]
     assert "test: T@9,0 is left out: pixels of " in capsys.readouterr().out
-    with pytest.raises(ValueError, match="^test: pixels of .* that no band lacks are wanted. Received: none in T@9,0$"):
+    with pytest.raises(ValueError, match="^test: expected pixels of .* valid in every band, got none in T@9,0$"):
         scorable([lacking], role)
 
 
 def test_windows_that_are_too_small():
-    with pytest.raises(ValueError, match="^test: at least .* pixels of 10 m are wanted for B05 .* in T@0,0$"):
+    with pytest.raises(ValueError, match="^test: expected at least .* pixels of 10 m for B05 .* in T@0,0$"):
         scorable([window("T@0,0", "2x", 12)], "2x")
