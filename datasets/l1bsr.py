@@ -115,7 +115,7 @@ class Pairs:
 
     def __init__(self, pairs: Sequence[Pair]):
         if not pairs:
-            raise ValueError("pairs: at least one is wanted. Received: none")
+            raise ValueError("pairs: expected at least one, got none")
         self._pairs = tuple(pairs)
 
     @property
@@ -178,8 +178,8 @@ class Pairs:
             validation += group[border:]
         if not training or not validation:
             raise ValueError(
-                "pairs: two of one set at least, and a share that leaves some for training, are wanted. "
-                f"Received: {self.size}, share {share:g}"
+                "pairs: expected at least two of one set and a share that leaves some for training, "
+                f"got {self.size}, share {share:g}"
             )
         return Pairs(training), Pairs(validation)
 
@@ -219,22 +219,22 @@ class Pairs:
         """
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
-                raise ValueError(f"{name}: 1 or more is wanted. Received: {value}")
+                raise ValueError(f"{name}: expected 1 or more, got {value}")
         first = int(augmentation and not set(FINE).isdisjoint(truths))
         for pair in self._pairs:
             rows, columns = pair.images[0].shape[:2]
             largest = min(rows, columns) - first
             if crop > largest:
                 raise ValueError(
-                    f"crop: {largest} or less is wanted for {pair.name} of {rows} x {columns} pixels. Received: {crop}"
+                    f"crop: expected at most {largest} for {pair.name} of {rows} x {columns} pixels, got {crop}"
                 )
             if truths and pair.truth is None:
-                raise ValueError(f"pairs: such with truths, as simulated ones, are wanted. Received: {pair.name}")
+                raise ValueError(f"pairs: expected pairs with truth, such as simulated ones, got {pair.name}")
         places = [pair.clear_places(crop, first) for pair in self._pairs]
         usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
         if not usable:
             raise ValueError(
-                f"pairs: one with {crop} x {crop} pixels none of which is missing (0) is wanted. Received: none"
+                f"pairs: expected {crop} x {crop} pixels without a missing one (0) in at least one pair, got none"
             )
         epochs = itertools.count(first_epoch)
         images = {name: tf.TensorSpec((None, crop, crop, len(BANDS)), tf.float32) for name in DETECTORS}
@@ -340,11 +340,9 @@ def _find_sets(folder: Path) -> list[str]:
     for detector, other in (DETECTORS, DETECTORS[::-1]):
         lonely = found[detector] - found[other]
         if lonely:
-            raise ValueError(
-                f"{folder}: {min(lonely)}_{other} is wanted beside {min(lonely)}_{detector}. Received: none"
-            )
+            raise ValueError(f"{folder}: expected {min(lonely)}_{other} beside {min(lonely)}_{detector}, found none")
     if not found["left"]:
-        raise ValueError(f"{folder}: folders NAME_left and NAME_right are wanted. Received: none")
+        raise ValueError(f"{folder}: expected folders NAME_left and NAME_right, found none")
     return sorted(found["left"], key=_natural)
 
 
@@ -360,15 +358,15 @@ def _read_set(folder: Path, name: str) -> Iterator[Pair]:
         lonely = files[detector].keys() - files[other].keys()
         if lonely:
             path = files[detector][min(lonely)]
-            raise ValueError(f"{folder / f'{name}_{other}'}: a partner of {path} is wanted. Received: none")
+            raise ValueError(f"{folder / f'{name}_{other}'}: expected the counterpart of {path}, found none")
     if not files["left"]:
-        raise ValueError(f"{folder / f'{name}_left'}: images .tif are wanted. Received: none")
+        raise ValueError(f"{folder / f'{name}_left'}: expected .tif images, found none")
     for key in sorted(files["left"], key=_natural):
         left, right = (_read_image(files[detector][key]) for detector in DETECTORS)
         if left.shape != right.shape:
             sizes = [f"{image.shape[0]} x {image.shape[1]}" for image in (left, right)]
             raise ValueError(
-                f"{files['right'][key]}: {sizes[0]} pixels as {files['left'][key]} are wanted. Received: {sizes[1]}"
+                f"{files['right'][key]}: expected {sizes[0]} pixels, like {files['left'][key]}, got {sizes[1]}"
             )
         truth = folder / f"{name}_truth" / f"{files['left'][key].stem}.npz"
         if truth.exists():
@@ -381,7 +379,7 @@ def _find_files(folder: Path) -> dict[str, Path]:
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     found = {re.sub(r"[_-]?(left|right)[_-]?", "", path.stem): path for path in paths}
     if len(found) < len(paths):
-        raise ValueError(f"{folder}: one image of each name is wanted. Received: {len(paths)}, {len(found)} names")
+        raise ValueError(f"{folder}: expected one image per name, got {len(paths)} with {len(found)} names")
     return found
 
 
@@ -392,11 +390,10 @@ def _read_image(path: Path) -> np.ndarray:
         pixels = dataset.ReadAsArray()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: an image that can be read is wanted. Received: {reason}") from error
+        raise ValueError(f"{path}: expected a readable image ({reason})") from error
     if dataset.RasterCount != len(BANDS) or pixels.dtype != np.uint16:
         raise ValueError(
-            f"{path}: 4 bands ({', '.join(BANDS)}) of uint16 are wanted. "
-            f"Received: {dataset.RasterCount} of {pixels.dtype}"
+            f"{path}: expected 4 bands ({', '.join(BANDS)}) of uint16, got {dataset.RasterCount} of {pixels.dtype}"
         )
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
 
@@ -407,9 +404,9 @@ def _check_truth(path: Path) -> None:
         with np.load(path) as arrays:
             lacking = set(TRUTH) - set(arrays.files)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: an archive of arrays is wanted. Received: {error}") from error
+        raise ValueError(f"{path}: expected an archive of arrays ({error})") from error
     if lacking:
-        raise ValueError(f"{path}: arrays {', '.join(TRUTH)} are wanted. Received: no {', '.join(sorted(lacking))}")
+        raise ValueError(f"{path}: expected arrays {', '.join(TRUTH)}, found no {', '.join(sorted(lacking))}")
 
 
 def _read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

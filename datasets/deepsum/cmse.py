@@ -38,13 +38,13 @@ def checked(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> tuple[np.ndarr
     """Return the arguments as float64 and bool, or raise ValueError."""
     hr, sr, clear = np.asarray(hr, np.float64), np.asarray(sr, np.float64), np.asarray(clear, bool)
     if hr.ndim != 2 or min(hr.shape) <= 2 * BORDER:
-        raise ValueError(f"hr: more than {2 * BORDER} rows and columns are wanted. Received: {hr.shape}")
+        raise ValueError(f"hr: expected more than {2 * BORDER} rows and columns, got {hr.shape}")
     for name, array in (("sr", sr), ("clear", clear)):
         if array.shape != hr.shape:
-            raise ValueError(f"{name}: the truth's shape {hr.shape} is wanted. Received: {array.shape}")
+            raise ValueError(f"{name}: expected the truth's shape {hr.shape}, got {array.shape}")
     for name, array in (("hr", hr), ("sr", sr)):
         if not np.isfinite(array).all():
-            raise ValueError(f"{name}: finite values are wanted. Received: {(~np.isfinite(array)).sum()} that are not")
+            raise ValueError(f"{name}: expected finite values, got {(~np.isfinite(array)).sum()} others")
     return hr, sr, clear
 
 
@@ -59,7 +59,5 @@ def _positions(hr: np.ndarray, clear: np.ndarray) -> Iterator[tuple[tuple[int, i
     for u, v in np.ndindex(2 * BORDER + 1, 2 * BORDER + 1):
         place = np.s_[u : u + rows, v : v + columns]
         if not clear[place].any():
-            raise ValueError(
-                f"clear: clear pixels are wanted at all positions. Received: none from row {u}, column {v}"
-            )
+            raise ValueError(f"clear: expected clear pixels at every shift, got none from row {u}, column {v}")
         yield (u, v), hr[place], clear[place]

@@ -37,7 +37,7 @@ def serialize(name: str, sample: Sample) -> bytes:
     """
     hr = np.asarray(sample.hr)
     if hr.min() < 0 or hr.max() > np.iinfo(np.uint16).max:
-        raise ValueError(f"hr: digital numbers of 16 bits are wanted. Received: {hr.min()} to {hr.max()}")
+        raise ValueError(f"hr: expected 16-bit digital numbers, got {hr.min()} to {hr.max()}")
     arrays = {
         "frames": sample.frames.images.astype("<f4"),
         "masks": np.packbits(sample.frames.masks),

@@ -71,7 +71,7 @@ class KelvinsScene:
             ValueError: there is none, or a file cannot be read, is no image of one band, or sizes differ.
         """
         if not self.has_truth:
-            raise ValueError(f"{self.folder}: a scene with HR.png is wanted. Received: one without")
+            raise ValueError(f"{self.folder}: expected a scene with HR.png, found none")
         hr, clear = read_png(self.folder / "HR.png"), read_png(self.folder / "SM.png")
         _check_size(self.folder / "SM.png", clear, hr.shape, "HR.png")
         return hr, clear != 0
@@ -104,14 +104,14 @@ def open_scene(folder: str | Path) -> KelvinsScene:
         {match[1] for name in names if (match := re.fullmatch(rf"{prefix}(\d+)\.png", name))} for prefix in ("LR", "QM")
     )
     if len(numbers) < FEWEST:
-        raise ValueError(f"{folder}: at least {FEWEST} files LRnnn.png are wanted. Received: {len(numbers)}")
+        raise ValueError(f"{folder}: expected at least {FEWEST} files LRnnn.png, got {len(numbers)}")
     for kind, other, lonely in (("QM", "LR", numbers - mask_numbers), ("LR", "QM", mask_numbers - numbers)):
         if lonely:
             number = min(lonely)
-            raise ValueError(f"{folder}: {kind}{number}.png is wanted for {other}{number}.png. Received: none")
+            raise ValueError(f"{folder}: expected {kind}{number}.png beside {other}{number}.png, found none")
     for kind, other in (("SM", "HR"), ("HR", "SM")):
         if f"{other}.png" in names and f"{kind}.png" not in names:
-            raise ValueError(f"{folder}: {kind}.png is wanted for {other}.png. Received: none")
+            raise ValueError(f"{folder}: expected {kind}.png beside {other}.png, found none")
     images, masks = (tuple(folder / f"{prefix}{number}.png" for number in sorted(numbers)) for prefix in ("LR", "QM"))
     return KelvinsScene(folder, images, masks, "HR.png" in names)
 
@@ -128,12 +128,12 @@ def read_norm(path: str | Path) -> dict[str, float]:
     try:
         lines = Path(path).read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: a text file is wanted. Received: {error}") from error
+        raise ValueError(f"{path}: expected a readable text file ({error})") from error
     result: dict[str, float] = {}
     for number, line in enumerate(lines, start=1):
         match = re.fullmatch(r"(imgset\d+) (\d+(?:\.\d+)?)", line.strip())
         if not match or match[1] in result:
-            raise ValueError(f"{path}, line {number}: a new scene and its cPSNR are wanted. Received: {line.strip()!r}")
+            raise ValueError(f"{path}, line {number}: expected a new scene and its cPSNR, got {line.strip()!r}")
         result[match[1]] = float(match[2])
     return result
 
@@ -144,14 +144,14 @@ def read_png(path: Path) -> np.ndarray:
         pixels = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG"]).ReadAsArray()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: a PNG that can be read is wanted. Received: {reason}") from error
+        raise ValueError(f"{path}: expected a readable PNG ({reason})") from error
     if pixels.ndim != 2:
-        raise ValueError(f"{path}: one band is wanted. Received: {len(pixels)}")
+        raise ValueError(f"{path}: expected one band, got {len(pixels)}")
     return pixels
 
 
-def _check_size(path: Path, pixels: np.ndarray, wanted: tuple[int, ...], of: str) -> None:
-    """Raise ValueError where an image has not the size wanted."""
-    if pixels.shape != wanted:
-        size, other = (" x ".join(map(str, shape)) for shape in (pixels.shape, wanted))
-        raise ValueError(f"{path}: {other} pixels as {of} are wanted. Received: {size}")
+def _check_size(path: Path, pixels: np.ndarray, expected: tuple[int, ...], of: str) -> None:
+    """Raise ValueError where an image does not have the expected size."""
+    if pixels.shape != expected:
+        size, other = (" x ".join(map(str, shape)) for shape in (pixels.shape, expected))
+        raise ValueError(f"{path}: expected {other} pixels, like {of}, got {size}")

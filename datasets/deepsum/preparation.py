@@ -67,7 +67,7 @@ class Frames:
             ValueError: a shift is larger than the filters hold.
         """
         if np.abs(self.shifts).max() > FARTHEST:
-            raise ValueError(f"shifts: {FARTHEST} pixels at most are wanted. Received: {np.abs(self.shifts).max()}")
+            raise ValueError(f"shifts: expected at most {FARTHEST} pixels, got {np.abs(self.shifts).max()}")
         rows, columns = FARTHEST - self.shifts.T
         return rows * (2 * FARTHEST + 1) + columns
 
@@ -87,9 +87,9 @@ def prepare(lr: np.ndarray, qm: np.ndarray) -> Frames | None:
         ValueError: shapes differ or are not those above.
     """
     if lr.ndim != 3 or 0 in lr.shape:
-        raise ValueError(f"lr: (frames, rows, columns), none of them 0, is wanted. Received: {lr.shape}")
+        raise ValueError(f"lr: expected shape (frames, rows, columns), none of them 0, got {lr.shape}")
     if qm.shape != lr.shape:
-        raise ValueError(f"qm: the images' shape {lr.shape} is wanted. Received: {qm.shape}")
+        raise ValueError(f"qm: expected the images' shape {lr.shape}, got {qm.shape}")
     sound = lr.max(axis=(1, 2)) <= LARGEST
     if sound.sum() < FRAMES:
         return None
@@ -188,7 +188,7 @@ def best_frames(masks: np.ndarray) -> np.ndarray:
         ValueError: there are less than nine frames.
     """
     if len(masks) < FRAMES:
-        raise ValueError(f"masks: at least {FRAMES} frames are wanted. Received: {len(masks)}")
+        raise ValueError(f"masks: expected at least {FRAMES} frames, got {len(masks)}")
     others = descending(masks[1:].sum(axis=(1, 2)))[: FRAMES - 1] + 1
     return np.concatenate([[0], others])
 

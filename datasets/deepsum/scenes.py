@@ -93,7 +93,7 @@ def prepare_sample(lr: np.ndarray, qm: np.ndarray, hr: np.ndarray, clear: np.nda
     fine = tuple(SCALE * length for length in lr.shape[1:])
     for name, array in (("hr", hr), ("clear", clear)):
         if array.shape != fine:
-            raise ValueError(f"{name}: shape {fine} is wanted. Received: {array.shape}")
+            raise ValueError(f"{name}: expected shape {fine}, got {array.shape}")
     frames = prepare(lr, qm)
     return None if frames is None else Sample(frames, hr, np.asarray(clear, bool))
 
@@ -156,7 +156,7 @@ def suitable_corners(masks: np.ndarray, clear: np.ndarray, size: int = PATCH_SIZ
         ValueError: the masks are no larger than a patch.
     """
     if min(clear.shape) <= size:
-        raise ValueError(f"size: less than {min(clear.shape)} pixels is wanted. Received: {size}")
+        raise ValueError(f"size: expected fewer than {min(clear.shape)} pixels, got {size}")
     area = size * size
     frames = sum((window_counts(mask, size) > CLEAR * area).astype(np.int64) for mask in masks)
     return ((frames >= FRAMES) & (window_counts(clear, size) > HR_CLEAR * area))[:-1, :-1]

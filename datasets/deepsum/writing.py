@@ -102,7 +102,7 @@ def write_records(
     folder, output = Path(root) / "train" / recipe.band, Path(output)
     names = sorted(path.name for path in folder.glob("imgset*") if path.is_dir())
     if not names:
-        raise ValueError(f"--input: folders {folder}/imgsetNNNN are wanted. Received: none")
+        raise ValueError(f"--input: expected folders {folder}/imgsetNNNN, got none")
     parts = dict(zip((TRAINING, VALIDATION), split(names, SPLITS[recipe.splits])))
     norm = read_norm(Path(root) / "norm.csv") if (Path(root) / "norm.csv").exists() else {}
     with _output_folder(output, {**asdict(recipe), "names": names}, overwrite):
@@ -111,9 +111,7 @@ def write_records(
         _check_plan(output / STATE / "plan.json", {name: surveyed[name].digest for name in used[TRAINING]})
         places = _draw(output / STATE, used[TRAINING], recipe)
         if not any(places[name][chunk] for name in used[TRAINING] for chunk in range(recipe.chunks)):
-            raise ValueError(
-                f"--input: scenes of which patches are clear enough are wanted. Received: none in {folder}"
-            )
+            raise ValueError(f"--input: expected scenes with patches that are clear enough, got none in {folder}")
         _cut(folder, output, {name: surveyed[name].digest for name in used[TRAINING]}, places)
         description = {
             **asdict(recipe),
@@ -135,7 +133,7 @@ def write_records(
 def _output_folder(output: Path, arguments: Mapping, overwrite: bool) -> Iterator[None]:
     """Hold a folder that is new, or holds what an interrupted run of the same arguments has left."""
     if output.exists() and not output.is_dir():
-        raise ValueError(f"--output: a folder is wanted. Received: {output}, which is a file")
+        raise ValueError(f"--output: expected a folder, got {output}, a file")
     created = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     try:
@@ -160,14 +158,14 @@ def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:
     if begun is None:
         for part in (TRAINING, VALIDATION):
             if (output / part).exists():
-                raise ValueError(f"--output: a folder without other data is wanted. Received: {output / part}")
+                raise ValueError(f"--output: expected a folder without other data, got {output / part}")
         state.mkdir(exist_ok=True)
         provenance.write(state / "arguments.json", dict(arguments))
     elif begun != arguments:
         differing = ", ".join(name for name in arguments if begun.get(name) != arguments[name])
         raise ValueError(
-            f"--output: a folder of the same records is wanted, or --overwrite. "
-            f"Received: {output}, begun with other {differing}"
+            "--output: expected a folder of the same records, or --overwrite, "
+            f"got {output}, begun with different {differing}"
         )
     for part in (TRAINING, VALIDATION):
         (output / part).mkdir(exist_ok=True)
@@ -238,9 +236,7 @@ def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
     """Raise ValueError where an interrupted run has cut patches of other scenes, as then all draws were others."""
     begun = _read_json(path)
     if begun is not None and begun != digests:
-        raise ValueError(
-            "--input: the scenes that the interrupted run has used are wanted, or --overwrite. Received: others"
-        )
+        raise ValueError("--input: expected the scenes of the interrupted run, or --overwrite, got others")
     provenance.write(path, dict(digests))
 
 
@@ -263,7 +259,7 @@ def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping
             continue
         sample, digest = _read(folder / name)
         if digest != digests[name]:
-            raise ValueError(f"--input: {folder / name} as it was before is wanted, or --overwrite. Received: other")
+            raise ValueError(f"--input: expected an unchanged {folder / name}, or --overwrite, got another content")
         for file, chunk in zip(files, places[name]):
             _write(file, [serialize(name, sample.part(row, column, PATCH_SIZE).best()) for row, column in chunk])
 

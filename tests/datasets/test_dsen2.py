@@ -383,7 +383,7 @@ def test_images_that_are_no_scene(rasters, write_raster):
         read_back(paths[:2], "6x")
     pixels, bands = scene.images["x20"].astype("uint16"), SOURCES["x20"].bands
     half = write_raster("half.tif", pixels, gsd=20.0, origin=(300005.0, 5000040.0), bands=bands)
-    with pytest.raises(ValueError, match="pixels that begin together are wanted"):
+    with pytest.raises(ValueError, match="expected grids that share their pixel corners"):
         read_back([paths[0], str(half)], "2x")
     tiny = make_scene("2x", 4, 60)
     with pytest.raises(ValueError, match="^input: expected bands that share at least 60 x 60 m, got less"):

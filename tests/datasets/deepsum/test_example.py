@@ -75,5 +75,5 @@ def test_graph_reads_the_same_batches(registered):
 
 def test_digital_numbers_must_fit():
     sample = make_sample()
-    with pytest.raises(ValueError, match="^hr: digital numbers of 16 bits are wanted. Received: -1 to "):
+    with pytest.raises(ValueError, match="^hr: expected 16-bit digital numbers, got -1 to "):
         serialize("imgset0000", Sample(sample.frames, sample.hr.astype(int) - sample.hr.min() - 1, sample.clear))

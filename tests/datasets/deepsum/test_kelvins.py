@@ -69,7 +69,7 @@ def test_scene_without_truth(write_scene):
     scene = open_scene(folder)
     assert not scene.has_truth
     np.testing.assert_array_equal(scene.read_images()[0], lr)
-    with pytest.raises(ValueError, match="imgset0594: a scene with HR.png is wanted. Received: one without$"):
+    with pytest.raises(ValueError, match="imgset0594: expected a scene with HR.png, found none$"):
         scene.read()
 
 
@@ -83,10 +83,10 @@ def test_opening_reads_no_pixel(write_scene):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("QM003.png", "QM003.png is wanted for LR003.png. Received: none"),
-        ("LR003.png", "LR003.png is wanted for QM003.png. Received: none"),
-        ("SM.png", "SM.png is wanted for HR.png. Received: none"),
-        ("HR.png", "HR.png is wanted for SM.png. Received: none"),
+        ("QM003.png", "expected QM003.png beside LR003.png, found none"),
+        ("LR003.png", "expected LR003.png beside QM003.png, found none"),
+        ("SM.png", "expected SM.png beside HR.png, found none"),
+        ("HR.png", "expected HR.png beside SM.png, found none"),
     ],
 )
 def test_missing_files(write_scene, name, message):
@@ -101,15 +101,15 @@ def test_few_images(write_scene):
     folder, _ = write_scene(count=8)
     with pytest.raises(ValueError) as error:
         open_scene(folder)
-    assert str(error.value) == f"{folder}: at least 9 files LRnnn.png are wanted. Received: 8"
+    assert str(error.value) == f"{folder}: expected at least 9 files LRnnn.png, got 8"
 
 
 @pytest.mark.parametrize(
     "name, shape, wanted",
     [
-        ("LR005.png", (8, 9), "8 x 8 pixels as LR000.png"),
-        ("QM005.png", (7, 8), "8 x 8 pixels as LR000.png"),
-        ("SM.png", (24, 23), "24 x 24 pixels as HR.png"),
+        ("LR005.png", (8, 9), "8 x 8 pixels, like LR000.png"),
+        ("QM005.png", (7, 8), "8 x 8 pixels, like LR000.png"),
+        ("SM.png", (24, 23), "24 x 24 pixels, like HR.png"),
     ],
 )
 def test_sizes_that_differ(write_scene, name, shape, wanted):
@@ -118,14 +118,14 @@ def test_sizes_that_differ(write_scene, name, shape, wanted):
     with pytest.raises(ValueError) as error:
         open_scene(folder).read()
     size = " x ".join(map(str, shape))
-    assert str(error.value) == f"{folder / name}: {wanted} are wanted. Received: {size}"
+    assert str(error.value) == f"{folder / name}: expected {wanted}, got {size}"
 
 
 def test_truth_of_another_scale(write_scene):
     folder, _ = write_scene()
     for name in ("HR.png", "SM.png"):
         write_png(folder / name, np.ones((16, 16), np.uint16))
-    with pytest.raises(ValueError, match="HR.png: 24 x 24 pixels as 3 x LR000.png are wanted. Received: 16 x 16$"):
+    with pytest.raises(ValueError, match="HR.png: expected 24 x 24 pixels, like 3 x LR000.png, got 16 x 16$"):
         open_scene(folder).read()
 
 
@@ -150,14 +150,14 @@ def test_damaged_files(write_scene, name, damage):
         path.write_bytes(damaged)
     with pytest.raises(ValueError) as error:
         scene.read()
-    assert str(error.value).startswith(f"{path}: a PNG that can be read is wanted. Received: ")
+    assert str(error.value).startswith(f"{path}: expected a readable PNG (")
     assert "\n" not in str(error.value)
 
 
 def test_colours(write_scene):
     folder, _ = write_scene()
     write_png(folder / "LR001.png", np.ones((8, 8, 3), np.uint8))
-    with pytest.raises(ValueError, match="LR001.png: one band is wanted. Received: 3$"):
+    with pytest.raises(ValueError, match="LR001.png: expected one band, got 3$"):
         open_scene(folder).read()
 
 
@@ -174,9 +174,9 @@ def test_damaged_norm(tmp_path, line):
     path.write_text(f"imgset0000 45.5\n{line}\n")
     with pytest.raises(ValueError) as error:
         read_norm(path)
-    assert str(error.value) == f"{path}, line 2: a new scene and its cPSNR are wanted. Received: {line!r}"
+    assert str(error.value) == f"{path}, line 2: expected a new scene and its cPSNR, got {line!r}"
 
 
 def test_absent_norm(tmp_path):
-    with pytest.raises(ValueError, match="norm.csv: a text file is wanted. Received: .*No such file"):
+    with pytest.raises(ValueError, match="norm.csv: expected a readable text file .*No such file"):
         read_norm(tmp_path / "norm.csv")

@@ -248,11 +248,11 @@ def test_other_arguments_or_scenes_are_noticed(scenes, tmp_path, monkeypatch, ca
     assert main(arguments) == 1
     monkeypatch.setattr(writing, "_write", original)
     capsys.readouterr()
-    assert failing([*arguments, "--seed", "5"], capsys).endswith(f"{tmp_path / 'out'}, begun with other seed")
+    assert failing([*arguments, "--seed", "5"], capsys).endswith(f"{tmp_path / 'out'}, begun with different seed")
     last = split([f"imgset{number:04d}" for number in range(SCENES)])[0][-1]
     target, other = (scenes / "train/NIR" / last / name for name in ("LR000.png", "LR001.png"))
     shutil.copy(other, target)
-    assert f"{last} as it was before is wanted" in failing(arguments, capsys)
+    assert "expected an unchanged " in failing(arguments, capsys)
     assert main([*arguments, "--overwrite"]) == 0
     assert "holds deepsum.json already; --overwrite replaces it" in failing(arguments, capsys)
     before = read_records(tmp_path / "out").identity()
@@ -281,10 +281,10 @@ def of_another_size(folder):
 @pytest.mark.parametrize(
     "spoil, words, is_training",
     [
-        (few, "at least 9 files LRnnn.png are wanted. Received: 8", True),
-        (unreadable, "LR003.png: a PNG that can be read is wanted", False),
-        (unmasked, "QM004.png is wanted for LR004.png", True),
-        (of_another_size, "LR002.png: 36 x 36 pixels as LR000.png are wanted. Received: 108 x 108", False),
+        (few, "expected at least 9 files LRnnn.png, got 8", True),
+        (unreadable, "LR003.png: expected a readable PNG", False),
+        (unmasked, "expected QM004.png beside LR004.png, found none", True),
+        (of_another_size, "LR002.png: expected 36 x 36 pixels, like LR000.png, got 108 x 108", False),
     ],
 )
 def test_bad_scenes_are_refused_or_skipped(scenes, tmp_path, capsys, spoil, words, is_training):
@@ -364,7 +364,7 @@ def test_wrong_usage_and_folders(scenes, tmp_path, capsys):
     assert "folders" in failing([*arguments, "--band", "RED"], capsys)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
-    assert "a folder is wanted" in failing([*arguments[:2], "--output", str(tmp_path / "file")], capsys)
+    assert "expected a folder" in failing([*arguments[:2], "--output", str(tmp_path / "file")], capsys)
     (tmp_path / "other/train").mkdir(parents=True)
     assert "a folder without other data" in failing([*arguments[:2], "--output", str(tmp_path / "other")], capsys)
     assert "without other data" in failing([*arguments[:2], "--output", str(tmp_path / "other"), "--overwrite"], capsys)
@@ -378,9 +378,9 @@ def test_wrong_usage_and_folders(scenes, tmp_path, capsys):
 def test_scenes_too_small_for_a_patch(tmp_path, capsys):
     write_scenes(tmp_path / "probav", 2, rows=32, columns=32, seed=1)
     arguments = ["--input", str(tmp_path / "probav"), "--output", str(tmp_path / "out"), "--on-error", "skip"]
-    assert "of which patches are clear enough are wanted" in failing(arguments, capsys)
+    assert "expected scenes with patches that are clear enough" in failing(arguments, capsys)
     line = failing(arguments[:-2], capsys)
-    assert "imgset0" in line and line.endswith("size: less than 96 pixels is wanted. Received: 96")
+    assert "imgset0" in line and line.endswith("size: expected fewer than 96 pixels, got 96")
 
 
 def test_help_loads_nothing_heavy():

@@ -137,7 +137,7 @@ def test_classes_are_places_in_the_filters():
     for index, shift in zip(frames.classes(), shifts):
         row, column = divmod(int(index), 9)
         np.testing.assert_array_equal(image[row : row + 12, column : column + 12], roll(image, shift)[4:16, 4:16])
-    with pytest.raises(ValueError, match="^shifts: 4 pixels at most are wanted. Received: 5$"):
+    with pytest.raises(ValueError, match="^shifts: expected at most 4 pixels, got 5$"):
         Frames(frames.images[:1], frames.masks[:1], np.array([(0, -5)])).classes()
 
 
@@ -178,11 +178,11 @@ def test_parts_hold_the_same_place():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"^qm: the images' shape \(9, 8, 8\) is wanted. Received: \(9, 8, 7\)$"):
+    with pytest.raises(ValueError, match=r"^qm: expected the images' shape \(9, 8, 8\), got \(9, 8, 7\)$"):
         prepare(np.ones((9, 8, 8)), np.ones((9, 8, 7)))
-    with pytest.raises(ValueError, match=r"^lr: \(frames, rows, columns\), none of them 0, is wanted"):
+    with pytest.raises(ValueError, match=r"^lr: expected shape \(frames, rows, columns\), none of them 0,"):
         prepare(np.ones((0, 8, 8)), np.ones((0, 8, 8)))
-    with pytest.raises(ValueError, match="^masks: at least 9 frames are wanted. Received: 8$"):
+    with pytest.raises(ValueError, match="^masks: expected at least 9 frames, got 8$"):
         best_frames(np.ones((8, 4, 4), bool))
 
 
@@ -264,10 +264,10 @@ def test_prepared_sample():
     assert len(sample.best().frames) == 9 and sample.clear.dtype == bool
     np.testing.assert_array_equal(sample.hr, hr)
     assert prepare_sample(lr[:8], qm[:8], hr, clear) is None
-    with pytest.raises(ValueError, match=r"^hr: shape \(24, 24\) is wanted. Received: \(23, 24\)$"):
+    with pytest.raises(ValueError, match=r"^hr: expected shape \(24, 24\), got \(23, 24\)$"):
         prepare_sample(lr, qm, hr[1:], clear)
 
 
 def test_patch_that_does_not_fit():
-    with pytest.raises(ValueError, match="^size: less than 24 pixels is wanted. Received: 24$"):
+    with pytest.raises(ValueError, match="^size: expected fewer than 24 pixels, got 24$"):
         corners(np.ones((9, 24, 24), bool), np.ones((24, 24), bool), random.Random(0), size=24)

@@ -151,7 +151,7 @@ def test_scores_want_baselines_of_all_scenes(root, model_dir, tmp_path, capsys):
     (tmp_path / "norm.csv").write_text(f"{NAMES[0]} 45.0\n")
     words = ["--metrics", tmp_path / "m.json", "--norm", tmp_path / "norm.csv"]
     assert infer(model_dir, "--input", root / "train", *words) == 1
-    assert f"--norm: the baselines of all scenes are wanted. Received: none of {NAMES[1]}" in capsys.readouterr().err
+    assert f"--norm: expected a baseline for every scene, got none for {NAMES[1]}" in capsys.readouterr().err
     assert infer(model_dir, "--input", root / "test" / "NIR" / "imgset0003", "--metrics", tmp_path / "m.json") == 1
     assert not (tmp_path / "m.json").exists()
 
@@ -178,14 +178,14 @@ def conceal(scene):
 
 
 SPOILT = {
-    "corrupt": (corrupt, "LR003.png: a PNG that can be read is wanted"),
-    "few": (remove_images, "imgset0001: at least 9 files LRnnn.png are wanted. Received: 8"),
+    "corrupt": (corrupt, "LR003.png: expected a readable PNG"),
+    "few": (remove_images, "imgset0001: expected at least 9 files LRnnn.png, got 8"),
     "saturated": (saturate, "Received: fewer among 11, 3 with such numbers"),
     "cloudy": (conceal, "imgset0001: frames: clear pixels are wanted. Received: none, all is concealed"),
-    "mask": (lambda scene: (scene / "QM005.png").unlink(), "QM005.png is wanted for LR005.png. Received: none"),
+    "mask": (lambda scene: (scene / "QM005.png").unlink(), "expected QM005.png beside LR005.png, found none"),
     "size": (
         lambda scene: write_png(scene / "LR002.png", np.full((SIDE, SIDE - 1), 7000, np.uint16)),
-        f"LR002.png: {SIDE} x {SIDE} pixels as LR000.png are wanted. Received: {SIDE} x {SIDE - 1}",
+        f"LR002.png: expected {SIDE} x {SIDE} pixels, like LR000.png, got {SIDE} x {SIDE - 1}",
     ),
 }
 

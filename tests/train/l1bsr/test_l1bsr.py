@@ -244,7 +244,7 @@ def test_true_flows_are_learnt_where_they_are_known(pairs, tmp_path, capsys):
     for detector in ("left", "right"):
         shutil.copytree(f"{pairs}/simulated_{detector}", tmp_path / "real" / f"a_{detector}")
     assert l1bsr.main([*command, "--overwrite", "--pairs", str(tmp_path / "real")]) == 1
-    assert "such with truths, as simulated ones, are wanted" in capsys.readouterr().err
+    assert "expected pairs with truth, such as simulated ones" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -265,7 +265,7 @@ def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
     """What the flows are made by is part of what a training is."""
     assert json.loads((rec / "run.json").read_text())["arguments"]["csr"] == str(csr)
     assert l1bsr.main(["--pairs", pairs, "--model-dir", str(tmp_path / "m"), *TINY_REC, "--csr", str(rec)]) == 1
-    assert "the folder of a model CSR of l1bsr is wanted" in capsys.readouterr().err
+    assert "expected the folder of an l1bsr CSR" in capsys.readouterr().err
 
 
 def test_colours_of_flows():
@@ -305,7 +305,7 @@ def test_failures_are_one_line(pairs, tmp_path, capsys):
     assert l1bsr.main([*command, "--pairs", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("python -m train.l1bsr: error: ")
     assert l1bsr.main([*command, "--pairs", pairs, "--examples", f"{tmp_path}/none.tif"]) == 1
-    assert "examples: images that can be read are wanted" in capsys.readouterr().err
+    assert "examples: expected readable images" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy():
