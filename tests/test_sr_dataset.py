@@ -289,9 +289,9 @@ def _fill(array):
             "--xs: at least 16 x 16 pixels, one patch of --lr-patch-size, are wanted. Received: 1 x 1",
         ),
         ("pan", {"srcWin": [0, 0, 1, 1]}, "--lr-patch-size"),
-        ("xs", {"bandList": [1, 2, 3]}, "--xs: 4 bands are wanted. Received: 3"),
-        ("pan", {"outputBounds": [0, 5000, 768, 4232]}, "--pan: an image which overlaps"),
-        ("pan", {"width": 256}, "--hr-patch-size: 2 times"),
+        ("xs", {"bandList": [1, 2, 3]}, "--xs: expected 4 bands, got 3"),
+        ("pan", {"outputBounds": [0, 5000, 768, 4232]}, "--pan: expected an image that overlaps"),
+        ("pan", {"width": 256}, "--hr-patch-size: expected 2 times"),
     ],
 )
 def test_unsuitable_images(altered, local, tmp_path, capsys, which, options, message):
@@ -313,7 +313,9 @@ def test_sentinel2_of_another_place(spot, local, tmp_path, capsys):
 
 def test_missing_truncated_and_sensor_geometry_images(spot, local, tmp_path, capsys):
     output = ("--output", tmp_path / "patches", *SMALL)
-    assert "--xs: a raster is wanted" in _failure(capsys, "--xs", tmp_path / "no.tif", *spot[2:], *local, *output)
+    assert "--xs: expected a readable raster" in _failure(
+        capsys, "--xs", tmp_path / "no.tif", *spot[2:], *local, *output
+    )
     broken = tmp_path / "broken.tif"
     content = Path(spot[3]).read_bytes()
     broken.write_bytes(content[: len(content) // 2])

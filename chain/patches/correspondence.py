@@ -47,17 +47,17 @@ def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Cor
     """
     scale, remainder = divmod(hr_size, lr_size)
     if remainder or not scale:
-        raise ValueError(f"--hr-patch-size: a multiple of --lr-patch-size ({lr_size}) is wanted. Received: {hr_size}")
+        raise ValueError(f"--hr-patch-size: expected a multiple of --lr-patch-size ({lr_size}), got {hr_size}")
     if not xs.geometry().Intersects(pan.geometry()):
-        raise ValueError("--pan: an image which overlaps --xs is wanted. Received: one of another place")
+        raise ValueError("--pan: expected an image that overlaps --xs, got one elsewhere")
     corners = np.array([(0, 0), (xs.size[0], 0), (0, xs.size[1]), xs.size])
     ground = xs.to_crs(corners * xs.spacing + xs.corner, pan.projection)
     pixels = (ground - pan.corner) / pan.spacing
     ratio = np.linalg.norm(pixels[3] - pixels[0]) / np.linalg.norm(corners[3])
     if abs(ratio / scale - 1) > RATIO_TOLERANCE:
         raise ValueError(
-            f"--hr-patch-size: {ratio:.3g} times --lr-patch-size is wanted, as the pixels of --xs are {ratio:.3g} "
-            f"times those of --pan. Received: {scale} times"
+            f"--hr-patch-size: expected {ratio:.3g} times --lr-patch-size, because the pixels of --xs are {ratio:.3g} "
+            f"times those of --pan, got {scale} times"
         )
     offset = np.rint(pixels[0]).astype(int)
     drift = float(np.abs(pixels - (corners * scale + offset)).max())

@@ -46,8 +46,8 @@ def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Line]:
     image, reference = (np.concatenate([pair[side] for pair in cells]) for side in (0, 1))
     if len(image) < LEAST_CELLS:
         raise ValueError(
-            f"--match-radiometry: at least {LEAST_CELLS} cells of {CELL} x {CELL} valid pixels common to both "
-            f"images are wanted. Received: {len(image)}"
+            f"--match-radiometry: expected at least {LEAST_CELLS} cells of {CELL} x {CELL} pixels valid in both "
+            f"images, got {len(image)}"
         )
     return [_fit_band(image[:, band], reference[:, band]) for band in range(image.shape[1])]
 
@@ -66,7 +66,7 @@ def _cells(image: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.nda
 def _fit_band(image: np.ndarray, reference: np.ndarray) -> Line:
     """Fit a line robustly."""
     if np.ptp(image) == 0 or np.ptp(reference) == 0:
-        raise ValueError("--match-radiometry: images with variation are wanted. Received: a uniform band")
+        raise ValueError("--match-radiometry: expected bands that vary, got a uniform one")
     weights = np.ones(len(image))
     for _ in range(30):
         gain, offset = np.polyfit(image, reference, 1, w=np.sqrt(weights))
@@ -78,7 +78,7 @@ def _fit_band(image: np.ndarray, reference: np.ndarray) -> Line:
     correlation = float(np.corrcoef(image, reference)[0, 1])
     if gain <= 0:
         raise ValueError(
-            f"--match-radiometry: images which vary together are wanted. Received: a gain of {gain:.3g} "
+            f"--match-radiometry: expected images that vary together, got a gain of {gain:.3g} "
             f"(correlation {correlation:.2f})"
         )
     return Line(float(gain), float(offset), correlation, len(image))

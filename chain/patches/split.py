@@ -69,10 +69,10 @@ def deal(starts: np.ndarray, size: int, step: int, proportions: Sequence[float],
             if score < best_score:
                 best, best_score, best_block = groups, score, block
     if best is None:
-        wanted = " ".join(f"{share:g}" for share in proportions)
+        shares_text = " ".join(f"{share:g}" for share in proportions)
         raise ValueError(
-            f"--split: enough patches for sets {wanted} which do not touch are wanted. Received: {len(starts)} "
-            f"patches of {size} pixels; smaller patches, a larger image, or a split without one of the sets is needed"
+            f"--split: expected enough patches for sets {shares_text} that do not touch, got {len(starts)} "
+            f"patches of {size} pixels: use smaller patches, a larger image, or a split without one of the sets"
         )
     dealt = best[positions[:, 1], positions[:, 0]]
     counts = tuple(int((dealt == group).sum()) for group in range(len(SETS)))

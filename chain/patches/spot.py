@@ -66,9 +66,9 @@ class Bundle:
             try:
                 dataset = gdal.Open(str(path))
             except RuntimeError as error:
-                raise ValueError(f"{option}: a raster is wanted. Received: {error}") from error
+                raise ValueError(f"{option}: expected a readable raster, got {path} ({error})") from error
             if dataset.RasterCount != count:
-                raise ValueError(f"{option}: {count} bands are wanted. Received: {dataset.RasterCount} in {path}")
+                raise ValueError(f"{option}: expected {count} bands, got {dataset.RasterCount} in {path}")
         footprint = Footprint.of(xs)
         correspondence = correspond(footprint, Footprint.of(pan), lr_size, hr_size)
         if list(xs_bands) != list(bands):

@@ -28,7 +28,7 @@ def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, fl
     try:
         dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
     except RuntimeError as error:
-        raise ValueError(f"--geometry: a vector file is wanted. Received: {error}") from error
+        raise ValueError(f"--geometry: expected a readable vector file, got {path} ({error})") from error
     bounds = []
     for index in range(dataset.GetLayerCount()):
         layer = dataset.GetLayer(index)
@@ -37,10 +37,10 @@ def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, fl
             if geometry is None or geometry.IsEmpty():
                 continue
             if layer.GetSpatialRef() is None:
-                raise ValueError(f"--geometry: a file that states its coordinate system is wanted. Received: {path}")
+                raise ValueError(f"--geometry: expected a file that states its coordinate system, got {path}")
             bounds.append(_bounds_of(geometry.Clone(), _transform(layer.GetSpatialRef(), projection)))
     if not bounds:
-        raise ValueError(f"--geometry: a file with a geometry is wanted. Received: {Path(path).name}, with none")
+        raise ValueError(f"--geometry: expected a file with a geometry, got {Path(path).name}, which has none")
     return (*(min(box[k] for box in bounds) for k in (0, 1)), *(max(box[k] for box in bounds) for k in (2, 3)))
 
 
@@ -58,7 +58,7 @@ def _bounds_of(geometry: ogr.Geometry, transform: osr.CoordinateTransformation) 
         left, right, bottom, top = geometry.GetEnvelope()
         _check_finite(left, bottom, right, top)
     except RuntimeError as error:
-        raise ValueError(f"--geometry: geometries on the image's map are wanted. Received: {error}") from error
+        raise ValueError(f"--geometry: cannot be projected onto the image ({error})") from error
     return left, bottom, right, top
 
 
@@ -88,14 +88,14 @@ def bbox_bounds(bbox: tuple[float, float, float, float], projection: str) -> tup
         bounds = _transform(crs, projection).TransformBounds(*bbox, DENSIFICATION)
         _check_finite(*bounds)
     except RuntimeError as error:
-        raise ValueError(f"--bbox: a box on the image's map is wanted. Received: {error}") from error
+        raise ValueError(f"--bbox: cannot be projected onto the image ({error})") from error
     return bounds
 
 
 def _transform(source: osr.SpatialReference, projection: str) -> osr.CoordinateTransformation:
     """Return the transformation to a coordinate system, x (or longitude) first on both sides."""
     if not projection:
-        raise ValueError("input: an image with a coordinate system is wanted for --bbox and --geometry. Received: none")
+        raise ValueError("input: expected an image with a coordinate system for --bbox and --geometry, got none")
     source = source.Clone()
     target = osr.SpatialReference(projection)
     for crs in (source, target):
@@ -138,8 +138,8 @@ def bounds_region(
         if start >= stop:
             edges = product.left + product.columns * product.dx, product.top - product.rows * product.dy
             raise ValueError(
-                f"{argument}: ground of the image is wanted (x {product.left:.0f} to {edges[0]:.0f}, y {edges[1]:.0f} "
-                f"to {product.top:.0f}). Received: x {left:.0f} to {right:.0f}, y {bottom:.0f} to {top:.0f}"
+                f"{argument}: expected ground of the image (x {product.left:.0f} to {edges[0]:.0f}, y {edges[1]:.0f} "
+                f"to {product.top:.0f}), got x {left:.0f} to {right:.0f}, y {bottom:.0f} to {top:.0f}"
             )
         spans.append((start, stop - start))
     (x, columns), (y, rows) = spans

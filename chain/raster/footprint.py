@@ -34,11 +34,11 @@ class Footprint:
         geotransform = dataset.GetGeoTransform(can_return_null=True)
         if geotransform is None or not dataset.GetProjection():
             raise ValueError(
-                f"{path}: an orthorectified image (with CRS and geotransform) is wanted. "
-                f"Received: no {'geotransform' if geotransform is None else 'CRS'}"
+                f"{path}: expected an orthorectified image (with CRS and geotransform), "
+                f"got no {'geotransform' if geotransform is None else 'CRS'}"
             )
         if geotransform[2] or geotransform[4] or geotransform[1] <= 0 or geotransform[5] >= 0:
-            raise ValueError(f"{path}: a north-up image is wanted. Received: geotransform {geotransform}")
+            raise ValueError(f"{path}: expected a north-up image, got geotransform {geotransform}")
         return cls(geotransform, (dataset.RasterXSize, dataset.RasterYSize), dataset.GetProjection())
 
     @classmethod

@@ -84,9 +84,9 @@ def image_grid(image) -> Grid:
     crs = osr.SpatialReference()
     known = not projection or not crs.ImportFromWkt(projection)
     if not known or (projection and (not crs.IsProjected() or crs.GetLinearUnits() != 1.0)):
-        raise ValueError(f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName()}")
+        raise ValueError(f"input: expected a projected coordinate system in metres, got {crs.GetName()}")
     if dx <= 0 or dy >= 0:
-        raise ValueError(f"input: a north-up image is wanted. Received: pixels of {dx} x {dy}")
+        raise ValueError(f"input: expected a north-up image, got pixels of {dx} x {dy}")
     return Grid(left, top, dx, -dy, columns, rows, projection)
 
 
@@ -120,21 +120,21 @@ def common_origin(grids: Mapping[str, Grid], aligned: bool = True) -> tuple[floa
     finest, coarsest = grids[finest_name], grids[coarsest_name]
     for name, grid in grids.items():
         if not same_crs(grid.projection, finest.projection):
-            raise ValueError(f"input: one coordinate system is wanted. Received: another one for {name}")
+            raise ValueError(f"input: expected one coordinate system, got another one for {name}")
         if not (
             grid.left < finest.left + finest.columns * finest.dx
             and finest.left < grid.left + grid.columns * grid.dx
             and grid.top > finest.top - finest.rows * finest.dy
             and finest.top > grid.top - grid.rows * grid.dy
         ):
-            raise ValueError(f"input: images of one place are wanted. Received: {name} and {finest_name} apart")
+            raise ValueError(f"input: expected images of one place, got {name} and {finest_name}, which do not overlap")
     x = coarsest.left + math.floor((finest.left - coarsest.left) / coarsest.dx + TOLERANCE) * coarsest.dx
     y = coarsest.top - math.floor((coarsest.top - finest.top) / coarsest.dy + TOLERANCE) * coarsest.dy
     for name, grid in grids.items():
         shift = (x - grid.left) / grid.dx, (grid.top - y) / grid.dy
         if aligned and any(abs(value - round(value)) > TOLERANCE for value in shift):
             raise ValueError(
-                f"input: pixels that begin together are wanted. Received: {name} "
+                f"input: expected grids that share their pixel corners, got {name} "
                 f"{shift[0] % 1:.3f}, {shift[1] % 1:.3f} of its pixels off {coarsest_name}"
             )
     return x, y
@@ -169,8 +169,8 @@ def box_region(box: tuple[int, int, int, int], source: Grid, product: Grid, rati
     x, y, columns, rows = box
     if x < 0 or y < 0 or columns < 1 or rows < 1 or x + columns > source.columns or y + rows > source.rows:
         raise ValueError(
-            f"--box: x,y,w,h inside {source.columns} x {source.rows} input pixels is wanted. "
-            f"Received: {x},{y},{columns},{rows}"
+            f"--box: expected x,y,w,h inside {source.columns} x {source.rows} input pixels, "
+            f"got {x},{y},{columns},{rows}"
         )
     spans = []
     for first, count, step, pixel, limit in (

@@ -84,11 +84,11 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         dataset = gdal.Open(http.gdal_name(http.sign(name)))
         values = dataset.GetRasterBand(1).ReadAsArray()
     except RuntimeError as error:
-        raise ValueError(f"{argument}: a raster is wanted. Received: {http.reason(error)}") from error
+        raise ValueError(f"{argument}: expected a readable raster, got {name} ({http.reason(error)})") from error
     grid = raster_grid(dataset)
     geotransform = dataset.GetGeoTransform()
     if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:
-        raise ValueError(f"{argument}: a north-up raster is wanted. Received: geotransform {geotransform} of {name}")
+        raise ValueError(f"{argument}: expected a north-up raster, got geotransform {geotransform} of {name}")
     if not same_crs(grid.projection, projection):
-        raise ValueError(f"{argument}: a raster in the image's coordinate system is wanted. Received: {name}")
+        raise ValueError(f"{argument}: expected the image's coordinate system, got another one for {name}")
     return Mask(name, grid, np.isin(values, classes) if classes else values != 0)

@@ -68,5 +68,5 @@ def test_a_set_of_proportion_zero_stays_empty():
 
 
 def test_too_small_an_image():
-    with pytest.raises(ValueError, match="--split.*Received: 4 patches"):
+    with pytest.raises(ValueError, match="--split.*got 4 patches"):
         deal(_grid(2, 2, 32), 32, 32, (0.8, 0.1, 0.1), 0)

@@ -67,7 +67,7 @@ def test_the_origin_is_on_all_grids_and_no_coarse_pixel_before_the_finest(data):
         for grid in scene.values()
     )
     if apart:
-        with pytest.raises(ValueError, match="^input: images of one place are wanted. Received: .* apart$"):
+        with pytest.raises(ValueError, match="^input: expected images of one place, got .*, which do not overlap$"):
             common_origin(scene)
         return
     x, y = common_origin(scene)
@@ -82,12 +82,12 @@ def test_pixels_that_begin_nowhere_together_are_refused(across, down, moved):
     grid = grids()[moved]
     assume(min(across, 10 - across) > 2e-3 * grid.dx)
     shifted = replace(grid, left=LEFT + across, top=TOP - down)
-    with pytest.raises(ValueError, match="^input: pixels that begin together are wanted. Received: .* off coarse$"):
+    with pytest.raises(ValueError, match="^input: expected grids that share their pixel corners, got .* off coarse$"):
         common_origin(grids(**{moved: shifted}))
 
 
 def test_half_pixels_are_told_in_the_message():
-    with pytest.raises(ValueError, match="Received: fine 0.500, 0.250 of its pixels off medium"):
+    with pytest.raises(ValueError, match="got fine 0.500, 0.250 of its pixels off medium"):
         common_origin({"fine": replace(FINE, left=LEFT + 5, top=TOP + 2.5), "medium": MEDIUM})
 
 
@@ -99,12 +99,12 @@ def test_corners_may_differ_by_rounding():
 def test_other_maps_and_places_are_refused():
     utm = {name: replace(grid, projection=wkt(32631)) for name, grid in grids().items()}
     assert common_origin(utm) == (LEFT, TOP)
-    with pytest.raises(ValueError, match="^input: one coordinate system is wanted. Received: another one for medium$"):
+    with pytest.raises(ValueError, match="^input: expected one coordinate system, got another one for medium$"):
         common_origin({**utm, "medium": replace(MEDIUM, projection=wkt(32632))})
     with pytest.raises(ValueError, match="another one for coarse"):
         common_origin({**utm, "coarse": COARSE})
     for shift in ({"left": LEFT + 1200}, {"left": LEFT - 1200}, {"top": TOP + 960}, {"top": TOP - 960}):
-        with pytest.raises(ValueError, match="images of one place are wanted. Received: medium and fine apart"):
+        with pytest.raises(ValueError, match="expected images of one place, got medium and fine, which do not overlap"):
             common_origin(grids(medium=replace(MEDIUM, **shift)))
 
 

@@ -108,12 +108,12 @@ def turned(path):
     [
         (
             lambda path, write: write("m.tif", np.ones((4, 4), np.uint8), epsg=32632),
-            "image's coordinate system is wanted",
+            "expected the image's coordinate system",
         ),
-        (lambda path, write: unplaced(path), r"a north-up raster is wanted. Received: geotransform \(0.0, 1.0"),
-        (lambda path, write: turned(path), "a north-up raster is wanted"),
-        (lambda path, write: path, "a raster is wanted. Received: .*m.tif"),
-        (lambda path, write: path.write_text("no raster") and path, "a raster is wanted. Received: .*m.tif"),
+        (lambda path, write: unplaced(path), r"expected a north-up raster, got geotransform \(0.0, 1.0"),
+        (lambda path, write: turned(path), "expected a north-up raster"),
+        (lambda path, write: path, "expected a readable raster, got .*m.tif"),
+        (lambda path, write: path.write_text("no raster") and path, "expected a readable raster, got .*m.tif"),
     ],
 )
 def test_masks_that_cannot_be_used_are_refused(tmp_path, write_raster, make, message):
@@ -125,7 +125,7 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path, write_raster, make, mes
 def test_a_mask_that_is_cut_short_is_refused(tmp_path, write_raster):
     path = write_raster("m.tif", np.random.default_rng(0).integers(0, 255, (300, 300)).astype(np.uint8))
     path.write_bytes(path.read_bytes()[:40000])
-    with pytest.raises(ValueError, match="^--mask: a raster is wanted. Received: "):
+    with pytest.raises(ValueError, match="^--mask: expected a readable raster"):
         read_mask(str(path), wkt(), "--mask")
 
 

@@ -381,11 +381,11 @@ def test_separate_files_of_the_bands(files, models, pixels, tmp_path):
     [
         (("--bands", "B05,B10"), "expected bands B10, got B01"),
         (("--offset", "auto", "--level", "L1C"), ""),
-        (("--bbox", "10,10,11,11"), "--bbox: ground of the image is wanted"),
-        (("--geometry", "/nonexistent.geojson"), "--geometry: a vector file is wanted"),
+        (("--bbox", "10,10,11,11"), "--bbox: expected ground of the image"),
+        (("--geometry", "/nonexistent.geojson"), "--geometry: expected a readable vector file"),
         (("--mask-classes", "9"), "a product with a scene classification (SCL) is wanted"),
-        (("--mask", "/nonexistent.tif"), "--mask: a raster is wanted"),
-        (("--box", "500,0,6,6"), "--box: x,y,w,h inside 162 x 126 input pixels is wanted"),
+        (("--mask", "/nonexistent.tif"), "--mask: expected a readable raster"),
+        (("--box", "500,0,6,6"), "--box: expected x,y,w,h inside 162 x 126 input pixels"),
         (("--tiling", "original", "--box", "0,0,60,60"), "at least 112 x 112 pixels of 10 m"),
     ],
 )
