@@ -117,8 +117,8 @@ class SuperResolutionModel(otbtf.ModelBase):
             bands = dataset_element_spec[0][source.name].shape[-1]
             if bands != len(source.bands):
                 raise ValueError(
-                    f"dataset_element_spec: {len(source.bands)} bands ({', '.join(source.bands)}) are wanted in "
-                    f"{source.name}. Received: {bands}"
+                    f"dataset_element_spec: expected {len(source.bands)} bands ({', '.join(source.bands)}) in "
+                    f"{source.name}, got {bands}"
                 )
         self.crops = inference_cropping or [0 if self.whole_image else self.seamless_crop()]
         super().__init__(
@@ -260,7 +260,7 @@ def whole_file(path: str | Path) -> Iterator[h5py.File]:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise OSError(f"a disk that takes {path} is wanted. Received: {error.strerror}") from error
+        raise OSError(f"cannot write {path} ({error.strerror})") from error
 
 
 def _weights_file(path: str | Path) -> Path:
@@ -281,7 +281,7 @@ def weights_digest(path: str | Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ValueError(f"weights: a file that can be read is wanted ({error.strerror}). Received: {path}") from None
+        raise ValueError(f"weights: expected a readable file, got {path} ({error.strerror})") from None
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -299,7 +299,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         with h5py.File(path, "r") as file:
             file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
     except OSError as error:
-        raise ValueError(f"weights: an HDF5 file that can be read is wanted ({error}). Received: {path}") from None
+        raise ValueError(f"weights: expected a readable HDF5 file, got {path} ({error})") from None
     return arrays
 
 
@@ -315,12 +315,12 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
     """
     arrays = read_weights(path)
     variables = _variables(model)
-    wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     received = {name: array.shape for name, array in arrays.items()}
-    for name in sorted(wanted.keys() | received.keys()):
-        if wanted.get(name) != received.get(name):
+    for name in sorted(expected.keys() | received.keys()):
+        if expected.get(name) != received.get(name):
             raise ValueError(
-                f"weights: {name} of shape {wanted.get(name)} is wanted. Received: {received.get(name)} in "
+                f"weights: expected {name} of shape {expected.get(name)}, got {received.get(name)} in "
                 f"{_weights_file(path)}"
             )
     for name, variable in variables.items():
@@ -382,7 +382,7 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:
-        raise FileExistsError(f"folder: one that does not exist is wanted, or overwrite. Received: {folder}")
+        raise FileExistsError(f"folder: expected a new folder, or overwrite, got {folder}, which exists")
     check_replaceable(folder)
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

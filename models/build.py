@@ -30,13 +30,13 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
         ValueError: the system is none of this project's, the arguments are not its, or the precision is another one.
     """
     if precision not in POLICIES:
-        raise ValueError(f"precision: one of {', '.join(POLICIES)} is wanted. Received: {precision}")
+        raise ValueError(f"precision: expected one of {', '.join(POLICIES)}, got {precision}")
     model_class = _class_of(description.system, description.model)
     try:
         with policy(POLICIES[precision]):
             model = model_class.from_bands(**description.arguments)
     except TypeError as error:
-        raise ValueError(f"model_dir: arguments of {model_class.__name__} are wanted. Received: {error}") from error
+        raise ValueError(f"model_dir: its arguments do not fit {model_class.__name__} ({error})") from error
     model.levels, model.origin = description.levels, description.origin
     return model
 
@@ -47,7 +47,7 @@ def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
     Raises:
         ValueError: there is none.
     """
-    error = ValueError(f"model_dir: a system of which models/ has a file is wanted. Received: {system!r}")
+    error = ValueError(f"model_dir: expected a system with a file in models/, got {system!r}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", system):
         raise error
     name = f"models.{system}"
@@ -65,5 +65,5 @@ def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
     if not classes:
         raise error
     if model not in classes:
-        raise ValueError(f"model_dir: a model of {system}, of {', '.join(classes)}, is wanted. Received: {model!r}")
+        raise ValueError(f"model_dir: expected a model of {system} ({', '.join(classes)}), got {model!r}")
     return classes[model]

@@ -99,12 +99,12 @@ class DeepSUM(SuperResolutionModel):
         inference_cropping: list[int] | None = None,
     ):
         if variant not in VARIANTS:
-            raise ValueError(f"variant: one of {', '.join(VARIANTS)} is wanted. Received: {variant}")
+            raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {variant}")
         if depth < 1:
-            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
+            raise ValueError(f"depth: expected at least 1, got {depth}")
         for name, value in (("deviation", deviation), ("target_deviation", target_deviation)):
             if not value > 0:
-                raise ValueError(f"{name}: more than 0 is wanted. Received: {value}")
+                raise ValueError(f"{name}: expected more than 0, got {value}")
         self.arguments = {
             "variant": variant,
             "depth": depth,

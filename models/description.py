@@ -107,9 +107,7 @@ def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
         not any(folder.iterdir()) or any((folder / name).is_file() for name in (FILE_NAME, WEIGHTS_NAME))
     ):
         return
-    raise FileExistsError(
-        f"{argument}: --overwrite replaces the folder of an exported model, and nothing else. Received: {folder}"
-    )
+    raise FileExistsError(f"{argument}: --overwrite replaces exported models only, got {folder}")
 
 
 def _is_whole(number: float) -> bool:
@@ -130,11 +128,11 @@ def _check(description: ModelDescription) -> None:
         ("outputs float and integer", {"float", "integer"} <= description.outputs.keys(), description.outputs),
     ):
         if not right:
-            raise ValueError(f"{name} is wanted, not {received}")
+            raise ValueError(f"expected {name}, got {received}")
     if not (0 <= description.crop <= LARGEST_CROP and _is_whole(description.crop / description.scale)):
         raise ValueError(
-            f"a crop of 0 to {LARGEST_CROP}, a multiple of the scale {description.scale:g}, is wanted, "
-            f"not {description.crop}"
+            f"expected a crop of 0 to {LARGEST_CROP}, a multiple of the scale {description.scale:g}, "
+            f"got {description.crop}"
         )
 
 
@@ -173,11 +171,8 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         _check(description)
         return description
     except FileNotFoundError:
-        raise ValueError(
-            f"model_dir: a folder with {FILE_NAME}, made by a training, is wanted. Received: {model_dir}"
-        ) from None
+        raise ValueError(f"model_dir: expected a model folder, with {FILE_NAME}, got {model_dir}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"model_dir: a model's description is wanted in {FILE_NAME} ({type(error).__name__}: {error}). "
-            f"Received: {model_dir}"
+            f"model_dir: expected a model description in {FILE_NAME} ({type(error).__name__}: {error}), got {model_dir}"
         ) from error

@@ -97,11 +97,11 @@ class REC(_L1BModel):
     ):
         for name, value in (("num_groups", num_groups), ("num_blocks", num_blocks)):
             if value < 0:
-                raise ValueError(f"{name}: at least 0 is wanted. Received: {value}")
+                raise ValueError(f"{name}: expected at least 0, got {value}")
         if depth < 1:
-            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
+            raise ValueError(f"depth: expected at least 1, got {depth}")
         if not 1 <= reduction <= depth:
-            raise ValueError(f"reduction: 1 to the depth, {depth}, is wanted. Received: {reduction}")
+            raise ValueError(f"reduction: expected 1 to the depth {depth}, got {reduction}")
         self.arguments = {
             "num_groups": num_groups,
             "num_blocks": num_blocks,
@@ -184,9 +184,9 @@ class CSR(_L1BModel):
     ):
         for name, value, least in (("depth", depth, 1), ("refinements", refinements, 0)):
             if value < least:
-                raise ValueError(f"{name}: at least {least} is wanted. Received: {value}")
+                raise ValueError(f"{name}: expected at least {least}, got {value}")
         if max_flow <= 0:
-            raise ValueError(f"max_flow: more than 0 is wanted. Received: {max_flow}")
+            raise ValueError(f"max_flow: expected more than 0, got {max_flow}")
         self.arguments = {"depth": depth, "max_flow": max_flow, "refinements": refinements}
         features = {f"encode{level}": depth << level - 1 for level in range(1, LEVELS + 1)}
         features |= {f"decode{level}": depth << min(LEVELS - level + 1, LEVELS - 1) for level in range(1, LEVELS + 1)}

@@ -222,7 +222,7 @@ class BilinearInitializer(keras.initializers.Initializer):
         """
         size = shape[0]
         if size % 2:
-            raise ValueError(f"shape: an even kernel is wanted. Received: {shape}")
+            raise ValueError(f"shape: expected an even kernel, got {shape}")
         ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5)
         ramp /= ramp.sum() / 2  # two input pixels' worth of weight: each output pixel's weights then add up to one
         weights = np.outer(ramp, ramp)[:, :, None, None] * np.eye(shape[2], shape[3])

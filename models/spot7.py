@@ -77,11 +77,11 @@ class SRModel(SuperResolutionModel):
         inference_cropping: list[int] | None = None,
     ):
         if depth < 1:
-            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
+            raise ValueError(f"depth: expected at least 1, got {depth}")
         if num_blocks < 0:
-            raise ValueError(f"num_blocks: at least 0 is wanted. Received: {num_blocks}")
+            raise ValueError(f"num_blocks: expected at least 0, got {num_blocks}")
         if upsampling_kernel < 2 or upsampling_kernel % 2:
-            raise ValueError(f"upsampling_kernel: an even number is wanted. Received: {upsampling_kernel}")
+            raise ValueError(f"upsampling_kernel: expected an even number, got {upsampling_kernel}")
         self.arguments = {
             "depth": depth,
             "num_blocks": num_blocks,

@@ -176,12 +176,12 @@ def test_pre_trained_parts_are_loaded(tmp_path):
             if old.ndim > 1
         ]
         assert kept.count(False) == {"sisrnet": 8, "registration": 5}[kind]
-    with pytest.raises(ValueError, match=r"^weights: registration_1/bias of shape \(8,\) is wanted. Received: \(6,\)"):
+    with pytest.raises(ValueError, match=r"^weights: expected registration_1/bias of shape \(8,\), got \(6,\)"):
         load_part(DeepSUM.from_bands(depth=4), tmp_path / "registration")
     save_weights(source.model, tmp_path / "whole")
-    with pytest.raises(ValueError, match="^weights: fusion_1/bias of shape None is wanted"):
+    with pytest.raises(ValueError, match="^weights: expected fusion_1/bias of shape None"):
         load_part(target, tmp_path / "whole")
-    with pytest.raises(ValueError, match="^weights: an HDF5 file that can be read is wanted"):
+    with pytest.raises(ValueError, match="^weights: expected a readable HDF5 file"):
         load_part(target, tmp_path / "none")
 
 
@@ -373,5 +373,5 @@ def test_its_description_and_its_sizes(tmp_path):
     "arguments", [{"variant": "A"}, {"depth": 0}, {"deviation": 0.0}, {"target_deviation": -1.0}], ids=str
 )
 def test_arguments_out_of_range(arguments):
-    with pytest.raises(ValueError, match=f"^{next(iter(arguments))}: .* is wanted. Received: "):
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))}: expected .*, got "):
         DeepSUM.from_bands(**arguments)

@@ -220,7 +220,7 @@ def test_model_json_and_weights(exported):
     inputs = digital_numbers(role, 12, 18)
     assert np.array_equal(again.model(inputs)["sr"], model.model(inputs)["sr"])
     other = DSen2.from_bands({"2x": "6x", "6x": "2x"}[role], **TINY)
-    with pytest.raises(ValueError, match=r"^weights: first/kernel of shape .* is wanted. Received: .* in "):
+    with pytest.raises(ValueError, match=r"^weights: expected first/kernel of shape .*, got .* in "):
         base.load_weights(other.model, folder)
 
 
@@ -234,7 +234,7 @@ def test_arguments_out_of_range(arguments):
 
 def test_bands_of_the_dataset():
     spec = ({"x10": tf.TensorSpec((None, 8, 8, 4)), "x20": tf.TensorSpec((None, 4, 4, 2))}, {})
-    with pytest.raises(ValueError, match=r"6 bands \(B05, .*, B12\) are wanted in x20. Received: 2"):
+    with pytest.raises(ValueError, match=r"expected 6 bands \(B05, .*, B12\) in x20, got 2"):
         DSen2(spec, **TINY)
 
 

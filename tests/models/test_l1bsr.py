@@ -356,5 +356,5 @@ def test_descriptions():
     ],
 )
 def test_arguments_out_of_range(kind, arguments):
-    with pytest.raises(ValueError, match=f"^{list(arguments)[-1]}: .* is wanted. Received: "):
+    with pytest.raises(ValueError, match=f"^{list(arguments)[-1]}: expected .*, got "):
         kind.from_bands(**arguments)

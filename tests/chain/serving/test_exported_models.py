@@ -126,7 +126,7 @@ def test_weights_of_another_network_are_refused_and_leave_nothing(weights_only, 
     description = json.loads((weights_only / FILE_NAME).read_text())
     description["arguments"]["depth"] = 3
     (weights_only / FILE_NAME).write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=r"^weights: block1_1/bias of shape \(3,\) is wanted. Received: \(2,\)"):
+    with pytest.raises(ValueError, match=r"^weights: expected block1_1/bias of shape \(3,\), got \(2,\)"):
         served_folder(weights_only, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
