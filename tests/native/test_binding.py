@@ -240,7 +240,7 @@ def test_wrong_types_are_refused():
         with pytest.raises(TypeError):
             create("BandMath").SetParameterValue("il", value)
     for value in ("on", 1, 0):
-        with pytest.raises(TypeError, match="outputs.isotropic: True or False expected"):
+        with pytest.raises(TypeError, match="outputs.isotropic: expected True or False, got"):
             create("OrthoRectification").SetParameterValue("outputs.isotropic", value)
 
 

@@ -115,7 +115,7 @@ def test_output_ends_on_the_grids_of_all_sources(data):
     pixels = sum(1 for k in range(1000) if start + scale * (k + 1) <= stop) if stop > start else 0
     size = max(k for k in range(0, pixels + field) if k % field == 0) if pixels else 0
     if size < field:
-        with pytest.raises(ValueError, match="no whole expression field fits"):
+        with pytest.raises(ValueError, match="no complete expression field fits"):
             geometry.output_axis(sources, field, float(scale), True)
         return
     output = geometry.output_axis(sources, field, float(scale), True)

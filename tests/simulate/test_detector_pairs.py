@@ -271,6 +271,6 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     with pytest.raises(SystemExit):
         main([*common[:2], "--rows", "8"])
     assert "--rows: expected 16 or more, got 8" in capsys.readouterr().err
-    assert "a folder that can be written" in failing(["--output", str(text / "out"), *common[2:-1]], capsys)
+    assert "expected a writable folder" in failing(["--output", str(text / "out"), *common[2:-1]], capsys)
     (tmp_path / "out" / "simulated_left").mkdir(parents=True)
     assert "a folder without simulated pairs" in failing(common[:-1], capsys)

@@ -280,7 +280,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
         common[1] = str(tmp_path / f"out{number}")
         assert words in failing([*common, "--landscape", str(path)], capsys)
         assert [path.name for path in (tmp_path / f"out{number}").iterdir()] == ["simulation.json"]
-    assert "a folder that can be written" in failing(["--output", str(text / "out"), *common[2:]], capsys)
+    assert "expected a writable folder" in failing(["--output", str(text / "out"), *common[2:]], capsys)
     (tmp_path / "foreign/train").mkdir(parents=True)
     assert "a folder without scenes" in failing(["--output", str(tmp_path / "foreign"), *common[2:]], capsys)
     with pytest.raises(SystemExit) as error:

@@ -199,7 +199,7 @@ def test_a_failure_leaves_nothing_and_older_scenes_as_they_were(tmp_path, capsys
 def test_an_output_that_is_a_file(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert scenes.main(["--output", str(tmp_path / "file"), "--size", "32", "--held-out", "40"]) == 1
-    assert capsys.readouterr().err.startswith("--output: a folder that can be written")
+    assert capsys.readouterr().err.startswith("--output: expected a writable folder")
 
 
 def test_help_loads_nothing_heavy():
