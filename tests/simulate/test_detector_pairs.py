@@ -264,7 +264,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
         (small, f"at least {rows} x {columns} pixels"),
         (three, "4 bands"),
         (missing, "without missing pixels"),
-        (text, "an image that can be read"),
+        (text, "a readable image"),
     ):
         assert words in failing([*common, str(path)], capsys)
         assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())

@@ -271,8 +271,8 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     missing = write_raster("missing.tif", np.zeros((rows, columns), np.uint16))
     text = tmp_path / "text.tif"
     text.write_text("no image")
-    assert "an image that can be read" in failing([*common, "--landscape", str(text)], capsys)
-    assert "landscape-band: 1 at most" in failing([*common, "--landscape", str(small), "--landscape-band", "2"], capsys)
+    assert "a readable image" in failing([*common, "--landscape", str(text)], capsys)
+    assert "band: expected at most 1" in failing([*common, "--landscape", str(small), "--landscape-band", "2"], capsys)
     assert not (tmp_path / "out").exists()
     for number, (path, words) in enumerate(
         ((small, f"at least {rows} x {columns} pixels"), (missing, "without missing pixels"))

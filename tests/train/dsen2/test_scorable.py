@@ -25,7 +25,7 @@ def test_windows_without_a_pixel_are_left_out(role, capsys):
     seen, lacking = window("T@0,0", role), window("T@9,0", role)
     lacking.images[ROLES[role][-1]][..., 1] = np.nan
     assert scorable([seen, lacking], role) == [seen]
-    assert "test: T@9,0 is left out: pixels of " in capsys.readouterr().out
+    assert "test: T@9,0 is left out: expected pixels of " in capsys.readouterr().out
     with pytest.raises(ValueError, match="^test: expected pixels of .* valid in every band, got none in T@9,0$"):
         scorable([lacking], role)
 
