@@ -118,17 +118,21 @@ def _is_whole(number: float) -> bool:
 def _check(description: ModelDescription) -> None:
     """Refuse values that no model has.
 
+    Sources must not share a band name: nodata is tracked by band.
+
     Raises:
-        ValueError: one is not in its range.
+        ValueError: a value is out of range, missing or ambiguous.
     """
     spacings = [description.gsd, *(source.gsd for source in description.sources)]
-    for name, right, received in (
-        ("a source", bool(description.sources), description.sources),
+    bands = [band for source in description.sources for band in source.bands]
+    for expected, holds, received in (
+        ("a source", bool(description.sources), "none"),
         ("a spacing of more than 0", min(spacings) > 0, spacings),
+        ("bands of different names in all sources", len(set(bands)) == len(bands), ", ".join(bands)),
         ("outputs float and integer", {"float", "integer"} <= description.outputs.keys(), description.outputs),
     ):
-        if not right:
-            raise ValueError(f"expected {name}, got {received}")
+        if not holds:
+            raise ValueError(f"expected {expected}, got {received}")
     if not (0 <= description.crop <= LARGEST_CROP and _is_whole(description.crop / description.scale)):
         raise ValueError(
             f"expected a crop of 0 to {LARGEST_CROP}, a multiple of the scale {description.scale:g}, "

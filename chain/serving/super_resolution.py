@@ -106,9 +106,6 @@ def super_resolve(
     place = ground(region, origin, description.gsd)
     presence: dict[str, np.ndarray] = {}
     inputs = []
-    names = [band for source in description.sources for band in source.bands]
-    if len(set(names)) < len(names):
-        raise ValueError(f"model: expected bands of different names in its sources, got {', '.join(names)}")
     for source in description.sources:
         block = blocks[source.name]
         if block.pixels.shape[2] != len(source.bands):

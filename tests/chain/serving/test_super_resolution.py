@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Products of any size, region by region: coverage, place, seams, and missing pixels."""
 
-import dataclasses
 
 import numpy as np
 import pyotb
@@ -254,14 +253,6 @@ def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
     with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
         super_resolved({"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36))
-
-
-def test_sources_with_a_band_of_one_name_are_refused(models):
-    """Where it is missing in one of them would not be known."""
-    description, folder = models["nearest4"]
-    twice = dataclasses.replace(description, sources=description.sources * 2)
-    with pytest.raises(ValueError, match="expected bands of different names in its sources, got B04, .*, B04"):
-        super_resolved({"lr": image_of(random_pixels(9, 9))}, twice, folder, grids.Region(0, 0, 36, 36))
 
 
 def test_nothing_stays_in_gdals_memory(models):
