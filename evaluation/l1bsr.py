@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from osgeo import gdal
 
-from datasets.l1bsr import SCALE
+from datasets.l1bsr.pairs import SCALE
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
 from models.warp import sample, standardize, warp, warp_and_decimate
 
@@ -52,7 +52,7 @@ def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
 
     Args:
         model: the network.
-        pairs: `datasets.l1bsr.Pairs`.
+        pairs: `datasets.l1bsr.pairs.Pairs`.
         examples: further images, by name.
 
     Returns:
@@ -169,7 +169,7 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
     Args:
         model: the network.
         csr: the network that registers.
-        pairs: `datasets.l1bsr.Pairs`.
+        pairs: `datasets.l1bsr.pairs.Pairs`.
 
     Returns:
         `truth`, where it is known, and `other_detector`: method (`rec`, `bicubic`, `registered_bicubic`) -> PSNR in dB

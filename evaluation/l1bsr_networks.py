@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def score(arguments: argparse.Namespace) -> None:
     """Score, print and write."""
-    from datasets.l1bsr import read_pairs
+    from datasets.l1bsr.folders import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
     from evaluation.side_by_side import draw
     from models.l1bsr import CSR, REC

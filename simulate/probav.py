@@ -1,50 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes like those of ESA's PROBA-V super-resolution challenge, whose truth is known.
+"""How PROBA-V sees a place for a month, as in ESA's super-resolution challenge, with the truth.
 
-Within a month, an instrument of 300 m sees the same ground 9 to 20 times, each time from a little elsewhere: by up to
-2.5 pixels of 100 m, so that its samples, which are aliased, fall between those of the other times. Calibration drifts,
-the ground changes slowly, clouds hide it and throw shadows, and the masks miss their thin edges. Few images hold
-corrupt values. Another instrument of 100 m sees the ground once.
-
-    python -m simulate.probav_scenes --output probav --scenes 40 --test-scenes 4
-
-writes into `probav/`, in the layout of the challenge (PNG of 16 bits, digital numbers of 14; masks are 255 where clear)
-
-    train/NIR/imgset0000/LR000.png … QM000.png … HR.png SM.png truth.json
-    test/NIR/imgset0040/LR000.png … QM000.png … truth.json
-    norm.csv           the cPSNR of ESA's baseline, by scene; written last
-    simulation.json    what the scenes were made with
-
-`truth.json` says for each image: `displacement`, by how many rows and columns of 100 m its content lies from where it
-is in HR (downwards and to the right are positive; I(p) = HR(p - displacement)); `gain` and `offset` (digital numbers)
-of its calibration; `day`; `cloud_cover`; and whether it is `corrupt`.
-
-A run that was interrupted goes on when the same command is given again. Each scene shows another landscape; or another
-window of the images that --landscape names, brought to the contrast of a landscape.
+An instrument of 300 m sees the same ground 9 to 20 times, each time from a little elsewhere: by up to 2.5 pixels of
+100 m, so that its samples, which are aliased, fall between those of the other times. Calibration drifts, the ground
+changes slowly, clouds hide it and cast shadows, and the masks miss their thin edges. A few images hold corrupt values.
+Another instrument of 100 m sees the ground once.
 """
 
-import argparse
-import hashlib
-import json
-import shutil
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from osgeo import gdal
 
-from simulate.challenge_norm import baseline_cpsnr
 from simulate.clouds import GSD as CLOUDS_GSD
 from simulate.clouds import Clouds, clouds, veil
-from simulate.command_line import FAILURES, check_least, failed
 from simulate.illumination import Sun
 from simulate.landscape import generate
 from simulate.noise import fractal_noise
 from simulate.sensors import Band, ImageGrid, add_noise, discrete_deviation, sample
-
-gdal.UseExceptions()
+from simulate.windows import cut_window
 
 SCALE = 3
 GSD, FINE_GSD = 300.0, 100.0
@@ -52,8 +26,6 @@ LANDSCAPE_GSD = 50.0
 """Metres that a landscape's pixel stands for: its parcels are 1 to 9 km wide, its roads and rivers are thin."""
 MARGIN = 12
 """Ground around the images, in pixels of 100 m: more than displacements and the instruments' blur reach."""
-LEAST = 16
-"""Fewest rows and columns of an image of 300 m."""
 FEWEST, MOST = 9, 20
 """Number of images of a scene."""
 LARGEST_SHIFT = 2.5
@@ -79,7 +51,6 @@ LEAST_CLEAR, HR_LEAST_CLEAR = 0.60, 0.75
 HR_CLEAR_SHARE, HR_CLOUD_COVER = 0.6, 0.15
 DETECTED_CLOUD, DETECTED_SHADE = 0.04, 0.2
 """Opacity and shade from which the masks know of them."""
-TRIES = 100
 
 
 class Instrument(NamedTuple):
@@ -256,19 +227,8 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
     Raises:
         ValueError: the image is too small, or no window without missing pixels is found.
     """
-    height, width = ground_shape(rows, columns)
-    room = image.shape[0] - height, image.shape[1] - width
-    if min(room) < 0:
-        raise ValueError(
-            f"landscape: expected at least {height} x {width} pixels for images of {rows} x {columns}, "
-            f"got {image.shape[0]} x {image.shape[1]}"
-        )
-    for _ in range(TRIES):
-        top, left = (int(rng.integers(free + 1)) for free in room)
-        window = image[top : top + height, left : left + width]
-        if window.all():
-            return window.astype(np.float32)
-    raise ValueError(f"landscape: expected windows without missing pixels (0), found none in {TRIES} tries")
+    shape = ground_shape(rows, columns)
+    return cut_window(image, shape, f"images of {rows} x {columns}", rng)
 
 
 def make_scene(
@@ -295,171 +255,3 @@ def make_scene(
     else:
         image = cut_ground(landscape, rows, columns, rng)
     return simulate_scene(draw_ground(image, band, rng), band, rng)
-
-
-def read_landscape(path: str | Path, band: int = 1) -> np.ndarray:
-    """Reads a band, counted from 1, of an image: (rows, columns).
-
-    Raises:
-        ValueError: it cannot be read, or has no such band.
-    """
-    try:
-        dataset = gdal.Open(str(path))
-        if band > dataset.RasterCount:
-            raise ValueError(f"landscape-band: expected at most {dataset.RasterCount}, the bands of {path}, got {band}")
-        return dataset.GetRasterBand(band).ReadAsArray()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"landscape: expected a readable image, got {path} ({reason})") from error
-
-
-def write_scenes(
-    folder: str | Path,
-    scenes: int,
-    test_scenes: int = 0,
-    band: str = "NIR",
-    rows: int = 128,
-    columns: int = 128,
-    seed: int = 1,
-    landscapes: tuple = (),
-    landscape_band: int = 1,
-) -> None:
-    """Makes scenes and writes everything the module's description lists, or what is lacking of it.
-
-    Args:
-        folder: where to write; made if need be.
-        scenes: number of scenes for training.
-        test_scenes: number of scenes for the test, which have no truth.
-        band: `NIR` or `RED`.
-        rows: rows of the images of 300 m.
-        columns: their columns.
-        seed: the same arguments give the same files; scenes do not depend on the numbers of scenes.
-        landscapes: files of images to look at, in turn; by default landscapes are made.
-        landscape_band: their band to look at, counted from 1.
-
-    Raises:
-        ValueError: the folder holds scenes that are whole or other ones, or as `read_landscape` and `cut_ground`.
-        OSError: nothing can be written there.
-        RuntimeError: an image cannot be written there.
-    """
-    from tqdm import tqdm
-
-    folder = Path(folder)
-    images = [read_landscape(path, landscape_band) for path in landscapes] or [None]
-    description = {
-        "scenes": scenes,
-        "test_scenes": test_scenes,
-        "band": band,
-        "rows": rows,
-        "columns": columns,
-        "seed": seed,
-        "landscapes": [hashlib.sha256(image.tobytes()).hexdigest() for image in images if image is not None],
-    }
-    _begin(folder, description)
-    names = {}
-    numbers = [(False, number) for number in range(scenes)] + [(True, number) for number in range(test_scenes)]
-    for place, (is_test, number) in enumerate(tqdm(numbers, unit="scene", disable=not sys.stderr.isatty())):
-        target = folder / ("test" if is_test else "train") / band / f"imgset{place:04d}"
-        if not target.exists():
-            scene = make_scene(band, rows, columns, seed, number, is_test, images[number % len(images)])
-            _write_scene(target, folder / ".partial", scene, is_test)
-        names[target.name] = json.loads((target / "truth.json").read_text(encoding="ascii"))["baseline"]
-    _write_text(folder / "norm.csv", "".join(f"{name} {value!r}\n" for name, value in names.items()))
-
-
-def _begin(folder: Path, description: dict) -> None:
-    """Prepares a folder for scenes, or for those which an interrupted run has left."""
-    record = folder / "simulation.json"
-    if (folder / "norm.csv").exists():
-        raise ValueError(f"output: expected a folder without finished scenes, got {folder / 'norm.csv'}")
-    if record.exists() and json.loads(record.read_text(encoding="ascii")) != description:
-        raise ValueError(
-            f"output: expected a folder of the same scenes, got {folder}, whose {record.name} describes others"
-        )
-    for name in ("train", "test"):
-        if not record.exists() and (folder / name).exists():
-            raise ValueError(f"output: expected a folder without scenes, got {folder / name}")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_text(record, json.dumps(description, indent=1) + "\n")
-
-
-def _write_scene(target: Path, partial: Path, scene: Scene, is_test: bool) -> None:
-    """Writes a scene, all of it or nothing."""
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for number, (image, mask) in enumerate(zip(scene.lr, scene.qm)):
-        _write_png(partial / f"LR{number:03d}.png", image)
-        _write_png(partial / f"QM{number:03d}.png", mask * np.uint8(255))
-    if not is_test:
-        _write_png(partial / "HR.png", scene.hr)
-        _write_png(partial / "SM.png", scene.sm * np.uint8(255))
-    truth = {"baseline": baseline_cpsnr(scene.lr, scene.qm, scene.hr, scene.sm), **scene.truth}
-    _write_text(partial / "truth.json", json.dumps(truth, indent=1) + "\n")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(target)
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    """Writes an image of one band, uint8 or uint16."""
-    code = gdal.GDT_Byte if pixels.dtype == np.uint8 else gdal.GDT_UInt16
-    memory = gdal.GetDriverByName("MEM").Create("", pixels.shape[1], pixels.shape[0], 1, code)
-    memory.WriteArray(pixels)
-    gdal.GetDriverByName("PNG").CreateCopy(str(path), memory)
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Writes a text file, all of it or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="ascii")
-    partial.replace(path)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Writes scenes from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m simulate.probav_scenes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--output", required=True, metavar="DIR", help="folder to write into")
-    add("--scenes", type=int, default=40, metavar="N", help="number of scenes with truth (default: %(default)s)")
-    add("--test-scenes", type=int, default=0, metavar="N", help="number of scenes without (default: %(default)s)")
-    add("--band", choices=list(INSTRUMENTS), default="NIR", help="band (default: %(default)s)")
-    add("--rows", type=int, default=128, metavar="N", help="rows of an image of 300 m (default: %(default)s)")
-    add("--columns", type=int, default=128, metavar="N", help="columns of it (default: %(default)s)")
-    add("--seed", type=int, default=1, metavar="N", help="seed of everything random (default: %(default)s)")
-    add(
-        "--landscape",
-        nargs="+",
-        default=[],
-        metavar="IMAGE",
-        help=f"images to look at, instead of landscapes made; a pixel stands for {LANDSCAPE_GSD:g} m, 0 for none",
-    )
-    add("--landscape-band", type=int, default=1, metavar="N", help="their band to look at (default: %(default)s)")
-    arguments = parser.parse_args(argv)
-    least = {"scenes": 1, "test_scenes": 0, "rows": LEAST, "columns": LEAST, "seed": 0, "landscape_band": 1}
-    check_least(parser, arguments, least)
-    try:
-        write_scenes(
-            arguments.output,
-            arguments.scenes,
-            arguments.test_scenes,
-            arguments.band,
-            arguments.rows,
-            arguments.columns,
-            arguments.seed,
-            tuple(arguments.landscape),
-            arguments.landscape_band,
-        )
-    except FAILURES as error:
-        return failed(error, "output", arguments.output, "scenes")
-    print(
-        f"{arguments.output}: {arguments.scenes} scenes and {arguments.test_scenes} for the test, {arguments.band}, "
-        f"images of {arguments.rows} x {arguments.columns} pixels"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

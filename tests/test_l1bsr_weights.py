@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets.l1bsr import read_pairs
+from datasets.l1bsr.folders import read_pairs
 from evaluation.l1bsr import band_flows, register, score_csr, score_rec
 from evaluation.l1bsr_networks import open_model
 from inference import l1bsr

@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training samples of L1BSR: what two neighbouring detectors of Sentinel-2 see of the same ground.
+"""Pairs of overlapping images from two detectors, and the datasets of crops cut from them.
 
-Folders are laid out as the authors' set (Zenodo 7826696), and as `simulate.detector_pairs` writes them:
-
-    FOLDER/<set>_left/<pair>.tif    uint16, 4 bands: B02, B03, B04, B08 as counts of L1B; 0 is a missing pixel
-    FOLDER/<set>_right/<pair>.tif   the same ground from the other detector, of the same size
-    FOLDER/<set>_truth/<pair>.npz   only where pairs are simulated: true flows and images (see there)
-
-Files pair by their names (`left` and `right` in them count for nothing). Pixels are held as uint16 and become float32
-as they are asked for; truths stay on the disk.
+Pixels are held as uint16 and become float32 when they are asked for; truth stays on the disk.
 
     training, validation = read_pairs(["pairs"]).split(0.1)
     training.dataset(8, crop=96, augmentation=True)
@@ -17,25 +10,19 @@ as they are asked for; truths stay on the disk.
 import hashlib
 import itertools
 import math
-import re
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from osgeo import gdal
 
 from datasets.windows import window_counts
 from models.l1bsr import BANDS
 
-gdal.UseExceptions()
-
 DETECTORS = ("left", "right")
 SCALE = 2
 """Pixels of a true image along one of the detectors'."""
-SUFFIXES = (".tif", ".tiff")
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
 """Arrays of a truth."""
 FLOWS = ("flow_left", "flow_right", "cross")
@@ -142,7 +129,7 @@ class Pairs:
     def truth(self) -> Sequence[dict[str, np.ndarray] | None]:
         """The arrays `TRUTH` of each pair, read when asked for, or None where there are none."""
         return Lazy(
-            [pair.truth for pair in self._pairs], lambda path: None if path is None else _read_truth(path, TRUTH)
+            [pair.truth for pair in self._pairs], lambda path: None if path is None else read_truth(path, TRUTH)
         )
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pairs":
@@ -278,7 +265,7 @@ def _sample(
     top, left = SCALE * row - augmentation, SCALE * column - augmentation
     fine = np.s_[top : SCALE * (row + crop), left : SCALE * (column + crop)]
     images = [image[place].astype(np.float32) for image in pair.images]
-    targets = _read_truth(pair.truth, truths) if truths else {}
+    targets = read_truth(pair.truth, truths) if truths else {}
     targets = {name: array[fine if name in FINE else place] for name, array in targets.items()}
     if augmentation:
         turns, is_mirrored, is_swapped = generator.integers(4), generator.integers(2), generator.integers(2)
@@ -313,103 +300,7 @@ def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
     return flow[:, ::-1] * np.float32([-1, 1]) if is_mirrored else flow
 
 
-def read_pairs(folders: str | Path | Sequence[str | Path]) -> Pairs:
-    """Read all pairs of some folders, set by set, in the order of their names (2 before 10).
-
-    Args:
-        folders: one or more, each with folders `<set>_left` and `<set>_right`.
-
-    Raises:
-        ValueError: there is no set, one lacks its partner, files do not pair, a file cannot be read or is no image of
-            four bands of uint16, the images of a pair differ in size, or a truth lacks arrays.
-    """
-    if isinstance(folders, str | Path):
-        folders = [folders]
-    pairs = []
-    for folder in map(Path, folders):
-        pairs += [pair for name in _find_sets(folder) for pair in _read_set(folder, name)]
-    return Pairs(pairs)
-
-
-def _find_sets(folder: Path) -> list[str]:
-    """Return the names of the sets of a folder."""
-    found = {
-        detector: {path.name[: -len(detector) - 1] for path in folder.glob(f"*_{detector}") if path.is_dir()}
-        for detector in DETECTORS
-    }
-    for detector, other in (DETECTORS, DETECTORS[::-1]):
-        lonely = found[detector] - found[other]
-        if lonely:
-            raise ValueError(f"{folder}: expected {min(lonely)}_{other} beside {min(lonely)}_{detector}, found none")
-    if not found["left"]:
-        raise ValueError(f"{folder}: expected folders NAME_left and NAME_right, found none")
-    return sorted(found["left"], key=_natural)
-
-
-def _natural(name: str) -> list:
-    """Return a key by which numbers in names are sorted as numbers."""
-    return [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", name) if part]
-
-
-def _read_set(folder: Path, name: str) -> Iterator[Pair]:
-    """Read the pairs of a set."""
-    files = {detector: _find_files(folder / f"{name}_{detector}") for detector in DETECTORS}
-    for detector, other in (DETECTORS, DETECTORS[::-1]):
-        lonely = files[detector].keys() - files[other].keys()
-        if lonely:
-            path = files[detector][min(lonely)]
-            raise ValueError(f"{folder / f'{name}_{other}'}: expected the counterpart of {path}, found none")
-    if not files["left"]:
-        raise ValueError(f"{folder / f'{name}_left'}: expected .tif images, found none")
-    for key in sorted(files["left"], key=_natural):
-        left, right = (_read_image(files[detector][key]) for detector in DETECTORS)
-        if left.shape != right.shape:
-            sizes = [f"{image.shape[0]} x {image.shape[1]}" for image in (left, right)]
-            raise ValueError(
-                f"{files['right'][key]}: expected {sizes[0]} pixels, like {files['left'][key]}, got {sizes[1]}"
-            )
-        truth = folder / f"{name}_truth" / f"{files['left'][key].stem}.npz"
-        if truth.exists():
-            _check_truth(truth)
-        yield Pair(f"{folder.name}/{name}/{key}", (left, right), truth if truth.exists() else None)
-
-
-def _find_files(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by what both detectors' names have in common."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    found = {re.sub(r"[_-]?(left|right)[_-]?", "", path.stem): path for path in paths}
-    if len(found) < len(paths):
-        raise ValueError(f"{folder}: expected one image per name, got {len(paths)} with {len(found)} names")
-    return found
-
-
-def _read_image(path: Path) -> np.ndarray:
-    """Read counts, uint16 (rows, columns, bands), or raise ValueError."""
-    try:
-        dataset = gdal.OpenEx(str(path), gdal.OF_RASTER)
-        pixels = dataset.ReadAsArray()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: expected a readable image ({reason})") from error
-    if dataset.RasterCount != len(BANDS) or pixels.dtype != np.uint16:
-        raise ValueError(
-            f"{path}: expected 4 bands ({', '.join(BANDS)}) of uint16, got {dataset.RasterCount} of {pixels.dtype}"
-        )
-    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
-
-
-def _check_truth(path: Path) -> None:
-    """Raise ValueError where a truth cannot be opened, or lacks arrays."""
-    try:
-        with np.load(path) as arrays:
-            lacking = set(TRUTH) - set(arrays.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected an archive of arrays ({error})") from error
-    if lacking:
-        raise ValueError(f"{path}: expected arrays {', '.join(TRUTH)}, found no {', '.join(sorted(lacking))}")
-
-
-def _read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Read arrays of a truth."""
     with np.load(path) as arrays:
         return {name: arrays[name] for name in names}

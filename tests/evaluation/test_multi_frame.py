@@ -9,7 +9,7 @@ from datasets.deepsum.preparation import Frames, enlarge, enlarge_mask, mean_of_
 from evaluation.cpsnr import cpsnr
 from evaluation.multi_frame import clearest, esa_baseline
 from simulate.challenge_norm import baseline_cpsnr
-from simulate.probav_scenes import make_scene
+from simulate.probav import make_scene
 
 
 def texture(shape, seed=0):

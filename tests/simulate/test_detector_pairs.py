@@ -6,18 +6,9 @@ import pytest
 from osgeo import gdal
 from scipy import ndimage
 
-from simulate import detector_pairs
-from simulate.detector_pairs import (
-    BANDS,
-    GREEN,
-    cut_ground,
-    draw_motions,
-    ground_shape,
-    main,
-    read_landscape,
-    see,
-    simulate_pair,
-)
+from simulate import detectors
+from simulate.detector_pairs import main, read_landscape
+from simulate.detectors import BANDS, GREEN, cut_ground, draw_motions, ground_shape, see, simulate_pair
 from simulate.landscape import generate
 from simulate.sensors import SENTINEL2, discrete_deviation, psf_deviation, psf_weights
 
@@ -92,7 +83,7 @@ def test_hr_at_every_second_pixel_is_registered_and_between_them_it_is_the_groun
 
 def test_flows_are_true_on_landscapes(motions):
     """Images of landscapes are aliased, so that interpolation errs; the true flow is nearer than any other nearby."""
-    pair = see(detector_pairs.render_ground(*SIZE, seed=3), motions)
+    pair = see(detectors.render_ground(*SIZE, seed=3), motions)
     flow, registered = pair.truth["flow_left"], pair.truth["registered_left"]
     for band in range(4):
         image, wanted = pair.left[..., band], registered[..., band]
@@ -105,7 +96,7 @@ def test_flows_are_true_on_landscapes(motions):
 def test_ranges_of_motions():
     """Shifts between detectors reach 6 pixels, those of bands 2, and what varies over an image a few tenths."""
     between, bands, varying = [], [], []
-    pixels = detector_pairs._positions(20, 20, 20.0)
+    pixels = detectors._positions(20, 20, 20.0)
     for seed in range(200):
         drawn = draw_motions(np.random.default_rng(seed))
         between.append(np.hypot(*(drawn["right"][GREEN].shift - drawn["left"][GREEN].shift)))
@@ -122,7 +113,7 @@ def test_sampling_between_pixels_is_seeing_there():
     landscape = generate(shape, seed=5)
     for name in BANDS:
         reflectance = landscape.reflectance(SENTINEL2[name].interval)
-        ground = detector_pairs._blur(reflectance, name, 2.5)
+        ground = detectors._blur(reflectance, name, 2.5)
         deviation = discrete_deviation(SENTINEL2[name].mtf, 10.0, 2.5)
         x, y = 3.1, 1.7
         down, across = (
@@ -130,10 +121,10 @@ def test_sampling_between_pixels_is_seeing_there():
         )
         seen = (across @ (down @ reflectance).T).T
         rows, columns = np.indices(seen.shape) / 2.0
-        still = detector_pairs.Motion(np.array([x, y]) / 10.0 - detector_pairs.MARGIN, *[np.zeros((1, 2))] * 3)
+        still = detectors.Motion(np.array([x, y]) / 10.0 - detectors.MARGIN, *[np.zeros((1, 2))] * 3)
         coefficients = ndimage.spline_filter(ground.astype(np.float64), 5)
-        found = detector_pairs._sample(coefficients, still, np.stack([columns, rows], axis=-1))
-        gain = detector_pairs.COUNTS[name].gain
+        found = detectors._sample(coefficients, still, np.stack([columns, rows], axis=-1))
+        gain = detectors.COUNTS[name].gain
         assert gain * error(found, seen) < 0.2
         assert gain * inner(seen).std() > 20
 

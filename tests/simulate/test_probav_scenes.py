@@ -10,8 +10,9 @@ from skimage.registration import phase_cross_correlation
 
 from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.preparation import LARGEST
-from simulate import probav_scenes
-from simulate.probav_scenes import cut_ground, draw_ground, ground_shape, main, make_scene, see, simulate_scene
+from simulate import probav, probav_scenes
+from simulate.probav import cut_ground, draw_ground, ground_shape, make_scene, see, simulate_scene
+from simulate.probav_scenes import main
 
 ROWS, COLUMNS = 64, 60
 SMALL = ["--rows", "20", "--columns", "18"]
@@ -97,8 +98,8 @@ def test_sizes_and_ranges(scenes):
 
 def test_corrupt_images_are_told(monkeypatch):
     """Exactly those that the preparation leaves out, and never so many that less than nine are left but rarely."""
-    monkeypatch.setattr(probav_scenes, "CORRUPT_SHARE", 0.3)
-    monkeypatch.setattr(probav_scenes, "generate", lambda shape, seed: _Flat(shape))
+    monkeypatch.setattr(probav, "CORRUPT_SHARE", 0.3)
+    monkeypatch.setattr(probav, "generate", lambda shape, seed: _Flat(shape))
     told = []
     for number in range(12):
         scene = make_scene("NIR", 16, 16, 5, number)
@@ -142,10 +143,10 @@ def test_masks_tell_of_clouds(scenes):
 
 def test_calibration_drifts_and_ground_changes(smooth, monkeypatch):
     """Without noise, clouds and displacements, images are gain x ground + offset, but for the ground's change."""
-    monkeypatch.setattr(probav_scenes, "add_noise", lambda image, band, rng: image)
-    monkeypatch.setattr(probav_scenes, "CLEAR_SHARE", 1.0)
-    monkeypatch.setattr(probav_scenes, "CLOUDY_SCENES", 0.0)
-    monkeypatch.setattr(probav_scenes, "CORRUPT_SHARE", 0.0)
+    monkeypatch.setattr(probav, "add_noise", lambda image, band, rng: image)
+    monkeypatch.setattr(probav, "CLEAR_SHARE", 1.0)
+    monkeypatch.setattr(probav, "CLOUDY_SCENES", 0.0)
+    monkeypatch.setattr(probav, "CORRUPT_SHARE", 0.0)
     scene = simulate_scene(smooth, "NIR", np.random.default_rng(3))
     assert scene.qm.all()
     changes, gains, days = [], [], []
@@ -162,9 +163,7 @@ def test_calibration_drifts_and_ground_changes(smooth, monkeypatch):
 
 def test_noise_is_that_of_the_instrument():
     ground = np.full(ground_shape(ROWS, COLUMNS), 0.28, np.float32)
-    image, mask, _ = probav_scenes._take(
-        ground, probav_scenes.INSTRUMENTS["NIR"], (0, 0), 0.0, 300.0, 0.6, np.random.default_rng(0)
-    )
+    image, mask, _ = probav._take(ground, probav.INSTRUMENTS["NIR"], (0, 0), 0.0, 300.0, 0.6, np.random.default_rng(0))
     assert mask.all()
     assert image.std() == pytest.approx(26000 * 0.28 / 150, rel=0.06)
 

@@ -7,8 +7,8 @@ First `CSR`, which registers, then `REC`, which super-resolves, by means of the 
     python -m train.l1bsr --network csr --pairs pairs --model-dir csr --size small
     python -m train.l1bsr --network rec --pairs pairs --csr csr --model-dir rec --size small
 
-Pairs are laid out as the authors' set (Zenodo 7826696), see `datasets/l1bsr.py`. Losses are in `train/l1bsr/csr.py` and
-`train/l1bsr/rec.py`. The paper leaves choices open; all are arguments. Scores are those of the pairs for validation,
+Pairs are laid out like the authors' set (Zenodo 7826696); see `datasets/l1bsr/folders.py`. Losses are in
+`train/l1bsr/csr.py` and `train/l1bsr/rec.py`. The paper leaves choices open; all are arguments. Scores are those of the pairs for validation,
 or of --test: end-point errors and PSNR to the truth where pairs are simulated, and what can be measured without.
 """
 
@@ -134,7 +134,7 @@ class Crops:
     """Samples of some pairs, as a training asks for them."""
 
     pairs: object
-    """`datasets.l1bsr.Pairs`."""
+    """`datasets.l1bsr.pairs.Pairs`."""
     crop: int
     per_pair: int
     seed: int
@@ -168,7 +168,8 @@ class Crops:
 
 def train_l1bsr(arguments: argparse.Namespace) -> dict:
     """Train the model, and return its scores."""
-    from datasets.l1bsr import FINE, FLOWS, Pairs, read_pairs
+    from datasets.l1bsr.folders import read_pairs
+    from datasets.l1bsr.pairs import FINE, FLOWS, Pairs
     from evaluation import l1bsr as evaluation
     from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES

@@ -11,7 +11,7 @@ takes far fewer steps.
 import tensorflow as tf
 from tensorflow import keras
 
-from datasets.l1bsr import DETECTORS
+from datasets.l1bsr.pairs import DETECTORS
 from models.base import Tensors
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from models.base import export
 from models.deepsum import DeepSUM
-from simulate.probav_scenes import ground_shape, see
+from simulate.probav import ground_shape, see
 
 gdal.UseExceptions()
 

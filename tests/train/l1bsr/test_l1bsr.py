@@ -16,7 +16,7 @@ from models.base import load_weights
 from models.description import read_description
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import warp
-from simulate import detector_pairs
+from simulate import detectors
 from simulate.detector_pairs import write_pairs
 from train import l1bsr
 from train.l1bsr.csr import RegistrationObjective
@@ -125,9 +125,9 @@ def test_the_warm_ups_flow_is_the_one_between_its_images():
 
 def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypatch):
     """The image at 5 m, sampled by the true flows, is what the other detector saw."""
-    monkeypatch.setattr(detector_pairs, "AMPLITUDE", 0.0)
-    motions = detector_pairs.draw_motions(RNG(3))
-    seen = detector_pairs.see(detector_pairs.render_ground(48, 48, 1), motions)
+    monkeypatch.setattr(detectors, "AMPLITUDE", 0.0)
+    motions = detectors.draw_motions(RNG(3))
+    seen = detectors.see(detectors.render_ground(48, 48, 1), motions)
     flows = np.stack(
         [motions["right"][band].shift - motions["left"][GREEN].shift for band in range(len(BANDS))]
     ).astype("float32")
@@ -151,7 +151,7 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
 @pytest.mark.parametrize("role, detector", enumerate(("left", "right")))
 def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector):
     """The truth of the detector that has the role costs nothing, that of the other one does."""
-    seen = detector_pairs.see(detector_pairs.render_ground(48, 48, 1), detector_pairs.draw_motions(RNG(3)))
+    seen = detectors.see(detectors.render_ground(48, 48, 1), detectors.draw_motions(RNG(3)))
     learning = SuperResolution(Namespace(roll=0, supervised=True), CSR.from_bands(depth=1))
     inputs = {name: tf.constant(getattr(seen, name)[np.newaxis]) for name in ("left", "right")}
     truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}

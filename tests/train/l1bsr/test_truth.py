@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from datasets.l1bsr import FINE, FLOWS, read_pairs
-from simulate import detector_pairs
-from simulate.detector_pairs import find_flow, write_pairs
+from datasets.l1bsr.folders import read_pairs
+from datasets.l1bsr.pairs import FINE, FLOWS
+from simulate.detector_pairs import write_pairs
+from simulate.detectors import draw_motions, find_flow
 from train.l1bsr.truth import flow_between, inverse
 
 pytestmark = pytest.mark.keras
@@ -18,7 +19,7 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def motions():
-    return detector_pairs.draw_motions(np.random.default_rng(5))
+    return draw_motions(np.random.default_rng(5))
 
 
 @pytest.fixture(scope="module")

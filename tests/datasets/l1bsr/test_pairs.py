@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from datasets import l1bsr
-from datasets.l1bsr import read_pairs
-from simulate.detector_pairs import simulate_pair, write_pairs
+from datasets.l1bsr import pairs as l1bsr
+from datasets.l1bsr.folders import read_pairs
+from simulate.detector_pairs import write_pairs
+from simulate.detectors import simulate_pair
 
 pytestmark = pytest.mark.keras
 

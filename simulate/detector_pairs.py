@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write pairs of overlapping detector images of Sentinel-2, at level L1B, with their true displacements.
+
+    python -m simulate.detector_pairs --output pairs --pairs 20
+
+writes, for each pair k, into `pairs/`
+
+    simulated_left/k.tif, simulated_right/k.tif   B02, B03, B04, B08 as counts, uint16, at 10 m
+    simulated_truth/k.npz                         float32, without noise:
+      flow_left, flow_right         (rows, columns, 4, 2) where each band shows what the green one shows: band k at
+                                    p + flow[p, k] sees the ground that green sees at p; x (columns) first, in pixels
+      cross                         (rows, columns, 2) where the right green band shows what the left one shows
+      hr_left, hr_right             (2 rows, 2 columns, 4) all bands on the detector's green grid at half the pixel,
+                                    counts; pixel (2 y, 2 x) is centred on pixel (y, x)
+      registered_left, registered_right   the same at 10 m, hr[::2, ::2]
+
+Each pair shows another landscape; or another window of the images that --landscape names, 4 bands of counts whose
+pixels are taken as those of 5 m.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+from simulate.command_line import FAILURES, check_least, failed
+from simulate.detectors import BANDS, COUNTS, DETECTORS, simulate_pair
+
+gdal.UseExceptions()
+
+NAME = "simulated"
+REFLECTANCE = 1e-4
+"""Reflectance of one digital number of L1C and L2A."""
+LEAST = 16
+"""Fewest rows and columns of an image."""
+
+
+def read_landscape(path: str | Path, is_reflectance: bool = False) -> np.ndarray:
+    """Reads the four bands of an image: those of their descriptions, or all of an image that has no others.
+
+    Args:
+        path: the file.
+        is_reflectance: whether digital numbers are reflectance x 10 000, which are then turned into counts.
+
+    Returns:
+        Counts, (rows, columns, 4); 0 is a missing pixel.
+
+    Raises:
+        ValueError: it cannot be read, or its bands are others.
+    """
+    try:
+        dataset = gdal.Open(str(path))
+        pixels = dataset.ReadAsArray()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"landscape: expected a readable image, got {path} ({reason})") from error
+    names = [dataset.GetRasterBand(number + 1).GetDescription() for number in range(dataset.RasterCount)]
+    if set(BANDS) <= set(names):
+        pixels = pixels[[names.index(band) for band in BANDS]]
+    elif dataset.RasterCount != len(BANDS):
+        raise ValueError(f"landscape: expected 4 bands ({', '.join(BANDS)}), got {dataset.RasterCount} in {path}")
+    if is_reflectance:
+        radiometry = [COUNTS[band] for band in BANDS]
+        seen = [REFLECTANCE * gain * image + offset for image, (offset, gain, _) in zip(pixels, radiometry)]
+        pixels = np.where(pixels > 0, seen, 0)
+    return np.moveaxis(pixels, 0, -1)
+
+
+def write_pairs(
+    folder: str | Path,
+    pairs: int,
+    rows: int = 400,
+    columns: int = 160,
+    seed: int = 1,
+    landscapes: tuple = (),
+    are_reflectance: bool = False,
+) -> None:
+    """Simulates pairs and writes everything the module's description lists; all of it or nothing.
+
+    Args:
+        folder: where to write; made if need be.
+        pairs: number of pairs.
+        rows: rows of the images.
+        columns: columns of the images.
+        seed: the same arguments give the same files; the first pairs do not depend on the number of pairs.
+        landscapes: files of images to look at, in turn; by default landscapes are made.
+        are_reflectance: whether their digital numbers are reflectance x 10 000, not counts.
+
+    Raises:
+        ValueError: the folder has pairs already, or as `read_landscape` and `cut_ground`.
+        OSError: nothing can be written there.
+        RuntimeError: an image cannot be written there.
+    """
+    folder = Path(folder)
+    kinds = [f"{NAME}_{kind}" for kind in (*DETECTORS, "truth")]
+    for kind in kinds:
+        if (folder / kind).exists():
+            raise ValueError(f"output: expected a folder without simulated pairs, got {folder / kind}")
+    images = [read_landscape(path, are_reflectance) for path in landscapes] or [None]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial", dir=folder) as name:
+        partial = Path(name)
+        for kind in kinds:
+            (partial / kind).mkdir()
+        for number in range(pairs):
+            pair = simulate_pair(rows, columns, seed, number, images[number % len(images)])
+            for kind, image in zip(kinds, (pair.left, pair.right)):
+                _write(partial / kind / f"{number:04}.tif", image)
+            np.savez(partial / kinds[-1] / f"{number:04}.npz", **pair.truth)
+        for kind in kinds:
+            shutil.move(partial / kind, folder / kind)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    """Writes an image (rows, columns, 4), uint16, without georeference."""
+    rows, columns, bands = image.shape
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, bands, gdal.GDT_UInt16)
+    dataset.WriteArray(np.moveaxis(image, -1, 0))
+    for number, name in enumerate(BANDS, start=1):
+        dataset.GetRasterBand(number).SetDescription(name)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes pairs from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulate.detector_pairs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--output", required=True, metavar="DIR", help="folder to write into")
+    add("--pairs", type=int, default=20, metavar="N", help="number of pairs (default: %(default)s)")
+    add("--rows", type=int, default=400, metavar="N", help="rows of an image (default: %(default)s)")
+    add("--columns", type=int, default=160, metavar="N", help="columns of an image (default: %(default)s)")
+    add("--seed", type=int, default=1, metavar="N", help="seed of everything random (default: %(default)s)")
+    add("--landscape", nargs="+", default=[], metavar="IMAGE", help="images to look at, instead of landscapes made")
+    add(
+        "--reflectance",
+        action="store_true",
+        help="pixels of --landscape are reflectance x 10 000, as of L1C and L2A without offset, not counts",
+    )
+    arguments = parser.parse_args(argv)
+    check_least(parser, arguments, {"pairs": 1, "rows": LEAST, "columns": LEAST, "seed": 0})
+    try:
+        write_pairs(
+            arguments.output,
+            arguments.pairs,
+            arguments.rows,
+            arguments.columns,
+            arguments.seed,
+            tuple(arguments.landscape),
+            arguments.reflectance,
+        )
+    except FAILURES as error:
+        return failed(error, "output", arguments.output, "pairs")
+    print(f"{arguments.output}: {arguments.pairs} pairs of {arguments.rows} x {arguments.columns} pixels")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
