@@ -8,8 +8,9 @@ First `CSR`, which registers, then `REC`, which super-resolves, by means of the 
     python -m train.l1bsr --network rec --pairs pairs --csr csr --model-dir rec --size small
 
 Pairs are laid out like the authors' set (Zenodo 7826696); see `datasets/l1bsr/folders.py`. Losses are in
-`train/l1bsr/csr.py` and `train/l1bsr/rec.py`. The paper leaves choices open; all are arguments. Scores are those of the pairs for validation,
-or of --test: end-point errors and PSNR to the truth where pairs are simulated, and what can be measured without.
+`train/l1bsr/csr.py` and `train/l1bsr/rec.py`. The paper leaves choices open; all are arguments. Scores are those
+of the pairs for validation, or of --test: end-point errors and PSNR to the truth where pairs are simulated, and what
+can be measured without.
 """
 
 import argparse
