@@ -1,108 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorflowModelServe through pyotb: pixels against TensorFlow called directly, places and messages against OTBTF."""
-
-import shutil
-import subprocess
-from pathlib import Path
+"""TensorflowModelServe through pyotb: pixels against TensorFlow called directly, places against OTBTF."""
 
 import numpy as np
-import otbApplication
 import pyotb
 import pytest
 import tensorflow as tf
 from osgeo import gdal
 
+from tests.native.served_networks import IMAGE, Network, X, Y, corner, nearest, serve
+
 pytestmark = pytest.mark.keras
-
-NATIVE = Path(__file__).resolve().parents[2] / "native"
-GSD, X, Y = 10.0, 300000.0, 5000040.0
-
-
-class Network(tf.Module):
-    """A SavedModel of one signature, made of a Python function."""
-
-    def __init__(self, function, **inputs):
-        super().__init__()
-        specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
-        names = list(inputs)
-        self.serve = tf.function(
-            lambda *tensors: function(**dict(zip(names, tensors))), input_signature=specs, autograph=False
-        )
-
-    def save(self, folder, signature="serving_default"):
-        tf.saved_model.save(self, str(folder), signatures={signature: self.serve})
-        return str(folder)
-
-
-IMAGE = ([None, None, None, 2], tf.float32)
-
-
-def nearest(factor, crop):
-    """Return a network that repeats pixels, and drops `crop` output pixels on each side."""
-
-    def function(lr):
-        image = tf.repeat(tf.repeat(lr, factor, axis=1), factor, axis=2)
-        return {"sr": image[:, crop : tf.shape(image)[1] - crop, crop : tf.shape(image)[2] - crop]}
-
-    return Network(function, lr=IMAGE)
-
-
-@pytest.fixture
-def image(write_raster):
-    pixels = np.random.default_rng(0).integers(1, 10000, (100, 120, 2)).astype(np.uint16)
-    return str(write_raster("image.tif", pixels)), pixels.astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    root = tmp_path_factory.mktemp("models")
-
-    def blur(lr):
-        return {"sum": tf.nn.depthwise_conv2d(lr, tf.ones((5, 5, 2, 1)), (1, 1, 1, 1), "VALID")}
-
-    def patch(lr):
-        return {"mean": tf.reduce_mean(lr, axis=(1, 2)), "first": lr[:, 0, 0, 0], "plane": lr[:, 0, 0, 1:]}
-
-    return {
-        "same": Network(lambda lr: {"b": lr * 2.0, "a": lr[..., :1]}, lr=IMAGE).save(root / "same"),
-        "blur": Network(blur, lr=IMAGE).save(root / "blur", signature="zz"),
-        "patch": Network(patch, lr=IMAGE).save(root / "patch"),
-        "two": Network(
-            lambda fine, coarse: {"sum": fine[..., :1] + tf.repeat(tf.repeat(coarse, 2, 1), 2, 2)[..., 1:]},
-            fine=IMAGE,
-            coarse=IMAGE,
-        ).save(root / "two"),
-        "gain": Network(
-            lambda lr, gain, flag: {"out": tf.where(flag, lr * gain, lr)},
-            lr=IMAGE,
-            gain=([None], tf.float32),
-            flag=([None], tf.bool),
-        ).save(root / "gain"),
-    }
-
-
-def serve(path, model, receptive=1, expression=1, tile=16, convolutional=True, **parameters):
-    names = parameters.pop("names", None)
-    arguments = {
-        "source1.il": [path],
-        "source1.rfieldx": receptive,
-        "source1.rfieldy": receptive,
-        "model.dir": model,
-        "model.fullyconv": convolutional,
-        "output.efieldx": expression,
-        "output.efieldy": expression,
-        "optim.tilesizex": tile,
-        "optim.tilesizey": tile,
-        **({"output.names": names} if names else {}),
-    }
-    arguments.update({key.replace("__", "."): value for key, value in parameters.items()})
-    return pyotb.TensorflowModelServe(arguments)
-
-
-def corner(app):
-    """Return the upper-left corner of the output, in pixels of the input."""
-    (x, y), (dx, dy) = app.app.GetImageOrigin("out"), app.app.GetImageSpacing("out")
-    return (x - dx / 2 - X) / GSD, (Y - y + dy / 2) / GSD
 
 
 @pytest.mark.parametrize(
@@ -246,18 +153,6 @@ def test_images_of_a_source_are_stacked_and_must_have_one_size(image, write_rast
         serve(bands[0], models["same"], source1__il=[bands[0], small])
 
 
-def test_user_placeholders(image, models):
-    path, pixels = image
-    values = {"model__userplaceholders": ["gain=3.0", "flag=True"]}
-    np.testing.assert_array_equal(serve(path, models["gain"], **values).to_numpy(), pixels * 3)
-    with pytest.raises(RuntimeError, match="float.*int32|int32.*float"):
-        serve(path, models["gain"], model__userplaceholders=["gain=3", "flag=false"]).to_numpy()
-    with pytest.raises(RuntimeError, match="session"):
-        serve(path, models["gain"], model__userplaceholders=["gain=3."], source1__placeholder="lr").to_numpy()
-    with pytest.raises(RuntimeError, match="expected name=value.*got gain"):
-        serve(path, models["gain"], model__userplaceholders=["gain"])
-
-
 def test_only_runs_wholly_without_data_are_blank(write_raster, models):
     pixels = np.full((100, 120, 2), 7, np.uint16)
     pixels[32:72, 32:80] = 0
@@ -267,100 +162,6 @@ def test_only_runs_wholly_without_data_are_blank(write_raster, models):
     result = app.to_numpy()[..., 0]
     assert np.count_nonzero(result == -1) == 1536
     assert np.count_nonzero(result == 0) == 384
-
-
-@pytest.mark.parametrize(
-    "dtype, expected",
-    [
-        (tf.float64, 8506),
-        (tf.uint8, 58),
-        (tf.int16, 8506),
-        (tf.uint16, 8506),
-        (tf.int32, 8506),
-        (tf.uint32, 8506),
-        (tf.int64, 8506),
-        (tf.uint64, 8506),
-    ],
-)
-def test_types_of_placeholders(tmp_path, write_raster, dtype, expected):
-    model = Network(lambda x: {"out": tf.cast(x, tf.float64)}, x=([None, None, None, 1], dtype)).save(tmp_path / "m")
-    path = str(write_raster("image.tif", np.full((20, 20), 8506, np.uint16)))
-    assert np.all(serve(path, model).to_numpy() == expected)
-
-
-@pytest.mark.parametrize("dtype, number", [(tf.int8, 6), (tf.bfloat16, 14), (tf.float16, 19)])
-def test_types_that_are_refused(tmp_path, write_raster, dtype, number):
-    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
-    fed = Network(lambda x: {"out": tf.cast(x, tf.float32)}, x=([None, None, None, 1], dtype)).save(tmp_path / "m")
-    with pytest.raises(RuntimeError, match=f"TF DataType {number} not currently implemented !"):
-        serve(path, fed).to_numpy()
-
-
-def test_output_types_that_are_refused(tmp_path, write_raster):
-    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
-    made = Network(lambda x: {"out": x > 0}, x=([None, None, None, 1], tf.float32)).save(tmp_path / "m")
-    with pytest.raises(RuntimeError, match="TF DataType 10 not currently implemented !"):
-        serve(path, made).to_numpy()
-
-
-@pytest.mark.parametrize(
-    "function, message",
-    [
-        (lambda x: x[..., tf.newaxis], "dim_size=5 currently not supported"),
-        (
-            lambda x: tf.ensure_shape(x, [None] * 4)[..., : tf.shape(x)[1]],
-            "Cannot determine the size of the last dimension",
-        ),
-    ],
-)
-def test_output_shapes_that_are_refused(tmp_path, write_raster, function, message):
-    path = str(write_raster("image.tif", np.ones((20, 20), np.uint16)))
-    model = Network(lambda x: {"out": function(x)}, x=([None] * 4, tf.float32)).save(tmp_path / "m")
-    with pytest.raises(RuntimeError, match=message):
-        serve(path, model)
-
-
-@pytest.mark.parametrize(
-    "parameters, message",
-    [
-        ({"names": ["nope"]}, 'Tensor name "nope" not found'),
-        ({"source1__placeholder": "nope"}, 'Tensor name "nope" not found'),
-        ({"model__tagsets": ["gpu"]}, "gpu"),
-        ({"model__dir": "/nonexistent"}, "nonexistent"),
-        ({"receptive": 8, "expression": 16}, "input requested region of source #0 is not consistent \\(dim 0\\)"),
-        ({"receptive": 15, "expression": 15, "output__spcscale": 0.5}, "Number of elements in the tensor is"),
-        ({"receptive": 500}, "got sizes \\[120\\]"),
-    ],
-)
-def test_errors_say_what_was_wrong(image, models, parameters, message):
-    with pytest.raises(RuntimeError, match=message):
-        serve(image[0], **{"model": models["same"], **parameters}).to_numpy()
-
-
-def test_parameters_types_defaults_and_minimum():
-    app = otbApplication.Registry.CreateApplication("TensorflowModelServe")
-    assert "ram" not in app.GetParametersKeys()
-    assert [app.IsMandatory(key) for key in ("source1.il", "source1.placeholder", "model.dir", "output.names")] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    defaults = {"source1.rfieldx": 1, "output.efieldy": 1, "optim.tilesizex": 16, "model.fullyconv": 0}
-    assert {key: app.GetParameterInt(key) for key in defaults} == defaults
-    assert app.GetParameterFloat("output.spcscale") == 1 and app.GetParameterFloat("output.bv") == 0
-    assert not app.HasValue("source1.nodata")
-    app.SetParameterInt("source1.rfieldx", 0)
-    assert app.GetParameterInt("source1.rfieldx") == 1
-    for value in ("on", "off"):
-        app.SetParameterString("model.fullyconv", value)
-        assert app.GetParameterInt("model.fullyconv") == (value == "on")
-
-
-def test_number_of_sources_comes_from_the_environment(monkeypatch):
-    monkeypatch.setenv("OTB_TF_NSOURCES", "3")
-    keys = otbApplication.Registry.CreateApplication("TensorflowModelServe").GetParametersKeys()
-    assert "source3.rfieldx" in keys and "source4.il" not in keys
 
 
 def test_model_is_loaded_again_when_its_folder_changes(tmp_path, image):
@@ -410,29 +211,3 @@ def test_image_without_georeference_keeps_its_direction(tmp_path, image, models)
     expected = sum(pixels[i : i + 96, j : j + 116] for i in range(5) for j in range(5))
     np.testing.assert_array_equal(app.to_numpy(), expected)
     assert list(app.app.GetImageOrigin("out")) == [2.5, 2.5]
-
-
-def test_warnings(image, models, capfd):
-    serve(image[0], models["same"], 16, 16, tile=20)
-    output = capfd.readouterr()
-    text = output.out + output.err
-    assert "optim.tilesizex: 20 is not a multiple of the expression field 16. It becomes 32" in text
-    assert "No output name was given, among ['a', 'b']: it is a" in text
-
-
-@pytest.mark.skipif(shutil.which("otbApplicationLauncherCommandLine") is None, reason="OTB's launcher is not installed")
-def test_from_the_command_line(tmp_path, image):
-    path, pixels = image
-    command = [
-        *(NATIVE / "bin" / "otbcli", "TensorflowModelServe", "-source1.il", path, "-source1.rfieldx", 6),
-        *("-source1.rfieldy", 6, "-model.dir", nearest(4, 8).save(tmp_path / "model"), "-model.fullyconv", "on"),
-        *("-output.spcscale", 0.25, "-output.efieldx", 8, "-output.efieldy", 8, "-out", tmp_path / "sr.tif", "uint16"),
-    ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stdout + done.stderr
-    product = gdal.Open(str(tmp_path / "sr.tif"))
-    expected = np.repeat(np.repeat(pixels, 4, 0), 4, 1)[8:-8, 8:-8]
-    np.testing.assert_array_equal(np.moveaxis(product.ReadAsArray(), 0, -1), expected)
-    command[command.index("-output.spcscale") : command.index("-out")] = ["-output.names", "nope"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1 and 'Tensor name "nope" not found' in done.stdout + done.stderr
