@@ -28,6 +28,14 @@ FEWEST = 9
 """Number of images that each scene of the challenge has at least."""
 
 
+class TooFewImagesError(ValueError):
+    """A scene has fewer images than are needed."""
+
+
+class MissingMaskError(ValueError):
+    """An image of a scene has no mask."""
+
+
 @dataclass(frozen=True)
 class KelvinsScene:
     """A scene's folder."""
@@ -37,9 +45,9 @@ class KelvinsScene:
     images: tuple[Path, ...]
     """LR files, in the order of their names."""
     masks: tuple[Path, ...]
-    """The QM file of each."""
+    """The QM file of each; none where all pixels count as clear."""
     has_truth: bool
-    """Whether there are HR and SM."""
+    """Whether there is HR."""
 
     @property
     def name(self) -> str:
@@ -59,7 +67,7 @@ class KelvinsScene:
         qm = [read_png(path) for path in self.masks]
         for path, pixels in zip(self.images + self.masks, lr + qm):
             _check_size(path, pixels, lr[0].shape, self.images[0].name)
-        return np.stack(lr), np.stack(qm) != 0
+        return np.stack(lr), np.stack(qm) != 0 if qm else np.ones((len(lr), *lr[0].shape), bool)
 
     def read_truth(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the truth and its mask.
@@ -68,10 +76,12 @@ class KelvinsScene:
             Digital numbers, uint16 (rows, columns), and whether a pixel is clear, of the same shape.
 
         Raises:
-            ValueError: there is none, or a file cannot be read, is no image of one band, or sizes differ.
+            ValueError: one is not there, cannot be read, is no image of one band, or sizes differ.
         """
         if not self.has_truth:
             raise ValueError(f"{self.folder}: expected a scene with HR.png, found none")
+        if not (self.folder / "SM.png").exists():
+            raise ValueError(f"{self.folder}: expected SM.png beside HR.png, found none")
         hr, clear = read_png(self.folder / "HR.png"), read_png(self.folder / "SM.png")
         _check_size(self.folder / "SM.png", clear, hr.shape, "HR.png")
         return hr, clear != 0
@@ -89,31 +99,41 @@ class KelvinsScene:
         return lr, qm, hr, clear
 
 
-def open_scene(folder: str | Path) -> KelvinsScene:
+def open_scene(folder: str | Path, fewest: int = FEWEST, unmasked: bool = False) -> KelvinsScene:
     """Open a scene.
 
     Args:
         folder: `imgsetNNNN`.
+        fewest: number of images that it must have.
+        unmasked: count all pixels as clear; no mask is needed, nor read.
 
     Raises:
-        ValueError: there are less than nine images, an image or the truth lacks its mask, or a mask its image.
+        TooFewImagesError: there are fewer images.
+        MissingMaskError: an image has no mask.
+        ValueError: a mask has no image.
     """
     folder = Path(folder)
     names = {path.name for path in folder.glob("*.png")}
     numbers, mask_numbers = (
         {match[1] for name in names if (match := re.fullmatch(rf"{prefix}(\d+)\.png", name))} for prefix in ("LR", "QM")
     )
-    if len(numbers) < FEWEST:
-        raise ValueError(f"{folder}: expected at least {FEWEST} files LRnnn.png, got {len(numbers)}")
-    for kind, other, lonely in (("QM", "LR", numbers - mask_numbers), ("LR", "QM", mask_numbers - numbers)):
+    if len(numbers) < fewest:
+        raise TooFewImagesError(f"{folder}: expected at least {fewest} files LRnnn.png, got {len(numbers)}")
+    if not unmasked:
+        _check_masks(folder, numbers, mask_numbers)
+    images, masks = (tuple(folder / f"{prefix}{number}.png" for number in sorted(numbers)) for prefix in ("LR", "QM"))
+    return KelvinsScene(folder, images, () if unmasked else masks, "HR.png" in names)
+
+
+def _check_masks(folder: Path, numbers: set[str], mask_numbers: set[str]) -> None:
+    """Raise ValueError where an image has no mask, or a mask no image."""
+    for kind, other, lonely, failure in (
+        ("QM", "LR", numbers - mask_numbers, MissingMaskError),
+        ("LR", "QM", mask_numbers - numbers, ValueError),
+    ):
         if lonely:
             number = min(lonely)
-            raise ValueError(f"{folder}: expected {kind}{number}.png beside {other}{number}.png, found none")
-    for kind, other in (("SM", "HR"), ("HR", "SM")):
-        if f"{other}.png" in names and f"{kind}.png" not in names:
-            raise ValueError(f"{folder}: expected {kind}.png beside {other}.png, found none")
-    images, masks = (tuple(folder / f"{prefix}{number}.png" for number in sorted(numbers)) for prefix in ("LR", "QM"))
-    return KelvinsScene(folder, images, masks, "HR.png" in names)
+            raise failure(f"{folder}: expected {kind}{number}.png beside {other}{number}.png, found none")
 
 
 def read_norm(path: str | Path) -> dict[str, float]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from datasets.deepsum.kelvins import open_scene, read_norm
+from datasets.deepsum.kelvins import MissingMaskError, TooFewImagesError, open_scene, read_norm
 
 SIZE = 8
 
@@ -81,27 +81,52 @@ def test_opening_reads_no_pixel(write_scene):
 
 
 @pytest.mark.parametrize(
-    "name, message",
+    "name, message, error",
     [
-        ("QM003.png", "expected QM003.png beside LR003.png, found none"),
-        ("LR003.png", "expected LR003.png beside QM003.png, found none"),
-        ("SM.png", "expected SM.png beside HR.png, found none"),
-        ("HR.png", "expected HR.png beside SM.png, found none"),
+        ("QM003.png", "expected QM003.png beside LR003.png, found none", MissingMaskError),
+        ("LR003.png", "expected LR003.png beside QM003.png, found none", ValueError),
     ],
 )
-def test_missing_files(write_scene, name, message):
+def test_missing_images_and_masks(write_scene, name, message, error):
     folder, _ = write_scene(count=10)
     (folder / name).unlink()
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(error) as raised:
         open_scene(folder)
+    assert str(raised.value) == f"{folder}: {message}"
+
+
+def test_masks_are_not_needed_where_all_is_clear(write_scene):
+    folder, (lr, *_) = write_scene()
+    for path in folder.glob("QM*.png"):
+        path.unlink()
+    images, clear = open_scene(folder, unmasked=True).read_images()
+    np.testing.assert_array_equal(images, lr)
+    assert clear.dtype == bool and clear.shape == lr.shape and clear.all()
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("SM.png", "expected SM.png beside HR.png, found none"),
+        ("HR.png", "expected a scene with HR.png, found none"),
+    ],
+)
+def test_only_the_truth_needs_its_files(write_scene, name, message):
+    folder, (lr, *_) = write_scene()
+    (folder / name).unlink()
+    scene = open_scene(folder)
+    np.testing.assert_array_equal(scene.read_images()[0], lr)
+    with pytest.raises(ValueError) as error:
+        scene.read_truth()
     assert str(error.value) == f"{folder}: {message}"
 
 
 def test_few_images(write_scene):
     folder, _ = write_scene(count=8)
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(TooFewImagesError) as error:
         open_scene(folder)
     assert str(error.value) == f"{folder}: expected at least 9 files LRnnn.png, got 8"
+    assert len(open_scene(folder, fewest=8).images) == 8
 
 
 @pytest.mark.parametrize(
