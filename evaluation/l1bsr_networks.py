@@ -94,7 +94,10 @@ def open_model(kind: type, path: str):
     description = read_description(path)
     if (description.system, description.model) != ("l1bsr", kind.__name__):
         received = f"{description.system} {description.model}".strip()
-        raise ValueError(f"expected the folder of an l1bsr {kind.__name__}, got {path}, a model of {received}")
+        raise ValueError(
+            f"--{kind.__name__.lower()}: expected the folder of an l1bsr {kind.__name__}, "
+            f"got {path}, a model of {received}"
+        )
     model = kind.from_bands(**description.arguments)
     load_weights(model.model, path)
     return model

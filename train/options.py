@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from chain.runtime.options import MISSING, BaseOptions, above, at_least, changed, option
-from models.description import check_replaceable
+from chain.runtime.options import MISSING, BaseOptions, above, at_least, changed, flag_of, kinds, option
+from models.description import FILE_NAME, ModelDescription, check_replaceable, read_description
 
 UNSCORED_NAME = "unscored"
 """File of the checkpoint folder that says that the model is in place, and its scores are not."""
@@ -67,9 +67,13 @@ class TrainingOptions(BaseOptions):
     Where a number, a name or a flag is None, its default depends on other options: `with_defaults` fills it in.
     """
 
-    size: str = option(MISSING, "size of the network")
+    default_size: ClassVar[str] = ""
+    system: ClassVar[str] = ""
+    """Name of the system's file in `models/`."""
+
+    size: str = option(None, "size of the network")
     depth: int | None = option(
-        None, "features of the network (default: that of --size)", read=int, metavar="N", check=at_least(1)
+        None, "features of the network (default: that of --init or --size)", read=int, metavar="N", check=at_least(1)
     )
     epochs: int = option(100, "epochs, at most", metavar="N", read=int, check=at_least(1))
     steps_per_epoch: int | None = option(
@@ -109,20 +113,108 @@ class TrainingOptions(BaseOptions):
         """Return what options mean that are None and whose default depends on others, by their names."""
         return {}
 
-    def with_defaults(self: AnyOptions) -> AnyOptions:
-        """Return the options with the defaults that depend on others."""
-        missing = {name: value for name, value in self.defaults().items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **missing)
+    def network_arguments(self) -> dict[str, str]:
+        """Return the options that say what the network is, and the arguments of the model's class that they are.
+
+        They are None by default: as `init` has it, else as `size` or the class has it.
+        """
+        return {"depth": "depth"}
+
+    def fixed_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model's class that this training needs, whatever `init` is; `model` is the class.
+
+        `model` is left out where a system has only one.
+        """
+        return {}
+
+    def arguments_of_init(self) -> dict[str, Any] | None:
+        """Return the arguments of the model's class that `init` has; None where it does not tell.
+
+        Raises:
+            ValueError: an option contradicts them, or they are of another network.
+        """
+        description = _description_of(self.init) if self.init else None
+        if description is None:
+            return None
+        known = {**description.arguments, "model": description.model}
+        fixed = self.fixed_arguments()
+        if description.system != self.system or any(known.get(name) != value for name, value in fixed.items()):
+            found = {name: known[name] for name in fixed if name in known}
+            raise ValueError(
+                f"--init: expected weights of {_in_words(self.system, fixed)}, got those of "
+                f"{_in_words(description.system, found)} in {self.init}"
+            )
+        for name, argument in self.network_arguments().items():
+            value = getattr(self, name)
+            if value is not None and argument in known and value != known[argument]:
+                flag = flag_of(name, kinds(type(self))[name])
+                raise ValueError(f"{flag}: expected {known[argument]}, as --init {self.init} has it, got {value}")
+        return description.arguments
+
+    def with_defaults(self: AnyOptions, sizes: Mapping[str, Mapping[str, Any]]) -> AnyOptions:
+        """Return the options with the defaults that depend on others: on `init`, on `size`, and more.
+
+        Args:
+            sizes: arguments of the model's class by the names of its sizes.
+
+        Raises:
+            ValueError: an option contradicts `init`.
+        """
+        found = self.arguments_of_init() or {}
+        options = {argument: name for name, argument in self.network_arguments().items()}
+        if found and self.size:
+            for argument, value in sizes[self.size].items():
+                if found.get(argument) != value and (
+                    argument not in options or getattr(self, options[argument]) is None
+                ):
+                    raise ValueError(
+                        f"--size: {self.size} has {argument} {value}, but --init {self.init} has {found.get(argument)}"
+                    )
+        alike = (name for name, arguments in sizes.items() if arguments.items() <= found.items())
+        values = {options[argument]: value for argument, value in found.items() if argument in options}
+        filled = dataclasses.replace(self, size=self.size or next(alike, self.default_size), **values)
+        missing = {name: value for name, value in filled.defaults().items() if getattr(filled, name) is None}
+        return dataclasses.replace(filled, **missing)
 
     def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the network's arguments that these options ask for, given those of each size."""
-        asked = {"depth": self.depth} if self.depth is not None else {}
-        return {**sizes[self.size], **asked}
+        """Return the arguments of the model's class that these options ask for, with their defaults filled in.
+
+        Args:
+            sizes: as for `with_defaults`.
+        """
+        found = self.arguments_of_init()
+        if found is not None:
+            return found
+        fixed = {name: value for name, value in self.fixed_arguments().items() if name != "model"}
+        asked = {argument: getattr(self, name) for name, argument in self.network_arguments().items()}
+        return {**sizes[self.size], **fixed, **{name: value for name, value in asked.items() if value is not None}}
+
+
+def _description_of(weights: str) -> ModelDescription | None:
+    """Return what the folder of weights says of them; None where it says nothing.
+
+    Raises:
+        ValueError: the description is damaged.
+    """
+    path = Path(weights)
+    folder = path.parent if path.is_file() else path
+    if not (folder / FILE_NAME).exists():
+        return None
+    try:
+        return read_description(folder)
+    except ValueError as error:
+        raise ValueError(f"--init: {error}") from error
+
+
+def _in_words(system: str, arguments: Mapping[str, Any]) -> str:
+    """Name a network."""
+    return " ".join([system, *map(str, arguments.values())])
 
 
 def sizes(learning_rates: Mapping[str, float], default: str) -> Any:
-    """Return the field `size`, given the sizes and their learning rates."""
-    return changed(TrainingOptions, "size", default, choices=tuple(learning_rates))
+    """Return the field `size`, given the sizes and their learning rates, and the class's `default_size`."""
+    text = f"size of the network (default: that of --init, else {default})"
+    return changed(TrainingOptions, "size", None, help=text, choices=tuple(learning_rates))
 
 
 def learning_rate(learning_rates: Mapping[str, float]) -> Any:
@@ -136,13 +228,16 @@ class BlocksOptions(TrainingOptions):
     """The size of networks that have residual blocks."""
 
     blocks: int | None = option(
-        None, "residual blocks of the network (default: that of --size)", read=int, metavar="N", check=at_least(0)
+        None,
+        "residual blocks of the network (default: that of --init or --size)",
+        read=int,
+        metavar="N",
+        check=at_least(0),
     )
 
-    def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the network's arguments that these options ask for, given those of each size."""
-        asked = {"num_blocks": self.blocks} if self.blocks is not None else {}
-        return {**super().architecture(sizes), **asked}
+    def network_arguments(self) -> dict[str, str]:
+        """Return the options that say what the network is, and the arguments of the model's class that they are."""
+        return {**super().network_arguments(), "blocks": "num_blocks"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +275,7 @@ class TrainingCommand(TrainingOptions):
     def check(self) -> None:
         """Raise ValueError when options do not go together, or the model would replace what it must not."""
         super().check()
+        self.arguments_of_init()
         check_model_dir(self.model_dir, self)
 
 

@@ -41,13 +41,19 @@ KEYS = ("lr", "hr")
 class Options(SupervisionOptions, BlocksOptions):
     """How `SRModel` is trained."""
 
-    size: str = sizes(LEARNING_RATES, "base")
+    system = "spot7"
+    default_size = "base"
+
+    size: str = sizes(LEARNING_RATES, default_size)
     learning_rate: float = learning_rate(LEARNING_RATES)
-    activation: str = option("swish", "a Keras activation", metavar="NAME")
-    final_activation: str = option("relu", "activation of the output", metavar="NAME")
-    global_skip: bool = option(
-        True,
-        "compute what bicubic interpolation lacks, rather than the image itself as the tutorial does",
+    activation: str | None = option(None, "a Keras activation (default: that of --init, else swish)", metavar="NAME")
+    final_activation: str | None = option(
+        None, "activation of the output (default: that of --init, else relu)", metavar="NAME"
+    )
+    global_skip: bool | None = option(
+        None,
+        "compute what bicubic interpolation lacks, rather than the image itself as the tutorial does "
+        "(default: as --init, else yes)",
         negated=True,
     )
     streaming: bool = option(
@@ -56,7 +62,13 @@ class Options(SupervisionOptions, BlocksOptions):
 
     def defaults(self) -> dict[str, Any]:
         """Return what options mean that are None."""
-        return {"learning_rate": LEARNING_RATES[self.size]}
+        network = {"activation": "swish", "final_activation": "relu", "global_skip": True}
+        return {"learning_rate": LEARNING_RATES[self.size], **network}
+
+    def network_arguments(self) -> dict[str, str]:
+        """Return the options that say what the network is, and the arguments of the model's class that they are."""
+        own = {name: name for name in ("activation", "final_activation", "global_skip")}
+        return {**super().network_arguments(), **own}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +111,10 @@ def train(
     from train.data import Patches, find_patches
     from train.report import write_report
 
-    options = options.with_defaults()
+    options = options.with_defaults(SIZES)
 
     def build(element_spec: tuple) -> "SRModel":
-        return SRModel(
-            element_spec,
-            activation=options.activation,
-            final_activation=options.final_activation,
-            global_skip=options.global_skip,
-            **options.architecture(SIZES),
-        )
+        return SRModel(element_spec, **options.architecture(SIZES))
 
     def score(folder: Path, description: ModelDescription, samples: dict[str, Patches], history: History) -> dict:
         return write_report(folder, description, samples["test"], options.batch_size, history)

@@ -18,6 +18,7 @@ from models.l1bsr import BANDS, CSR, GREEN
 from models.warp import positions, sample, standardize
 from train.l1bsr.images import FlowSummaries
 from train.l1bsr.losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
+from train.l1bsr.options import Options
 from train.l1bsr.truth import flow_between
 from train.objective import Losses, Objective
 
@@ -35,10 +36,10 @@ class RegistrationObjective(Objective):
     """The training of `CSR`.
 
     Args:
-        arguments: those of `train.l1bsr`: `warm_up`, `warm_up_shift`, `roll`, `tv_weight`, `identity_weight`,
-            `supervised`, `nir_share`.
+        options: those of the training.
     """
 
+    options: Options
     summaries = FlowSummaries
     names = ("loss", "consistency", "variation", "identity", "warm_up", "truth")
 

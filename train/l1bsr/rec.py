@@ -17,6 +17,7 @@ from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import standardize
 from train.l1bsr.images import ImageSummaries
 from train.l1bsr.losses import absolute_difference, roll, super_resolution_loss
+from train.l1bsr.options import Options
 from train.objective import Losses, Objective
 
 
@@ -24,15 +25,16 @@ class SuperResolution(Objective):
     """The training of `REC`.
 
     Args:
-        arguments: those of `train.l1bsr`: `roll`, `supervised`.
+        options: those of the training.
         csr: the network that registers.
     """
 
+    options: Options
     summaries = ImageSummaries
     names = ("loss", "l1")
 
-    def __init__(self, arguments, csr: CSR):
-        super().__init__(arguments)
+    def __init__(self, options: Options, csr: CSR):
+        super().__init__(options)
         self._flow = csr.pair_model()
         self._flow.trainable = False
 
