@@ -229,6 +229,10 @@ class WaldPatches:
         self.scenes = [_extended(scene, rows_of(patch_size, role)) for scene in scenes]
         sides = np.sqrt([np.prod(self._target(scene).shape[:2]) for scene in self.scenes])
         self._shares = sides / sides.sum()
+        self._lacking = {
+            id(scene): [name for name, image in scene.images.items() if np.isnan(image).any()] for scene in self.scenes
+        }
+        self._made: dict[tuple, np.ndarray] = {}
         self._blurred = {
             id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
             for scene in self.scenes
@@ -319,7 +323,7 @@ class WaldPatches:
     def _is_clear(self, scene: Scene, row: int, column: int) -> bool:
         """Return whether a patch has few clouds, and no missing pixel in what the blur sees."""
         for name, image in scene.images.items():
-            if np.isnan(image[self._window(name, row, column)]).any():
+            if name in self._lacking[id(scene)] and np.isnan(image[self._window(name, row, column)]).any():
                 return False
         place = [start * self.scale // 2 for start in (row, column)]
         side = self.patch_size * self.scale // 2
@@ -331,10 +335,20 @@ class WaldPatches:
 
     def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
         """Make the part of a source under a patch coarser; the blur has seen what lies around it."""
-        side = self.patch_size * self._fineness(name)
-        top, left = (start * self._fineness(name) for start in (row, column))
-        blurred = self._blurred[id(scene)][name]
-        return block_means(blurred[top : top + side, left : left + side], self.scale)
+        fineness = self._fineness(name)
+        coarse = self._coarse(scene, name, (row % self.scale * fineness, column % self.scale * fineness))
+        top, left = (start // self.scale * fineness for start in (row, column))
+        side = self.patch_size * fineness // self.scale
+        return coarse[top : top + side, left : left + side]
+
+    def _coarse(self, scene: Scene, name: str, first: tuple[int, int]) -> np.ndarray:
+        """Return a whole source, from a first row and column on, made coarser; each is made once."""
+        key = (id(scene), name, first)
+        if key not in self._made:
+            blurred = self._blurred[id(scene)][name][first[0] :, first[1] :]
+            rows, columns = (length // self.scale * self.scale for length in blurred.shape[:2])
+            self._made[key] = block_means(blurred[:rows, :columns], self.scale)
+        return self._made[key]
 
     def _deviations(self, name: str) -> np.ndarray:
         """Return the deviation of the blur of each band of a source, in its pixels."""

@@ -15,14 +15,23 @@ CVGIP 53(3), 1991. The output then has no colour shift.
 Sources come at their native resolution: interpolation (bilinear, mirrored at the borders), scaling (DN / 2000) and the
 final addition are in the exported graph. In the original they are done outside, on patches.
 
-    python -c "from models.dsen2 import DSen2; DSen2.from_bands('2x').summary()"
+`FastDSen2` is a network of this project for the same roles. It works on the 20 m grid, where each pixel holds its four
+10 m ones as further bands: at equal width, a quarter of the cost. Bands are standardised by their local level and
+spread, so that a gain or an offset of a band changes nothing but its own output, and by as much. Its output is
+consistent (`models/consistency.py`): made coarser again, it is the input.
+
+    python -c "from models.dsen2 import DSen2; DSen2.from_bands('2x').model.summary()"
 """
+
+import dataclasses
 
 import tensorflow as tf
 from tensorflow import keras
 
 from models.base import Source, SuperResolutionModel, Tensors
-from models.layers import BilinearUpsampling
+from models.consistency import RADIUS, ConsistentUpsampling, Degradation, blur_radius
+from models.layers import BilinearUpsampling, PixelShuffle
+from models.local_statistics import ByPhase, LocalCorrelation, LocalStandardization, SpaceToDepth, WeightedSum
 
 SIZES = {
     "dsen2": {"depth": 128, "num_blocks": 6},
@@ -30,6 +39,9 @@ SIZES = {
     "narrow": {"depth": 64, "num_blocks": 6},
 }
 """Arguments of `DSen2` by name: those of the paper, and one that a few CPU cores can train."""
+
+FAST_SIZES = {"fast": {"depth": 96, "num_blocks": 3}}
+"""Arguments of `FastDSen2` by name."""
 
 SOURCES = {
     "x10": Source("x10", ("B04", "B03", "B02", "B08"), 10.0),
@@ -43,6 +55,41 @@ ROLES = {"2x": ("x10", "x20"), "6x": ("x10", "x20", "x60")}
 
 RESIDUAL_SCALE = 0.1
 KERNEL = 3
+FAST_RESIDUAL_SCALE = 0.2
+GRID = 2
+"""Number of 10 m pixels along those that `FastDSen2` works on."""
+PHASES = GRID**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Radii of the windows in which `FastDSen2` looks at bands, in pixels."""
+
+    level: int
+    """That of a band's level, in pixels of 20 m, or those of a band of 60 m."""
+    spread: int
+    """That of its spread, in the same pixels."""
+
+
+WINDOWS = {"2x": {"x10": Windows(5, 3), "x20": Windows(5, 3)}}
+WINDOWS["6x"] = {"x10": Windows(7, 4), "x20": Windows(7, 4), "x60": Windows(2, 1)}
+"""Windows of each role's sources."""
+CORRELATION_RADIUS = {"2x": 3, "6x": 5}
+"""That of the correlations between bands, in pixels of 20 m."""
+
+
+def _check(role: str, depth: int, num_blocks: int) -> None:
+    """Refuse arguments that are out of their range.
+
+    Raises:
+        ValueError: one is.
+    """
+    if role not in ROLES:
+        raise ValueError(f"role: expected one of {', '.join(ROLES)}, got {role}")
+    if depth < 1:
+        raise ValueError(f"depth: expected at least 1, got {depth}")
+    if num_blocks < 0:
+        raise ValueError(f"num_blocks: expected at least 0, got {num_blocks}")
 
 
 class DSen2(SuperResolutionModel):
@@ -76,12 +123,7 @@ class DSen2(SuperResolutionModel):
         start_at_interpolation: bool = False,
         inference_cropping: list[int] | None = None,
     ):
-        if role not in ROLES:
-            raise ValueError(f"role: one of {', '.join(ROLES)} is wanted. Received: {role}")
-        if depth < 1:
-            raise ValueError(f"depth: at least 1 is wanted. Received: {depth}")
-        if num_blocks < 0:
-            raise ValueError(f"num_blocks: at least 0 is wanted. Received: {num_blocks}")
+        _check(role, depth, num_blocks)
         self.arguments = {
             "role": role,
             "depth": depth,
@@ -159,3 +201,135 @@ class DSen2(SuperResolutionModel):
         lacking = keras.layers.Subtract(dtype="float32", name="lacking")([normalized_inputs[source.name], means])
         lacking = BilinearUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
         return keras.layers.Add(dtype="float32", name="back_projection")([output, lacking])
+
+
+class FastDSen2(SuperResolutionModel):
+    """A network on the 20 m grid that no gain and no offset of a band misleads. Inputs and output are as `DSen2`'s.
+
+    Args:
+        dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
+        role: `2x` or `6x`.
+        depth: number of features.
+        num_blocks: number of residual blocks.
+        inference_cropping: crops, in 10 m pixels; by default the one that leaves no seam between tiles.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    system = "dsen2"
+    class_name = "FAST"
+    gsd = 10.0
+    normalization = 1 / 2000
+
+    def __init__(
+        self,
+        dataset_element_spec: tuple,
+        role: str = "2x",
+        depth: int = 96,
+        num_blocks: int = 3,
+        inference_cropping: list[int] | None = None,
+    ):
+        _check(role, depth, num_blocks)
+        self.arguments = {"role": role, "depth": depth, "num_blocks": num_blocks}
+        self.sources = tuple(SOURCES[name] for name in ROLES[role])
+        self.bands = self.sources[-1].bands
+        super().__init__(dataset_element_spec, inference_cropping)
+
+    @classmethod
+    def from_bands(cls, role: str, **arguments) -> "FastDSen2":
+        """Make the model without a dataset, from its arguments."""
+        sources = [SOURCES[name] for name in ROLES.get(role, ())]
+        spec = {source.name: tf.TensorSpec((None, None, None, len(source.bands))) for source in sources}
+        return cls((spec, {}), role, **arguments)
+
+    @property
+    def _ratio(self) -> int:
+        """Number of output pixels along one pixel of the coarsest source."""
+        return round(self.sources[-1].gsd / self.gsd)
+
+    @property
+    def receptive_field_radius(self) -> int:
+        """Number of 10 m rows along an image's side that depend on what lies beyond it.
+
+        Windows and convolutions add up. By what makes the output consistent, these rows reach the coarse pixels that
+        see them, and whatever is interpolated with those.
+        """
+        role = self.arguments["role"]
+        statistics = 0
+        for source in self.sources:
+            ratio, windows = max(round(source.gsd / self.gsd), GRID), WINDOWS[role][source.name]
+            interpolation = ratio if ratio > GRID else 0
+            statistics = max(statistics, ratio * (windows.level + windows.spread) + interpolation)
+        statistics += GRID * CORRELATION_RADIUS[role]
+        convolutions = 2 * self.arguments["num_blocks"] + 2
+        rows = statistics + (GRID * convolutions + 1) * (KERNEL // 2)
+        return (-(-(rows + blur_radius(self._ratio)) // self._ratio) + RADIUS) * self._ratio
+
+    def _convolution(self, tensor: tf.Tensor, features: int, name: str, zeros: bool = False, dtype=None) -> tf.Tensor:
+        initializer = "zeros" if zeros else "he_uniform"
+        return keras.layers.Conv2D(
+            features, KERNEL, padding="same", kernel_initializer=initializer, dtype=dtype, name=name
+        )(tensor)
+
+    def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
+        """Add a share of convolution, ReLU, convolution. In mixed precision only these have 16 bits."""
+        branch = self._convolution(tensor, self.arguments["depth"], f"{name}_1")
+        branch = keras.layers.ReLU(name=f"{name}_relu")(branch)
+        branch = self._convolution(branch, self.arguments["depth"], f"{name}_2")
+        branch = keras.layers.Rescaling(FAST_RESIDUAL_SCALE, dtype="float32", name=f"{name}_scale")(branch)
+        return keras.layers.Add(dtype="float32", name=f"{name}_add")([tensor, branch])
+
+    def _standardized(self, normalized_inputs: Tensors) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Return the standardised bands of each source on the 20 m grid, and the spread of the coarsest one's."""
+        images, spread = [], None
+        for source in self.sources:
+            image, ratio = normalized_inputs[source.name], round(source.gsd / self.gsd)
+            if ratio < GRID:
+                image = SpaceToDepth(GRID, dtype="float32", name=f"{source.name}_on_grid")(image)
+            windows = WINDOWS[self.arguments["role"]][source.name]
+            image, spread = LocalStandardization(
+                windows.level,
+                windows.spread,
+                phases=PHASES if ratio < GRID else 1,
+                dtype="float32",
+                name=f"{source.name}_standardized",
+            )(image)
+            if ratio > GRID:
+                image = BilinearUpsampling(ratio // GRID, dtype="float32", name=f"{source.name}_on_grid")(image)
+            images.append(image)
+        return images, spread
+
+    def network(self, normalized_inputs: Tensors) -> tf.Tensor:
+        """Compute the coarsest source at 10 m, (batch, height, width, bands), from all sources: DN / 2000."""
+        (*fine, coarse), spread = self._standardized(normalized_inputs)
+        fine = ByPhase(PHASES, dtype="float32", name="fine")(fine) if len(fine) > 1 else fine[0]
+        radius = CORRELATION_RADIUS[self.arguments["role"]]
+        correlation = LocalCorrelation(radius, PHASES, dtype="float32", name="correlation")(coarse, fine)
+        stacked = keras.layers.Concatenate(dtype="float32", name="stacked")([fine, coarse, correlation])
+        features = self._convolution(stacked, self.arguments["depth"], "first", dtype="float32")
+        features = keras.layers.ReLU(dtype="float32", name="first_relu")(features)
+        for index in range(self.arguments["num_blocks"]):
+            features = self._block(features, f"block{index + 1}")
+        details = self._details(features, fine)
+        spread = BilinearUpsampling(self._ratio, dtype="float32", name="spread")(spread)
+        details = keras.layers.Multiply(dtype="float32", name="scaled_back")([details, spread])
+        seen = Degradation(self._ratio, dtype="float32", name="seen")(details)
+        lacking = keras.layers.Subtract(dtype="float32", name="lacking")(
+            [normalized_inputs[self.sources[-1].name], seen]
+        )
+        lacking = ConsistentUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
+        return keras.layers.Add(dtype="float32", name="consistent")([details, lacking])
+
+    def _details(self, features: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
+        """Make standardised details at 10 m: made of features, and of fine bands with weights made of features.
+
+        The last convolution looks across the pixels of 20 m, so that these leave no grid. It starts at zero.
+        """
+        bands, fine_bands = len(self.bands), sum(len(source.bands) for source in self.sources[:-1])
+        details = self._convolution(features, PHASES * bands, "details", dtype="float32")
+        weights = self._convolution(features, fine_bands * bands, "weights", dtype="float32")
+        injected = WeightedSum(PHASES, dtype="float32", name="injected")(weights, fine)
+        details = keras.layers.Add(dtype="float32", name="details_add")([details, injected])
+        details = PixelShuffle(GRID, dtype="float32", name="shuffle")(details)
+        return self._convolution(details, bands, "last", zeros=True, dtype="float32")

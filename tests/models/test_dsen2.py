@@ -228,7 +228,7 @@ def test_model_json_and_weights(exported):
     "arguments", [{"role": "3x"}, {"role": "2x", "depth": 0}, {"role": "6x", "num_blocks": -1}], ids=str
 )
 def test_arguments_out_of_range(arguments):
-    with pytest.raises(ValueError, match=f"^{list(arguments)[-1]}: .* is wanted. Received: "):
+    with pytest.raises(ValueError, match=f"^{list(arguments)[-1]}: expected .*, got "):
         DSen2.from_bands(**arguments)
 
 
