@@ -6,7 +6,7 @@ that are read are told apart by their content, whatever they are called, and so 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -211,14 +211,14 @@ def _in_words(system: str, arguments: Mapping[str, Any]) -> str:
     return " ".join([system, *map(str, arguments.values())])
 
 
-def sizes(learning_rates: Mapping[str, float], default: str) -> Any:
-    """Return the field `size`, given the sizes and their learning rates, and the class's `default_size`."""
+def sizes(names: Iterable[str], default: str) -> Any:
+    """Return the field `size`, given the names of the sizes and the class's `default_size`."""
     text = f"size of the network (default: that of --init, else {default})"
-    return changed(TrainingOptions, "size", None, help=text, choices=tuple(learning_rates))
+    return changed(TrainingOptions, "size", None, help=text, choices=tuple(names))
 
 
 def learning_rate(learning_rates: Mapping[str, float]) -> Any:
-    """Return the field `learning_rate`, given the default of each size."""
+    """Return the field `learning_rate`, given the default of each size, or of each network or stage."""
     rates = ", ".join(f"{rate:g} for {name}" for name, rate in learning_rates.items())
     return changed(TrainingOptions, "learning_rate", None, help=f"the optimizer's step (default: {rates})")
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from models.description import FILE_NAME, ModelDescription, Source
-from train import l1bsr, spot7
+from train import deepsum, l1bsr, spot7
 from train.options import check_model_dir, checkpoint_dir
 
 SIZES = {"base": {"depth": 64, "num_blocks": 16}, "small": {"depth": 32, "num_blocks": 4}}
@@ -139,3 +139,12 @@ def test_a_folder_that_is_no_model_is_not_replaced(tmp_path, write_model):
 def test_where_a_training_is_kept():
     assert str(checkpoint_dir("a/model/", spot7.Options())) == "a/model.checkpoint"
     assert str(checkpoint_dir("a/model", spot7.Options(checkpoint_dir="b"))) == "b"
+
+
+def test_variant_and_statistics_are_those_of_the_weights(write_model):
+    arguments = {"variant": "C", "depth": 2, "mean": 7000.0, "deviation": 2000.0, "target_deviation": 500.0}
+    options = deepsum.Options(stage="joint", init=write_model(arguments, "deepsum"))
+    assert options.with_defaults({"paper": {"depth": 64}}).architecture({}) == arguments
+    with pytest.raises(ValueError, match="^--variant: expected C, as --init .* has it, got P$"):
+        dataclasses.replace(options, variant="P").arguments_of_init()
+    assert deepsum.Options(stage="regnet", sisrnet=".").with_defaults({"paper": {}}).epochs == 10

@@ -6,78 +6,38 @@
     python -m train.deepsum --stage regnet --records records --sisrnet sisrnet --model-dir regnet
     python -m train.deepsum --stage joint --records records --sisrnet sisrnet --regnet regnet --model-dir model
 
-The stages' losses are in `train/deepsum/stages.py`; defaults are the authors', for whom one took a week of a GPU. The
-first two leave their part's weights, `weights.h5`, for the third; the third leaves the model. Each is validated on
-whole scenes.
+The stages' losses are in `train/deepsum/stages.py`, their options in `train/deepsum/options.py`; defaults are the
+authors', for whom one took a week of a GPU. The first two leave their part's weights, `weights.h5`, for the third; the
+third leaves the model. Each is validated on whole scenes.
 """
 
 import argparse
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chain.runtime.command_line import run
-from train.common import add_arguments, add_schedule_arguments, architecture, check_arguments, train
+from chain.runtime.command_line import run_program
+from chain.runtime.progress import Progress
+from models.description import ModelDescription
+from train.deepsum.options import Command, Options
+from train.training import History, Samples, System, Training, run_training
 
-DEFAULTS = {
-    "sisrnet": {"learning_rate": 5e-5, "batch_size": 16, "steps_per_epoch": 600, "epochs": 19},
-    "regnet": {"learning_rate": 1e-3, "batch_size": 16, "steps_per_epoch": 600, "epochs": 10},
-    "joint": {"learning_rate": 5e-6, "batch_size": 8, "steps_per_epoch": 1000, "epochs": 969},
-}
-"""The authors' choices."""
+if TYPE_CHECKING:
+    import tensorflow as tf
 
+    from datasets.deepsum.records import Records
+    from models.deepsum import DeepSUM
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.deepsum",
-        description="Train DeepSUM, which super-resolves nine images of a place to one of three times the resolution.",
-    )
-    add = parser.add_argument
-    add(
-        "--stage",
-        choices=list(DEFAULTS),
-        required=True,
-        help="sisrnet: features of single frames; regnet: registration; joint: the whole network",
-    )
-    add("--records", required=True, metavar="DIR", help="samples, as datasets.deepsum.records makes them")
-    add("--sisrnet", metavar="WEIGHTS", help="regnet, joint: what the stage sisrnet has made, or the converter")
-    add("--regnet", metavar="WEIGHTS", help="joint: what the stage regnet has made, or the converter")
-    add(
-        "--variant",
-        choices=["P", "C"],
-        default="P",
-        help="joint: conceal pixels after (P) or before (C) the frames are registered (default: %(default)s)",
-    )
-    add(
-        "--registration-weight",
-        type=float,
-        default=0.0,
-        metavar="WEIGHT",
-        help="joint: weight of the cross-entropy of filters and shifts in the loss (default: 0, as the authors)",
-    )
-    add_schedule_arguments(parser)
-    add_arguments(
-        parser,
-        {"paper": 5e-6, "small": 5e-6},
-        "paper",
-        batch_size=None,
-        epochs=None,
-        patience=1000,
-        augmentation=False,
-        schedule="constant",
-    )
-    return parser
+__all__ = ["Command", "Options", "main", "train"]
 
 
 @dataclass(frozen=True)
 class Patches:
     """The patches for training, as a training asks for them."""
 
-    records: object
-    """`datasets.deepsum.records.Records`."""
+    records: "Records"
     registered: bool
     seed: int
 
@@ -90,7 +50,7 @@ class Patches:
         """Say what the patches were made of."""
         return self.records.identity()
 
-    def dataset(self, batch_size: int, augmentation: bool = False, first_epoch: int = 0):
+    def dataset(self, batch_size: int, *, augmentation: bool = False, first_epoch: int = 0) -> "tf.data.Dataset":
         """Give batches, flipped at random if so asked."""
         dataset = self.records.dataset(batch_size, self.registered, first_epoch, self.seed)
         return dataset.map(flip) if augmentation else dataset
@@ -100,7 +60,7 @@ class Patches:
 class Scenes:
     """The scenes for validation, whole and one at a time, as a training asks for them."""
 
-    records: object
+    records: "Records"
     registered: bool
 
     @property
@@ -112,7 +72,7 @@ class Scenes:
         """Say what the scenes were made of."""
         return self.records.identity()
 
-    def dataset(self, batch_size: int, augmentation: bool = False, first_epoch: int = 0):
+    def dataset(self, batch_size: int, *, augmentation: bool = False, first_epoch: int = 0) -> "tf.data.Dataset":
         """Give batches of one scene each, whatever is asked for: scenes are large, and may differ in size."""
         import tensorflow as tf
 
@@ -144,59 +104,76 @@ def flip(inputs: dict, targets: dict) -> tuple[dict, dict]:
     return inputs, targets
 
 
-def train_deepsum(arguments: argparse.Namespace) -> dict:
-    """Train the stage, and return its scores."""
+def train(
+    records: str | Path,
+    model_dir: str | Path,
+    options: Options,
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Training:
+    """Train and score a stage; an interrupted training goes on.
+
+    Args:
+        records: folder of the samples, as `datasets.deepsum.records` makes them.
+        model_dir: folder to be made: weights and scores, and the SavedModel of the stage `joint`.
+        options: which stage, and how.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Raises:
+        ValueError: the records, the weights, or the checkpoint are not what the training needs.
+        RuntimeError: another training uses the checkpoint folder, or the model could not be scored.
+        OSError: a folder cannot be made, or a file cannot be written.
+        Cancelled: `cancelled` said so; the epochs that are done are kept.
+    """
     from datasets.deepsum.records import read_records
-    from evaluation.deepsum import table
     from models.deepsum import SIZES, DeepSUM
     from train.deepsum.report import score_scenes
-    from train.deepsum.stages import make_stage
+    from train.deepsum.stages import STAGES
 
-    records = read_records(arguments.records)
-    if not records.validation_names:
-        raise ValueError(f"records: scenes for validation are wanted. Received: none in {arguments.records}")
-    registered = arguments.variant == "P"
+    options = options.with_defaults(SIZES)
+    opened = read_records(records)
+    if not opened.validation_names:
+        raise ValueError(f"--records: expected scenes for validation, got none in {records}")
+    registered = options.variant == "P"
 
-    def find() -> dict:
-        return {"train": Patches(records, registered, arguments.seed), "valid": Scenes(records, registered)}
+    def find() -> dict[str, Samples]:
+        return {"train": Patches(opened, registered, options.seed), "valid": Scenes(opened, registered)}
 
-    def build(element_spec: tuple) -> DeepSUM:
-        statistics = records.statistics._asdict()
-        return DeepSUM.from_bands(variant=arguments.variant, **statistics, **architecture(arguments, SIZES))
+    def build(element_spec: tuple) -> "DeepSUM":
+        return DeepSUM.from_bands(**{**opened.statistics._asdict(), **options.architecture(SIZES)})
 
-    def score(folder: Path, description, samples: dict, history: list) -> dict:
-        if arguments.stage == "joint":
-            scores = score_scenes(folder, records, registered)
-            print(table(scores))
+    def score(
+        folder: Path, description: ModelDescription | None, samples: dict[str, Samples], history: History
+    ) -> dict:
+        if options.stage == "joint":
+            scores = score_scenes(folder, opened, registered)
         else:
             scores = min(history, key=lambda losses: losses["val_loss"])
         (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         return scores
 
-    return train(arguments, find, build, score, make_stage(arguments))
+    system = System(find, build, score, STAGES[options.stage](options))
+    return run_training(options, model_dir, {"records": str(records)}, system, Progress(progress, cancelled))
 
 
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Set the stage's defaults; end the program with status 2 when an argument is out of its range."""
-    for name, default in DEFAULTS[arguments.stage].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, default)
-    for name, stages in (("sisrnet", ("regnet", "joint")), ("regnet", ("joint",))):
-        path = getattr(arguments, name)
-        if path and arguments.stage not in stages:
-            parser.error(f"argument --{name}: it is not for --stage {arguments.stage}")
-        if path and not Path(path).exists():
-            parser.error(f"argument --{name}: a file or folder that exists is wanted. Received: {path}")
-    if arguments.stage == "regnet" and not arguments.sisrnet:
-        parser.error("argument --sisrnet: the weights of --stage sisrnet are wanted")
-    if not 0 <= arguments.registration_weight < math.inf:
-        parser.error(f"argument --registration-weight: 0 or more is wanted. Received: {arguments.registration_weight}")
+def command(options: Command, progress: Progress) -> None:
+    """Train, and print the scores of whole scenes."""
+    training = train(options.records, options.model_dir, options, progress=progress)
+    if "scenes" in training.scores:
+        from evaluation.deepsum import table
+
+        print(table(training.scores))
+    if training.scores:
+        print(f"{training.path}: the model and its scores")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    check_arguments(parser, arguments)
-    check(parser, arguments)
-    return run(parser, arguments, train_deepsum)
+    parser = argparse.ArgumentParser(
+        prog="python -m train.deepsum",
+        description="Train DeepSUM, which super-resolves nine images of a place to one of three times the resolution.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from datasets.deepsum.example import to_batch
 from datasets.deepsum.preparation import mean_of_registered
+from datasets.deepsum.records import Records
 from evaluation.deepsum import report, score_scene
 from evaluation.multi_frame import clearest
 from models.base import WEIGHTS_NAME, load_weights, read_description
@@ -18,12 +19,12 @@ from models.deepsum import DeepSUM
 from train.deepsum.losses import registration_accuracy
 
 
-def score_scenes(folder: Path, records, registered: bool) -> dict:
+def score_scenes(folder: Path, records: Records, registered: bool) -> dict:
     """Score an exported model.
 
     Args:
         folder: the model's.
-        records: `datasets.deepsum.records.Records`.
+        records: records with scenes for validation.
         registered: whether masks are moved onto the reference, as the model's variant wants them.
 
     Returns:

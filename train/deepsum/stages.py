@@ -8,7 +8,6 @@
 * `Joint`: all of it, by the error of the image alone.
 """
 
-import argparse
 import shutil
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from train.deepsum.losses import (
     registration_loss,
     shift_loss,
 )
+from train.deepsum.options import Options
 from train.objective import Losses, Objective
 
 
@@ -32,10 +32,10 @@ class Stage(Objective):
     """What the stages have in common: Adam as in TensorFlow 1, and samples that may be flipped.
 
     Args:
-        arguments: those of `train.deepsum`.
-        model: where the statistics and the frozen weights come from: called without arguments, makes a `DeepSUM`.
+        options: those of the training.
     """
 
+    options: Options
     epsilon = 1e-8
     summaries = ImageSummaries
 
@@ -175,8 +175,3 @@ class Joint(Stage):
 
 STAGES: dict[str, type[Stage]] = {"sisrnet": SISRNet, "regnet": RegNet, "joint": Joint}
 """Stages by the name that the command line has for them."""
-
-
-def make_stage(arguments: argparse.Namespace) -> Stage:
-    """Make the stage of `--stage`."""
-    return STAGES[arguments.stage](arguments)
