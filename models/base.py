@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the project's models have in common: stated sources, named outputs, exact crops, and their export.
+"""The base class of the project's models: declared sources, named outputs, exact crops, and export.
 
-A model derives from `otbtf.ModelBase` by way of `SuperResolutionModel`, states its sources and its output as
-data, and gives its network. Its SavedModel has the same outputs under Keras 2 (OTBTF 4.x, names of layers)
-and Keras 3 (OTBTF 5.x, keys): `sr`, reflectance, `sr_dn`, digital numbers for 16-bit products, and
-`sr_crop<c>`, `sr_dn_crop<c>`, without the c pixels on each side that depend on where the tile ends. A model whose
-pixels depend on the whole image has no cropped outputs.
+A model is a subclass of `SuperResolutionModel`, itself an `otbtf.ModelBase`. It declares its sources and its output as
+data and defines its network. The SavedModel has the same outputs under Keras 2 (OTBTF 4.x, layer names) and Keras 3
+(OTBTF 5.x, keys): `sr`, reflectance; `sr_dn`, digital numbers for 16-bit products; and `sr_crop<c>` and
+`sr_dn_crop<c>`, the same without the c pixels on each side that depend on where the tile ends. A model whose pixels
+depend on the whole image has no cropped outputs.
 
     from models import base, spot7
     model = spot7.SRModel(tf_dataset.element_spec, **spot7.SIZES["small"])
@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -50,22 +51,21 @@ Tensors = dict[str, tf.Tensor]
 
 
 def keras_version() -> str:
-    """Return the version of Keras, which Keras 2's module inside TensorFlow does not tell."""
+    """Return the version of Keras; `tf.keras` of Keras 2 does not report it."""
     return importlib.metadata.version("keras")
 
 
 def layer_name(key: str) -> str:
-    """Name the layer that makes an output, so that the SavedModel calls the output `key`.
+    """Return the name of the layer behind an output that the SavedModel is to call `key`.
 
-    Keras 2 exports the layer's own name. Keras 3 exports the key, for which OTBTF 5 adds a layer of that
-    name.
+    Keras 2 exports the name of the layer. Keras 3 exports the key, and OTBTF 5 adds a layer of that name.
     """
     return f"{key}_layer" if KERAS_3 else key
 
 
 @contextmanager
-def policy(name) -> Iterator[None]:
-    """Set Keras' global policy of precision, a name or a policy, while the block runs."""
+def policy(name: Any) -> Iterator[None]:
+    """Set Keras' global precision policy, given as a name or a policy, for the duration of the block."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(name)
     try:
@@ -77,25 +77,28 @@ def policy(name) -> Iterator[None]:
 class SuperResolutionModel(otbtf.ModelBase):
     """Base class of the project's models.
 
-    A subclass states `system`, `sources`, `gsd` and `bands`, and defines `network` and
-    `receptive_field_radius`. It may state `normalization`, by which digital numbers are multiplied before the network,
-    and whose unit the network's output has; by default the network works on reflectance. `unit` is the value of one
-    digital number in the output `sr`, by default a reflectance. `levels` and `origin` say which products the weights
-    are for (any by default), and where they come from. Where a module has several classes, `class_name` tells them
-    apart.
+    A subclass sets `system`, `sources`, `gsd` and `bands`, and defines `network` and `receptive_field_radius`.
 
-    With `whole_image`, pixels depend on the whole image that is handed over: it is served in one piece, and
-    `receptive_field_radius` is not needed. `shift` is by how many output pixels the output's grid lies right of and
-    below the corner of the first source's. `least_side` is the number of rows, and of columns, that an image has at
-    least, in output pixels.
+    Class attributes:
+        normalization: factor from digital numbers to the unit of the network's input and output; reflectance by
+            default.
+        unit: value of one digital number in the output `sr`; a reflectance by default.
+        levels: processing levels of the products that the weights are for; any by default.
+        origin: where the weights come from.
+        class_name: the class's name, where a module has several.
+        whole_image: whether every pixel depends on the whole image. The image is then served in one piece, and
+            `receptive_field_radius` is not needed.
+        shift: offset of the output's grid, to the right of and below the corner of the first source's, in output
+            pixels.
+        least_side: smallest number of rows and of columns of an image, in output pixels.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         inference_cropping: crops, in output pixels; by default the one that leaves no seam between tiles, or none (0)
-            for a model of whole images.
+            for a whole-image model.
 
     Raises:
-        ValueError: a source has another number of bands in the dataset.
+        ValueError: the dataset has a different number of bands for a source.
     """
 
     system: str
@@ -128,7 +131,7 @@ class SuperResolutionModel(otbtf.ModelBase):
         )
 
     def create_network(self) -> keras.Model:
-        """Make the Keras model. A policy of mixed precision holds for the network, not for what is around it.
+        """Make the Keras model. A mixed-precision policy applies to the network only, not to the layers around it.
 
         OTBTF 5 ends the outputs with layers of the policy's type, which would round them to 16 bits.
         """
@@ -138,7 +141,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     @property
     def crop(self) -> int:
-        """Crop of the outputs that are served, in output pixels: the first one."""
+        """Crop of the served outputs, in output pixels: the first of the crops."""
         return self.crops[0]
 
     @property
@@ -148,7 +151,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     @property
     def receptive_field_radius(self) -> int:
-        """Number of output rows along an image's side that depend on what lies beyond it."""
+        """Number of output rows along the edge of an image that depend on pixels beyond the edge."""
         raise NotImplementedError(f"{type(self).__name__} does not define receptive_field_radius")
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
@@ -156,26 +159,26 @@ class SuperResolutionModel(otbtf.ModelBase):
         raise NotImplementedError(f"{type(self).__name__} does not define network")
 
     def seamless_crop(self) -> int:
-        """Return the least crop, in output pixels, that leaves no seam and suits whole pixels of all sources."""
+        """Return the smallest crop, in output pixels, without seams and of whole pixels in every source."""
         step = math.lcm(2 * self.scale, *(round(source.gsd / self.gsd) for source in self.sources))
         return -(-self.receptive_field_radius // step) * step
 
     def normalize_inputs(self, inputs: Tensors) -> Tensors:
-        """Turn digital numbers into what the network works on."""
+        """Convert digital numbers to the unit that the network works in."""
         return {
             key: keras.layers.Rescaling(self.normalization, dtype="float32", name=f"{key}_normalized")(tensor)
             for key, tensor in inputs.items()
         }
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
-        """Return the output that is trained, `sr`: reflectance or the model's unit, float32."""
+        """Return the trained output, `sr`: reflectance or the model's unit, float32."""
         with policy(self._policy):
             image = self.network(normalized_inputs)
         factor = self.unit / self.normalization
         return {"sr": keras.layers.Rescaling(factor, dtype="float32", name=layer_name("sr"))(image)}
 
     def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
-        """Return the outputs that are served: digital numbers, and cropped copies."""
+        """Return the served outputs: digital numbers, and cropped copies."""
         digital_numbers = DigitalNumbers(1 / self.unit, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
         extra_outputs = {"sr_dn": digital_numbers}
         for key, tensor in {**outputs, **extra_outputs}.items():
@@ -186,20 +189,20 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     @property
     def precision(self) -> str:
-        """Type in which the inner convolutions compute: that of any layer with weights that is not of float32."""
+        """Compute type of the inner convolutions: that of any layer with weights that is not float32."""
         types = {layer.compute_dtype for layer in self.model.layers if layer.weights} - {"float32"}
         return min(types, default="float32")
 
     def training_model(self) -> keras.Model:
-        """Return a Keras model of the same weights whose one output is the image `sr`, at full precision.
+        """Return a Keras model that shares the weights and has one output, the image `sr`, in full precision.
 
-        It does not compute the outputs that are only served, and is trained with plain losses and metrics:
-        those given by output, as dicts, are treated differently by each version of Keras.
+        It skips the outputs that are only served, and is trained with plain losses and metrics: Keras 2 and Keras 3
+        treat losses given as dicts, by output, differently.
         """
         return keras.Model(self.model.input, self.model.get_layer(layer_name("sr")).output, name="training")
 
     def description(self, weights: str = "") -> dict:
-        """Return the content of the `model.json` of this model, given the SHA-256 of its weights."""
+        """Return the content of this model's `model.json`, given the SHA-256 of its weights."""
         cropped = f"_crop{self.crop}" if self.crop else ""
         description = ModelDescription(
             system=self.system,
@@ -222,7 +225,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
 
 def _variables(model: keras.Model) -> dict:
-    """Return the weights of a model by names that do not depend on Keras' version: `layer/weight`."""
+    """Return the weights of a model by names that do not depend on the version of Keras: `layer/weight`."""
     return {
         f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}": weight
         for layer in model.layers
@@ -233,10 +236,10 @@ def _variables(model: keras.Model) -> dict:
 def save_weights(model: keras.Model, path: str | Path) -> None:
     """Write the weights of a Keras model as HDF5, one dataset per weight, for any version of Keras.
 
-    The file is written under a temporary name, then renamed.
+    The file is written under a temporary name and then renamed.
 
     Args:
-        model: a model whose layers are not themselves models.
+        model: a model without nested models.
         path: the file.
     """
     with whole_file(path) as file:
@@ -246,10 +249,10 @@ def save_weights(model: keras.Model, path: str | Path) -> None:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[h5py.File]:
-    """Give an HDF5 file in memory that is written when the block ends: whole, or not at all.
+    """Yield an HDF5 file in memory, written to disk when the block ends: completely or not at all.
 
     Raises:
-        OSError: the disk refuses. HDF5 itself would not say so in one line.
+        OSError: the file cannot be written. HDF5 itself would not report this in one line.
     """
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
@@ -264,12 +267,12 @@ def whole_file(path: str | Path) -> Iterator[h5py.File]:
 
 
 def _weights_file(path: str | Path) -> Path:
-    """Return a file of weights, or that of the folder of an exported model."""
+    """Return the weights file, given the file or the folder of an exported model."""
     return Path(path) / WEIGHTS_NAME if Path(path).is_dir() else Path(path)
 
 
 def weights_digest(path: str | Path) -> str:
-    """Return the SHA-256 of weights.
+    """Return the SHA-256 of a weights file.
 
     Args:
         path: the file, or the folder of an exported model.
@@ -285,13 +288,13 @@ def weights_digest(path: str | Path) -> str:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read weights written by `save_weights`, by their names: `layer/weight`.
+    """Read weights written by `save_weights`, by name: `layer/weight`.
 
     Args:
         path: the file, or the folder of an exported model.
 
     Raises:
-        ValueError: the file is not one of weights.
+        ValueError: it is not a weights file.
     """
     path = _weights_file(path)
     arrays = {}
@@ -304,14 +307,14 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def load_weights(model: keras.Model, path: str | Path) -> None:
-    """Read weights written by `save_weights`. All of them must be there, of the right shapes, and no other.
+    """Load weights written by `save_weights`: exactly those of the model, with the same shapes.
 
     Args:
         model: a model with the same layers.
         path: the file, or the folder of an exported model.
 
     Raises:
-        ValueError: the file is not one of weights, or these are not this model's.
+        ValueError: it is not a weights file, or the weights are not this model's.
     """
     arrays = read_weights(path)
     variables = _variables(model)
@@ -328,32 +331,34 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 
 
 def _save(model: otbtf.ModelBase, folder: Path) -> None:
-    """Write the SavedModel as the OTBTF of this Keras generation does."""
+    """Write the SavedModel in the way of the OTBTF release for this version of Keras."""
     if KERAS_3:
-        with warnings.catch_warnings(), _keras_says_nothing():
-            warnings.filterwarnings("ignore", message="The structure of `inputs`")  # Keras passes the one input alone
+        with warnings.catch_warnings(), _quiet_keras():
+            warnings.filterwarnings(
+                "ignore", message="The structure of `inputs`"
+            )  # Keras passes a single input without its dict
             model.model.export(str(folder), verbose=False)
     else:
         model.model.save(str(folder), save_format="tf", include_optimizer=False)
 
 
 @contextmanager
-def _keras_says_nothing() -> Iterator[None]:
-    """Keep Keras from printing, as its `export` does whatever `verbose` is: that only shortens what is printed."""
-    talks = keras.utils.is_interactive_logging_enabled()
+def _quiet_keras() -> Iterator[None]:
+    """Keep Keras from printing: `export` prints even without `verbose`, which only shortens the text."""
+    was_enabled = keras.utils.is_interactive_logging_enabled()
     keras.utils.disable_interactive_logging()
     try:
         yield
     finally:
-        if talks:
+        if was_enabled:
             keras.utils.enable_interactive_logging()
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename a folder, in place of the model's folder, or the empty one, that may already have the name.
+    """Rename a folder, replacing a model's folder or an empty folder of that name.
 
     Raises:
-        FileExistsError: something else has it.
+        FileExistsError: something else has that name.
     """
     check_replaceable(folder)
     old = folder.with_name(f".{folder.name}.replaced")
@@ -367,18 +372,18 @@ def replace_folder(new: Path, folder: Path) -> None:
 def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = False) -> ModelDescription:
     """Write a model as a folder: the SavedModel, `model.json` and `weights.h5`.
 
-    The folder is written under a temporary name, then renamed: a folder of that name is complete.
+    The folder is written under a temporary name and then renamed: a folder that exists is complete.
 
     Args:
         model: the model.
         folder: the folder.
-        overwrite: replace the folder when it exists, and is a model's or empty.
+        overwrite: replace an existing folder, if it is a model's or empty.
 
     Returns:
-        What `model.json` says.
+        The content of `model.json`.
 
     Raises:
-        FileExistsError: the folder exists, and is not to be replaced.
+        FileExistsError: the folder exists and must not be replaced.
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:

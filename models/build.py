@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making the model of a description, whatever its system, in the precision in which it is to be served.
+"""Build the model of a description, whatever its system, in the precision in which it will be served.
 
-With `bfloat16`, Keras' policy `mixed_bfloat16` holds for the layers that state no type, which are the inner
-convolutions: the first and the last one, the sums and the skips state float32 in each model's file. The casts are in
-the exported graph, so that OTBTF serves it as any other.
+With `bfloat16`, Keras' policy `mixed_bfloat16` applies to the layers without an explicit type. These are the inner
+convolutions: the first and the last convolution, sums and skips are declared float32 in each model's file. The casts
+are part of the exported graph, so OTBTF serves it like any other model.
 
     python -c "from models import build, description; build.build(description.read_description('weights/dsen2/2x'))"
 """
@@ -20,14 +20,14 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build(description: ModelDescription, precision: str = "float32") -> SuperResolutionModel:
-    """Make the model of a description, with weights to be loaded.
+    """Build the model of a description, without its weights.
 
     Args:
-        description: what it is.
+        description: the description.
         precision: `float32`, or `bfloat16` for the inner convolutions.
 
     Raises:
-        ValueError: the system is none of this project's, the arguments are not its, or the precision is another one.
+        ValueError: the system, its arguments or the precision are unknown.
     """
     if precision not in POLICIES:
         raise ValueError(f"precision: expected one of {', '.join(POLICIES)}, got {precision}")
@@ -42,10 +42,10 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
 
 
 def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
-    """Return the class in `models/<system>.py` that says it is of this system, and, of several, of this name.
+    """Return the class of a system, from `models/<system>.py`, by its `class_name` where there are several.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such class.
     """
     error = ValueError(f"model_dir: expected a system with a file in models/, got {system!r}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", system):

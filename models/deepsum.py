@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`DeepSUM`: nine unregistered images of a place to one of three times the resolution (Molini et al. 2020).
+"""`DeepSUM`: nine unregistered images of a place to one image of three times the resolution (Molini et al. 2020).
 
 A. B. Molini, D. Valsesia, G. Fracastoro, E. Magli, "DeepSUM: deep neural network for super-resolution of unregistered
 multitemporal images", IEEE Transactions on Geoscience and Remote Sensing 58(5), 2020 (doi:10.1109/TGRS.2019.2959248),
 which won ESA's PROBA-V challenge.
 
-Frames come enlarged to the fine grid, the reference first, unregistered. Three networks follow each other:
+The input is frames upsampled to the fine grid, not registered, the reference first. Three networks follow each other:
 
-* `sisr_*` makes features of each frame on its own;
-* `registration_*` compares each frame's features with the reference's, and makes a filter of 9 x 9 for each frame,
-  which moves its features and its image onto the reference;
-* `fusion_*` fuses nine frames to one: what the mean of the registered images lacks.
+* `sisr_*` computes features of each frame on its own;
+* `registration_*` compares the features of each frame with those of the reference and predicts a 9 x 9 filter per
+  frame, which moves its features and its image onto the reference;
+* `fusion_*` fuses the nine frames into one, the residual to the mean of the registered images.
 
-In between, pixels that a frame's mask conceals are taken from the first frame that is clear there. When this happens
-is the `variant`: `P`, the authors' program, after the frames are registered, by registered masks; `C`, the graph that
-is in their checkpoints, before, by unregistered ones. The weights are the same; it is `P` that has been evaluated.
+In between, pixels that a frame's mask conceals are filled from the first frame that is clear there. The `variant` says
+when: `P`, the authors' program, fills after the registration, with registered masks; `C`, the graph in their
+checkpoints, fills before it, with unregistered masks. The weights are the same; the evaluations here use `P`.
 
-Features are normalised by their statistics over the image, and filters are means over it: an image is made in one
-piece. Rows and columns must be at least 5, as filters see 4 mirrored pixels beyond the border.
+Features are normalised by their statistics over the image, and filters are averaged over it, so an image is processed
+in one piece. It needs at least 5 rows and columns, because filters reach 4 mirrored pixels beyond the border.
 
     python -c "from models.deepsum import DeepSUM; DeepSUM.from_bands().summary()"
 """
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -46,7 +47,7 @@ STATISTICS = {
     "NIR": (7754.6640625, 2316.3408203125, 596.9820556640625),
     "RED": (4913.21728515625, 2468.337158203125, 490.3779296875),
 }
-"""Mean, deviation, and deviation of the target, of PROBA-V's bands: arguments that go with the authors' weights."""
+"""Mean, standard deviation, and that of the target, of PROBA-V's bands: the arguments for the authors' weights."""
 
 VARIANTS = ("P", "C")
 FRAMES = 9
@@ -58,7 +59,7 @@ SLOPE = 0.2
 SISR_LAYERS = 8
 REGISTRATION_LAYERS = 5
 FUSION_LAYERS = (FRAMES - 1) // (KERNEL - 1)
-"""Number of convolutions that make one frame of nine."""
+"""Number of convolutions that reduce nine frames to one."""
 
 
 class DeepSUM(SuperResolutionModel):
@@ -68,13 +69,13 @@ class DeepSUM(SuperResolutionModel):
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         variant: `P`: masks are registered to the reference; `C`: they are not.
         depth: number of features.
-        mean: mean of the frames' pixels, in digital numbers, which is subtracted from them.
+        mean: mean of the frames' pixels, in digital numbers, subtracted from them.
         deviation: their standard deviation, by which they are divided.
-        target_deviation: by what the target, less the mean, is divided.
+        target_deviation: divisor of the target after the mean is subtracted.
         inference_cropping: crops, in fine pixels; by default none.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
 
     system = "deepsum"
@@ -116,8 +117,8 @@ class DeepSUM(SuperResolutionModel):
         super().__init__(dataset_element_spec, inference_cropping)
 
     @classmethod
-    def from_bands(cls, **arguments) -> "DeepSUM":
-        """Make the model without a dataset, from its arguments."""
+    def from_bands(cls, **arguments: Any) -> "DeepSUM":
+        """Make the model from its arguments, without a dataset."""
         spec = {source.name: tf.TensorSpec((None, None, None, len(source.bands))) for source in cls.sources}
         return cls((spec, {}), **arguments)
 
@@ -125,14 +126,21 @@ class DeepSUM(SuperResolutionModel):
     def _layers_with_weights(depth: int) -> dict[str, keras.layers.Layer]:
         """Make all layers with weights, by name. Several Keras models share them.
 
-        In mixed precision, only convolutions between the first and the last one of each network have 16 bits.
+        In mixed precision, only the convolutions between the first and the last of each network use 16 bits.
         """
-        layers = {}
+        layers: dict[str, keras.layers.Layer] = {}
 
-        def add(kind, name, *arguments, **options):
+        def add(kind: Any, name: str, *arguments: Any, **options: Any) -> None:
             layers[name] = kind(*arguments, name=name, **options)
 
-        def convolution(name, features, kernel=KERNEL, dtype=None, kind=keras.layers.Conv2D, scale=1.0):
+        def convolution(
+            name: str,
+            features: int,
+            kernel: int = KERNEL,
+            dtype: str | None = None,
+            kind: Any = keras.layers.Conv2D,
+            scale: float = 1.0,
+        ) -> None:
             initializer = keras.initializers.VarianceScaling(scale, "fan_avg", "truncated_normal")
             add(kind, name, features, kernel, kernel_initializer=initializer, dtype=dtype)
 
@@ -140,7 +148,7 @@ class DeepSUM(SuperResolutionModel):
             convolution(f"sisr_{number}", depth, dtype=None if number > 1 else "float32")
             add(InstanceNormalization, f"sisr_norm_{number}", dtype="float32")
         convolution("sisr_head", 1, 1, "float32")
-        # The authors convolve pairs in three dimensions: each of two kernels counts as one that makes all features.
+        # The authors convolve pairs in three dimensions: each of the two kernels is initialised for all features.
         convolution("registration_1", 2 * depth, dtype="float32", kind=PairConvolution, scale=2 / 3)
         for number in range(2, REGISTRATION_LAYERS):
             convolution(f"registration_{number}", depth)
@@ -151,22 +159,22 @@ class DeepSUM(SuperResolutionModel):
         convolution("fusion_last", 1, 1, "float32", keras.layers.Conv3D)
         return layers
 
-    def _convolved(self, tensor: tf.Tensor, name: str, padding=ReflectPadding) -> tf.Tensor:
+    def _convolved(self, tensor: tf.Tensor, name: str, padding: Any = ReflectPadding) -> tf.Tensor:
         layer = self._weighted[name]
         return layer(padding(KERNEL // 2, dtype=layer.compute_dtype)(tensor))
 
     def _activated(self, tensor: tf.Tensor) -> tf.Tensor:
         return keras.layers.LeakyReLU(SLOPE, dtype="float32")(tensor)
 
-    def _features(self, images: tf.Tensor, padding=ReflectPadding) -> tf.Tensor:
-        """Make features (batch, height, width, depth) of standardised images (batch, height, width, 1)."""
+    def _features(self, images: tf.Tensor, padding: Any = ReflectPadding) -> tf.Tensor:
+        """Compute features (batch, height, width, depth) of standardised images (batch, height, width, 1)."""
         for number in range(1, SISR_LAYERS + 1):
             images = self._convolved(images, f"sisr_{number}", padding)
             images = self._activated(self._weighted[f"sisr_norm_{number}"](images))
         return images
 
     def _registered(self, features: tf.Tensor, frames: int) -> tf.Tensor:
-        """Make the logits of filters, (batch, frames - 1, 81), of features (batch, frames, height, width, depth)."""
+        """Predict filter logits, (batch, frames - 1, 81), from features (batch, frames, height, width, depth)."""
         tensor = FoldFrames(dtype="float32")(self._weighted["registration_1"](features))
         for number in range(2, REGISTRATION_LAYERS + 1):
             tensor = self._convolved(self._activated(tensor), f"registration_{number}")
@@ -174,7 +182,7 @@ class DeepSUM(SuperResolutionModel):
         return UnfoldFrames(frames - 1, dtype="float32", name="logits")(tensor)
 
     def _fused(self, features: tf.Tensor) -> tf.Tensor:
-        """Make one frame, (batch, 1, height, width, 1), of the features of nine."""
+        """Fuse the features of nine frames into one frame, (batch, 1, height, width, 1)."""
         for number in range(1, FUSION_LAYERS + 1):
             features = self._convolved(features, f"fusion_{number}")
             features = self._activated(self._weighted[f"fusion_norm_{number}"](features))
@@ -187,7 +195,7 @@ class DeepSUM(SuperResolutionModel):
         return {"frames": rescaling(inputs["frames"]), "masks": inputs["masks"]}
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
-        """Compute the image, (batch, height, width, 1), less the mean and divided by the target's deviation."""
+        """Compute the image, (batch, height, width, 1), minus the mean and divided by the target's deviation."""
         masks = normalized_inputs["masks"]
         images = BandsToFrames(dtype="float32")(normalized_inputs["frames"])
         features = self._features(FoldFrames(dtype="float32")(images))
@@ -208,23 +216,23 @@ class DeepSUM(SuperResolutionModel):
         return DynamicFilters(FILTER, dtype="float32")([frames, filters])
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
-        """Return the output that is trained, `sr`: digital numbers, float32."""
+        """Return the trained output, `sr`: digital numbers, float32."""
         with policy(self._policy):
             image = self.network(normalized_inputs)
         scale, mean = self.arguments["target_deviation"], self.arguments["mean"]
         return {"sr": keras.layers.Rescaling(scale, mean, dtype="float32", name=layer_name("sr"))(image)}
 
     def training_model(self) -> keras.Model:
-        """Return a Keras model of the same weights and inputs with two outputs, in a list.
+        """Return a Keras model with the same weights and inputs, and a list of two outputs.
 
         They are the image `sr`, (batch, height, width, 1), in digital numbers, and the logits of the filters,
-        (batch, 8, 81), which `filters`, a softmax, makes sum up to 1.
+        (batch, 8, 81), before the softmax `filters`.
         """
         layers = (layer_name("sr"), "logits")
         return keras.Model(self.model.input, [self.model.get_layer(name).output for name in layers], name="training")
 
     def features_model(self) -> keras.Model:
-        """Return a Keras model, of the same weights, of features as the registration sees them.
+        """Return a Keras model, with the same weights, that computes the features for the registration.
 
         Its input is standardised images (batch, height, width, 1), its output (batch, height, width, depth).
         """
@@ -232,42 +240,42 @@ class DeepSUM(SuperResolutionModel):
         return keras.Model(images, self._features(images), name="features")
 
     def sisrnet_model(self) -> keras.Model:
-        """Return a Keras model, of the same weights, that learns features by super-resolving single images.
+        """Return a Keras model, with the same weights, that learns features by super-resolving single images.
 
-        Input and output are standardised images (batch, height, width, 1). As the authors had it, borders are padded
-        with zeros, not mirrored. Its last layer, `sisr_head`, is in no other model.
+        Input and output are standardised images (batch, height, width, 1). Borders are padded with zeros instead of
+        mirrored, as in the authors' program. Its last layer, `sisr_head`, is in no other model.
         """
         images = keras.Input((None, None, 1), name="images")
         details = self._weighted["sisr_head"](self._features(images, keras.layers.ZeroPadding2D))
         return keras.Model(images, keras.layers.Add(dtype="float32")([details, images]), name="sisrnet")
 
     def registration_model(self, frames: int = FRAMES) -> keras.Model:
-        """Return a Keras model, of the same weights, of the registration alone.
+        """Return a Keras model, with the same weights, of the registration alone.
 
         Its input is features (batch, frames, height, width, depth), the reference first. Its output is the logits of
         the other frames' filters, (batch, frames - 1, 81).
 
         Args:
-            frames: number of frames, with the reference.
+            frames: number of frames, including the reference.
         """
         features = keras.Input((frames, None, None, self.arguments["depth"]), name="features")
         return keras.Model(features, self._registered(features, frames), name="registration")
 
 
 def load_part(model: DeepSUM, path: str | Path) -> str:
-    """Give a model the weights of a pre-training: those of `sisrnet_model()` or of `registration_model()`.
+    """Load the weights of a pre-training, `sisrnet_model()` or `registration_model()`, into a model.
 
-    All weights of the one must be there, of the right shapes, and no other; the rest of the model stays as it is.
+    The file must hold exactly the weights of one of them; the rest of the model is unchanged.
 
     Args:
         model: the model.
-        path: the file, as `models.base.save_weights` writes it of either.
+        path: the file, written by `models.base.save_weights`.
 
     Returns:
-        The name of the one that it is of, `sisrnet` or `registration`.
+        The name of the part, `sisrnet` or `registration`.
 
     Raises:
-        ValueError: the file is not one of weights, or these are neither's.
+        ValueError: it is not a weights file, or the weights are those of neither part.
     """
     is_registration = any(name.startswith("registration_") for name in read_weights(path))
     part = model.registration_model() if is_registration else model.sisrnet_model()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of DeepSUM: frames that are folded, compared, filtered and filled.
+"""Layers of DeepSUM that fold, compare, filter and fill frames.
 
 Frames are (batch, frames, height, width, bands), the reference first. Folded into the batch, they are
-(batch * frames, height, width, bands), a scene's one after the other: what two-dimensional layers take.
+(batch * frames, height, width, bands), scene after scene, as two-dimensional layers need them.
 """
+
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -15,12 +17,12 @@ CLEAR = 0.5
 
 
 def _sizes(tensor: tf.Tensor) -> list:
-    """Return the sizes of a tensor: numbers where they are known, tensors elsewhere."""
+    """Return the sizes of a tensor: integers where they are known, tensors elsewhere."""
     return [known if known is not None else found for known, found in zip(tensor.shape, tf.unstack(tf.shape(tensor)))]
 
 
 class BandsToFrames(keras.layers.Layer):
-    """Takes the bands of images as frames of one band."""
+    """Turns the bands of images into frames of one band."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Turn (batch, height, width, frames) into (batch, frames, height, width, 1)."""
@@ -36,13 +38,13 @@ class FoldFrames(keras.layers.Layer):
 
 
 class UnfoldFrames(keras.layers.Layer):
-    """Takes frames out of the batch.
+    """Separates frames from the batch again.
 
     Args:
-        frames: number of frames of a scene.
+        frames: number of frames per scene.
     """
 
-    def __init__(self, frames: int, **kwargs):
+    def __init__(self, frames: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.frames = frames
 
@@ -51,30 +53,30 @@ class UnfoldFrames(keras.layers.Layer):
         return tf.reshape(inputs, [-1, self.frames, *_sizes(inputs)[1:]])
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "frames": self.frames}
 
 
 class PairConvolution(keras.layers.Layer):
-    """A convolution of pairs: the features of each frame but the reference, with the reference's behind them.
+    """A convolution of pairs: the features of each frame except the reference, followed by the reference's.
 
-    What the reference adds is the same for all pairs of a scene, and computed once. Images are mirrored about the
-    centres of their edge pixels.
+    The contribution of the reference is the same for all pairs of a scene and is computed once. Images are mirrored
+    about the centres of their edge pixels.
 
     Args:
-        filters: number of features of the output.
+        filters: number of output features.
         size: rows and columns of the kernel, odd.
-        kernel_initializer: makes the kernel, (size, size, 2 features, filters).
+        kernel_initializer: of the kernel, (size, size, 2 features, filters).
     """
 
-    def __init__(self, filters: int, size: int, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, filters: int, size: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
         self.filters = filters
         self.size = size
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape: tuple) -> None:
-        """Make a kernel and a bias."""
+        """Create the kernel and the bias."""
         shape = (self.size, self.size, 2 * input_shape[-1], self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
@@ -91,14 +93,14 @@ class PairConvolution(keras.layers.Layer):
         return others + (reference + self.bias)[:, tf.newaxis]
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         config = {"filters": self.filters, "size": self.size, "kernel_initializer": initializer}
         return {**super().get_config(), **config}
 
 
 class DynamicFilters(keras.layers.Layer):
-    """Filters each frame but the reference with a kernel of its own, the same for all its features.
+    """Filters each frame except the reference with its own kernel, the same for all features.
 
     A kernel that is 1 at row 4 + y, column 4 + x of 9 x 9, and 0 elsewhere, moves a frame that is displaced by (y, x)
     back onto the reference. Images are mirrored about the centres of their edge pixels.
@@ -107,7 +109,7 @@ class DynamicFilters(keras.layers.Layer):
         size: rows and columns of the kernels, odd.
     """
 
-    def __init__(self, size: int, **kwargs):
+    def __init__(self, size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.size = size
 
@@ -115,7 +117,7 @@ class DynamicFilters(keras.layers.Layer):
         """Filter frames (batch, frames, height, width, bands) by kernels (batch, frames - 1, size * size)."""
         frames, kernels = inputs
         padded = mirror(frames[:, 1:], self.size // 2)
-        # Frames become the channels, and bands the batch, of a convolution that has a kernel for each channel.
+        # In the depthwise convolution, which has one kernel per channel, frames are the channels and bands the batch.
         batch, others, height, width, bands = _sizes(padded)
         images = tf.reshape(tf.transpose(padded, [4, 2, 3, 0, 1]), [bands, height, width, batch * others])
         kernels = tf.transpose(tf.reshape(kernels, [batch * others, self.size, self.size]), [1, 2, 0])
@@ -125,12 +127,12 @@ class DynamicFilters(keras.layers.Layer):
         return tf.concat([frames[:, :1], filtered], axis=1)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "size": self.size}
 
 
 class FillConcealed(keras.layers.Layer):
-    """Gives each frame's concealed pixels those of the first frame that is clear there; where none is, they stay."""
+    """Fills concealed pixels of each frame from the first frame that is clear there; where none is, they stay."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Fill frames (batch, frames, height, width, bands) by their masks (batch, height, width, frames)."""
@@ -145,13 +147,13 @@ class FillConcealed(keras.layers.Layer):
 
 
 class GlobalResidual(keras.layers.Layer):
-    """Adds the mean of frames, times a factor, to what the network has made of them.
+    """Adds the mean of the frames, times a factor, to the fused frame.
 
     Args:
         factor: the factor.
     """
 
-    def __init__(self, factor: float, **kwargs):
+    def __init__(self, factor: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor = factor
 
@@ -161,5 +163,5 @@ class GlobalResidual(keras.layers.Layer):
         return fused[:, 0] + self.factor * tf.reduce_mean(frames, axis=1)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "factor": self.factor}

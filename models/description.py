@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an exported model is, as data: read from `model.json`, beside the SavedModel, without TensorFlow.
+"""The description of an exported model: `model.json`, beside the SavedModel, read without TensorFlow.
 
 python -c "from models.description import read_description; print(read_description('path/to/model'))"
 """
@@ -12,7 +12,7 @@ from typing import Any
 FILE_NAME = "model.json"
 WEIGHTS_NAME = "weights.h5"
 LARGEST_CROP = 4096
-"""In output pixels: a network that needs more of its surroundings would not fit any memory."""
+"""In output pixels. A network with a larger receptive field would not fit in memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """An exported model, as whoever serves it needs to know it."""
+    """What is needed to serve an exported model."""
 
     system: str
     """Name of the model's file in `models/`."""
@@ -42,27 +42,27 @@ class ModelDescription:
     bands: tuple[str, ...]
     """Names of the output's bands, in order."""
     crop: int
-    """Crop of the cropped outputs, in output pixels: no pixel that is left depends on where a tile ends.
+    """Crop of the cropped outputs, in output pixels: no remaining pixel depends on where a tile ends.
 
-    It is 0 for models of whole images."""
+    It is 0 for whole-image models."""
     outputs: dict[str, str]
     """Names of the cropped outputs: `float` (reflectance, or the model's unit) and `integer` (digital numbers)."""
     software: dict[str, str]
-    """Versions of what made the SavedModel."""
+    """Versions of the software that made the SavedModel."""
     weights: str = ""
-    """SHA-256 of the weights' file."""
+    """SHA-256 of the weights file."""
     levels: tuple[str, ...] = ()
-    """Processing levels of the products that the weights are for, such as `L1C`; none: any."""
+    """Processing levels of the products that the weights are for, such as `L1C`; empty: any."""
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Where converted weights come from."""
     precision: str = "float32"
-    """Type that the inner convolutions compute in; all else is float32."""
+    """Compute type of the inner convolutions; everything else is float32."""
     model: str = ""
-    """Name of the model's class, where its file has several."""
+    """Name of the model's class, where its module has several."""
     whole_image: bool = False
-    """Whether all pixels depend on the whole image that is handed over, so that tiles made one by one differ."""
+    """Whether every pixel depends on the whole image, so that an image processed in tiles differs."""
     shift: float = 0.0
-    """By how many output pixels the output's grid lies right of and below the corner of the first source's."""
+    """Offset of the output's grid, right of and below the corner of the first source's, in output pixels."""
 
     @property
     def scale(self) -> float:
@@ -91,14 +91,14 @@ class ModelDescription:
 
 
 def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
-    """Refuse to replace what exists, unless it is the folder of an exported model or of weights, or an empty one.
+    """Refuse to replace anything but the folder of an exported model or of weights, or an empty folder.
 
     Args:
-        folder: what is to be replaced.
-        argument: name of the argument that it comes from.
+        folder: the folder to replace.
+        argument: name of the argument that gave it.
 
     Raises:
-        FileExistsError: it is something else.
+        FileExistsError: something else exists there.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -111,7 +111,7 @@ def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
 
 
 def _is_whole(number: float) -> bool:
-    """Return whether a number is whole, but for rounding."""
+    """Return whether a number is an integer, up to rounding errors."""
     return abs(number - round(number)) < 1e-6
 
 

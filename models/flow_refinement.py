@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows between two bands made exact by local correlation, however differently the bands show the ground.
+"""Refinement of flows between two bands by local correlation, however differently the bands show the ground.
 
-Around each pixel the bands are taken to be linear functions of each other, of any slope, rising or falling; a flow is
-right where they come closest to it, that is, where the squared correlation r^2 within small windows is largest (B. B.
+Around each pixel, the bands are assumed to be linear functions of each other, with any slope, positive or negative. A
+flow is right where this fits best, that is, where the squared correlation r^2 within small windows is largest (B. B.
 Avants, C. L. Epstein, M. Grossman, J. C. Gee, "Symmetric diffeomorphic image registration with cross-correlation",
-Medical Image Analysis 12(1), 2008). Each step here is one of Gauss and Newton's towards the least mean of log(1 - r^2),
-the logarithm of what the one band does not tell of the other. Displacements are taken to vary slowly: they are one over
-a wide window, and live on cells of `CELL` x `CELL` pixels, between whose centres they are linear.
+Medical Image Analysis 12(1), 2008). Each step is a Gauss-Newton step that minimises the mean of log(1 - r^2), the
+logarithm of the share of one band that the other does not explain. Displacements are assumed to vary slowly: they are
+constant over a wide window, and defined on cells of `CELL` x `CELL` pixels, between whose centres they are linear.
 
     flow = refine(pairs, flow, steps=5)
 
-The same in parts, for images that are worked on tile by tile: `pool`, then `smooth`, `spread`, `normal_equations` and
-`advance` in each step, and `spread` in the end.
+The same in parts, for images that are processed in tiles: `pool`, then in each step `smooth`, `spread`,
+`normal_equations` and `advance`, and finally `spread`.
 """
 
 import math
@@ -21,31 +21,31 @@ import tensorflow as tf
 from models.warp import positions, warp
 
 CELL = 8
-"""Side of the cells on which flows live, in pixels."""
+"""Side of the cells on which flows are defined, in pixels."""
 LOCAL_DEVIATION = 1.0
-"""Standard deviation of the windows within which bands are linear functions of each other, in pixels."""
+"""Standard deviation of the windows within which the bands are assumed linear functions of each other, in pixels."""
 DEVIATION = 3.0
-"""Standard deviation of the windows over which a displacement is one, in cells."""
+"""Standard deviation of the windows over which a displacement is assumed constant, in cells."""
 REACH = 3
 """Radius of both windows, in standard deviations."""
 NOISE = 1e-3
-"""Variance added to that within a local window, in standard deviations of the whole band, squared."""
+"""Added to the variance within a local window, in units of the variance of the whole band."""
 DAMPING = 1e-3
-"""Added to the normal equations of a cell's pixel: where nothing is seen, a flow stays."""
+"""Added to the normal equations, per pixel of a cell: where there is no texture, a flow stays as it is."""
 LONGEST_STEP = 0.5
-"""Pixels by which a step changes a flow at most."""
+"""Largest change of a flow in one step, in pixels."""
 PIXELS_REACH = math.ceil(REACH * LOCAL_DEVIATION) + 1
-"""Pixels around a cell that have a say in its normal equations, before they are followed: windows and gradients."""
+"""Pixels around a cell that its normal equations depend on: windows and gradients."""
 
 
 def refine(pairs: tf.Tensor, flow: tf.Tensor, steps: int) -> tf.Tensor:
-    """Improve flows that are right to a pixel or so.
+    """Improve flows that are off by no more than about a pixel.
 
     Args:
-        pairs: (batch, height, width, 2), standardised: the band on whose grid the flow lies, and the one that it leads
-            into.
+        pairs: (batch, height, width, 2), standardised: the band on whose grid the flow is defined, and the one that
+            it points into.
         flow: (batch, height, width, 2), in pixels.
-        steps: number of steps; with none the flow is only made smooth.
+        steps: number of steps; with 0 the flow is only smoothed.
 
     Returns:
         Flows (batch, height, width, 2).
@@ -59,25 +59,25 @@ def refine(pairs: tf.Tensor, flow: tf.Tensor, steps: int) -> tf.Tensor:
 
 
 def pool(flow: tf.Tensor) -> tf.Tensor:
-    """Take the means of a flow (batch, height, width, 2) over cells: (batch, rows, columns, 2)."""
+    """Average a flow (batch, height, width, 2) over cells: (batch, rows, columns, 2)."""
     return _sums(flow) / _sums(tf.ones_like(flow[..., :1]))
 
 
 def smooth(cells: tf.Tensor) -> tf.Tensor:
-    """Smooth a flow of cells (batch, rows, columns, 2) by the window over which displacements are one."""
+    """Smooth a flow of cells (batch, rows, columns, 2) with the window over which displacements are constant."""
     return _windowed(cells, DEVIATION) / _windowed(tf.ones_like(cells[..., :1]), DEVIATION)
 
 
 def spread(cells: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int) -> tf.Tensor:
-    """Give each pixel the flow between its cells' centres: (batch, height, width, 2)."""
+    """Interpolate the flow of cells linearly to pixels: (batch, height, width, 2)."""
     shape = tf.shape(cells)
     return tf.image.resize(cells, [CELL * shape[1], CELL * shape[2]])[:, :height, :width]
 
 
 def normal_equations(pairs: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Say of each cell how the bands within it want the flow to change.
+    """Compute the normal equations of a Gauss-Newton step, summed over each cell.
 
-    Pixels whose flow leads out of the image have no say.
+    Pixels whose flow points outside the image are left out.
 
     Args:
         pairs: (batch, height, width, 2), standardised.
@@ -89,7 +89,7 @@ def normal_equations(pairs: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
     grid, seen = pairs[..., :1], warp(pairs[..., 1:], flow)
     inside = _inside(flow)
     x, y = _gradient(seen)
-    # Covariances within local windows: of the grid's band and of what is seen, with each other and with the gradient.
+    # Covariances within local windows: of the grid's band and the warped one, with each other and with the gradient.
     values = [grid, seen, x, y]
     products = [(0, 0), (0, 1), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
     moments = tf.concat(values + [values[first] * values[second] for first, second in products], axis=-1)
@@ -114,7 +114,7 @@ def advance(cells: tf.Tensor, equations: tf.Tensor) -> tf.Tensor:
 
     Args:
         cells: flow of cells, (batch, rows, columns, 2), in pixels.
-        equations: what `normal_equations` says of it.
+        equations: its `normal_equations`.
     """
     xx, xy, yy, x, y = tf.split(_windowed(equations, DEVIATION) / CELL**2, 5, axis=-1)
     xx, yy = xx + DAMPING, yy + DAMPING
@@ -123,7 +123,7 @@ def advance(cells: tf.Tensor, equations: tf.Tensor) -> tf.Tensor:
 
 
 def _inside(flow: tf.Tensor) -> tf.Tensor:
-    """Return 1 where a flow leads to a place within the image, 0 elsewhere: (batch, height, width, 1)."""
+    """Return 1 where a flow points inside the image, 0 elsewhere: (batch, height, width, 1)."""
     bottom, right = (tf.cast(tf.shape(flow)[axis] - 1, flow.dtype) for axis in (1, 2))
     x, y = positions(flow)
     return tf.cast((x >= 0) & (x <= right) & (y >= 0) & (y <= bottom), flow.dtype)[..., tf.newaxis]
@@ -138,7 +138,7 @@ def _gradient(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _windowed(images: tf.Tensor, deviation: float) -> tf.Tensor:
-    """Sum images (batch, height, width, bands) over Gaussian windows, of sum 1, beyond whose border all is zero."""
+    """Average images (batch, height, width, bands) over Gaussian windows of sum 1; beyond the border they are zero."""
     radius = math.ceil(REACH * deviation)
     weights = [math.exp(-0.5 * (place / deviation) ** 2) for place in range(-radius, radius + 1)]
     kernel = tf.constant(weights, images.dtype) / math.fsum(weights)
@@ -149,7 +149,7 @@ def _windowed(images: tf.Tensor, deviation: float) -> tf.Tensor:
 
 
 def _sums(images: tf.Tensor) -> tf.Tensor:
-    """Sum images (batch, height, width, bands) over cells; the last ones of rows and columns may lack pixels."""
+    """Sum images (batch, height, width, bands) over cells; cells at the right and bottom may be incomplete."""
     shape = tf.shape(images)
     lacking = [[0, 0], [0, -shape[1] % CELL], [0, -shape[2] % CELL], [0, 0]]
     return CELL**2 * tf.nn.avg_pool2d(tf.pad(images, lacking), CELL, CELL, "VALID")

@@ -4,20 +4,23 @@
 N. L. Nguyen, J. Anger, A. Davy, P. Arias, G. Facciolo, "L1BSR: exploiting detector overlap for self-supervised
 single-image super-resolution of Sentinel-2 L1B imagery", EarthVision 2023 (arXiv:2304.06871).
 
-`REC` doubles the resolution of the four bands and lays them all on the grid of the green one. It is RCAN (Y. Zhang et
-al., "Image super-resolution using very deep residual channel attention networks", ECCV 2018, arXiv:1807.02758) without
-its subtraction of means. Pixel (2y, 2x) of its output is centred on pixel (y, x) of its input.
+`REC` doubles the resolution of the four bands and aligns them all with the green one. It is RCAN (Y. Zhang et al.,
+"Image super-resolution using very deep residual channel attention networks", ECCV 2018, arXiv:1807.02758) without its
+mean subtraction. Pixel (2y, 2x) of its output is centred on pixel (y, x) of its input.
 
-`CSR` registers bands: for each pixel of the green band it finds where another band shows the same, at most 10 pixels
-away. It trains `REC`, which then does without it; by itself it registers an image at its own resolution. It is an
-encoder-decoder without skips, as the FNet of M. S. M. Sajjadi, R. Vemulapalli, M. Brown, "Frame-recurrent video
-super-resolution", CVPR 2018 (arXiv:1801.04590). What it finds may be refined by local correlation, which is not learnt.
+`CSR` registers bands: for each pixel of the green band it finds the matching position in another band, at most 10
+pixels away. It serves to train `REC`, which then works without it; on its own it registers an image at its own
+resolution. It is an encoder-decoder without skips, like the FNet of M. S. M. Sajjadi, R. Vemulapalli, M. Brown,
+"Frame-recurrent video super-resolution", CVPR 2018 (arXiv:1801.04590). Its flows may be refined by local correlation,
+which is not learnt.
 
-Both work on the counts of L1B, and both look at the whole image that they are given: `REC` weighs features by their
-means, `CSR` standardises bands by their statistics. Tiles of an image made one by one are therefore not the same.
+Both work on the counts of L1B, and both depend on the whole image: `REC` weighs features by their means, `CSR`
+standardises bands by their statistics. An image processed in tiles therefore differs.
 
     python -c "from models.l1bsr import REC; REC.from_bands().summary()"
 """
+
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -43,13 +46,13 @@ CSR_SIZES = {"paper": {"depth": 32, "max_flow": 10.0}, "small": {"depth": 16, "m
 
 KERNEL = 3
 LEVELS = 4
-"""Number of times that `CSR` halves an image."""
+"""How many times `CSR` halves an image."""
 SLOPE = 0.2
 """Slope of `CSR`'s activations below zero."""
 
 
 class _L1BModel(SuperResolutionModel):
-    """What both have in common: one source, in counts, and the whole of an image."""
+    """What both models share: one source, in counts, and the dependence on the whole image."""
 
     sources = (Source("x10", BANDS, 10.0),)
     bands = BANDS
@@ -57,26 +60,26 @@ class _L1BModel(SuperResolutionModel):
     whole_image = True
 
     @classmethod
-    def from_bands(cls, **arguments) -> "_L1BModel":
-        """Make the model without a dataset, from its arguments."""
+    def from_bands(cls, **arguments: Any) -> "_L1BModel":
+        """Make the model from its arguments, without a dataset."""
         return cls(({"x10": tf.TensorSpec((None, None, None, len(BANDS)))}, {}), **arguments)
 
 
 class REC(_L1BModel):
-    """The network that super-resolves. Input `x10` and output `sr` are counts, at 10 m and at 5 m.
+    """The super-resolution network. Input `x10` and output `sr` are counts, at 10 m and at 5 m.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         num_groups: number of groups of blocks, each with a skip.
-        num_blocks: number of residual blocks of a group.
+        num_blocks: number of residual blocks per group.
         depth: number of features.
-        reduction: how many times fewer features there are where attention is computed.
-        registered: whether it is for images whose bands a `CSR` has laid onto the green one. Nothing is computed
-            differently.
+        reduction: factor by which the attention reduces the number of features.
+        registered: whether the weights are for images whose bands a `CSR` has registered onto the green one. The
+            computation is the same.
         inference_cropping: crops, in 5 m pixels; by default none.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
 
     system = "l1bsr"
@@ -111,15 +114,15 @@ class REC(_L1BModel):
         }
         super().__init__(dataset_element_spec, inference_cropping)
 
-    def _convolution(self, tensor: tf.Tensor, features: int, kernel: int, name: str, **options) -> tf.Tensor:
-        """Apply a convolution, which starts within 1 / sqrt(number of inputs), as torch's do."""
+    def _convolution(self, tensor: tf.Tensor, features: int, kernel: int, name: str, **options: Any) -> tf.Tensor:
+        """Apply a convolution whose initial weights are within 1 / sqrt(number of inputs), as in torch."""
         initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
         return keras.layers.Conv2D(
             features, kernel, padding="same", kernel_initializer=initializer, name=name, **options
         )(tensor)
 
     def _attention(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        """Multiply each feature by a weight of 0 to 1, made of the means of all features over the image."""
+        """Multiply each feature by a weight from 0 to 1, computed from the means of all features over the image."""
         depth, hidden = self.arguments["depth"], self.arguments["depth"] // self.arguments["reduction"]
         means = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name=f"{name}_means")(tensor)
         weights = self._convolution(means, hidden, 1, f"{name}_squeeze", activation="relu", dtype="float32")
@@ -127,7 +130,7 @@ class REC(_L1BModel):
         return keras.layers.Multiply(dtype="float32", name=f"{name}_weigh")([tensor, weights])
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        """Add convolution, ReLU, convolution, attention. In mixed precision only the convolutions have 16 bits."""
+        """Add convolution, ReLU, convolution, attention. In mixed precision only the convolutions use 16 bits."""
         depth = self.arguments["depth"]
         branch = self._convolution(tensor, depth, KERNEL, f"{name}_1")
         branch = keras.layers.ReLU(name=f"{name}_relu")(branch)
@@ -153,20 +156,20 @@ class REC(_L1BModel):
 
 
 class CSR(_L1BModel):
-    """The network that registers. Input `x10` and output `sr` are counts; the green band is copied.
+    """The registration network. Input `x10` and output `sr` are counts; the green band is copied.
 
     Output `flow` is (batch, height, width, 6): x and y of B02, B04 and B08, in pixels, on the grid of the green band
-    and into the other one. All is computed in 32 bits, as flows are to be right to a hundredth of a pixel.
+    and into the other one. Everything is computed in 32 bits, because flows need a precision of a hundredth of a pixel.
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset of (inputs, targets).
         depth: number of features of the first convolutions.
-        max_flow: largest flow that is found at once, along each axis, in pixels.
-        refinements: number of steps by which `models.flow_refinement` improves the network's flows; none in the paper.
+        max_flow: largest flow of the network, along each axis, in pixels.
+        refinements: number of steps in which `models.flow_refinement` improves the network's flows; none in the paper.
         inference_cropping: crops, in pixels; by default none.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
 
     system = "l1bsr"
@@ -198,35 +201,35 @@ class CSR(_L1BModel):
         super().__init__(dataset_element_spec, inference_cropping)
 
     @staticmethod
-    def _convolution(name: str, features: int, initializer="he_normal") -> keras.layers.Conv2D:
+    def _convolution(name: str, features: int, initializer: Any = "he_normal") -> keras.layers.Conv2D:
         return keras.layers.Conv2D(features, KERNEL, kernel_initializer=initializer, dtype="float32", name=name)
 
     def get_outputs(self, normalized_inputs: Tensors) -> Tensors:
-        """Return the registered image, and the flows by which it is."""
+        """Return the registered image and the flows."""
         images = normalized_inputs["x10"]
         flows = self._flow(Pairs(dtype="float32", name="pairs")(images))
         flow = FlowsOfBands(dtype="float32", name=layer_name("flow"))(flows)
         return {"sr": Registration(dtype="float32", name=layer_name("sr"))([images, flow]), "flow": flow}
 
     def pair_model(self, refined: bool = True) -> keras.Model:
-        """Return a Keras model of the same weights for any two bands.
+        """Return a Keras model, with the same weights, for any two bands.
 
-        Its input is (batch, height, width, 2): the band on whose grid the flow lies, and the one that it leads into,
-        standardised. Its output is the flow, (batch, height, width, 2), in pixels.
+        Its input is (batch, height, width, 2), standardised: the band on whose grid the flow is defined, and the one
+        that it points into. Its output is the flow, (batch, height, width, 2), in pixels.
 
         Args:
-            refined: whether the flow is refined, as far as the model's are.
+            refined: whether to refine the flow like the model's.
         """
         pairs = keras.Input((None, None, 2), name="pairs")
         return keras.Model(pairs, self._flow(pairs) if refined else self._network_flow(pairs), name="pair_model")
 
     def _flow(self, pairs: tf.Tensor) -> tf.Tensor:
-        """Compute flows, (batch, height, width, 2), in pixels, of standardised pairs."""
+        """Compute the flows, (batch, height, width, 2), in pixels, of standardised pairs."""
         flow, steps = self._network_flow(pairs), self.arguments["refinements"]
         return Refinement(steps, dtype="float32")([pairs, flow]) if steps else flow
 
     def _network_flow(self, pairs: tf.Tensor) -> tf.Tensor:
-        # Two pixels are left at the coarsest level, the least that can be mirrored.
+        # Two pixels remain at the coarsest level, the fewest that can be mirrored.
         tensor = MirrorToMultiple(1 << LEVELS, 2 << LEVELS, dtype="float32")(pairs)
         for level in range(1, LEVELS + 1):
             tensor = self._activated(self._activated(tensor, f"encode{level}_1"), f"encode{level}_2")
@@ -247,7 +250,7 @@ class CSR(_L1BModel):
 
 
 class Pairs(keras.layers.Layer):
-    """Standardises images, and pairs their green band with each other one."""
+    """Standardises images and pairs their green band with each of the others."""
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """Turn (batch, height, width, 4) into (3 batch, height, width, 2), an image's pairs one after the other."""
@@ -258,7 +261,7 @@ class Pairs(keras.layers.Layer):
 
 
 class FlowsOfBands(keras.layers.Layer):
-    """Puts the flows of an image's bands side by side."""
+    """Joins the flows of an image's bands."""
 
     def call(self, flows: tf.Tensor) -> tf.Tensor:
         """Turn (3 batch, height, width, 2) into (batch, height, width, 6)."""
@@ -274,16 +277,17 @@ class Refinement(keras.layers.Layer):
         steps: number of steps.
     """
 
-    def __init__(self, steps: int, **kwargs):
+    def __init__(self, steps: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.steps = steps
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Refine flows of pairs (batch, height, width, 2), as `models.flow_refinement.refine` does."""
-        return refine(*inputs, self.steps)
+        """Refine flows of pairs (batch, height, width, 2) with `models.flow_refinement.refine`."""
+        pairs, flow = inputs
+        return refine(pairs, flow, self.steps)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "steps": self.steps}
 
 
@@ -300,20 +304,20 @@ class Registration(keras.layers.Layer):
 
 
 class MirrorToMultiple(keras.layers.Layer):
-    """Mirrors images below and to the right of their edge pixels, to the next sizes that are multiples of a number.
+    """Pads images by mirroring, below and to the right, to the next multiples of a size.
 
     Args:
-        multiple: the number of pixels.
-        least: least size, a multiple.
+        multiple: the size, in pixels.
+        least: smallest height and width, a multiple.
     """
 
-    def __init__(self, multiple: int, least: int, **kwargs):
+    def __init__(self, multiple: int, least: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.multiple = multiple
         self.least = least
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Extend (batch, height, width, bands), of any size."""
+        """Pad (batch, height, width, bands), of any size."""
         for axis in (1, 2):
             size = tf.shape(images)[axis]
             extended = tf.maximum(-(-size // self.multiple) * self.multiple, self.least)
@@ -321,12 +325,12 @@ class MirrorToMultiple(keras.layers.Layer):
         return images
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "multiple": self.multiple, "least": self.least}
 
 
 class CropLike(keras.layers.Layer):
-    """Removes what images have below and to the right of the size of others."""
+    """Crops images, from below and from the right, to the size of others."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Crop the first images (batch, height, width, bands) to the height and width of the second ones."""

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`SRModel`: four bands of Sentinel-2, resampled to 6 m, to the 1.5 m of pansharpened Spot-7.
 
-The network is the one of OTBTF's tutorial (https://otb-keras-tutorial.readthedocs.io, part 4): a 7x7
-convolution, residual blocks without normalisation, a skip over all of them, two transposed convolutions of
-stride 2, a 7x7 convolution. The tutorial leaves depth, number of blocks and activation open: they are
-arguments. What is added here:
+The network is the one of OTBTF's tutorial (https://otb-keras-tutorial.readthedocs.io, part 4): a 7x7 convolution,
+residual blocks without normalisation, a skip over all of them, two transposed convolutions of stride 2, and a 7x7
+convolution. The tutorial leaves depth, number of blocks and activation open; here they are arguments. It differs from
+the tutorial in three points:
 
-* `global_skip`: the network computes what is missing from the bicubic interpolation of its input. Its last
-  layer starts at zero, so that training starts from bicubic interpolation;
-* transposed convolutions have even kernels, which do not shift the image by a part of a pixel, and start as
-  bilinear interpolation, which has no checkerboard;
-* activations are `swish` by default: reflectances are all positive, so that with `relu` a feature is either off
-  over the whole image or linear, and a few large steps switch all of them off for good.
+* `global_skip`: the network computes the residual to the bicubic interpolation of its input. Its last layer is
+  initially zero, so training starts from bicubic interpolation;
+* transposed convolutions have even kernels, which do not shift the image by a fraction of a pixel, and are initially
+  bilinear interpolation, which has no checkerboard pattern;
+* activations are `swish` by default: reflectances are all positive, so with `relu` a feature is either off over the
+  whole image or linear, and a few large steps switch all features off for good.
 
     python -c "from models.spot7 import SRModel; SRModel.from_bands(depth=32, num_blocks=4).summary()"
 """
+
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -26,17 +28,17 @@ SIZES = {
     "base": {"depth": 64, "num_blocks": 16},
     "small": {"depth": 32, "num_blocks": 4},
 }
-"""Arguments of `SRModel` by name: `base` for GPUs, `small` to be trained and served on a few CPU cores."""
+"""Arguments of `SRModel` by name: `base` for GPUs, `small` for training and serving on a few CPU cores."""
 
 OUTER_KERNEL = 7
 BLOCK_KERNEL = 3
 BICUBIC_RADIUS = 2
 MEAN_REFLECTANCE = 0.1
-"""Where the output starts without `global_skip`, lest an activation such as ReLU start at zero and stay there."""
+"""Initial output without `global_skip`: an activation such as ReLU that started at zero would stay there."""
 
 
 def contaminated(rows: int, kernel: int) -> int:
-    """Count the output rows of a stride-2 transposed convolution that depend on `rows` spoilt input rows.
+    """Return how many output rows of a stride-2 transposed convolution depend on `rows` invalid input rows.
 
     With an even kernel k and same padding, output row o gathers input rows from ceil((o - k / 2) / 2) on.
     """
@@ -51,13 +53,13 @@ class SRModel(SuperResolutionModel):
         depth: number of features.
         num_blocks: number of residual blocks.
         activation: activation of the first convolution, of the blocks and of the upsampling.
-        final_activation: activation of the output, which must let bicubic interpolation pass (`relu`, `linear`).
+        final_activation: activation of the output; it must pass the bicubic interpolation unchanged (`relu`, `linear`).
         upsampling_kernel: size of the transposed convolutions' kernels, even.
         global_skip: add the network's output to the bicubic interpolation of the input.
         inference_cropping: crops, in 1.5 m pixels; by default the one that leaves no seam between tiles.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
 
     system = "spot7"
@@ -93,33 +95,35 @@ class SRModel(SuperResolutionModel):
         super().__init__(dataset_element_spec, inference_cropping)
 
     @classmethod
-    def from_bands(cls, **arguments) -> "SRModel":
-        """Make the model without a dataset, from its arguments."""
+    def from_bands(cls, **arguments: Any) -> "SRModel":
+        """Make the model from its arguments, without a dataset."""
         source = cls.sources[0]
         return cls(({source.name: tf.TensorSpec((None, None, None, len(source.bands)))}, {}), **arguments)
 
     @property
     def receptive_field_radius(self) -> int:
-        """Number of 1.5 m rows along an image's side that depend on what lies beyond it."""
+        """Number of 1.5 m rows along the edge of an image that depend on pixels beyond the edge."""
         kernel = self.arguments["upsampling_kernel"]
         rows = OUTER_KERNEL // 2 + 2 * self.arguments["num_blocks"] * (BLOCK_KERNEL // 2)
         rows = contaminated(contaminated(rows, kernel), kernel) + OUTER_KERNEL // 2
         return max(rows, self.scale * BICUBIC_RADIUS) if self.arguments["global_skip"] else rows
 
-    def _convolution(self, tensor: tf.Tensor, kernel: int, name: str, initializer="he_normal", dtype=None) -> tf.Tensor:
+    def _convolution(
+        self, tensor: tf.Tensor, kernel: int, name: str, initializer: str = "he_normal", dtype: str | None = None
+    ) -> tf.Tensor:
         return keras.layers.Conv2D(
             self.arguments["depth"], kernel, padding="same", kernel_initializer=initializer, dtype=dtype, name=name
         )(tensor)
 
-    def _activation(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
+    def _activation(self, tensor: tf.Tensor, name: str, dtype: str | None = None) -> tf.Tensor:
         return keras.layers.Activation(self.arguments["activation"], dtype=dtype, name=f"{name}_activation")(tensor)
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
         """Apply convolution, activation, convolution, addition, activation.
 
-        In mixed precision only what comes before the addition has 16 bits. The second convolution starts at zero
-        (Zhang et al. 2019, arXiv:1901.09321): without normalisation, deep stacks of blocks would otherwise start with
-        exploding features.
+        In mixed precision only the layers before the addition use 16 bits. The second convolution is initially zero
+        (Zhang et al. 2019, arXiv:1901.09321): without normalisation, features would otherwise explode in deep stacks of
+        blocks.
         """
         branch = self._activation(self._convolution(tensor, BLOCK_KERNEL, f"{name}_1"), f"{name}_1")
         branch = self._convolution(branch, BLOCK_KERNEL, f"{name}_2", "zeros")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images seen through flows: bicubic sampling at any position, and flows that follow each other.
+"""Warping of images by flows: bicubic sampling at any position, and composition of flows.
 
-A flow gives, for each pixel p of its grid, how far from p an image shows the same: warped(p) = image(p + flow(p)), in
-pixels, x (columns) first. Positions count from the centre of the first pixel. Beyond its border an image is mirrored
-about the centres of its edge pixels, each tap on its own.
+A flow gives, for each pixel p of its grid, the displacement to the matching position in an image: warped(p) =
+image(p + flow(p)), in pixels, x (columns) first. Positions are relative to the centre of the first pixel. Beyond its
+border an image is mirrored about the centres of its edge pixels, for each tap separately.
 
 The cubic kernel is that of R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE
-Transactions on Acoustics, Speech, and Signal Processing 29(6), 1981, with a = -0.75. All is differentiable.
+Transactions on Acoustics, Speech, and Signal Processing 29(6), 1981, with a = -0.75. Everything is differentiable.
 
     warped = warp(images, flow)
 """
@@ -16,11 +16,11 @@ import tensorflow as tf
 A = -0.75
 """Slope of the cubic kernel at distance 1."""
 CUBIC_REACH = 3
-"""Pixels around a place that its interpolation may need, rounding included."""
+"""Pixels around a position that its interpolation may read, rounding included."""
 
 
 def warp(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Show images on the grid of a flow. Where the flow is zero, pixels are kept to the bit.
+    """Warp images onto the grid of a flow. Where the flow is zero, pixels are unchanged to the bit.
 
     Args:
         images: (batch, height, width, bands).
@@ -31,7 +31,7 @@ def warp(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
 
 
 def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Interpolate images at given positions, by the cubic kernel.
+    """Interpolate images at given positions with the cubic kernel.
 
     Args:
         images: (batch, height, width, bands).
@@ -56,20 +56,20 @@ def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def positions(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return x and y of where a flow (batch, height, width, 2) leads, (batch, height, width), in pixels."""
+    """Return x and y, (batch, height, width), of where a flow (batch, height, width, 2) points to, in pixels."""
     x = tf.cast(tf.range(tf.shape(flow)[2]), flow.dtype) + flow[..., 0]
     y = tf.cast(tf.range(tf.shape(flow)[1]), flow.dtype)[:, tf.newaxis] + flow[..., 1]
     return x, y
 
 
 def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Return the flow that follows one flow, then another: first(p) + second(p + first(p)).
+    """Compose two flows: first(p) + second(p + first(p)).
 
-    The second flow is interpolated linearly; beyond its border it is that of its edge.
+    The second flow is interpolated linearly; beyond its border its edge values apply.
 
     Args:
         first: flow on the grid of the result, (batch, height, width, 2), in pixels.
-        second: flow on the grid that the first one leads to, of the same shape.
+        second: flow on the grid that the first one points to, of the same shape.
     """
     x, y = positions(first)
     right, bottom = tf.shape(second)[2] - 1, tf.shape(second)[1] - 1
@@ -84,9 +84,9 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 
 def warp_and_decimate(images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
-    """Sample super-resolved images where another view of the ground has its pixels; there is no blur.
+    """Sample super-resolved images at the pixels of another view of the ground, without blur.
 
-    Pixel (scale y, scale x) of the images is centred on pixel (y, x) of the input they were made of.
+    Pixel (scale y, scale x) of the images is centred on pixel (y, x) of the input they were computed from.
 
     Args:
         images: (batch, scale height, scale width, bands).
@@ -105,7 +105,7 @@ def warp_and_decimate(images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
 
 
 def standardize(images: tf.Tensor) -> tf.Tensor:
-    """Subtract its mean from each band of each image, and divide by its standard deviation (that of a sample, n - 1).
+    """Subtract the mean of each band of each image and divide by its standard deviation (with n - 1).
 
     A constant band becomes zero.
 
@@ -116,17 +116,17 @@ def standardize(images: tf.Tensor) -> tf.Tensor:
     lowest, highest = (
         tf.stop_gradient(reduce(images, axis=(1, 2), keepdims=True)) for reduce in (tf.reduce_min, tf.reduce_max)
     )
-    images = images - lowest  # the mean of small numbers is rounded less
+    images = images - lowest  # the mean of smaller numbers has a smaller rounding error
     centred = images - tf.reduce_mean(images, axis=(1, 2), keepdims=True)
     variance = tf.reduce_sum(centred**2, axis=(1, 2), keepdims=True) / tf.maximum(pixels - 1, 1)
     return centred / tf.sqrt(tf.where(lowest < highest, variance, tf.ones_like(variance)))
 
 
 def mirrored(indices: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
-    """Return the pixels that stand for those of given indices in an image mirrored about the centres of its edges.
+    """Map any indices to those of an image that is mirrored about the centres of its edge pixels.
 
     Args:
-        indices: int32, of any value.
+        indices: int32.
         size: number of pixels, at least 1.
     """
     period = tf.maximum(2 * (size - 1), 1)
@@ -135,7 +135,7 @@ def mirrored(indices: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
 
 
 def _cubic_weights(beyond: tf.Tensor) -> list[tf.Tensor]:
-    """Return the weights of the taps -1 to 2, (batch, rows, columns, 1), of positions beyond tap 0 by 0 to 1 pixel."""
+    """Return the weights of taps -1 to 2, (batch, rows, columns, 1), for positions 0 to 1 pixel beyond tap 0."""
     beyond = beyond[..., tf.newaxis]
     weights = []
     for distance, is_near in ((beyond + 1, False), (beyond, True), (1 - beyond, True), (2 - beyond, False)):
@@ -147,7 +147,7 @@ def _cubic_weights(beyond: tf.Tensor) -> list[tf.Tensor]:
 
 
 def _pixels(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Return the pixels (batch, rows, columns, bands) of given indices (batch, rows, columns), int32."""
+    """Return the pixels (batch, rows, columns, bands) at indices (batch, rows, columns), int32."""
     shape = tf.shape(images)
     flat = tf.reshape(images, [shape[0], shape[1] * shape[2], images.shape[-1]])
     return tf.gather(flat, rows * shape[2] + columns, axis=1, batch_dims=1)
