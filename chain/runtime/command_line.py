@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from chain.runtime.options import Made, add_options, from_arguments
+from chain.runtime.options import Made, add_options, from_values
 from chain.runtime.progress import Progress, progress_bar, shown_on_terminal
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -87,6 +87,11 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
 
 
+def is_quiet() -> bool:
+    """Return whether OTB, pyotb and TensorFlow say nothing but errors."""
+    return all(os.environ.get(name) == value for name, value in QUIET.items())
+
+
 def run_program(
     parser: argparse.ArgumentParser,
     options: type[Made],
@@ -113,7 +118,7 @@ def run_program(
     add_program_arguments(parser)
     arguments = parser.parse_args(argv)
     try:
-        made = from_arguments(options, complete(vars(arguments)) if complete else vars(arguments))
+        made = from_values(options, complete(vars(arguments)) if complete else vars(arguments))
     except ValueError as error:
         parser.error(str(error))
 

@@ -183,8 +183,8 @@ def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None
             parser.add_argument(old, action=_Renamed, nargs="*", const=flag, help=argparse.SUPPRESS)
 
 
-def from_arguments(cls: type[Made], values: Mapping[str, Any]) -> Made:
-    """Return the options that parsed arguments are.
+def from_values(cls: type[Made], values: Mapping[str, Any]) -> Made:
+    """Return the options that values by field name are, such as parsed arguments; values of other options are ignored.
 
     Raises:
         ValueError: as of `BaseOptions`.

@@ -59,7 +59,7 @@ class _Terminal(logging.Handler):
     """Shows what is told on the standard error, in one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         print(f"{prefix}{record.getMessage()}", file=sys.stderr, flush=True)
 
 

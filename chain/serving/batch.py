@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many scenes by one command: which they are, which are done, and what became of each."""
 
-import argparse
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain.runtime.command_line import one_line
+from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
 from chain.sentinel2.bands import scene_in_name
 from chain.sentinel2.image import RASTER_SUFFIXES, rasters_in
 from chain.serving.inputs import (
@@ -20,16 +19,8 @@ from chain.serving.inputs import (
     is_collection,
     items_of,
     name_of_item,
-    names_of_one,
 )
 from chain.serving.journal import PARTS_SUFFIX
-from chain.serving.provenance import DONE, add_to_record
-from chain.serving.up_to_date import fingerprint, is_done, mark
-
-PRODUCT_SUFFIX = "_SR"
-"""End of the names of products."""
-SCENES_AT_ONCE = 3
-"""With --scheduler: one is opened, one is made by workers, and one is assembled."""
 
 
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
@@ -55,7 +46,7 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
     for name in expanded(inputs):
         path = Path(name)
         if not is_address(name) and not path.exists():
-            raise ValueError(f"--input: files or folders that exist are wanted. Received: {name}")
+            raise ValueError(f"--input: no such file or folder: {name}")
         if is_collection(name):
             for item in items_of(name):
                 _merge(scenes, name_of_item(item), [item])
@@ -72,7 +63,7 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
     for (_, name), files in groups.items():
         _merge(scenes, name, list(files))
     if required and not scenes:
-        raise ValueError(f"--input: scenes are wanted. Received: none in {' '.join(inputs)}")
+        raise ValueError(f"--input: expected scenes, got none in {' '.join(map(str, inputs))}")
     return scenes
 
 
@@ -112,7 +103,7 @@ def _merge(scenes: dict[str, list], name: str, names: list) -> None:
     if name in scenes and place != _place(scenes[name][0]):
         name = f"{place.name}_{name}"
     if name in scenes:
-        raise ValueError(f"--input: scenes of different names are wanted. Received: {name} twice")
+        raise ValueError(f"--input: expected scenes of different names, got {name} twice")
     scenes[name] = names
 
 
@@ -123,36 +114,62 @@ def _place(name: str | Mapping) -> Path:
     return Path(name).resolve().parent
 
 
-def run_all(scenes: Mapping[str, Sequence], make: Callable[[str, Sequence], str], at_once: int = 1) -> None:
-    """Make the product of each scene; one that fails does not stop the others. A table of all ends it.
+def run_all(
+    scenes: Mapping[str, Sequence],
+    make: Callable[[str, Sequence, Progress], object],
+    progress: Progress = SILENT,
+    at_once: int = 1,
+) -> dict[str, object]:
+    """Make the product of each scene; one that fails does not stop the others.
 
     Args:
         scenes: names, and files or item, as `scenes_of` returns them.
-        make: makes a product, and returns what is to be said of it.
+        make: makes a product, given the name, the files or item, and where to report progress.
+        progress: where progress of all is reported.
         at_once: number of scenes that are worked on at once, in threads.
+
+    Returns:
+        For each scene, what `make` returned, or the exception that it raised.
+
+    Raises:
+        Cancelled: the work was cancelled.
+    """
+    interrupted, count = threading.Event(), len(scenes)
+
+    def attempt(number: int, name: str, files: Sequence) -> object:
+        LOG.info("[%d/%d] %s", number, count, name)
+        part = progress.part((number - 1) / count, number / count)
+        try:
+            return make(name, files, Progress(cancelled=progress.cancelled) if at_once > 1 else part)
+        except Cancelled:
+            raise
+        except Exception as error:
+            if not interrupted.is_set():
+                LOG.error("%s: %s", name, one_line(error))
+            return error
+
+    with _mapping(at_once, interrupted) as mapping:
+        return dict(zip(scenes, mapping(attempt, range(1, count + 1), scenes.keys(), scenes.values())))
+
+
+def summary(outcomes: Mapping[str, object]) -> str:
+    """Return a table of what became of scenes."""
+    width = max(len(name) for name in outcomes)
+    return "\n".join(
+        f"{name:{width}}  {f'failed: {one_line(outcome)}' if isinstance(outcome, Exception) else outcome}"
+        for name, outcome in outcomes.items()
+    )
+
+
+def check_all(outcomes: Mapping[str, object]) -> None:
+    """Raise the failure of scenes, if there is one.
 
     Raises:
         RuntimeError: some failed.
     """
-    failed, interrupted = [], threading.Event()
-
-    def attempt(number: int, name: str, files: Sequence) -> str:
-        print(f"[{number}/{len(scenes)}] {name}", flush=True)
-        try:
-            return make(name, files)
-        except Exception as error:
-            if not interrupted.is_set():
-                print(f"{name}: error: {one_line(error)}", file=sys.stderr)
-            failed.append(name)
-            return f"failed: {one_line(error)}"
-
-    with _mapping(at_once, interrupted) as mapping:
-        outcomes = dict(zip(scenes, mapping(attempt, range(1, len(scenes) + 1), scenes.keys(), scenes.values())))
-    width = max(len(name) for name in outcomes)
-    print("\n".join(f"{name:{width}}  {outcome}" for name, outcome in outcomes.items()))
+    failed = [name for name, outcome in outcomes.items() if isinstance(outcome, Exception)]
     if failed:
-        names = [name for name in scenes if name in failed]
-        raise RuntimeError(f"{len(failed)} of {len(scenes)} scenes failed: {', '.join(names)}")
+        raise RuntimeError(f"{len(failed)} of {len(outcomes)} scenes failed: {', '.join(failed)}")
 
 
 @contextmanager
@@ -169,48 +186,3 @@ def _mapping(at_once: int, interrupted: threading.Event) -> Iterator[Callable]:
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def for_each(
-    arguments: argparse.Namespace,
-    names: Sequence,
-    make: Callable[[Sequence, Path | None, bool], str],
-    weights: Sequence[Path] = (),
-) -> None:
-    """Make the product of --output, or those of the scenes of --output-dir.
-
-    Args:
-        arguments: those of the program.
-        names: inputs.
-        make: makes the product of a scene, given its files, the product's name, and whether it may be done already;
-            says what became of it.
-        weights: files or folders of weights that no option names.
-
-    Raises:
-        ValueError: the inputs are no scenes.
-        OSError: the folder cannot be made.
-        RuntimeError: some scenes failed.
-    """
-    searched = not all(isinstance(name, str) for name in names)
-    if not arguments.output_dir:
-        output = Path(arguments.output) if arguments.output else None
-        print(make(names if searched else names_of_one(names), output, False))
-        return
-    folder = Path(arguments.output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"--output-dir: a folder is wanted. Received: {folder} ({error.strerror})") from error
-
-    def make_one(name: str, files: Sequence) -> str:
-        output = folder / f"{name}{PRODUCT_SUFFIX}.tif"
-        found = fingerprint(arguments, files, weights)
-        if not (arguments.overwrite or getattr(arguments, "separate", False)) and is_done(output, found):
-            return DONE
-        outcome = make(files, output, True)
-        if outcome != DONE and output.exists():
-            add_to_record(output, mark(output, found))
-        return outcome
-
-    scenes = {name_of_item({"id": names[0].id}): names} if searched else scenes_of(names)
-    run_all(scenes, make_one, SCENES_AT_ONCE if arguments.scheduler else 1)

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a program writes: their names, and what refuses them before anything is computed."""
 
-import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from chain.runtime.options import BaseOptions, files_written
+from chain.runtime.provenance import record_of
+from chain.serving.options import FileOptions
 
-def written_files(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> list[tuple]:
-    """Return the files that a program will write, each with the option that names it.
+
+def written(options: BaseOptions, output: Path | None, bands: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
+    """Yield the files that a program will write: the option that names each, and whether it may replace an older one.
 
     Args:
-        arguments: those of the program.
+        options: those of the program.
         output: the product, if there is one.
         bands: bands that are written as files of their own too.
     """
-    from chain.runtime.provenance import record_of
-
-    named = [("--output", output), ("--output", output and record_of(output))]
-    named += [("--separate", band_file(output, band)) for band in bands if output]
-    options = ("flow", "quicklook", "metrics", "figure")
-    named += [(f"--{option}", getattr(arguments, option, None)) for option in options]
-    return [(option, Path(name)) for option, name in named if name]
+    if output:
+        yield "--output", output, False
+        yield "--output", record_of(output), True
+        yield from (("--separate", band_file(output, band), False) for band in bands)
+    yield from (each for each in files_written(options) if each[0] != "--output")
 
 
 def band_file(output: Path, band: str) -> Path:
@@ -29,36 +30,40 @@ def band_file(output: Path, band: str) -> Path:
     return output.with_name(f"{output.stem}_{band}.tif")
 
 
-def check_outputs(arguments: argparse.Namespace, output: Path | None, bands: Sequence[str] = ()) -> None:
-    """Refuse outputs that exist, or whose folder cannot be written. Scores may replace older ones.
+def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:
+    """Refuse outputs that exist, or whose folder cannot be written.
+
+    Args:
+        options: those of the program.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
 
     Raises:
-        FileExistsError: One exists and must not be replaced.
-        OSError: A folder is missing or read-only.
+        FileExistsError: one exists and must not be replaced.
+        OSError: a folder is missing or read-only.
     """
     from chain.serving.product_file import check_output
 
-    for option, path in written_files(arguments, output, bands):
-        may_replace = option in ("--metrics", "--figure") or path.suffix == ".json"
-        check_output(path, arguments.overwrite or may_replace, option)
+    for flag, path, replaces in written(options, output, bands):
+        check_output(path, options.overwrite or replaces, flag)
 
 
 def check_files(
-    arguments: argparse.Namespace, files: list[str], output: Path | None, bands: Sequence[str] = ()
+    options: BaseOptions, inputs: Sequence, files: Sequence[str], output: Path | None, bands: Sequence[str] = ()
 ) -> None:
     """Refuse to write over what is read.
 
     Args:
-        arguments: those of the program.
-        files: what is read.
+        options: those of the program.
+        inputs: names of what is super-resolved; those that are no names do not count.
+        files: files that are read.
         output: the product, if there is one.
         bands: bands that are written as files of their own too.
 
     Raises:
         ValueError: a file would be written over.
     """
-    inputs = [name for name in arguments.input or () if isinstance(name, str)]
-    read = {os.path.realpath(name) for name in (*files, *inputs)}
-    for option, path in written_files(arguments, output, bands):
+    read = {os.path.realpath(name) for name in (*files, *inputs) if isinstance(name, str | Path)}
+    for flag, path, _ in written(options, output, bands):
         if os.path.realpath(path) in read:
-            raise ValueError(f"{option}: a file that --input does not read is wanted. Received: {path}")
+            raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")

@@ -22,10 +22,12 @@ from typing import Protocol
 import numpy as np
 from osgeo import gdal
 
-from chain.raster.grids import Grid, Region, shifted
+from chain.raster.grids import Grid, Region, raster_grid, shifted
+from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, write_whole
 from chain.serving.pipeline import run_pipeline
+from chain.serving.product import DONE, MADE, Product
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 
@@ -67,6 +69,35 @@ class Layout:
     def from_json(cls, content: Mapping) -> "Layout":
         """Return the layout that `to_json` told of."""
         return cls(**{**content, "grid": Grid(**content["grid"]), "bands": tuple(content["bands"])})
+
+
+def product_of(path: Path, layout: Layout, outcome: str = MADE, record: bool = True) -> Product:
+    """Return the product that a file with a layout is.
+
+    Args:
+        path: the file.
+        layout: its layout.
+        outcome: what became of it.
+        record: whether its record lies beside it.
+    """
+    written = record_of(path) if record else None
+    return Product(path, layout.grid, layout.bands, layout.dtype, layout.nodata, written, outcome)
+
+
+def existing_product(path: Path, outcome: str = DONE) -> Product:
+    """Return the product that a finished file is.
+
+    Raises:
+        RuntimeError: GDAL cannot open it.
+    """
+    dataset = gdal.Open(str(path))
+    band = dataset.GetRasterBand(1)
+    names = tuple(dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1))
+    dtype = gdal.GetDataTypeName(band.DataType).lower()
+    record = record_of(path)
+    return Product(
+        path, raster_grid(dataset), names, dtype, band.GetNoDataValue(), record if record.exists() else None, outcome
+    )
 
 
 class Maker(Protocol):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an open Sentinel-2 input to a product: where it lies, what its regions are, who makes them."""
 
-import argparse
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -9,18 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import Block, fill_missing
 from chain.raster.grids import Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
 from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
+from chain.runtime.progress import SILENT, Progress
 from chain.serving import super_resolution
-from chain.serving.journal import finished_journal, plain, read_journal
+from chain.serving.journal import Share, finished_journal, plain, read_journal
+from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
-from chain.serving.product_file import Layout, assemble, check_output, make_regions, write_product
-from chain.serving.provenance import DONE, differences, identity_of, product_metadata, write_record
+from chain.serving.product import DONE, Product
+from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
+from chain.serving.provenance import differences, identity_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import Recipe
 from chain.serving.super_resolution import Bands
@@ -37,7 +38,7 @@ class Production:
     """A product to be made of an open input; its regions are counted from its first pixel.
 
     Args:
-        arguments: Those of `chain.serving.options.add_arguments`.
+        options: Those of the program.
         product: A `chain.sentinel2.image.Sentinel2Image`.
         recipe: The `chain.serving.recipe.Recipe`.
 
@@ -46,18 +47,18 @@ class Production:
         RuntimeError: OTB refuses.
     """
 
-    def __init__(self, arguments: argparse.Namespace, product, recipe: Recipe):
+    def __init__(self, options: ServingOptions, product, recipe: Recipe):
         _check_geotransforms(product)
-        self.arguments = arguments
+        self.options = options
         self.product = product
         self.recipe = recipe
         self.images = open_images(product, recipe)
         grids = {name: image_grid(image) for name, image in self.images.items()}
-        self.origin, self.grid, self.place = ground_of(arguments, grids, recipe.gsd, recipe.step)
+        self.origin, self.grid, self.place = ground_of(options, grids, recipe.gsd, recipe.step)
 
-    def identity(self, naming) -> dict:
-        """Return all that its pixels depend on, given the names of bands that nothing describes."""
-        return identity_of(self.product, self.recipe, self.grid, self.arguments.float, naming)
+    def identity(self) -> dict:
+        """Return all that its pixels depend on."""
+        return identity_of(self.product, self.recipe, self.grid, self.options.floating, self.options.naming)
 
     @property
     def models(self) -> list[dict]:
@@ -70,7 +71,7 @@ class Production:
     @property
     def regions(self) -> list[Region]:
         """Its regions, in reading order."""
-        side = TILES_PER_REGION * self.recipe.tile(self.arguments.tile_size)
+        side = TILES_PER_REGION * self.recipe.tile(self.options.tile_size)
         return plan(Region(0, 0, self.place.columns, self.place.rows), side)
 
     def layout(self, identity: dict) -> Layout:
@@ -78,7 +79,7 @@ class Production:
         return Layout(
             grid=self.grid,
             bands=self.recipe.bands,
-            dtype="float32" if self.arguments.float else "uint16",
+            dtype="float32" if self.options.floating else "uint16",
             metadata=product_metadata(self.product, self.recipe, identity),
         )
 
@@ -96,8 +97,8 @@ class Production:
 
     def compute(self, region: Region, blocks: Mapping[str, Block]) -> Bands:
         """Compute a region of what was read."""
-        tile = self.recipe.tile(self.arguments.tile_size)
-        return self.recipe.compute(blocks, self._placed(region), self.origin, self.arguments.float, tile)
+        tile = self.recipe.tile(self.options.tile_size)
+        return self.recipe.compute(blocks, self._placed(region), self.origin, self.options.floating, tile)
 
     def samples(self) -> list[dict[str, np.ndarray]]:
         """Return what the networks would see of some pieces of the ground, spread over it: arrays by source."""
@@ -129,79 +130,86 @@ class Production:
 
 
 def produce(
-    arguments: argparse.Namespace,
+    options: ServingOptions,
     names: Sequence,
     output: Path,
     product,
     recipe: Recipe,
-    naming=None,
     keep_done: bool = False,
     workers=None,
-) -> str:
+    progress: Progress = SILENT,
+) -> Product:
     """Make a product of an open input, or the share of it that is asked for.
 
     Args:
-        arguments: Those of `chain.serving.options.add_arguments`.
+        options: Those of the program.
         names: Files of the input, or its item.
         output: The file.
         product: A `chain.sentinel2.image.Sentinel2Image`.
         recipe: The `chain.serving.recipe.Recipe`.
-        naming: Names given to bands that nothing describes.
         keep_done: Leave a product alone that is there and would be made again as it is.
         workers: `chain.serving.dask.scheduler.Workers` to make its regions; None for this process.
+        progress: Where progress is reported.
 
     Returns:
-        What became of it.
+        The product.
 
     Raises:
         FileExistsError: A product that would be made otherwise is there, or was begun.
         ValueError: The input does not suit the recipe.
         RuntimeError: OTB or TensorFlow refuses.
         OSError: The disk refuses.
+        Cancelled: The work was cancelled; finished regions are kept.
     """
     start = time.perf_counter()
+    progress(0.0, output.name)
     with OTB_LOCK:
-        production = Production(arguments, product, recipe)
-        precision = _prepare(production, output, naming)
-    identity = production.identity(naming)
-    if keep_done and output.exists() and not arguments.overwrite:
+        production = Production(options, product, recipe)
+        precision = _prepare(production, output)
+    identity = production.identity()
+    layout = production.layout(identity)
+    if keep_done and output.exists() and not options.overwrite:
         changed = differences(output, identity)
         if changed:
             raise FileExistsError(
-                f"--output-dir: no product, or the one that would be made, or --overwrite, is wanted. Received: "
-                f"{output}, of other {', '.join(changed)}"
+                f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
             )
-        return DONE
-    layout = production.layout(identity)
-    share = arguments.block_range
-    maker = workers.job(names, output, production, identity, naming) if workers else production
-    notes = {"models": production.models, "precision": precision}
-    with tqdm(total=layout.grid.columns * layout.grid.rows, unit="px", unit_scale=True, desc=output.name) as progress:
-        resumed = write_product(
-            output,
-            layout,
-            production.regions,
-            maker,
-            identity,
-            notes,
-            arguments.overwrite,
-            arguments.restart,
-            share,
-            advance=lambda region: progress.update(region.columns * region.rows),
-            make=workers.make_regions if workers else make_regions,
-        )
+        return product_of(output, layout, DONE)
+    share = Share(*options.block_range) if options.block_range else None
+    maker = workers.job(names, output, production, identity) if workers else production
+    notes = {"models": production.models, "precision": precision, "decisions": list(recipe.notes)}
+    total, made = layout.grid.columns * layout.grid.rows, 0
+
+    def advance(region: Region) -> None:
+        nonlocal made
+        made += region.columns * region.rows
+        progress(made / total, output.name)
+
+    resumed = write_product(
+        output,
+        layout,
+        production.regions,
+        maker,
+        identity,
+        notes,
+        options.overwrite,
+        options.restart,
+        share,
+        advance=advance,
+        make=workers.make_regions if workers else make_regions,
+    )
     if share:
-        return f"{output}: share {share.number} of {share.count} of the regions"
-    return _finished(arguments, output, layout, identity, notes, resumed, time.perf_counter() - start)
+        return product_of(output, layout, f"share {share.number} of {share.count} of the regions", record=False)
+    return _finished(options, output, layout, identity, notes, resumed, time.perf_counter() - start)
 
 
-def _prepare(production: Production, output: Path, naming) -> dict:
+def _prepare(production: Production, output: Path) -> dict:
     """Give the networks of a production the precision and the engine that are asked for; return what a record holds.
 
     What `auto` chose for a product that was begun is kept: timings would choose otherwise another time.
     """
-    arguments, recipe = production.arguments, production.recipe
-    begun = read_journal(output) if arguments.precision == "auto" else None
+    options, recipe = production.options, production.recipe
+    begun = read_journal(output) if options.precision == "auto" else None
     if begun and len(begun.notes["models"]) == len(recipe.networks):
         networks = tuple(
             replace(
@@ -213,19 +221,19 @@ def _prepare(production: Production, output: Path, naming) -> dict:
             for network, model in zip(recipe.networks, begun.notes["models"])
         )
         production.recipe = replace(recipe, networks=networks)
-        if plain(production.identity(naming)) == begun.identity:
+        if plain(production.identity()) == begun.identity:
             return begun.notes["precision"]
         production.recipe = recipe
-    networks, chosen = prepared(arguments, recipe.networks, production.samples)
+    networks, chosen = prepared(options, recipe.networks, production.samples)
     production.recipe = replace(recipe, networks=networks)
     return chosen
 
 
-def finish(arguments: argparse.Namespace, output: Path) -> str:
+def finish(options: ServingOptions, output: Path) -> Product:
     """Assemble a product whose regions are all made.
 
     Returns:
-        What became of it.
+        The product.
 
     Raises:
         ValueError: There are none, some are missing, or all are without data.
@@ -233,35 +241,35 @@ def finish(arguments: argparse.Namespace, output: Path) -> str:
         OSError: The disk refuses.
     """
     start = time.perf_counter()
-    check_output(output, arguments.overwrite)
+    check_output(output, options.overwrite)
     with finished_journal(output) as journal:
         assemble(journal)
     layout = Layout.from_json(journal.notes["layout"])
     seconds = time.perf_counter() - start
-    return _finished(arguments, output, layout, journal.identity, journal.notes, len(journal.regions), seconds)
+    return _finished(options, output, layout, journal.identity, journal.notes, len(journal.regions), seconds)
 
 
 def _finished(
-    arguments: argparse.Namespace,
+    options: ServingOptions,
     output: Path,
     layout: Layout,
     identity: Mapping,
     notes: Mapping,
     resumed: int,
     seconds: float,
-) -> str:
-    """Write what goes with a product that is there; return what became of it."""
-    write_record(output, arguments, notes, identity, resumed, seconds)
-    if arguments.quicklook:
-        write_quicklook(output, Path(arguments.quicklook))
-    return f"{output}: {layout.grid.columns} x {layout.grid.rows} pixels of {layout.grid.dx:g} m"
+) -> Product:
+    """Write what goes with a product that is there; return the product."""
+    write_record(output, options, notes, identity, resumed, seconds)
+    if options.quicklook:
+        write_quicklook(output, Path(options.quicklook))
+    return product_of(output, layout)
 
 
-def ground_of(arguments: argparse.Namespace, grids: Mapping, gsd: float, step: int) -> tuple:
+def ground_of(options: AreaOptions, grids: Mapping, gsd: float, step: int) -> tuple:
     """Return the ground that is asked for: of the whole finest image, or of a part of it.
 
     Args:
-        arguments: Those of `add_arguments`.
+        options: The part that is asked for.
         grids: Grids of the images, by name.
         gsd: Spacing of the product, in metres.
         step: Number of the product's pixels that a part is a whole multiple of.
@@ -277,12 +285,12 @@ def ground_of(arguments: argparse.Namespace, grids: Mapping, gsd: float, step: i
     origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
     grid = product_grid(native, gsd)
     region = Region(0, 0, grid.columns, grid.rows)
-    if arguments.box:
-        region = box_region(arguments.box, native, grid, step)
-    elif arguments.bbox:
-        region = bounds_region(bbox_bounds(arguments.bbox, grid.projection), grid, origin, step, "--bbox")
-    elif arguments.geometry:
-        region = bounds_region(geometry_bounds(arguments.geometry, grid.projection), grid, origin, step, "--geometry")
+    if options.box:
+        region = box_region(options.box, native, grid, step)
+    elif options.bbox:
+        region = bounds_region(bbox_bounds(options.bbox, grid.projection), grid, origin, step, "--bbox")
+    elif options.geometry:
+        region = bounds_region(geometry_bounds(options.geometry, grid.projection), grid, origin, step, "--geometry")
     x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
     return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
 
@@ -299,4 +307,4 @@ def _check_geotransforms(product) -> None:
     for band, name in product.bands.items():
         geotransform = gdal.Open(name).GetGeoTransform()
         if geotransform[2] or geotransform[4]:
-            raise ValueError(f"--input: a north-up image is wanted. Received: geotransform {geotransform} of {band}")
+            raise ValueError(f"--input: expected a north-up image, got geotransform {geotransform} of {band}")

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a product was made of: the identity by which an interrupted run is resumed, and the record beside the file."""
 
-import argparse
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from chain.runtime import provenance
+from chain.runtime.options import BaseOptions
 
-DONE = "done before"
-"""What became of a product that was there already."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
@@ -133,15 +132,16 @@ def file_metadata(networks: Iterable, source: str, identity: dict, **stated: str
 
 
 def write_record(
-    output: Path, arguments: argparse.Namespace, notes: Mapping, identity: Mapping, resumed: int, seconds: float
+    output: Path, options: BaseOptions, notes: Mapping, identity: Mapping, resumed: int, seconds: float
 ) -> None:
     """Write what the product was made of, beside it; `notes` are those of its journal."""
     content = {
-        "arguments": vars(arguments),
+        "arguments": asdict(options),
         "versions": provenance.versions(),
         "input": identity["input"],
         "models": notes["models"],
         "precision": notes["precision"],
+        "decisions": notes.get("decisions", []),
         "identity": identity,
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),

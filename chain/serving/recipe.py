@@ -40,6 +40,8 @@ class Recipe:
     """Ground to be missing."""
     alignment: int = 1
     """Number of pixels that parts of a product are whole multiples of, beside what the networks want."""
+    notes: tuple[str, ...] = ()
+    """What was decided about the input, in sentences: shown, and kept in the record."""
 
     @property
     def sources(self) -> dict[str, Source]:

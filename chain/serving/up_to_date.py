@@ -4,18 +4,17 @@
 A fingerprint is taken of the command, before the scene is opened, and kept in the record beside the product, with the
 product's own size and time:
 
-    found = fingerprint(arguments, names, models)
+    found = fingerprint(options, names, models)
     if not is_done(output, found):
         ...                                     # opens the scene, compares it with the product, or makes it
         record.write(record_of(output), {..., **mark(output, found)})
 
 Files are known by where they really lie, their size and time of change; items by what they say; what lies at an address
-by the address. Options count, and files that they name, unless they are known not to touch pixels; what only GDAL knows
-how to find (`/vsizip/…`, `NETCDF:…`) counts as changed each time. So "no" may be said of a product that would be made
+by the address. Options on which pixels depend count, and files that they name; what only GDAL knows how to find
+(`/vsizip/…`, `NETCDF:…`) counts as changed each time. So "no" may be said of a product that would be made
 again as it is (its files were moved, an option was put in other words), but not "yes" of one whose files have changed.
 """
 
-import argparse
 import functools
 import hashlib
 import json
@@ -27,15 +26,11 @@ from pathlib import Path
 
 from osgeo import gdal
 
+from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import record_of, software_version
 from chain.sentinel2.stac_item import read_item
 from chain.serving.inputs import is_item
 
-OTHER_OPTIONS = frozenset(
-    ("input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "overwrite")
-    + ("restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory", "debug")
-)
-"""Options on which no pixel depends, or only by the inputs and options that they stand for. All others count."""
 FINGERPRINT, PRODUCT = "fingerprint", "product"
 """Keys of a record."""
 REMOTE = ("http://", "https://", "s3://", "gs://")
@@ -47,20 +42,21 @@ SIGNATURES_OF_AZURE = frozenset("sig se sp spr sr ss srt st sv skoid sktid skt s
 _software = functools.cache(software_version)
 
 
-def fingerprint(arguments: argparse.Namespace, names: Sequence, models: Iterable[str | Path]) -> str:
+def fingerprint(options: BaseOptions, names: Sequence, models: Iterable[str | Path]) -> str:
     """Return a digest of all that the pixels of a product depend on, as far as it is told without opening the scene.
 
     Args:
-        arguments: those of the program.
+        options: those of the program.
         names: files of the scene, or its item, as `chain.serving.batch.scenes_of` returns them.
         models: files or folders of the weights, also those that no option names.
 
     Raises:
         ValueError: an item cannot be read.
     """
-    options = sorted(vars(arguments).items())
+    read = paths_read(options)
     content = {
-        "options": [[name, *_option(value)] for name, value in options if name not in OTHER_OPTIONS],
+        "options": sorted([name, value] for name, value in values_for_pixels(options).items()),
+        "files": [[name, [_stamps(str(each)) for each in _each(value)]] for name, value in sorted(read.items())],
         "input": [_input(name) for name in names],
         "models": [_stamps(str(model)) for model in models],
         "software": _software(),
@@ -96,10 +92,9 @@ def mark(output: Path, found: str) -> dict:
     return {FINGERPRINT: found, PRODUCT: {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}}
 
 
-def _option(value) -> list:
-    """Return the value of an option, and the stamps of files that it, or those that it is made of, name."""
-    values = value if isinstance(value, list | tuple) else [value]
-    return [value, [_stamps(str(each)) for each in values if isinstance(each, str | Path)]]
+def _each(value) -> Sequence:
+    """Return the values that an option has."""
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _input(name) -> list:

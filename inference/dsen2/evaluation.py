@@ -4,7 +4,6 @@
 The part of the scene that is asked for is held in memory, several times over.
 """
 
-import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -23,39 +22,41 @@ from chain.serving.recipe import Recipe
 from evaluation import full_scale, report, wald
 from evaluation.networks import sharpener
 from evaluation.protocol import GROUPS
+from inference.dsen2.options import Options
 
 
-def score_networks(arguments: argparse.Namespace, product: Sentinel2Image, recipe: Recipe) -> None:
-    """Score the networks of a recipe by Wald's protocol on a scene; print the table, write what is asked for."""
+def score_networks(options: Options, product: Sentinel2Image, recipe: Recipe) -> dict:
+    """Score the networks of a recipe by Wald's protocol on a scene; write what is asked for, return the scores."""
     grids = {name: image_grid(image) for name, image in open_images(product, recipe).items()}
-    _, ground, _ = ground_of(arguments, grids, recipe.gsd, recipe.step)
+    _, ground, _ = ground_of(options, grids, recipe.gsd, recipe.step)
     needed = {band for source in recipe.sources.values() for band in source.bands}
     bands, _ = read_bands(product, recipe.gsd, needed, ground, recipe.masks)
     coarse = [band for group in GROUPS.values() for band in group if band in recipe.bands]
     found = wald.evaluate(bands, sharpener(recipe.networks), coarse)
-    _tell(arguments, found)
-    if arguments.figure:
-        report.draw_scores(Path(arguments.figure), found)
+    _write(options, found)
+    if options.figure:
+        report.draw_scores(Path(options.figure), found)
+    return found
 
 
-def score_product(arguments: argparse.Namespace, product: Sentinel2Image, gsd: float, output: Path) -> None:
-    """Score the output made of a product without a reference; print the table, write what is asked for."""
+def score_product(options: Options, product: Sentinel2Image, gsd: float, output: Path) -> dict:
+    """Score the output made of a product without a reference; write what is asked for, return the scores."""
     made, ground = read_product(output)
     fine = {band for band in SURFACE_BANDS if BANDS[band] == 10.0}
     native, (x, y) = read_bands(product, gsd, fine | set(made), ground)
     made = {band: pixels[y:, x:] for band, pixels in made.items()}
     found = full_scale.evaluate(native, made)
-    _tell(arguments, found)
-    if arguments.figure:
+    _write(options, found)
+    if options.figure:
         coarse = [band for band in made if BANDS[band] > 10.0]
-        report.draw_details(Path(arguments.figure), native, made, "B11" if "B11" in coarse else coarse[0])
+        report.draw_details(Path(options.figure), native, made, "B11" if "B11" in coarse else coarse[0])
+    return found
 
 
-def _tell(arguments: argparse.Namespace, found: dict) -> None:
-    """Print scores, and write them where that is asked for."""
-    print(report.table(found))
-    if arguments.metrics:
-        provenance.write(Path(arguments.metrics), found)
+def _write(options: Options, found: dict) -> None:
+    """Write scores where that is asked for."""
+    if options.metrics:
+        provenance.write(Path(options.metrics), found)
 
 
 def read_bands(

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the product of a scene is made of: which bands, which networks, which weights, what is left out."""
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from osgeo import gdal
@@ -15,11 +13,11 @@ from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
 from chain.serving.exported_models import exported, find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.recipe import Recipe
+from inference.dsen2.options import PROJECT_WEIGHTS, Options
 from inference.dsen2.original_tiling import OriginalTiling
 from models.description import ModelDescription, Source, read_description
 
 SYSTEM = "dsen2"
-PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / SYSTEM
 LEVELS = ("L1C", "L2A")
 ALIGNMENT = 6
 """Number of 10 m pixels along 60 m: parts of scenes are whole multiples of it, whichever bands are made seamlessly."""
@@ -28,11 +26,11 @@ ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
 """Bands that each role's network makes."""
 
 
-def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
-    """Return what the product of a scene is made of, after the command line.
+def recipe_of(options: Options, scene) -> Recipe:
+    """Return what the product of a scene is made of.
 
     Args:
-        arguments: those of `inference.dsen2`.
+        options: those of the program.
         scene: the `chain.sentinel2.scene.Scene`.
 
     Raises:
@@ -40,25 +38,25 @@ def recipe_of(arguments: argparse.Namespace, scene) -> Recipe:
         OSError: the cache of exported models cannot be written.
     """
     product = scene.product
-    bands = _bands(arguments, product.bands)
+    bands = _bands(options, product.bands)
     factor = scene.spacing / 10.0
     roles = [role for role, made in ROLES.items() if made & set(bands)]
-    level = arguments.level or product.level
-    networks = tuple(network.scaled(factor) for network in _networks(arguments, roles, level))
+    level = options.level or product.level
+    networks = tuple(network.scaled(factor) for network in _networks(options, roles, level))
     needed = {band for network in networks for source in network.description.sources for band in source.bands}
     name = str(product.identity.get("id", "input"))
     wanted(product.bands, sorted(needed | set(bands), key=list(BANDS).index), name)
-    _say(name, product, networks, scene)
     taken = [_fine(bands, networks, scene.spacing), Source("B10", ("B10",), 60.0 * factor)]
-    kind = OriginalTiling if arguments.tiling == "original" else Recipe
+    kind = OriginalTiling if options.tiling == "original" else Recipe
     return kind(
         bands=bands,
         gsd=scene.spacing,
         networks=networks,
         passed_through=tuple(source for source in taken if set(source.bands) & set(bands)),
         shared_nodata=False,
-        masks=_masks(arguments, scene),
+        masks=_masks(options, scene),
         alignment=ALIGNMENT if kind is Recipe else 1,
+        notes=tuple(_notes(name, product, networks, scene)),
     )
 
 
@@ -69,27 +67,25 @@ def _fine(bands: Sequence[str], networks: Sequence[Network], spacing: float) -> 
     return next((source for source in seen if fine and set(fine) <= set(source.bands)), Source("fine", fine, spacing))
 
 
-def _bands(arguments: argparse.Namespace, found: Sequence[str]) -> tuple[str, ...]:
+def _bands(options: Options, found: Sequence[str]) -> tuple[str, ...]:
     """Return the bands of the product: those asked for, else all that the input allows."""
-    bands = arguments.bands or tuple(band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
-    return (*bands, "B10") if arguments.with_b10 and "B10" not in bands else tuple(bands)
+    bands = options.bands or tuple(band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
+    return (*bands, "B10") if options.with_b10 and "B10" not in bands else tuple(bands)
 
 
-def _networks(arguments: argparse.Namespace, roles: Sequence[str], level: str) -> list[Network]:
+def _networks(options: Options, roles: Sequence[str], level: str) -> list[Network]:
     """Return the network of each role, with weights for a level."""
     if not roles:
         return []
     folders = (
-        _converted(arguments.weights, arguments.level)
-        if arguments.weights
-        else [model for folder in arguments.model_dir or [PROJECT_WEIGHTS] for model in find_models(folder)]
+        _converted(options.weights, options.level)
+        if options.weights
+        else [model for folder in options.model_dir or [PROJECT_WEIGHTS] for model in find_models(folder)]
     )
     descriptions = {folder: read_description(folder) for folder in folders}
     for folder, description in descriptions.items():
         if description.system != SYSTEM:
-            raise ValueError(
-                f"--model-dir: a model of '{SYSTEM}' is wanted. Received: {folder}, of {description.system!r}"
-            )
+            raise ValueError(f"--model-dir: expected a model of {SYSTEM!r}, got {folder}, of {description.system!r}")
     networks = []
     for role in roles:
         folder = _chosen(descriptions, role, level)
@@ -107,16 +103,16 @@ def _chosen(descriptions: dict[Path, ModelDescription], role: str, level: str) -
         return right[0]
     received = ", ".join(f"{folder} for {' and '.join(each.levels) or 'any'}" for folder, each in of_role.items())
     if len(right) > 1:
-        raise ValueError(f"--model-dir: one {role} network for {level} is wanted. Received: {received}")
+        raise ValueError(f"--model-dir: expected one {role} network for {level}, got {received}")
     if not of_role:
         raise ValueError(
-            f"--model-dir or --weights: a {role} network, or --bands without {' and '.join(sorted(ROLES[role]))}, is "
-            f"wanted. Received: none of that role"
+            f"--model-dir or --weights: expected a {role} network, or --bands without "
+            f"{' and '.join(sorted(ROLES[role]))}, got none of that role"
         )
     advice = "what the product is" if level == "unknown" else "to use others all the same"
     raise ValueError(
-        f"--model-dir: weights of the {role} network for a product of level {level} are wanted, or --level, {advice}. "
-        f"Received: {received}"
+        f"--model-dir: expected weights of the {role} network for a product of level {level}, got {received}; "
+        f"--level says {advice}"
     )
 
 
@@ -127,7 +123,7 @@ def _converted(files: Sequence[str], level: str | None) -> list[Path]:
     levels = (level,) if level else None
     for file in files:
         if not Path(file).is_file():
-            raise ValueError(f"--weights: files that exist are wanted. Received: {file}")
+            raise ValueError(f"--weights: no such file: {file}")
     return [
         exported(
             lambda file=file: read_model(file, levels), [Path(file)], f"{SYSTEM}-{level or 'any'}", default_cache()
@@ -136,8 +132,8 @@ def _converted(files: Sequence[str], level: str | None) -> list[Path]:
     ]
 
 
-def _masks(arguments: argparse.Namespace, scene) -> tuple[Mask, ...]:
-    """Return the masks of the command line.
+def _masks(options: Options, scene) -> tuple[Mask, ...]:
+    """Return the masks of the options.
 
     Raises:
         ValueError: the product has no scene classification, or a mask cannot be used.
@@ -145,29 +141,26 @@ def _masks(arguments: argparse.Namespace, scene) -> tuple[Mask, ...]:
     first = gdal.Open(next(iter(scene.product.bands.values())))
     projection = first.GetProjection()
     masks = []
-    if arguments.mask:
-        masks.append(read_mask(arguments.mask, projection, "--mask"))
-        common_origin({"--mask": masks[0].grid, "the scene": raster_grid(first)}, aligned=False)
-    if arguments.mask_classes:
+    if options.exclude_mask:
+        masks.append(read_mask(options.exclude_mask, projection, "--exclude-mask"))
+        common_origin({"--exclude-mask": masks[0].grid, "the scene": raster_grid(first)}, aligned=False)
+    if options.mask_classes:
         if scene.scl is None:
-            raise ValueError("--mask-classes: a product with a scene classification (SCL) is wanted. Received: none")
-        masks.append(read_mask(scene.scl, projection, "--mask-classes", arguments.mask_classes))
+            raise ValueError("--mask-classes: expected a product with a scene classification (SCL), got none")
+        masks.append(read_mask(scene.scl, projection, "--mask-classes", options.mask_classes))
     return tuple(masks)
 
 
-def _say(name: str, product, networks: Sequence[Network], scene) -> None:
-    """Tell what was recognised and chosen."""
+def _notes(name: str, product, networks: Sequence[Network], scene) -> Iterator[str]:
+    """Yield what was recognised and chosen, in sentences."""
     weights = ", ".join(
         f"{network.description.arguments['role']} {network.description.weights[:8]} "
         f"(for {' and '.join(network.description.levels) or 'any level'})"
         for network in networks
     )
-    print(f"{name}: level {product.level}, offset {product.offset}; weights: {weights or 'none'}", file=sys.stderr)
+    yield f"{name}: level {product.level}, offset {product.offset}; weights: {weights or 'none'}"
     for method in sorted(set(scene.resampled.values())):
         bands = " ".join(band for band, found in scene.resampled.items() if found == method)
-        print(f"{name}: {bands} had been resampled to {scene.spacing:g} m ({method}): brought back", file=sys.stderr)
+        yield f"{name}: {bands} had been resampled to {scene.spacing:g} m ({method}): brought back"
     if abs(scene.spacing - 10.0) > 1e-3:
-        print(
-            f"{name}: pixels of {scene.spacing:g} m, not 10 m: the networks have not been trained on such",
-            file=sys.stderr,
-        )
+        yield f"{name}: pixels of {scene.spacing:g} m, not 10 m: the networks have not been trained on such"

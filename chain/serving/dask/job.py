@@ -9,21 +9,20 @@ both by paths or addresses that it shares with the client. The networks are thos
 Nothing that computes is imported with this module: threads are limited first.
 """
 
-import argparse
 import importlib
-import io
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chain.raster.grids import Region
 from chain.raster.otb import OTB_LOCK
-from chain.runtime.command_line import quiet
+from chain.runtime.command_line import is_quiet, quiet
+from chain.runtime.options import from_values
 from chain.runtime.provenance import software_version
 from chain.serving.journal import Journal, parts_folder, plain, read_journal
 from chain.serving.network import Network
@@ -42,13 +41,13 @@ class Job:
     name: str
     """A name that no other job has."""
     program: str
-    """Module of the program, whose `opened` opens the scene."""
-    arguments: argparse.Namespace
-    """Those of the program."""
+    """Module of the program, whose `PROGRAM` opens the scene."""
+    options: dict
+    """Values of the program's options, by name."""
+    threads: int | None
+    """Threads of each worker; None for as many as Dask gives it."""
     names: tuple
     """Files of the scene, or its item as a mapping."""
-    naming: object
-    """Names given to bands that nothing describes."""
     output: Path
     """The product; its journal is held by the client."""
     networks: tuple[Network, ...]
@@ -57,6 +56,8 @@ class Job:
     """Digest of all that the pixels depend on."""
     software: str = SOFTWARE
     """Version of what the client runs."""
+    quiet: bool = field(default_factory=is_quiet)
+    """Whether OTB and TensorFlow say nothing but errors."""
 
 
 @dataclass
@@ -174,17 +175,17 @@ def _open(job: Job) -> _Scene:
     from chain.runtime.resources import prepare_process
 
     _check(job)
-    if not job.arguments.debug:
+    if job.quiet:
         quiet()
-    prepare_process(job.arguments.threads or get_worker().state.nthreads)
+    prepare_process(job.threads or get_worker().state.nthreads)
     from chain.serving.production import Production
 
-    program = importlib.import_module(job.program)
+    program = importlib.import_module(job.program).PROGRAM
+    options = from_values(program.options, job.options)
     with ExitStack() as stack, OTB_LOCK:
-        with redirect_stderr(io.StringIO()):  # the client has said it
-            product, recipe = stack.enter_context(program.opened(job.arguments, job.names))
-        production = Production(job.arguments, product, replace(recipe, networks=job.networks))
-        journal, identity = _journal(job), plain(production.identity(job.naming))
+        product, recipe = stack.enter_context(program.opened(job.names, options))
+        production = Production(options, product, replace(recipe, networks=job.networks))
+        journal, identity = _journal(job), plain(production.identity())
         other = [key for key in identity if identity[key] != journal.identity.get(key)]
         if other:
             raise ValueError(

@@ -9,27 +9,28 @@ them to others. Pixels are those of a run without workers, and either resumes wh
     python -m inference.dsen2 --input images --output-dir products --scheduler tcp://10.0.0.1:8786
 """
 
-import argparse
 import itertools
 import logging
 import os
 import queue
-import sys
 import time
 import uuid
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from chain.raster.grids import Region
-from chain.runtime.command_line import one_line
+from chain.runtime.command_line import is_quiet, one_line
+from chain.runtime.options import paths_read
+from chain.runtime.progress import LOG
 from chain.runtime.provenance import PROJECT
 from chain.sentinel2.stac_item import read_item
 from chain.serving.dask.job import AT_ONCE, Job, make_region, refusal
 from chain.serving.journal import Journal, plain
+from chain.serving.options import ServingOptions
 from chain.serving.provenance import digest
 
 REQUIREMENTS = "requirements/dask.txt"
@@ -41,8 +42,6 @@ WORKER_SECONDS = 120
 POLL_SECONDS = 1.0
 AHEAD = 2 * AT_ONCE
 """Regions that are handed out for each worker: those that wait keep workers from regions of products begun later."""
-PATHS = ("model_dir", "weights", "mask", "geometry")
-"""Options that name files which workers read."""
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.scheduler.worker-ttl": None,
@@ -60,18 +59,20 @@ class Workers:
 
     Args:
         client: a `distributed.Client`.
-        program: module of the program, whose `opened` opens a scene.
-        arguments: those of the program, with the `threads` of each worker.
+        program: module of the program, whose `PROGRAM` opens a scene.
+        options: those of the program.
+        threads: threads of each worker; None for as many as Dask gives it.
     """
 
-    def __init__(self, client, program: str, arguments: argparse.Namespace):
+    def __init__(self, client, program: str, options: ServingOptions, threads: int | None):
         self._client = client
         self._program = program
-        self._arguments = arguments
+        self._options = options
+        self._threads = threads
         self._serial = itertools.count()
         self._seen = time.monotonic()
 
-    def job(self, names: Sequence, output: Path, production, identity: Mapping, naming) -> Job:
+    def job(self, names: Sequence, output: Path, production, identity: Mapping) -> Job:
         """Return what workers have to know of a product.
 
         Args:
@@ -79,16 +80,14 @@ class Workers:
             output: the product.
             production: its `chain.serving.production.Production`, with the networks that are to be used.
             identity: all that its pixels depend on.
-            naming: names given to bands that nothing describes.
         """
-        options = {**vars(self._arguments)}
-        options |= {option: _absolute(options[option]) for option in PATHS if option in options}
+        paths = {name: _absolute(value) for name, value in paths_read(self._options).items()}
         return Job(
             name=f"{output.stem}-{uuid.uuid4().hex}",
             program=self._program,
-            arguments=argparse.Namespace(**options),
+            options={**asdict(self._options), **paths},
+            threads=self._threads,
             names=tuple(_absolute(name) if isinstance(name, str) else read_item(name) for name in names),
-            naming=naming,
             output=output.absolute(),
             networks=tuple(replace(each, model_dir=_absolute(each.model_dir)) for each in production.recipe.networks),
             identity=digest(plain(identity)),
@@ -179,45 +178,45 @@ class Workers:
 
 
 @contextmanager
-def opened_workers(arguments: argparse.Namespace, program: str) -> Iterator[Workers | None]:
-    """Give the workers of the command line for a while, None where it wants none.
+def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | None]:
+    """Give the workers that options ask for, for a while; None where they ask for none.
 
     Args:
-        arguments: those of `chain.serving.options.add_arguments`.
+        options: those of the program.
         program: module of the program.
 
     Raises:
         RuntimeError: Dask is not installed, or no worker comes.
         OSError: the scheduler does not answer.
     """
-    if not arguments.scheduler:
+    if not options.scheduler:
         yield None
         return
     distributed = _import_distributed()
-    threads = arguments.threads
-    level = logging.WARNING if arguments.debug else logging.CRITICAL
+    threads = options.threads
+    level = logging.CRITICAL if is_quiet() else logging.WARNING
     with ExitStack() as stack:
         stack.enter_context(distributed.utils.silence_logging_cmgr(level))
-        address = arguments.scheduler
+        address = options.scheduler
         if address == PROCESSES:
-            count = arguments.workers or len(os.sched_getaffinity(0))
+            count = options.workers or len(os.sched_getaffinity(0))
             threads = threads or max(len(os.sched_getaffinity(0)) // count, 1)
-            address = stack.enter_context(_cluster(distributed, count, arguments.worker_memory, level))
+            address = stack.enter_context(_cluster(distributed, count, options.worker_memory, level))
         try:
             client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError) as error:
             raise OSError(
-                f"--scheduler: a Dask scheduler that answers is wanted. Received: {arguments.scheduler}, "
+                f"--scheduler: a Dask scheduler that answers is wanted. Received: {options.scheduler}, "
                 f"{one_line(error)}"
             ) from error
-        print(f"--scheduler: dashboard at {client.dashboard_link}", file=sys.stderr)
+        LOG.info("--scheduler: dashboard at %s", client.dashboard_link)
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
             raise RuntimeError(
-                f"--scheduler: workers are wanted. Received: none at {arguments.scheduler} for {WORKER_SECONDS} s"
+                f"--scheduler: workers are wanted. Received: none at {options.scheduler} for {WORKER_SECONDS} s"
             ) from None
-        yield Workers(client, program, argparse.Namespace(**{**vars(arguments), "threads": threads}))
+        yield Workers(client, program, options, threads)
 
 
 @contextmanager

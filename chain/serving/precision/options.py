@@ -1,45 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line of precision and engine: `--precision`, `--engine`, `--max-error`."""
+"""The options of precision and engine: `--precision`, `--engine`, `--max-error`."""
 
-import argparse
+from dataclasses import dataclass
 
+from chain.runtime.options import BaseOptions, above, option
 from chain.serving.engines.engines import ENGINES
 
 PRECISIONS = ("float32", "bfloat16", "int8", "auto")
 MAX_ERROR = 2.0
 """Error that `auto` allows, in digital numbers."""
+GROUP = "precision and engine"
 
 
-def add_arguments(parser) -> None:
-    """Add the arguments to a parser, or a group of one."""
-    parser.add_argument(
-        "--precision",
+@dataclass(frozen=True, kw_only=True)
+class PrecisionOptions(BaseOptions):
+    """In which precision networks compute, and what runs them."""
+
+    precision: str = option(
+        "float32",
+        "of the networks' inner convolutions; int8 is made from tiles of the input and needs OpenVINO; auto: the "
+        "fastest whose error on such tiles is within --max-error",
         choices=PRECISIONS,
-        default="float32",
-        help="of the networks' inner convolutions; int8 is made from tiles of the input and needs OpenVINO; auto: the "
-        "fastest whose error on such tiles is within --max-error (default: %(default)s)",
+        group=GROUP,
     )
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        help="what runs the networks; auto tries this one only (default: otbtf in the otbtf image, else tensorflow; "
+    engine: str | None = option(
+        None,
+        "what runs the networks; auto tries this one only (default: otbtf in the otbtf image, else tensorflow; "
         "openvino for int8; all for auto)",
+        choices=ENGINES,
+        group=GROUP,
     )
-    parser.add_argument(
-        "--max-error",
-        type=float,
-        default=MAX_ERROR,
+    max_error: float = option(
+        MAX_ERROR,
+        "root mean square difference from float32 that auto allows, in digital numbers",
         metavar="DN",
-        help="root mean square difference from float32 that auto allows, in digital numbers (default: %(default)s)",
+        check=above(0),
+        group=GROUP,
     )
 
-
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End with a usage error when the arguments do not go together."""
-    precision, engine = arguments.precision, arguments.engine
-    if precision == "int8" and engine not in (None, "openvino"):
-        parser.error(f"--engine: openvino is wanted with --precision int8. Received: {engine}")
-    if precision == "bfloat16" and engine == "openvino":
-        parser.error("--engine: otbtf or tensorflow is wanted with --precision bfloat16. Received: openvino")
-    if not 0 < arguments.max_error < float("inf"):
-        parser.error(f"--max-error: more than 0 is wanted. Received: {arguments.max_error:g}")
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        if self.precision == "int8" and self.engine not in (None, "openvino"):
+            raise ValueError(f"--engine: expected openvino with --precision int8, got {self.engine}")
+        if self.precision == "bfloat16" and self.engine == "openvino":
+            raise ValueError("--engine: expected otbtf or tensorflow with --precision bfloat16, got openvino")

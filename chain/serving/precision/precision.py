@@ -7,9 +7,7 @@ OpenVINO. `auto` runs what can be had on such tiles and takes the fastest whose 
 differences from float32, is small enough; float32 stays unless another one is clearly faster.
 """
 
-import argparse
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -18,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from chain.runtime.files import default_cache
+from chain.runtime.progress import LOG
 from chain.serving.engines.engines import default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.network import Network
+from chain.serving.precision.options import PrecisionOptions
 from chain.serving.precision.quantization import quantized_folder
 from models.description import ModelDescription
 
@@ -37,12 +37,12 @@ Tile = Mapping[str, np.ndarray]
 
 
 def prepared(
-    arguments: argparse.Namespace, networks: Sequence[Network], tiles: Callable[[], Sequence[Tile]]
+    options: PrecisionOptions, networks: Sequence[Network], tiles: Callable[[], Sequence[Tile]]
 ) -> tuple[tuple[Network, ...], dict]:
     """Return networks in the precision, and for the engine, of the command line.
 
     Args:
-        arguments: with `precision`, `engine` and `max_error`.
+        options: which precision, engine and error are allowed.
         networks: networks in float32.
         tiles: gives parts of the image, as the networks are given them: for each source's name, float32 (rows, columns,
             bands), digital numbers without missing ones, with the margin. Called once, for `int8` and `auto` alone.
@@ -58,19 +58,19 @@ def prepared(
         RuntimeError: OpenVINO is not installed, or an engine refuses.
         OSError: the cache cannot be written.
     """
-    precision = arguments.precision
+    precision = options.precision
     if precision in ("float32", "bfloat16"):
-        engine = arguments.engine or default_engine()
+        engine = options.engine or default_engine()
         chosen = [_Candidate(_exported(network, precision, engine)) for network in networks]
     else:
         found = list(tiles()) if networks else []
         if networks and not found:
-            raise ValueError(f"--precision: a part of the input is wanted for {precision}. Received: none")
+            raise ValueError(f"--precision: expected a part of the input for {precision}, got none")
         parts = [_of_network(network, found) for network in networks]
         if precision == "int8":
             chosen = [_int8(network, part) for network, part in zip(networks, parts)]
         else:
-            chosen = [_fastest(arguments, network, part) for network, part in zip(networks, parts)]
+            chosen = [_fastest(options, network, part) for network, part in zip(networks, parts)]
     record = {"precision": precision, "networks": [candidate.record() for candidate in chosen]}
     return tuple(candidate.network for candidate in chosen), record
 
@@ -139,14 +139,14 @@ def _int8(network: Network, tiles: Sequence[Tile]) -> _Candidate:
     return candidate
 
 
-def _fastest(arguments: argparse.Namespace, network: Network, tiles: Sequence[Tile]) -> _Candidate:
+def _fastest(options: PrecisionOptions, network: Network, tiles: Sequence[Tile]) -> _Candidate:
     """Return the fastest candidate whose error is small enough, after saying how each does."""
     candidates = []
     test = _shares(tiles)[1]
-    if arguments.engine != "openvino":
-        engine = arguments.engine or default_engine()
+    if options.engine != "openvino":
+        engine = options.engine or default_engine()
         candidates += [_exported(network, precision, engine) for precision in ("float32", "bfloat16")]
-    if arguments.engine == "openvino" or arguments.engine is None and find_spec("openvino"):
+    if options.engine == "openvino" or options.engine is None and find_spec("openvino"):
         candidates += [_exported(network, "float32", "openvino"), _quantized(network, tiles)]
     truth = _results(candidates[0], test)
     measured = []
@@ -160,7 +160,7 @@ def _fastest(arguments: argparse.Namespace, network: Network, tiles: Sequence[Ti
             + ("" if number else " (what others are held to)"),
         )
     reference = measured[0]
-    allowed = [each for each in measured[1:] if each.rmse <= arguments.max_error]
+    allowed = [each for each in measured[1:] if each.rmse <= options.max_error]
     best = min(allowed, key=lambda each: each.seconds, default=reference)
     best = best if best.seconds < FASTER * reference.seconds else reference
     _say(network, f"takes {best}")
@@ -205,4 +205,4 @@ def _timed(candidate: _Candidate, tiles: Sequence[Tile]) -> _Candidate:
 
 def _say(network: Network, text: str) -> None:
     """Tell what is done about a network."""
-    print(f"network of {' '.join(network.description.bands)}: {text}", file=sys.stderr)
+    LOG.info(f"network of {' '.join(network.description.bands)}: {text}")

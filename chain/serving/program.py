@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program that super-resolves scenes of Sentinel-2: one course from names to products, as a library and as a command.
+
+A system says what its options are, and how a scene is opened and what its product is made of; the rest is the same for
+all: one scene or many, resuming, Dask's workers, `--info`, the command line.
+
+    PROGRAM = SceneProgram("inference.spot7", "Super-resolve …", Options, Command, opened)
+    super_resolve, main = PROGRAM.super_resolve, PROGRAM.main
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chain.runtime.command_line import run_program
+from chain.runtime.progress import SILENT, Progress
+from chain.runtime.resources import prepare_process
+from chain.serving.options import SceneCommand, ServingOptions
+
+PRODUCT_SUFFIX = "_SR"
+"""End of the names of products in a folder."""
+SCENES_AT_ONCE = 3
+"""With --scheduler: one is opened, one is made by workers, and one is assembled."""
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class SceneProgram:
+    """An inference program.
+
+    Attributes:
+        name: its module, such as `inference.spot7`, which names this instance `PROGRAM`: Dask's workers find it there.
+        description: what it does, in a sentence.
+        options: the class of its options.
+        command: the class of its command line: a subclass of these and of `chain.serving.options.SceneCommand`.
+        opened: opens the scene of some names for a while, given the options; gives the image and the
+            `chain.serving.recipe.Recipe` of its product. It raises ValueError when they do not suit each other.
+        weights: folders of weights that no option names.
+        epilog: ends the help.
+    """
+
+    name: str
+    description: str
+    options: type[ServingOptions]
+    command: type[ServingOptions]
+    opened: Callable[[Sequence, Any], AbstractContextManager]
+    weights: tuple[Path, ...] = ()
+    epilog: str = ""
+
+    def super_resolve(
+        self,
+        input,
+        output: str | Path,
+        options: ServingOptions | None = None,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ):
+        """Make the product of one scene.
+
+        Args:
+            input: the scene: a name (file, folder, address, list, pattern), several names of files that make one scene,
+                or a STAC item.
+            output: the product, a GeoTIFF.
+            options: how it is made; None for the defaults.
+            progress: called with the fraction that is done and a short text.
+            cancelled: called now and then; the work stops when it returns True.
+
+        Returns:
+            The `chain.serving.product.Product`.
+
+        Raises:
+            ValueError: the scene, the weights or the options do not suit each other.
+            FileExistsError: the product exists, and `overwrite` is not given.
+            RuntimeError: OTB, TensorFlow or a server refuses.
+            OSError: the disk refuses.
+            chain.runtime.progress.Cancelled: `cancelled` said so; finished regions are kept, the same call goes on.
+        """
+        options = options or self.options()
+        with self._workers(options) as workers:
+            return self.make(names_of(input), Path(output), options, False, workers, Progress(progress, cancelled))
+
+    def super_resolve_scenes(
+        self,
+        inputs: Sequence,
+        output_dir: str | Path,
+        options: ServingOptions | None = None,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Make the products of many scenes in a folder; those that are done stay, one that fails does not stop others.
+
+        Args:
+            inputs: scenes, folders of scenes, lists, patterns, collections of STAC items; or one STAC item.
+            output_dir: the folder of the products.
+            options: how they are made; None for the defaults.
+            progress: called with the fraction that is done and a short text.
+            cancelled: called now and then; the work stops when it returns True.
+
+        Returns:
+            For each scene's name, its `chain.serving.product.Product`, or the exception that it failed with.
+
+        Raises:
+            ValueError: there are no scenes, or two of one name.
+            OSError: the folder cannot be made.
+            chain.runtime.progress.Cancelled: `cancelled` said so.
+        """
+        from chain.serving.batch import run_all, scenes_of
+        from chain.serving.inputs import name_of_item
+
+        options, folder = options or self.options(), Path(output_dir)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"--output-dir: expected a folder, got {folder} ({error.strerror})") from error
+        if all(isinstance(name, str | Path) for name in inputs):
+            scenes = scenes_of([str(name) for name in inputs])
+        else:
+            scenes = {name_of_item({"id": inputs[0].id}): list(inputs)}
+        with self._workers(options) as workers:
+
+            def make(name: str, names: Sequence, part: Progress):
+                return self._make_in_folder(folder / f"{name}{PRODUCT_SUFFIX}.tif", names, options, workers, part)
+
+            at_once = SCENES_AT_ONCE if workers else 1
+            return run_all(scenes, make, Progress(progress, cancelled), at_once)
+
+    def make(
+        self,
+        names: Sequence,
+        output: Path,
+        options: ServingOptions,
+        keep_done: bool = False,
+        workers=None,
+        progress: Progress = SILENT,
+    ):
+        """Make the product of one scene, given its files or its item; a system that does more extends this."""
+        from chain.serving.outputs import check_outputs
+        from chain.serving.production import finish
+
+        if not keep_done:
+            check_outputs(options, output)
+        if options.assemble:
+            return finish(options, output)
+        with self.opened(names, options) as (image, recipe):
+            return self.produce(names, output, image, recipe, options, keep_done, workers, progress)
+
+    def produce(
+        self,
+        names: Sequence,
+        output: Path,
+        image,
+        recipe,
+        options: ServingOptions,
+        keep_done: bool,
+        workers,
+        progress: Progress,
+    ):
+        """Make the product of a scene that is open."""
+        from chain.serving.outputs import check_files
+        from chain.serving.production import produce
+        from chain.serving.provenance import files_of
+
+        check_files(options, names, files_of(image), output)
+        return produce(options, names, output, image, recipe, keep_done, workers, progress)
+
+    def describe(self, input, options: ServingOptions | None = None) -> dict[str, Any]:
+        """Return what a scene is taken for and what would be made of it, without computing.
+
+        Args:
+            input: the scene, as of `super_resolve`.
+            options: how its product would be made; None for the defaults.
+
+        Raises:
+            ValueError: the scene, the weights or the options do not suit each other.
+        """
+        from chain.serving.info import describe
+
+        options = options or self.options()
+        prepare_process(options.threads)
+        with self.opened(names_of(input), options) as (image, recipe):
+            return describe(image, recipe, options)
+
+    def main(self, argv: list[str] | None = None) -> int:
+        """Run the program.
+
+        Args:
+            argv: words of the command line.
+
+        Returns:
+            Exit status: 0, 1 when it failed, 130 when it was interrupted. Wrong usage ends the program with status 2.
+        """
+        parser = argparse.ArgumentParser(
+            prog=f"python -m {self.name}", description=self.description, epilog=self.epilog or None, allow_abbrev=False
+        )
+        return run_program(parser, self.command, self.run, argv, self.complete)
+
+    def complete(self, values: dict) -> dict:
+        """Return the values of the command line with those that come from elsewhere."""
+        return values
+
+    def inputs(self, command) -> Sequence:
+        """Return what is super-resolved, after the command line: names, or one STAC item."""
+        return command.input
+
+    def run(self, command: Any, progress: Progress) -> None:
+        """Do what the command line asks for."""
+        from chain.serving.batch import check_all, summary
+
+        prepare_process(command.threads)
+        inputs = self.inputs(command)
+        if command.info:
+            self._tell(inputs, command)
+        elif command.output_dir:
+            outcomes = self.super_resolve_scenes(
+                inputs, command.output_dir, command, progress=progress, cancelled=progress.cancelled
+            )
+            print(summary(outcomes))
+            check_all(outcomes)
+        else:
+            self.run_one(inputs, command, progress)
+
+    def run_one(self, inputs: Sequence, command: Any, progress: Progress) -> None:
+        """Make the one product that the command line names."""
+        print(self.super_resolve(inputs, command.output, command, progress=progress, cancelled=progress.cancelled))
+
+    def _tell(self, inputs: Sequence, command: SceneCommand) -> None:
+        """Print what scenes are taken for."""
+        from chain.serving.batch import scenes_of
+        from chain.serving.info import text
+
+        scenes: Mapping[str, Sequence] = {"": inputs}
+        if command.output_dir and all(isinstance(name, str) for name in inputs):
+            scenes = scenes_of(inputs)
+        found = {name: self.describe(names, command) for name, names in scenes.items()}
+        for name, described in found.items():
+            output = Path(command.output_dir) / f"{name}{PRODUCT_SUFFIX}.tif" if command.output_dir else command.output
+            described["product"]["path"] = str(output) if output else None
+        described = found if command.output_dir else found[""]
+        if command.json:
+            print(json.dumps(described, indent=2, default=str))
+        else:
+            print("\n\n".join(text(each) for each in found.values()))
+
+    def _workers(self, options: ServingOptions) -> AbstractContextManager:
+        """Give Dask's workers for a while, or None, once this process is prepared to compute."""
+        prepare_process(options.threads)
+        from chain.serving.dask.scheduler import opened_workers
+
+        return opened_workers(options, self.name)
+
+    def _make_in_folder(self, output: Path, names: Sequence, options: ServingOptions, workers, progress: Progress):
+        """Make a product in a folder, unless it is told without opening the scene that it is done."""
+        from chain.serving.product import DONE
+        from chain.serving.product_file import existing_product
+        from chain.serving.provenance import add_to_record
+        from chain.serving.up_to_date import fingerprint, is_done, mark
+
+        found = fingerprint(options, names, self.weights)
+        if not options.overwrite and is_done(output, found) and self.is_complete(output, options):
+            return existing_product(output)
+        made = self.make(names, output, options, True, workers, progress)
+        if made.outcome != DONE and output.exists():
+            add_to_record(output, mark(output, found))
+        return made
+
+    def is_complete(self, output: Path, options: ServingOptions) -> bool:
+        """Return whether all that goes with a finished product is there."""
+        return True
+
+
+def names_of(input) -> Sequence:
+    """Return the files of one scene, or its item, that an input stands for."""
+    from chain.serving.inputs import names_of_one
+
+    given = input if isinstance(input, list | tuple) else [input]
+    if all(isinstance(name, str | Path) for name in given):
+        return names_of_one([str(name) for name in given])
+    return given

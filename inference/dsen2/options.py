@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of DSen2, for the library and for the command line."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.runtime.options import band_names, distinct, integers, option, within
+from chain.sentinel2.bands import BANDS, SURFACE_BANDS
+from chain.sentinel2.options import NamingOptions
+from chain.serving.options import SceneCommand, ServingOptions
+
+_COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
+SETTINGS = {
+    "IMAGES_PATH": "input",
+    "SR_IMAGES_PATH": "output_dir",
+    "SR_20M_PATH": "weights",
+    "SR_60M_PATH": "weights",
+}
+"""Names in `.env` or the environment, and the options that they stand for when --input is not given."""
+PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "dsen2"
+WEIGHTS = "weights (default: those of the project)"
+MASKS = "ground to leave out (default: where a band has no data)"
+SEARCH = "search in a STAC catalogue, instead of --input"
+QUALITY = "measured quality"
+
+
+def _check_bands(names: tuple[str, ...]) -> None:
+    """Refuse bands that Sentinel-2 does not have, or that are given twice."""
+    distinct(names)
+    for band in names:
+        if band not in BANDS:
+            raise ValueError(f"expected names among {', '.join(BANDS)}, got {band}")
+
+
+def _check_search(text: str) -> None:
+    """Refuse what is no interval of days."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}", text):
+        raise ValueError(f"expected YYYY-MM-DD/YYYY-MM-DD, got {text!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(NamingOptions, ServingOptions):
+    """How the product of a scene is made."""
+
+    model_dir: tuple[str, ...] | None = option(
+        None,
+        "folders of exported models, or folders of such folders, from which role and level choose",
+        many=True,
+        metavar="DIR",
+        reads=True,
+        group=WEIGHTS,
+    )
+    weights: tuple[str, ...] | None = option(
+        None,
+        "published files of weights, Keras HDF5 or PyTorch, which are converted (weights/convert_dsen2.py)",
+        many=True,
+        metavar="FILE",
+        reads=True,
+        group=WEIGHTS,
+    )
+    level: str | None = option(
+        None,
+        "level whose weights are used, where the product does not say its own, or all the same",
+        choices=("L1C", "L2A"),
+        group=WEIGHTS,
+    )
+    bands: tuple[str, ...] | None = option(
+        None,
+        f"bands of the product (default: {','.join(SURFACE_BANDS)}, those of 60 m if the input has any)",
+        read=band_names,
+        metavar="NAMES",
+        check=_check_bands,
+        group="bands",
+    )
+    with_b10: bool = option(False, "add B10 of L1C, interpolated to 10 m", group="bands")
+    separate: bool = option(
+        False, "write each band as a file of its own too: OUTPUT_B05.tif", pixels=False, group="bands"
+    )
+    exclude_mask: str | None = option(
+        None,
+        "raster on the same map: missing where it is not 0",
+        metavar="IMG",
+        reads=True,
+        formerly=("--mask",),
+        group=MASKS,
+    )
+    mask_classes: tuple[int, ...] | None = option(
+        None,
+        "classes of the scene classification (SCL) of L2A to leave out: 3,8,9,10 are clouds and their shadows",
+        read=integers,
+        metavar="N,...",
+        group=MASKS,
+    )
+    evaluate: str | None = option(
+        None,
+        "wald: score the networks on the input made coarser, where the input is the truth (no --output is needed); "
+        "full: consistency of the product with the input, and an index without reference",
+        choices=("wald", "full"),
+        pixels=False,
+        group=QUALITY,
+    )
+    metrics: str | None = option(
+        None,
+        "file of the scores",
+        metavar="JSON",
+        writes=(".json",),
+        replaces=True,
+        pixels=False,
+        group=QUALITY,
+    )
+    figure: str | None = option(
+        None,
+        "figure: scores (wald), or the input and the product (full)",
+        metavar="PNG",
+        writes=(".png",),
+        replaces=True,
+        pixels=False,
+        group=QUALITY,
+    )
+    tiling: str = option(
+        "seamless",
+        "original: patches as the authors cut them, the whole image in memory",
+        choices=("seamless", "original"),
+    )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        self.exclude("weights", "model_dir")
+        self.require("metrics", "evaluate")
+        self.require("figure", "evaluate")
+        for name in ("evaluate", "separate"):
+            for other in ("block_range", "assemble"):
+                self.exclude(name, other)
+        if self.tiling == "original":
+            if self.precision != "float32" or self.engine:
+                raise ValueError("--tiling original: expected --precision float32 and no --engine")
+            if self.scheduler:
+                raise ValueError("--tiling original and --scheduler are mutually exclusive")
+            if self.evaluate == "wald":
+                raise ValueError("--evaluate wald: expected --tiling seamless, got original")
+        if self.evaluate == "wald" and self.scheduler:
+            raise ValueError("--evaluate wald and --scheduler are mutually exclusive")
+        if self.evaluate == "full" and self.bands and not _COARSE & set(self.bands):
+            raise ValueError("--evaluate full: expected a band of 20 or 60 m in --bands, got none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options, SceneCommand):
+    """The command line."""
+
+    input: tuple[str, ...] | None = option(
+        None,
+        "a scene of Sentinel-2: SAFE folder or zip, STAC item (JSON file or URL), a raster with all bands, rasters "
+        "with bands of 10, 20 and 60 m, or a folder of these; with --output-dir, scenes and folders of scenes",
+        many=True,
+        metavar="IMG",
+        pixels=False,
+    )
+    env: str = option(".env", "file of settings, if it exists (default: .env)", metavar="FILE", pixels=False)
+    search: str | None = option(
+        None,
+        "days YYYY-MM-DD/YYYY-MM-DD: the clearest item over --bbox is taken",
+        metavar="START/END",
+        check=_check_search,
+        pixels=False,
+        group=SEARCH,
+    )
+    stac_url: str = option(
+        "https://planetarycomputer.microsoft.com/api/stac/v1",
+        "root of the STAC API",
+        metavar="URL",
+        pixels=False,
+        group=SEARCH,
+    )
+    collection: str = option("sentinel-2-l2a", "STAC collection", pixels=False, group=SEARCH)
+    max_cloud_cover: float = option(
+        20.0,
+        "most clouds and missing data over --bbox, in %",
+        metavar="PERCENT",
+        check=within(0, 100),
+        pixels=False,
+        group=SEARCH,
+    )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        self.exclude("search", "input")
+        self.require("search", "bbox")
+        self.exclude("output_dir", "evaluate")
+        if not self.search and not self.input:
+            raise ValueError("--input, --search, or IMAGES_PATH in the environment is required")
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether a product has to be named."""
+        return self.evaluate != "wald"
+
+
+def with_settings(values: dict) -> dict:
+    """Return values of the command line with those that `.env` and the environment give; the latter goes first.
+
+    Raises:
+        ValueError: the file of --env does not exist.
+    """
+    if values["env"] != ".env" and not Path(values["env"]).is_file():
+        raise ValueError(f"--env: no such file: {values['env']}")
+    if values["input"] or values["search"]:
+        return values
+    from dotenv import dotenv_values
+
+    known = {**dotenv_values(values["env"]), **os.environ}
+    found = {name: known[name] for name in SETTINGS if known.get(name)}
+    more = {}
+    if "IMAGES_PATH" in found:
+        more["input"] = (found["IMAGES_PATH"],)
+    if "SR_IMAGES_PATH" in found and not (values["output"] or values["output_dir"] or values["evaluate"]):
+        more["output_dir"] = found["SR_IMAGES_PATH"]
+    files = tuple(found[name] for name in ("SR_20M_PATH", "SR_60M_PATH") if name in found)
+    if files and not (values["weights"] or values["model_dir"]):
+        more["weights"] = files
+    return {**values, **more}

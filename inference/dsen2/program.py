@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DSen2 as a program: what it does beyond making products, which is scores, files of single bands, and a search."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from chain.runtime.progress import LOG, Progress
+from chain.runtime.resources import prepare_process
+from chain.serving.outputs import band_file, check_files, check_outputs
+from chain.serving.product import DONE
+from chain.serving.program import SceneProgram, names_of
+from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
+
+COG_OPTIONS = ("COMPRESS=DEFLATE", "PREDICTOR=YES", "BIGTIFF=IF_SAFER")
+
+
+@contextmanager
+def opened(names: Sequence, options: Options) -> Iterator[tuple]:
+    """Open a scene for a while, and say what its product is made of.
+
+    Raises:
+        ValueError: the scene, the weights or the options do not suit each other.
+    """
+    from chain.sentinel2.scene import opened_scene
+    from inference.dsen2.recipe import recipe_of
+
+    with opened_scene(names, options.offset, options.naming) as scene:
+        recipe = recipe_of(options, scene)
+        for note in recipe.notes:
+            LOG.info("%s", note)
+        yield scene.product, recipe
+
+
+def score(input, options: Options | None = None) -> Mapping:
+    """Score the networks on a scene made coarser, where the scene is the truth (Wald's protocol).
+
+    Args:
+        input: the scene, as of `super_resolve`.
+        options: which part, bands, weights and masks; `metrics` and `figure` are written where they are named.
+
+    Returns:
+        Scores by method and band, as `evaluation.wald.evaluate`.
+
+    Raises:
+        ValueError: the scene, the weights or the options do not suit each other.
+        OSError: a file cannot be written.
+    """
+    from chain.serving.provenance import files_of
+    from inference.dsen2.evaluation import score_networks
+
+    options, names = options or Options(), names_of(input)
+    prepare_process(options.threads)
+    check_outputs(options, None)
+    with opened(names, options) as (image, recipe):
+        check_files(options, names, files_of(image), None)
+        return score_networks(options, image, recipe)
+
+
+class DSen2Program(SceneProgram):
+    """The program of DSen2."""
+
+    def complete(self, values: dict) -> dict:
+        """Return the values of the command line with those of `.env` and the environment."""
+        return with_settings(values)
+
+    def inputs(self, command: Command) -> Sequence:
+        """Return what is super-resolved: names, or the item that --search finds."""
+        return [_found(command)] if command.search else command.input
+
+    def run_one(self, inputs: Sequence, command: Command, progress: Progress) -> None:
+        """Score the networks, or make the one product that the command line names, or both."""
+        from evaluation import report
+
+        if command.evaluate == "wald":
+            print(report.table(score(inputs, command)))
+        if not command.output:
+            return
+        options = replace(command, evaluate=None, metrics=None, figure=None) if command.evaluate == "wald" else command
+        product = self.super_resolve(inputs, command.output, options, progress=progress, cancelled=progress.cancelled)
+        if product.scores:
+            print(report.table(product.scores))
+        print(product)
+
+    def produce(
+        self,
+        names: Sequence,
+        output: Path,
+        image,
+        recipe,
+        options: Options,
+        keep_done: bool,
+        workers,
+        progress: Progress,
+    ):
+        """Make the product of a scene that is open, files of its bands, and its scores."""
+        from chain.serving.provenance import files_of
+        from inference.dsen2.evaluation import score_product
+
+        bands = recipe.bands if options.separate else ()
+        check_files(options, names, files_of(image), output, bands)
+        if not keep_done:
+            check_outputs(options, output, bands)
+        product = super().produce(names, output, image, recipe, options, keep_done, workers, progress)
+        if output.exists():
+            _separate(output, bands, anew=product.outcome != DONE)
+        if options.evaluate == "full":
+            return replace(product, scores=score_product(options, image, recipe.gsd, output))
+        return product
+
+    def is_complete(self, output: Path, options: Options) -> bool:
+        """Return whether all that goes with a finished product is there, as far as it is known unopened."""
+        return not options.separate
+
+
+def _found(command: Command):
+    """Return the item that --search finds: the clearest over --bbox."""
+    from chain.raster.footprint import Footprint
+    from chain.sentinel2 import cloud_cover, stac_search
+
+    footprint = Footprint.of_box(command.bbox)
+    items = stac_search.search(footprint, command.search, command.stac_url, command.collection)
+    found = cloud_cover.choose(items, footprint, command.max_cloud_cover)
+    LOG.info("%s: %.1f %% clouds, %.1f %% without data", found.item.id, 100 * found.cloudy, 100 * found.uncovered)
+    return found.item
+
+
+def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:
+    """Write bands of a product as files of their own, whole or not at all; those that are there only if `anew`."""
+    from osgeo import gdal
+
+    from chain.runtime.files import whole_file
+
+    dataset = gdal.Open(str(output))
+    for number, band in enumerate(bands, start=1):
+        path = band_file(output, band)
+        if anew or not path.exists():
+            with whole_file(path, "--separate") as partial:
+                gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=COG_OPTIONS)
+
+
+PROGRAM = DSen2Program(
+    "inference.dsen2",
+    "Make the 20 m and 60 m bands of Sentinel-2 10 m fine.",
+    Options,
+    Command,
+    opened,
+    weights=(PROJECT_WEIGHTS,),
+    epilog="Without --input, IMAGES_PATH, SR_IMAGES_PATH, SR_20M_PATH and SR_60M_PATH of .env or the environment "
+    "stand for --input, --output-dir and --weights.",
+)
