@@ -63,3 +63,24 @@ class NamingOptions(BaseOptions):
         """The names that are given, by pixel size in metres, as `chain.sentinel2.scene.opened_scene` takes them."""
         given = dict(zip(SPACINGS, (self.bands_10m, self.bands_20m, self.bands_60m)))
         return {gsd: names for gsd, names in given.items() if names}
+
+
+NAMING_ARGUMENTS = tuple(f"bands_{gsd}m" for gsd in SPACINGS)
+"""Names of the parsed arguments."""
+
+
+def add_naming_arguments(parser) -> None:
+    """Add the options to a parser or a group of one."""
+    for gsd in SPACINGS:
+        parser.add_argument(
+            f"--bands-{gsd}m",
+            type=band_names,
+            metavar="NAMES",
+            help=f"names, in order, of the bands of a raster of {gsd} m that does not describe them",
+        )
+
+
+def naming_of(arguments) -> dict[int, tuple[str, ...]]:
+    """Return the names that are given, by pixel size in metres, as `chain.sentinel2.scene.opened_scene` takes them."""
+    given = {gsd: getattr(arguments, name) for gsd, name in zip(SPACINGS, NAMING_ARGUMENTS)}
+    return {gsd: names for gsd, names in given.items() if names}

@@ -35,7 +35,7 @@ def find_models(folder: str | Path) -> list[Path]:
         if found:
             return found
     raise ValueError(
-        f"--model-dir: a folder with {FILE_NAME}, made by a training or a conversion, is wanted. Received: {folder}"
+        f"--model-dir: expected a folder with {FILE_NAME}, made by a training or a conversion, got {folder}"
     )
 
 
@@ -56,9 +56,7 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
         return folder
     if not (folder / WEIGHTS).exists():
         received = "without weights" if (folder / SAVED_MODEL).exists() else "with neither"
-        raise ValueError(
-            f"--model-dir: {SAVED_MODEL} of {precision} or {WEIGHTS} is wanted. Received: {folder}, {received}"
-        )
+        raise ValueError(f"--model-dir: expected {SAVED_MODEL} of {precision} or {WEIGHTS}, got {folder}, {received}")
 
     def make():
         from models.base import load_weights

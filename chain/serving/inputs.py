@@ -47,7 +47,7 @@ def _expanded(name: str, folder: str, lists: tuple[str, ...]) -> list[str]:
         return [path]
     lists = (*lists, os.path.realpath(path))
     if lists[-1] in lists[:-1]:
-        raise ValueError(f"--input: a list that is not within itself is wanted. Received: {path}")
+        raise ValueError(f"--input: expected a list that is not within itself, got {path}")
     return [each for line in _lines(path) for each in _expanded(line, os.path.dirname(path), lists)]
 
 
@@ -55,7 +55,7 @@ def _matches(pattern: str, folder: str) -> list[str]:
     """Return what matches a pattern, but not what lies in folders that match too."""
     found = set(map(Path, glob.glob(pattern, root_dir=folder, recursive=True)))
     if not found:
-        raise ValueError(f"--input: a pattern that files or folders match is wanted. Received: {pattern}")
+        raise ValueError(f"--input: expected a pattern that files or folders match, got {pattern}")
     return sorted(str(path) for path in found if not found & set(path.parents))
 
 
@@ -64,10 +64,10 @@ def _lines(path: str) -> list[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--input: a list that is UTF-8 text is wanted. Received: {path} ({error})") from error
+        raise ValueError(f"--input: expected a list that is UTF-8 text, got {path} ({error})") from error
     names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not names:
-        raise ValueError(f"--input: a list of names is wanted. Received: {path}, without any")
+        raise ValueError(f"--input: expected a list of names, got {path}, without any")
     return names
 
 
@@ -81,8 +81,8 @@ def names_of_one(inputs: Sequence[str]) -> list[str]:
     for name in names:
         if is_collection(name):
             raise ValueError(
-                "--input: one scene is wanted, or --output-dir, for a product of each item. "
-                f"Received: the collection {shown(name)}"
+                f"--input: expected one scene, got the collection {shown(name)}; "
+                "--output-dir makes a product of each item"
             )
     return names
 
@@ -141,10 +141,10 @@ def items_of(name: str) -> Iterator[dict]:
                 raise ValueError("a next page to be asked for by a search that is not known")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, *_api_errors()) as error:
         raise ValueError(
-            f"--input: a collection of STAC items is wanted. Received: {shown(name)}: {http.reason(error)}"
+            f"--input: expected a collection of STAC items, got {shown(name)}: {http.reason(error)}"
         ) from error
     if not count:
-        raise ValueError(f"--input: a collection of STAC items is wanted. Received: {shown(name)}, without any")
+        raise ValueError(f"--input: expected a collection of STAC items, got {shown(name)}, without any")
 
 
 def name_of_item(item: Mapping) -> str:

@@ -122,7 +122,7 @@ def read_journal(product: Path) -> Journal | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"--output: a journal is wanted in {file} ({error}); --restart removes it") from None
+        raise ValueError(f"--output: expected a journal in {file}, got {error}; --restart removes it") from None
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def finished_journal(product: Path) -> Iterator[Journal]:
         ValueError: There is none, or regions are missing.
         FileExistsError: Another process holds it.
     """
-    none = ValueError(f"--assemble: regions of {product} are wanted. Received: no {parts_folder(product)}")
+    none = ValueError(f"--assemble: expected regions of {product}, got no {parts_folder(product)}")
     if not (parts_folder(product) / JOURNAL_NAME).exists():
         raise none
     with _held(product, shared=False):
@@ -183,7 +183,7 @@ def finished_journal(product: Path) -> Iterator[Journal]:
         missing = journal.remaining()
         if missing:
             raise ValueError(
-                f"--assemble: all {len(journal.regions)} regions of {product} are wanted. Received: "
+                f"--assemble: expected all {len(journal.regions)} regions of {product}, got "
                 f"{len(missing)} missing, the first at column {missing[0].x}, row {missing[0].y}"
             )
         yield journal
@@ -193,7 +193,7 @@ def finished_journal(product: Path) -> Iterator[Journal]:
 def _held(product: Path, shared: bool, begin: Callable[[Exception], None] = lambda refusal: None) -> Iterator[None]:
     """Hold a product's folder, after `begin`, which one process calls at a time; remove it if it is empty then."""
     folder = parts_folder(product)
-    refusal = FileExistsError(f"--output: a file that no other process is writing is wanted. Received: {product}")
+    refusal = FileExistsError(f"--output: another process is writing {product}")
     try:
         with ExitStack() as stack:
             while not _entered(folder, stack, refusal, shared, begin):
@@ -209,9 +209,7 @@ def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, b
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OSError(
-            f"--output: a folder that can be written is wanted. Received: {folder.parent} ({error})"
-        ) from error
+        raise OSError(f"--output: expected a folder that can be written, got {folder.parent} ({error})") from error
     try:
         with locked(folder / BEGINNING_NAME, refusal, wait=True):
             begin(refusal)
@@ -236,8 +234,7 @@ def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
     if found and not restart:
         other = [key for key in wanted.identity if found.identity.get(key) != wanted.identity[key]]
         raise FileExistsError(
-            f"--output: the {', '.join(other) or 'options'} that {wanted.folder} was begun with, or --restart, are "
-            "wanted. Received: others"
+            f"--output: {wanted.folder} was begun with other {', '.join(other) or 'options'}; --restart begins anew"
         )
     with locked(wanted.folder / LOCK_NAME, refusal):
         wanted.remove()

@@ -65,8 +65,8 @@ def fields(description: ModelDescription) -> Fields:
     for source, ratio in zip(description.sources, ratios, strict=True):
         if ratio < 1 or abs(source.gsd - ratio * description.gsd) > 1e-6 * source.gsd:
             raise ValueError(
-                f"model: a source spacing that is a multiple of the output's {description.gsd} m is wanted. "
-                f"Received: {source.gsd} m for {source.name}"
+                f"model: expected a source spacing that is a multiple of the output's {description.gsd} m, got "
+                f"{source.gsd} m for {source.name}"
             )
         if description.crop % ratio:
             raise ValueError(
@@ -127,7 +127,7 @@ def check_tiled(description: ModelDescription) -> None:
     """Refuse a model whose tiles would differ from the whole image."""
     if description.whole_image:
         raise ValueError(
-            "model: one that can be run tile by tile is wanted. Received: "
+            "model: expected one that can be run tile by tile, got "
             f"{description.model or description.system}, whose pixels depend on the whole image"
         )
 
@@ -135,5 +135,5 @@ def check_tiled(description: ModelDescription) -> None:
 def output_name(description: ModelDescription, kind: str) -> str:
     """Return the name of an output."""
     if kind not in description.outputs:
-        raise ValueError(f"output_kind: one of {list(description.outputs)} is wanted. Received: {kind}")
+        raise ValueError(f"output_kind: expected one of {list(description.outputs)}, got {kind}")
     return description.outputs[kind]

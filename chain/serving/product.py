@@ -4,8 +4,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chain.raster.grids import Grid
+if TYPE_CHECKING:
+    from chain.raster.grids import Grid
 
 MADE, DONE = "made", "done before"
 """What became of a product: it was made now, or was there already."""
@@ -27,7 +29,7 @@ class Product:
     """
 
     path: Path
-    grid: Grid
+    grid: "Grid"
     bands: tuple[str, ...]
     dtype: str
     nodata: float

@@ -223,9 +223,9 @@ def check_output(path: Path, overwrite: bool, argument: str = "--output") -> Non
         OSError: When its folder is missing or read-only.
     """
     if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(f"{argument}: a file that does not exist is wanted, or --overwrite. Received: {path}")
+        raise FileExistsError(f"{argument}: {path} exists; --overwrite replaces it")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"{argument}: a folder that exists and can be written is wanted. Received: {path.parent}")
+        raise OSError(f"{argument}: expected a folder that exists and can be written, got {path.parent}")
 
 
 def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout) -> None:
@@ -288,7 +288,7 @@ def assemble(journal: Journal) -> None:
         sums = _sums(files, len(layout.bands))
         if not any(band.count for band in sums):
             journal.remove()
-            raise ValueError("input: valid pixels are wanted. Received: nodata only")
+            raise ValueError("input: expected valid pixels, got nodata only")
         partial = journal.folder / "product.partial.tif"
         _write_cog(files, partial, journal.product, layout, sums)
     with open(partial, "rb+") as stream:
@@ -334,7 +334,7 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
         except RuntimeError as error:
             errors.append(str(error))
     if errors:
-        raise OSError(f"--output: a disk that takes {path} is wanted. Received: {errors[0]}")
+        raise OSError(f"--output: expected a disk that takes {path}, got {errors[0]}")
 
 
 def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:

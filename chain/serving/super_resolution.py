@@ -110,8 +110,7 @@ def super_resolve(
         block = blocks[source.name]
         if block.pixels.shape[2] != len(source.bands):
             raise ValueError(
-                f"input: {len(source.bands)} bands, {', '.join(source.bands)}, are wanted. "
-                f"Received: {block.pixels.shape[2]}"
+                f"input: expected {len(source.bands)} bands, {', '.join(source.bands)}, got {block.pixels.shape[2]}"
             )
         present = block.present
         if shared_nodata and not block.complete:
@@ -129,7 +128,7 @@ def super_resolve(
     result = result[region.y - whole.y :, region.x - whole.x :][: region.rows, : region.columns]
     wanted = (region.rows, region.columns, len(description.bands))
     if result.shape != wanted:
-        raise RuntimeError(f"model: an output of {wanted} is wanted. Received: {result.shape}")
+        raise RuntimeError(f"model: expected an output of {wanted}, got {result.shape}")
     bands = {band: (result[..., index], valid[band]) for index, band in enumerate(description.bands)}
     _check_finite(result, bands)
     return bands
@@ -190,7 +189,7 @@ def _check_finite(result: np.ndarray, bands: Bands) -> None:
     wrong = sum(np.count_nonzero(~np.isfinite(values[valid])) for values, valid in bands.values())
     if wrong:
         raise RuntimeError(
-            f"model: finite values for {result.shape[1]} x {result.shape[0]} pixels are wanted. Received: "
+            f"model: expected finite values for {result.shape[1]} x {result.shape[0]} pixels, got "
             f"{wrong} values not finite"
         )
 

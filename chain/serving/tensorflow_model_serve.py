@@ -151,7 +151,7 @@ def _served(
 def _image_of(images: Mapping[str, object], name: str):
     """Return the image of a source."""
     if name not in images:
-        raise ValueError(f"images: the source {name} is wanted. Received: {list(images)}")
+        raise ValueError(f"images: expected the source {name}, got {list(images)}")
     return images[name]
 
 
@@ -175,7 +175,7 @@ def _placed(app, reference, gsd: float, description: ModelDescription, otbtf: Se
     step = description.gsd
     left, top, dx, dy = corner_and_spacing(_opened(reference))
     if abs(dx - gsd) > 1e-6 * gsd or abs(dy + gsd) > 1e-6 * gsd:
-        raise ValueError(f"images: a spacing of {gsd} m, north up, is wanted. Received: {dx}, {dy}")
+        raise ValueError(f"images: expected a spacing of {gsd} m, north up, got {dx}, {dy}")
     margin = description.crop * step
     output_left, output_top, output_dx, output_dy = corner_and_spacing(app)
     stated = (output_left - left, top - output_top)
@@ -186,9 +186,9 @@ def _placed(app, reference, gsd: float, description: ModelDescription, otbtf: Se
     if not known or abs(output_dx - step) > TOLERANCE * step or abs(output_dy + step) > TOLERANCE * step:
         corner = " and ".join(dict.fromkeys(f"{place:.4f}" for place in otbtf))
         raise ValueError(
-            f"TensorflowModelServe: an output that states its corner {corner} m (OTBTF up to 4.3.1) or {margin:.4f} m "
-            f"(the true place) from its source's, with pixels of {step} m, is wanted. "
-            f"Received: {stated[0]:.4f} m, {stated[1]:.4f} m, pixels of {output_dx} m"
+            f"TensorflowModelServe: expected an output that states its corner {corner} m (OTBTF up to 4.3.1) or "
+            f"{margin:.4f} m (the true place) from its source's, with pixels of {step} m, got "
+            f"{stated[0]:.4f} m, {stated[1]:.4f} m, pixels of {output_dx} m"
         )
     further = margin + description.shift * step
     return Served(

@@ -57,8 +57,8 @@ def super_resolve_patches(images: Mapping[str, np.ndarray], network: Network) ->
     sizes = {tuple(length * ratio for length in images[name].shape[:2]) for name, ratio in ratios.items()}
     if min(rows, columns) < step or len(sizes) > 1:
         raise ValueError(
-            f"--tiling original: at least {step * scale} x {step * scale} pixels of 10 m, a multiple of {scale}, are "
-            f"wanted. Received: {' and '.join(' x '.join(map(str, size)) for size in sorted(sizes))}"
+            f"--tiling original: expected at least {step * scale} x {step * scale} pixels of 10 m, a multiple of "
+            f"{scale}, got {' and '.join(' x '.join(map(str, size)) for size in sorted(sizes))}"
         )
     padded = {name: _padded(images[name], border // ratio) for name, ratio in ratios.items()}
     places = [(row, column) for row in starts(rows, step) for column in starts(columns, step)]
@@ -116,7 +116,7 @@ class OriginalTiling(Recipe):
             ratio = round(source.gsd / self.gsd)
             if any(place % ratio for place in (region.x, region.y, region.columns, region.rows)):
                 raise ValueError(
-                    f"--tiling original: a part of whole pixels of {source.gsd:g} m is wanted. Received: "
+                    f"--tiling original: expected a part of whole pixels of {source.gsd:g} m, got "
                     f"{region.columns} x {region.rows} pixels of {self.gsd:g} m at {region.x}, {region.y}"
                 )
             part = Region(*(number // ratio for number in (region.x, region.y, region.columns, region.rows)))

@@ -123,15 +123,15 @@ def refusal(job: Job) -> str | None:
     """Return why this process cannot work on a job, None where it can."""
     host = socket.gethostname()
     if SOFTWARE != job.software:
-        return f"workers of this project's version {job.software} are wanted. Received: {SOFTWARE} at {host}"
+        return f"expected workers of this project's version {job.software}, got {SOFTWARE} at {host}"
     if _journal(job) is None:
         folder = parts_folder(job.output)
-        return f"workers that share the product's folder are wanted. Received: {host}, which does not see {folder}"
+        return f"expected workers that share the product's folder, got {host}, which does not see {folder}"
     for network in job.networks:
         if not (Path(network.model_dir) / FILE_NAME).exists():
             return (
-                "workers that share the models' folder, or XDG_CACHE_HOME, are wanted. "
-                f"Received: {host}, which does not see {network.model_dir}"
+                "expected workers that share the models' folder, or XDG_CACHE_HOME, got "
+                f"{host}, which does not see {network.model_dir}"
             )
     return None
 
@@ -189,7 +189,7 @@ def _open(job: Job) -> _Scene:
         other = [key for key in identity if identity[key] != journal.identity.get(key)]
         if other:
             raise ValueError(
-                f"--scheduler: workers that see the client's {', '.join(other)} are wanted. Received: another at "
+                f"--scheduler: expected workers that see the client's {', '.join(other)}, got another at "
                 f"{socket.gethostname()}"
             )
         return _Scene(stack.pop_all(), production, journal)

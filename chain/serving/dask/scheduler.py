@@ -134,8 +134,7 @@ class Workers:
                 raise RuntimeError(f"--scheduler: {answer}")
             if isinstance(answer, Exception) and not isinstance(answer, OSError):
                 raise RuntimeError(
-                    f"--scheduler: workers with {PROJECT} in PYTHONPATH are wanted. Received: {address}, "
-                    f"{one_line(answer)}"
+                    f"--scheduler: expected workers with {PROJECT} in PYTHONPATH, got {address}, {one_line(answer)}"
                 )
 
     def _places(self) -> int:
@@ -147,15 +146,13 @@ class Workers:
         try:
             workers = self._client.scheduler_info()["workers"].values()
         except Exception as error:
-            raise RuntimeError(
-                f"--scheduler: a scheduler that answers is wanted. Received: {one_line(error)}"
-            ) from error
+            raise RuntimeError(f"--scheduler: expected a scheduler that answers, got {one_line(error)}") from error
         running = sum(worker["status"] == "running" for worker in workers)
         if running:
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > WORKER_SECONDS:
             received = f"{len(workers)} that are paused, for want of memory," if workers else "none"
-            raise RuntimeError(f"--scheduler: workers are wanted. Received: {received} for {WORKER_SECONDS} s")
+            raise RuntimeError(f"--scheduler: expected workers, got {received} for {WORKER_SECONDS} s")
         return AHEAD * running
 
     def _finish(self, future, region: Region) -> None:
@@ -166,14 +163,14 @@ class Workers:
         try:
             future.result()
         except FutureCancelledError as error:
-            raise RuntimeError(f"--scheduler: a scheduler that stays is wanted. Received: {error.reason}") from error
+            raise RuntimeError(f"--scheduler: expected a scheduler that stays, got {error.reason}") from error
         except KilledWorker as error:
             limit = error.last_worker.memory_limit
             received = f"{limit / 1e9:.1f} GB" if limit else "no limit"
             raise RuntimeError(
-                "--scheduler: workers that survive a region are wanted: a larger --worker-memory, fewer --workers, or "
-                f"a smaller --tile-size. Received: {error.allowed_failures + 1} that died of the one at column "
-                f"{region.x}, row {region.y}, the last with {received} of memory"
+                f"--scheduler: {error.allowed_failures + 1} workers died of the region at column {region.x}, row "
+                f"{region.y}, the last with {received} of memory; try a larger --worker-memory, fewer --workers, or a "
+                "smaller --tile-size"
             ) from error
 
 
@@ -206,15 +203,14 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
             client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError) as error:
             raise OSError(
-                f"--scheduler: a Dask scheduler that answers is wanted. Received: {options.scheduler}, "
-                f"{one_line(error)}"
+                f"--scheduler: expected a Dask scheduler that answers, got {options.scheduler}, {one_line(error)}"
             ) from error
         LOG.info("--scheduler: dashboard at %s", client.dashboard_link)
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
             raise RuntimeError(
-                f"--scheduler: workers are wanted. Received: none at {options.scheduler} for {WORKER_SECONDS} s"
+                f"--scheduler: expected workers, got none at {options.scheduler} for {WORKER_SECONDS} s"
             ) from None
         yield Workers(client, program, options, threads)
 
@@ -248,7 +244,7 @@ def _import_distributed():
         import distributed
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"--scheduler: Dask is wanted, by pip install -r {REQUIREMENTS}. Received: no module {error.name}"
+            f"--scheduler requires Dask: pip install -r {REQUIREMENTS} (no module {error.name})"
         ) from None
     return distributed
 

@@ -35,9 +35,9 @@ def check_names(sources: Collection[str], inputs: Collection[str], output: str, 
         RuntimeError: When that is asked for.
     """
     if set(sources) != set(inputs):
-        raise RuntimeError(f"sources: {', '.join(inputs)} are wanted. Received: {', '.join(sources) or 'none'}")
+        raise RuntimeError(f"sources: expected {', '.join(inputs)}, got {', '.join(sources) or 'none'}")
     if output not in outputs:
-        raise RuntimeError(f"output: one of {', '.join(outputs)} is wanted. Received: {output}")
+        raise RuntimeError(f"output: expected one of {', '.join(outputs)}, got {output}")
 
 
 def reason(error: Exception) -> str:

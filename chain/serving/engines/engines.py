@@ -47,7 +47,7 @@ def open_engine(name: str, model_dir: str) -> Engine:
         RuntimeError: When the engine is not installed, or the folder holds no model that it can read.
     """
     if name not in ENGINES[1:]:
-        raise ValueError(f"engine: one of {', '.join(ENGINES[1:])} is wanted. Received: {name}")
+        raise ValueError(f"engine: expected one of {', '.join(ENGINES[1:])}, got {name}")
     folder = os.path.realpath(model_dir)
     stamps = []
     for file in FILES:

@@ -30,7 +30,7 @@ def import_openvino():
         import openvino
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"--engine: OpenVINO is wanted, by pip install -r {REQUIREMENTS}. Received: no module {error.name}"
+            f"--engine openvino requires OpenVINO: pip install -r {REQUIREMENTS} (no module {error.name})"
         ) from None
     return openvino
 
@@ -57,7 +57,7 @@ def read_model(folder: str | Path):
     try:
         return core.read_model(str(quantized if quantized.exists() else folder))
     except Exception as error:
-        raise RuntimeError(f"model: a model for OpenVINO is wanted in {folder}. Received: {reason(error)}") from error
+        raise RuntimeError(f"model: expected a model for OpenVINO in {folder}, got {reason(error)}") from error
 
 
 def _bicubic_extension():
@@ -70,7 +70,7 @@ def _bicubic_extension():
 
     def convert(node):
         if not node.get_attribute("half_pixel_centers", False) or node.get_attribute("align_corners", False):
-            raise ValueError("bicubic interpolation between pixel centres is wanted. Received: another one")
+            raise ValueError("expected bicubic interpolation between pixel centres, got another one")
         images = opset13.transpose(node.get_input(0), [0, 3, 1, 2])
         resized = opset13.interpolate(
             images,
@@ -96,7 +96,7 @@ def with_outputs(model, outputs: list[str]):
     found = {name: port for port in model.outputs for name in port.names}
     missing = [name for name in outputs if name not in found]
     if missing:
-        raise RuntimeError(f"output: one of {', '.join(sorted(found))} is wanted. Received: {missing[0]}")
+        raise RuntimeError(f"output: expected one of {', '.join(sorted(found))}, got {missing[0]}")
     return openvino.Model([found[name].node for name in outputs], model.get_parameters(), model.get_friendly_name())
 
 
@@ -160,5 +160,5 @@ def _threads() -> dict[str, int]:
     if not stated:
         return {}
     if not stated.isdecimal() or int(stated) < 1:
-        raise ValueError(f"SR_THREADS: a number of threads is wanted. Received: {stated}")
+        raise ValueError(f"SR_THREADS: expected a number of threads, got {stated}")
     return {"INFERENCE_NUM_THREADS": int(stated)}

@@ -34,7 +34,7 @@ class TensorflowEngine:
             self._signature = self._model.signatures[SIGNATURE]
         except Exception as error:
             raise RuntimeError(
-                f"model: a SavedModel with a signature {SIGNATURE} is wanted in {folder}. Received: {reason(error)}"
+                f"model: expected a SavedModel with a signature {SIGNATURE} in {folder}, got {reason(error)}"
             ) from error
         self._inputs = sorted(self._signature.structured_input_signature[1])
         self._outputs = sorted(self._signature.structured_outputs)

@@ -66,7 +66,7 @@ def quantize(model, tiles: Sequence[Tile]) -> int:
         ValueError: there is no tile, or one is smaller than a kernel.
     """
     if not tiles:
-        raise ValueError("tiles: at least one is wanted. Received: none")
+        raise ValueError("tiles: expected at least one, got none")
     convolutions, sums = inner_convolutions(model)
     split = [each.get_friendly_name() for each in sums[:SPLIT]]
     observed = list(_observe(model, convolutions, tiles))
@@ -146,7 +146,7 @@ def _look(values: np.ndarray, kernel: Sequence[int], count: int, generator: np.r
     rows, columns = values.shape[1] - kernel[0] + 1, values.shape[2] - kernel[1] + 1
     if min(rows, columns) < 1:
         received = " x ".join(map(str, values.shape[1:]))
-        raise ValueError(f"tiles: at least {max(kernel)} rows and columns are wanted. Received: {received}")
+        raise ValueError(f"tiles: expected at least {max(kernel)} rows and columns, got {received}")
     windows = np.lib.stride_tricks.sliding_window_view(values, tuple(kernel), axis=(1, 2))
     samples = windows[:, generator.integers(0, rows, count), generator.integers(0, columns, count)]
     samples = samples.transpose(1, 0, 2, 3).reshape(count, len(values), -1)

@@ -36,12 +36,12 @@ def quantized_folder(folder: Path, tiles: Sequence[Mapping[str, np.ndarray]], ca
     """
     description = read_description(folder)
     if description.precision != "float32":
-        raise ValueError(f"--precision: a model in float32 is wanted for int8. Received: {description.precision}")
+        raise ValueError(f"--precision: expected a model in float32 for int8, got {description.precision}")
     names = [source.name for source in description.sources]
     for tile in tiles:
         missing = [name for name in names if name not in tile]
         if missing:
-            raise ValueError(f"tiles: {', '.join(names)} are wanted. Received: one without {missing[0]}")
+            raise ValueError(f"tiles: expected {', '.join(names)}, got one without {missing[0]}")
     tiles = [{name: np.ascontiguousarray(tile[name], np.float32) for name in names} for tile in tiles]
     calibration = _digest_of_tiles(tiles)
     digest = hashlib.sha256(f"{import_openvino().__version__} {calibration}".encode())

@@ -7,7 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from chain.serving.batch import run_all, scenes_of
+from chain.runtime.progress import shown_on_terminal
+from chain.serving.batch import check_all, run_all, scenes_of, summary
 from inference import dsen2
 from tests import toy_models
 
@@ -113,7 +114,7 @@ def test_lists_and_patterns_are_the_scenes_of_what_they_name(tmp_path, touch):
         "S": ["images/S_10m.tif", "images/S_20m.tif"],
     }
     (tmp_path / "twice.txt").write_text(f"images/deep/{OTHER}.zip\nimages/deep/*.zip\n")
-    with pytest.raises(ValueError, match=f"^--input: scenes of different names are wanted. Received: {OTHER} twice$"):
+    with pytest.raises(ValueError, match=f"^--input: expected scenes of different names, got {OTHER} twice$"):
         found(tmp_path, "twice.txt")
 
 
@@ -145,7 +146,7 @@ def test_items_of_a_collection_are_scenes_named_by_their_identifiers(tmp_path, t
 
 def test_items_of_one_name_in_a_collection_are_refused(tmp_path):
     name = write_collection(tmp_path / "items.json", item("one"), item("two"), item("one"))
-    with pytest.raises(ValueError, match="^--input: scenes of different names are wanted. Received: one twice$"):
+    with pytest.raises(ValueError, match="^--input: expected scenes of different names, got one twice$"):
         scenes_of([name])
 
 
@@ -171,7 +172,7 @@ def test_one_file_given_twice_is_one(tmp_path, touch):
 )
 def test_two_scenes_of_one_name_in_one_folder_are_refused(tmp_path, touch, names, inputs):
     touch(*names)
-    with pytest.raises(ValueError, match="^--input: scenes of different names are wanted. Received: S twice$"):
+    with pytest.raises(ValueError, match="^--input: expected scenes of different names, got S twice$"):
         found(tmp_path, *inputs)
 
 
@@ -195,47 +196,54 @@ def test_files_that_only_sound_like_products_are_scenes_and_links_to_a_parent_en
 
 
 def test_what_is_missing_or_empty_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="^--input: files or folders that exist are wanted. Received: .*/none.tif$"):
+    with pytest.raises(ValueError, match="^--input: no such file or folder: .*/none.tif$"):
         found(tmp_path, "none.tif")
     (tmp_path / "empty" / "deep").mkdir(parents=True)
-    with pytest.raises(ValueError, match="^--input: scenes are wanted. Received: none in .*/empty$"):
+    with pytest.raises(ValueError, match="^--input: expected scenes, got none in .*/empty$"):
         found(tmp_path, "empty")
 
 
 def test_a_run_goes_on_after_failures_and_ends_with_a_table_and_their_names(capsys):
     made = []
 
-    def make(name, files):
+    def make(name, files, progress):
         made.append((name, files))
         if name == "broken":
-            raise ValueError("input: pixels\nare wanted")
+            raise ValueError("input: expected\npixels")
         if name == "odd":
             raise KeyError("B05")
         return "done before" if name == "old" else f"{name}_SR.tif"
 
     scenes = {"one": ["a", "b"], "broken": ["c"], "old": ["d"], "odd": ["e"], "the last": ["f"]}
+    with shown_on_terminal():
+        outcomes = run_all(scenes, make)
     with pytest.raises(RuntimeError, match="^2 of 5 scenes failed: broken, odd$"):
-        run_all(scenes, make)
+        check_all(outcomes)
     assert made == list(scenes.items())
     output = capsys.readouterr()
-    assert output.out.splitlines() == [
-        *(f"[{number}/5] {name}" for number, name in enumerate(scenes, start=1)),
+    assert output.out == ""
+    assert summary(outcomes).splitlines() == [
         "one       one_SR.tif",
-        "broken    failed: input: pixels are wanted",
+        "broken    failed: input: expected pixels",
         "old       done before",
         "odd       failed: KeyError: 'B05'",
         "the last  the last_SR.tif",
     ]
-    assert output.err.splitlines() == ["broken: error: input: pixels are wanted", "odd: error: KeyError: 'B05'"]
+    told = [line for line in output.err.splitlines() if not line.startswith("[")]
+    assert told == ["error: broken: input: expected pixels", "error: odd: KeyError: 'B05'"]
+    assert [line for line in output.err.splitlines() if line.startswith("[")] == [
+        f"[{number}/5] {name}" for number, name in enumerate(scenes, start=1)
+    ]
 
 
 def test_a_run_without_failures_ends_quietly(capsys):
-    run_all({"one": ["a"]}, lambda name, files: "made")
-    assert capsys.readouterr().out == "[1/1] one\none  made\n"
+    outcomes = run_all({"one": ["a"]}, lambda name, files, progress: "made")
+    check_all(outcomes)
+    assert outcomes == {"one": "made"} and capsys.readouterr() == ("", "")
 
 
 def test_an_interruption_ends_the_run():
-    def make(name, files):
+    def make(name, files, progress):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -261,4 +269,4 @@ def test_a_stack_brought_back_to_native_pixels_is_done_once_unless_it_changes(tm
     assert "S2A_MSIL2A_x  done before" in capsys.readouterr().out
     path.touch()
     assert dsen2.main(command) == 1
-    assert "_SR.tif, of other " in capsys.readouterr().err
+    assert "_SR.tif exists, made of other " in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_three_processes_at_once_make_the_very_product_of_one(tmp_path, image, m
 def test_shares_that_are_missing_are_told_and_nothing_is_lost(tmp_path, image, models, capsys):
     output, parts = tmp_path / "sr.tif", tmp_path / "sr.tif.parts"
     assert infer(image, output, models["blurring"], "--assemble") == 1
-    assert error_of(capsys) == f"{PROGRAM}--assemble: regions of {output} are wanted. Received: no {parts}"
+    assert error_of(capsys) == f"{PROGRAM}--assemble: expected regions of {output}, got no {parts}"
     assert [item.name for item in tmp_path.iterdir()] == ["s2.tif"]
     assert infer(image, output, models["blurring"], "--block-range", "2/2") == 0
     before = content_of(parts)
@@ -110,7 +110,7 @@ def test_shares_that_are_missing_are_told_and_nothing_is_lost(tmp_path, image, m
     capsys.readouterr()
     assert infer(image, output, models["blurring"], "--assemble") == 1
     assert error_of(capsys) == (
-        f"{PROGRAM}--assemble: all 9 regions of {output} are wanted. Received: 4 missing, the first at column 0, row 0"
+        f"{PROGRAM}--assemble: expected all 9 regions of {output}, got 4 missing, the first at column 0, row 0"
     )
     assert content_of(parts) == before and not output.exists()
     assert infer(image, output, models["blurring"], "--block-range", "2/2") == 0
@@ -130,9 +130,7 @@ def test_another_model_is_refused_until_it_may_be_begun_anew(tmp_path, image, mo
     capsys.readouterr()
     for more in (("--block-range", "2/2"), ()):
         assert infer(image, output, models["other"], *more) == 1
-        assert error_of(capsys) == (
-            f"{PROGRAM}--output: the models that {parts} was begun with, or --restart, are wanted. Received: others"
-        )
+        assert error_of(capsys) == (f"{PROGRAM}--output: {parts} was begun with other models; --restart begins anew")
         assert content_of(parts) == before
     assert infer(image, output, models["blurring"], "--block-range", "2/2", "--float") == 1
     assert "the float that" in error_of(capsys) and content_of(parts) == before
@@ -169,7 +167,7 @@ def test_what_is_no_share_is_wrong_usage(tmp_path, capsys, program, text):
     with pytest.raises(SystemExit) as end:
         program.main(command("s2.tif", tmp_path / "sr.tif", "model", f"--block-range={text}"))
     assert end.value.code == 2
-    assert f"argument --block-range: i/n with i from 1 to n is wanted. Received: {text}\n" in capsys.readouterr().err
+    assert f"argument --block-range: expected i/n with i from 1 to n, got {text!r}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [("--assemble",), ("--overwrite",)])

@@ -37,9 +37,7 @@ def test_models_are_found_in_a_folder_or_two_levels_below(tmp_path):
 def test_a_folder_without_models_is_refused(tmp_path, name):
     model_at(tmp_path / "too" / "deep" / "by" / "one")
     (tmp_path / "file.txt").touch()
-    with pytest.raises(
-        ValueError, match=f"^--model-dir: a folder with {FILE_NAME}, .* is wanted. Received: {tmp_path}"
-    ):
+    with pytest.raises(ValueError, match=f"^--model-dir: expected a folder with {FILE_NAME}, .*, got {tmp_path}"):
         find_models(tmp_path / name if name != "." else tmp_path)
 
 
@@ -109,7 +107,7 @@ def test_the_way_back_needs_the_weights(model, tmp_path):
     np.testing.assert_array_equal(run(back), run(model))
     (made / exported_models.WEIGHTS).unlink()
     with pytest.raises(
-        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, without w"
+        ValueError, match="^--model-dir: expected saved_model.pb of float32 or weights.h5, got .*, without w"
     ):
         served_folder(made, tmp_path / "cache", "float32")
 
@@ -117,7 +115,7 @@ def test_the_way_back_needs_the_weights(model, tmp_path):
 def test_a_folder_with_neither_is_refused(weights_only, tmp_path):
     (weights_only / exported_models.WEIGHTS).unlink()
     with pytest.raises(
-        ValueError, match="^--model-dir: saved_model.pb of float32 or weights.h5 is wanted. Received: .*, with neither"
+        ValueError, match="^--model-dir: expected saved_model.pb of float32 or weights.h5, got .*, with neither"
     ):
         served_folder(weights_only, tmp_path / "cache")
 

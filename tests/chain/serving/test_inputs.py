@@ -49,7 +49,7 @@ def test_patterns_are_expanded_and_names_with_brackets_open(folder, pattern, nam
 
 
 def test_a_pattern_that_nothing_matches_is_refused(folder):
-    with pytest.raises(ValueError, match=r"^--input: a pattern that .* is wanted. Received: images/\*.zip$"):
+    with pytest.raises(ValueError, match=r"^--input: expected a pattern that .*, got images/\*.zip$"):
         expanded(["images", "images/*.zip"])
 
 
@@ -81,10 +81,10 @@ def test_lines_of_a_list_are_inputs_relative_to_its_folder(folder):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"\n# nothing\n", "a list of names is wanted. Received: l.txt, without any"),
-        (b"\xff\xfe", "a list that is UTF-8 text is wanted. Received: l.txt "),
-        (b"images\nl.txt\n", "a list that is not within itself is wanted. Received: l.txt"),
-        (b"*.zip", r"a pattern that files or folders match is wanted. Received: \*.zip"),
+        (b"\n# nothing\n", "expected a list of names, got l.txt, without any"),
+        (b"\xff\xfe", "expected a list that is UTF-8 text, got l.txt "),
+        (b"images\nl.txt\n", "expected a list that is not within itself, got l.txt"),
+        (b"*.zip", r"expected a pattern that files or folders match, got \*.zip"),
     ],
 )
 def test_lists_that_are_none_are_refused(folder, content, message):
@@ -200,15 +200,13 @@ def test_collections_of_nothing_or_of_other_things_are_refused(tmp_path, documen
     (tmp_path / "items.geojson").write_text(json.dumps(document))
     with pytest.raises(ValueError) as error:
         scenes_of([str(tmp_path / "items.geojson")])
-    wanted = "--input: a collection of STAC items is wanted. Received: "
+    wanted = "--input: expected a collection of STAC items, got "
     assert str(error.value) == f"{wanted}{tmp_path / 'items.geojson'}{reason}"
 
 
 def test_a_search_that_is_not_answered_is_refused_without_its_query(serve):
     address, _ = serve({})
-    with pytest.raises(
-        ValueError, match=rf"^--input: a collection of STAC items is wanted. Received: {address}/search: "
-    ):
+    with pytest.raises(ValueError, match=rf"^--input: expected a collection of STAC items, got {address}/search: "):
         scenes_of([f"{address}/search?sig=secret"])
 
 

@@ -226,9 +226,9 @@ def test_two_processes_share_the_regions_and_a_third_one_is_refused(tmp_path):
         assert all(event.wait(PATIENCE) for event in begun)  # both are at work, at the same time
         other = {**IDENTITY, "float": True}
         for refused in (write, assembled, lambda path: write(path, identity=other, restart=True)):
-            with pytest.raises(FileExistsError, match="^--output: a file that no other process is writing is wanted"):
+            with pytest.raises(FileExistsError, match="^--output: another process is writing"):
                 refused(path)
-        with pytest.raises(FileExistsError, match="^--output: the float that .* was begun with"):
+        with pytest.raises(FileExistsError, match="^--output: .* was begun with other float; --restart"):
             write(path, identity=other, share=Share(1, 2))
         assert read_journal(path).identity == IDENTITY and not list(parts.glob("*_*.tif"))
     finally:
@@ -431,7 +431,7 @@ def test_a_broken_journal_is_refused_until_it_may_be_begun_anew(tmp_path, kind):
     broken = BROKEN[kind](journal.read_bytes()) if callable(BROKEN[kind]) else BROKEN[kind]
     journal.write_bytes(broken)
     (parts / "0_0.tif").write_bytes(b"of an unknown product")
-    message = rf"^--output: a journal is wanted in {re.escape(str(journal))} \(.*\); --restart removes it$"
+    message = rf"^--output: expected a journal in {re.escape(str(journal))}, got .*; --restart removes it$"
     for refused in (write, lambda path: write(path, share=Share(2, 2)), assembled):
         with pytest.raises(ValueError, match=message):
             refused(path)
@@ -452,9 +452,7 @@ def test_what_differs_is_named(tmp_path):
     ):
         with pytest.raises(FileExistsError) as refused:
             write(path, identity=other)
-        assert str(refused.value) == (
-            f"--output: the {named} that {parts} was begun with, or --restart, are wanted. Received: others"
-        )
+        assert str(refused.value) == (f"--output: {parts} was begun with other {named}; --restart begins anew")
         assert content_of(parts) == before
 
 
@@ -467,12 +465,12 @@ def test_restart_keeps_what_has_the_same_identity(tmp_path):
 
 def test_regions_that_are_missing_are_named_and_nothing_is_lost(tmp_path):
     path, parts = tmp_path / "sr.tif", tmp_path / "sr.tif.parts"
-    with pytest.raises(ValueError, match="^--assemble: regions of .*sr.tif are wanted. Received: no .*sr.tif.parts$"):
+    with pytest.raises(ValueError, match="^--assemble: expected regions of .*sr.tif, got no .*sr.tif.parts$"):
         assembled(path)
     assert not list(tmp_path.iterdir())
     write(path, share=Share(1, 3))
     before = content_of(parts)
-    missing = "^--assemble: all 12 regions of .* are wanted. Received: 8 missing, the first at column 0, row 20$"
+    missing = "^--assemble: expected all 12 regions of .*, got 8 missing, the first at column 0, row 20$"
     with pytest.raises(ValueError, match=missing):
         assembled(path)
     assert content_of(parts).items() == before.items() - {("lock", b"")}

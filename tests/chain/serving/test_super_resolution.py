@@ -251,7 +251,7 @@ def test_two_sources_of_two_spacings_are_placed_together(tmp_path):
 
 def test_wrong_band_count_is_refused(models):
     description, folder = models["nearest4"]
-    with pytest.raises(ValueError, match="input: 4 bands, B04, B03, B02, B08, are wanted. Received: 3"):
+    with pytest.raises(ValueError, match="input: expected 4 bands, B04, B03, B02, B08, got 3"):
         super_resolved({"lr": image_of(random_pixels(9, 9, bands=3))}, description, folder, grids.Region(0, 0, 36, 36))
 
 

@@ -127,9 +127,9 @@ def test_two_sources(tmp_path, write_raster, order):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"images": {}}, "the source lr is wanted"),
-        ({"output_kind": "double"}, "output_kind: one of .* Received: double"),
-        ({"gsd": 10.0}, "a spacing of 6.0 m, north up, is wanted. Received: 10.0"),
+        ({"images": {}}, "expected the source lr"),
+        ({"output_kind": "double"}, "output_kind: expected one of .*, got double"),
+        ({"gsd": 10.0}, "expected a spacing of 6.0 m, north up, got 10.0"),
         ({"output": "nope"}, 'Tensor name "nope" not found'),
     ],
 )
@@ -182,5 +182,5 @@ def test_a_model_of_whole_images_is_not_run_by_tiles(tmp_path, write_raster, pix
         lambda: chain_serve.serve({"lr": path}, stated, model),
         lambda: network.run_by_tiles({"lr": pixels}, whole, "float", 64, network.fields(stated)),
     ):
-        with pytest.raises(ValueError, match="tile by tile is wanted. Received: spot7, whose pixels depend"):
+        with pytest.raises(ValueError, match="expected tile by tile, got spot7, whose pixels depend"):
             tiled()

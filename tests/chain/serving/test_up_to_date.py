@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What makes a product one that is not done."""
 
-import argparse
+import dataclasses
 import json
 import os
 import zipfile
@@ -13,17 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from osgeo import gdal
 
+from chain.runtime.options import BaseOptions, kinds, option
 from chain.runtime.provenance import record_of
 from chain.serving import up_to_date
-from chain.serving.up_to_date import OTHER_OPTIONS, fingerprint, is_done, mark
+from chain.serving.up_to_date import fingerprint, is_done, mark
 from inference import dsen2
 
 SAS = "sv=2021-06-08&st=2022-07-01T00%3A00%3A00Z&se=2022-07-02&sr=c&sp=rl&skoid=a&sktid=b&sig=c%2Fd%3D"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(BaseOptions):
+    """Options of a program."""
+
+    bands: object = option(("B02", "B05"), "bands")
+    mask: object = option(None, "a mask", reads=True)
+    threads: int | None = option(None, "threads", pixels=False)
+
+
 def options(**values):
-    """Return arguments of a program."""
-    return argparse.Namespace(**{"bands": ("B02", "B05"), "offset": None, "float": False, "mask": None, **values})
+    """Return options of a program."""
+    return Options(**values)
 
 
 @pytest.fixture
@@ -178,17 +188,18 @@ def test_what_cannot_be_listed_is_never_done(scene, monkeypatch):
     assert of(scene) != of(scene)
 
 
-def test_options_that_do_not_count_are_those_of_input_output_and_work():
-    assert OTHER_OPTIONS == (
-        {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env"}
-        | {"overwrite", "restart", "threads", "block_range", "assemble", "debug"}
-        | {"scheduler", "workers", "worker_memory"}
+def test_options_that_do_not_count_are_those_of_input_output_scores_and_work():
+    others = {name for name, kind in kinds(dsen2.Command).items() if not kind.pixels}
+    assert others == (
+        {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "info", "json"}
+        | {"overwrite", "restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory"}
+        | {"quicklook", "separate", "evaluate", "metrics", "figure"}
     )
 
 
-@pytest.mark.parametrize("name", [*vars(dsen2.make_parser().parse_args([])), "new_option"])
-def test_options_count_unless_they_cannot_touch_pixels(scene, name):
-    assert (of(scene, **{name: "one"}) == of(scene, **{name: "two"})) == (name in OTHER_OPTIONS)
+def test_options_count_unless_they_cannot_touch_pixels(scene):
+    assert of(scene, threads=1) == of(scene, threads=2)
+    assert of(scene, bands="one") != of(scene, bands="two")
 
 
 WORDS = st.text(st.characters(exclude_characters="./:"))
@@ -198,17 +209,17 @@ VALUES |= st.lists(WORDS | st.integers()).map(tuple)
 
 @given(VALUES, VALUES)
 def test_any_two_values_of_an_option_differ(one, other):
-    found = [fingerprint(argparse.Namespace(bands=value), [], []) for value in (one, other)]
+    found = [fingerprint(Options(bands=value), [], []) for value in (one, other)]
     assert (found[0] == found[1]) == (type(one) is type(other) and repr(one) == repr(other))
 
 
-def test_files_that_new_options_name_count(scene):
+def test_files_that_options_name_count(scene):
     (scene / "new.txt").touch()
     for value in (str(scene / "new.txt"), scene / "new.txt", ["a", str(scene / "new.txt")], (str(scene),)):
-        before = of(scene, new=value)
-        assert of(scene, new=value) == before
+        before = of(scene, mask=value)
+        assert of(scene, mask=value) == before
         touch(scene / "new.txt")
-        assert of(scene, new=value) != before
+        assert of(scene, mask=value) != before
 
 
 def test_other_weights_and_another_version_count(scene, monkeypatch):

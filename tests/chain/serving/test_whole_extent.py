@@ -536,7 +536,7 @@ def test_the_file_of_a_product_has_those_pixels(toys, tmp_path, shape, factor, e
     window = np.s_[region.y : region.y + region.rows, region.x : region.x + region.columns]
     present = ~holes[np.ix_(rows, columns)][window]
     if not present.any():
-        with pytest.raises(ValueError, match="valid pixels are wanted. Received: nodata only"):
+        with pytest.raises(ValueError, match="expected valid pixels, got nodata only"):
             write_product(path, layout, parts, maker, {})
         return
     write_product(path, layout, parts, maker, {})

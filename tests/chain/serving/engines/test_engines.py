@@ -123,9 +123,9 @@ def test_models_stay_loaded_until_their_folder_changes(engine, toy):
 @pytest.mark.parametrize(
     "sources, output, message",
     [
-        (("fine",), "sr_crop2", "^sources: coarse, fine are wanted. Received: fine$"),
-        (("fine", "coarse", "x"), "sr_crop2", "^sources: coarse, fine are wanted. Received: fine, coarse, x$"),
-        (("fine", "coarse"), "sr_crop3", "^output: one of sr_crop2, sr_dn_crop2 is wanted. Received: sr_crop3$"),
+        (("fine",), "sr_crop2", "^sources: expected coarse, fine, got fine$"),
+        (("fine", "coarse", "x"), "sr_crop2", "^sources: expected coarse, fine, got fine, coarse, x$"),
+        (("fine", "coarse"), "sr_crop3", "^output: expected one of sr_crop2, sr_dn_crop2, got sr_crop3$"),
     ],
 )
 def test_what_the_model_has_not_is_refused(engine, toy, sources, output, message):
@@ -139,14 +139,14 @@ def test_errors_of_the_engine_are_one_line(engine, toy, tmp_path):
     with pytest.raises(RuntimeError, match="^model: (TensorFlow|OpenVINO) cannot run it. Received: "):
         open_engine(engine, toy).run({**inputs, "coarse": inputs["coarse"][:5]}, "sr_crop2")
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    with pytest.raises(RuntimeError, match=f"^model: .* is wanted in {tmp_path}. Received: ") as caught:
+    with pytest.raises(RuntimeError, match=f"^model: expected .* in {tmp_path}, got ") as caught:
         open_engine(engine, str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_other_engines_are_refused(toy):
     for name in ("otbtf", "onnx", ""):
-        with pytest.raises(ValueError, match=f"^engine: one of tensorflow, openvino is wanted. Received: {name}$"):
+        with pytest.raises(ValueError, match=f"^engine: expected one of tensorflow, openvino, got {name}$"):
             open_engine(name, toy)
 
 
@@ -218,7 +218,7 @@ def test_a_wrong_number_of_threads_is_told(toy, monkeypatch):
     for stated in ("0", "-1", "two"):
         monkeypatch.setenv("SR_THREADS", stated)
         open_engine.__globals__["_open"].cache_clear()
-        with pytest.raises(ValueError, match=f"^SR_THREADS: a number of threads is wanted. Received: {stated}$"):
+        with pytest.raises(ValueError, match=f"^SR_THREADS: expected a number of threads, got {stated}$"):
             open_engine("openvino", toy).run(toy_inputs(24, 24), "sr_crop2")
 
 
@@ -226,5 +226,5 @@ def test_openvino_that_is_not_installed_is_told(toy):
     code = "import sys; sys.modules['openvino'] = None\nfrom chain.serving.engines.engines import open_engine\n"
     code += f"try: open_engine('openvino', {toy!r})\nexcept RuntimeError as error: print(error)"
     assert python(code) == (
-        "--engine: OpenVINO is wanted, by pip install -r requirements/openvino.txt. Received: no module openvino"
+        "--engine openvino requires OpenVINO: pip install -r requirements/openvino.txt (no module openvino)"
     )

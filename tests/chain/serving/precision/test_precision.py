@@ -6,10 +6,13 @@ import argparse
 import numpy as np
 import pytest
 
+from chain.runtime.command_line import run_program
+from chain.runtime.progress import shown_on_terminal
 from chain.serving.engines.engines import default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.network import Network
-from chain.serving.precision import options, precision
+from chain.serving.precision import precision
+from chain.serving.precision.options import PrecisionOptions
 from models import base
 from models.description import read_description
 from models.dsen2 import DSen2
@@ -21,11 +24,17 @@ DEFAULT = default_engine()
 
 
 def parsed(*words):
+    found = []
     parser = argparse.ArgumentParser(prog="program")
-    options.add_arguments(parser)
-    arguments = parser.parse_args(words)
-    options.check(parser, arguments)
-    return arguments
+    run_program(parser, PrecisionOptions, lambda options, progress: found.append(options), words)
+    return found[0]
+
+
+@pytest.fixture(autouse=True)
+def told():
+    """Show what is told on the standard error, as programs do."""
+    with shown_on_terminal():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +75,12 @@ def not_read():
     [
         (
             ("--precision", "int8", "--engine", "otbtf"),
-            "--engine: openvino is wanted with --precision int8. Received: otb",
+            "--engine: expected openvino with --precision int8, got otbtf",
         ),
-        (("--precision", "int8", "--engine", "tensorflow"), "--engine: openvino is wanted with --precision int8"),
-        (("--precision", "bfloat16", "--engine", "openvino"), "--engine: otbtf or tensorflow is wanted with"),
-        (("--max-error", "0"), "--max-error: more than 0 is wanted. Received: 0"),
-        (("--max-error", "nan"), "--max-error: more than 0 is wanted. Received: nan"),
+        (("--precision", "int8", "--engine", "tensorflow"), "--engine: expected openvino with --precision int8"),
+        (("--precision", "bfloat16", "--engine", "openvino"), "--engine: expected otbtf or tensorflow with"),
+        (("--max-error", "0"), "--max-error: expected more than 0, got 0"),
+        (("--max-error", "nan"), "--max-error: expected more than 0, got nan"),
         (("--precision", "float16"), "invalid choice: 'float16'"),
         (("--engine", "onnx"), "invalid choice: 'onnx'"),
     ],
@@ -121,9 +130,7 @@ def test_int8_is_made_from_tiles_and_its_error_told(networks, capsys):
 
 def test_the_input_has_to_have_a_tile(networks):
     for kind in ("int8", "auto"):
-        with pytest.raises(
-            ValueError, match=f"^--precision: a part of the input is wanted for {kind}. Received: none$"
-        ):
+        with pytest.raises(ValueError, match=f"^--precision: expected a part of the input for {kind}, got none$"):
             precision.prepared(parsed("--precision", kind), networks, list)
         assert precision.prepared(parsed("--precision", kind), (), not_read) == (
             (),

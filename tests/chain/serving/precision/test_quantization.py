@@ -122,11 +122,11 @@ def test_the_same_tiles_give_the_same_bytes(model, tmp_path):
 @pytest.mark.parametrize(
     "tiles, message",
     [
-        ([], "^tiles: at least one is wanted. Received: none$"),
-        ([{"x10": np.zeros((8, 8, 4))}], "^tiles: x10, x20 are wanted. Received: one without x20$"),
+        ([], "^tiles: expected at least one, got none$"),
+        ([{"x10": np.zeros((8, 8, 4))}], "^tiles: expected x10, x20, got one without x20$"),
         (
             [{"x10": np.zeros((2, 2, 4)), "x20": np.zeros((1, 1, 6))}],
-            r"^tiles: at least 3 rows and columns are wanted. Received: 2 x 2$",
+            r"^tiles: expected at least 3 rows and columns, got 2 x 2$",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_tiles_that_do_not_do_are_refused_and_leave_nothing(model, tmp_path, til
 
 def test_models_of_other_precisions_are_refused(model, tmp_path):
     folder = served_folder(model, tmp_path, "bfloat16")
-    with pytest.raises(ValueError, match="^--precision: a model in float32 is wanted for int8. Received: bfloat16$"):
+    with pytest.raises(ValueError, match="^--precision: expected a model in float32 for int8, got bfloat16$"):
         quantized_folder(folder, [tile()], tmp_path)
 
 
