@@ -18,6 +18,8 @@ from chain.runtime.progress import Progress, progress_bar, shown_on_terminal
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
+LOUD = {"OTB_LOGGER_LEVEL": "INFO", "PYOTB_LOGGER_LEVEL": "INFO", "TF_CPP_MIN_LOG_LEVEL": "0"}
+"""Environment of --debug."""
 EXPECTED = (ValueError, RuntimeError, OSError)
 """Exceptions whose message is written for the user; others are named too."""
 LONGEST_LINE = 500
@@ -134,14 +136,15 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
 
     Args:
         parser: the program's parser.
-        arguments: the parsed arguments; with `debug`, errors pass and nothing is quiet.
+        arguments: the parsed arguments; with `debug`, errors pass and OTB and TensorFlow tell what they do.
         command: called with the arguments.
 
     Returns:
         The exit status: 0, 1 when it failed, 130 when it was interrupted.
     """
-    if not arguments.debug:
-        quiet()
+    if arguments.debug:
+        os.environ.update(LOUD)
+    quiet()
     try:
         with _terminated_as_interrupted():
             command(arguments)

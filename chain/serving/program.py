@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.runtime.command_line import run_program
+from chain.runtime.command_line import quiet, run_program
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
 from chain.serving.options import SceneCommand, ServingOptions
@@ -183,7 +183,7 @@ class SceneProgram:
         from chain.serving.info import describe
 
         options = options or self.options()
-        prepare_process(options.threads)
+        _prepare(options)
         with self.opened(names_of(input), options) as (image, recipe):
             return describe(image, recipe, options)
 
@@ -213,7 +213,7 @@ class SceneProgram:
         """Do what the command line asks for."""
         from chain.serving.batch import check_all, summary
 
-        prepare_process(command.threads)
+        _prepare(command)
         inputs = self.inputs(command)
         if command.info:
             self._tell(inputs, command)
@@ -250,7 +250,7 @@ class SceneProgram:
 
     def _workers(self, options: ServingOptions) -> AbstractContextManager:
         """Give Dask's workers for a while, or None, once this process is prepared to compute."""
-        prepare_process(options.threads)
+        _prepare(options)
         from chain.serving.dask.scheduler import opened_workers
 
         return opened_workers(options, self.name)
@@ -273,6 +273,12 @@ class SceneProgram:
     def is_complete(self, output: Path, options: ServingOptions) -> bool:
         """Return whether all that goes with a finished product is there."""
         return True
+
+
+def _prepare(options: ServingOptions) -> None:
+    """Prepare this process to compute: threads, and libraries that say nothing but errors."""
+    quiet()
+    prepare_process(options.threads)
 
 
 def names_of(input) -> Sequence:

@@ -280,7 +280,7 @@ def test_processes_that_begin_at_once_have_one_journal_or_one_has_it(tmp_path):
             assert len(set(found)) == 1 and found[0] in own
         else:
             refused = [entry for entry in found if isinstance(entry, str)]
-            assert len(refused) == RACERS - 1 and all("no other process is writing" in entry for entry in refused)
+            assert len(refused) == RACERS - 1 and all("another process is writing" in entry for entry in refused)
             assert any(entry == own[number] for number, entry in enumerate(found))
 
 
@@ -292,7 +292,7 @@ def _make_again_and_again(path, barrier, queue):
         try:
             outcomes.append(write_product(path, layout(), [AREA], maker(), IDENTITY, overwrite=True))
         except FileExistsError as error:
-            outcomes.append("refused" if "no other process is writing" in str(error) else str(error))
+            outcomes.append("refused" if "another process is writing" in str(error) else str(error))
         except Exception as error:
             outcomes.append(repr(error))
     queue.put(outcomes)
@@ -357,7 +357,7 @@ def test_regions_that_another_process_assembles_meanwhile_are_none(tmp_path, cha
     path = tmp_path / "sr.tif"
     begun_journal(path)
     error = waiting(lambda: assembled(path), path, change)
-    assert isinstance(error, ValueError) and str(error).startswith("--assemble: regions of ")
+    assert isinstance(error, ValueError) and str(error).startswith("--assemble: expected regions of ")
 
 
 # Processes that are killed
