@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from chain.runtime.options import Made, add_options, from_values
@@ -85,7 +85,12 @@ def one_line(error: Exception) -> str:
 
 def quiet() -> None:
     """Let OTB, pyotb and TensorFlow, which are loaded from now on, say nothing but errors."""
-    for name, value in QUIET.items():
+    _set_unless_given(QUIET)
+
+
+def _set_unless_given(variables: Mapping[str, str]) -> None:
+    """Set variables of the environment that the user has not set."""
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
@@ -142,9 +147,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
     Returns:
         The exit status: 0, 1 when it failed, 130 when it was interrupted.
     """
-    if arguments.debug:
-        os.environ.update(LOUD)
-    quiet()
+    _set_unless_given(LOUD if arguments.debug else QUIET)
     try:
         with _terminated_as_interrupted():
             command(arguments)

@@ -121,9 +121,9 @@ def test_grids_which_do_not_correspond_are_resampled_to_the_one_lr_implies(pan):
 @pytest.mark.parametrize(
     "pan, sizes, message",
     [
-        (_footprint(600000.0, 5400000.0, 400, 320, 1.5), (32, 128), "--pan: an image which overlaps"),
-        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 64), "--hr-patch-size: 4 times"),
-        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 100), "--hr-patch-size: a multiple"),
+        (_footprint(600000.0, 5400000.0, 400, 320, 1.5), (32, 128), "--pan: expected an image that overlaps"),
+        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 64), "--hr-patch-size: expected 4 times"),
+        (_footprint(500000.0, 5400000.0, 400, 320, 1.5), (32, 100), "--hr-patch-size: expected a multiple"),
     ],
 )
 def test_images_which_do_not_go_together(pan, sizes, message):
