@@ -1,67 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the converters of published weights have in common: command line, which file it is, and how models are written.
+"""What the converters of published weights have in common: options, which file it is, and how models are written.
 
 Nothing heavy is imported here, so that help and wrong usage answer at once.
 """
 
-import argparse
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from chain.runtime.command_line import add_program_arguments
 from chain.runtime.files import default_cache
-from models.description import check_replaceable
+from chain.runtime.options import MISSING, BaseOptions, option
+from chain.runtime.progress import Progress
+from models.description import ModelDescription, check_replaceable
 from weights.published import Published, digests, identify, is_web_address
 
 if TYPE_CHECKING:
     from models.base import SuperResolutionModel
 
 File = TypeVar("File")
+Model = TypeVar("Model")
+
+READING = 0.7
+"""Fraction of the work after which all files are read."""
 
 
-def make_parser(
-    module: str, description: str, formats: str, output: str, download: dict[str, Any], servers: str
-) -> argparse.ArgumentParser:
-    """Make the parser of a converter's command line.
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions(BaseOptions):
+    """How files of weights are converted."""
 
-    Args:
-        module: name of the converter in `weights`.
-        description: what it does.
-        formats: formats of the files that it reads.
-        output: names of the models in the output folder.
-        download: options of argparse for `--download`.
-        servers: addresses from which it fetches.
+    overwrite: bool = option(False, "replace models that exist")
+
+
+def _web_address(text: str) -> None:
+    """Check the address of a mirror.
+
+    Raises:
+        ValueError: it is none.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m weights.{module}", description=description)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=f"files of weights: {formats}")
-    source.add_argument("--download", **download)
-    add = parser.add_argument
-    add("--output", type=Path, required=True, metavar="DIR", help=f"folder of the models: {output}")
-    add("--overwrite", action="store_true", help="replace folders of models that exist")
-    add(
-        "--cache",
-        type=Path,
-        default=default_cache(),
-        metavar="DIR",
-        help="folder in which fetched files stay (default: %(default)s)",
+    if not is_web_address(text):
+        raise ValueError(f"expected an address such as https://mirror.org, got {text!r}")
+
+
+def _no_file(path: str) -> None:
+    """Check that a folder can be made.
+
+    Raises:
+        ValueError: there is a file.
+    """
+    if Path(path).exists() and not Path(path).is_dir():
+        raise ValueError(f"expected a folder, got {path}, a file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionCommand(BaseOptions):
+    """What only the command lines of converters have; each adds `download`."""
+
+    input: tuple[str, ...] = option((), "files of weights", many=True, metavar="FILE", reads=True)
+    output: str = option(MISSING, "folder of the models", metavar="DIR", check=_no_file)
+    cache: str = option(str(default_cache()), "folder in which fetched files stay", metavar="DIR")
+    base_url: str | None = option(
+        None, "address of a mirror, in place of the authors' server, for --download", metavar="URL", check=_web_address
     )
-    add("--base-url", metavar="URL", help=f"address of a mirror, in place of {servers}, for --download")
-    add_program_arguments(parser)
-    return parser
+
+    def check(self) -> None:
+        """Raise ValueError when options do not go together."""
+        super().check()
+        self.exclude("input", "download")
+        if not (self.given("input") or self.given("download")):
+            raise ValueError("--input or --download is required")
+        self.require("base_url", "download")
 
 
-def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End the program, with status 2, when arguments that all converters have are not right."""
-    if arguments.base_url and not arguments.download:
-        parser.error("argument --base-url: is wanted with --download only")
-    if arguments.base_url and not is_web_address(arguments.base_url):
-        parser.error(
-            f"argument --base-url: an address such as https://mirror.org is wanted. Received: {arguments.base_url}"
-        )
-    if arguments.output.exists() and not arguments.output.is_dir():
-        parser.error(f"argument --output: a folder, or one to be made, is wanted. Received: {arguments.output}, a file")
+@dataclass(frozen=True)
+class Conversion:
+    """What a file of weights has become.
+
+    Attributes:
+        path: folder of the model, or file of a part's weights.
+        description: what the model is; None for a part of one.
+        text: what it is and where it comes from, in words.
+    """
+
+    path: Path
+    description: ModelDescription | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
+def read_all(
+    files: str | Path | Sequence[str | Path], read: Callable[[str | Path], Model], progress: Progress
+) -> list[Model]:
+    """Read files of weights, given one or several.
+
+    Raises:
+        ValueError: a file does not hold what is wanted.
+        OSError: a file cannot be read.
+    """
+    paths = [files] if isinstance(files, str | Path) else list(files)
+    models = []
+    for number, path in enumerate(paths):
+        progress(READING * number / len(paths), Path(path).name)
+        try:
+            models.append(read(path))
+        except OSError as error:
+            raise OSError(f"--input: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"--input: {error}") from error
+    return models
 
 
 def read_identified(
@@ -86,9 +134,9 @@ def read_identified(
         published = identify(identity["blob"], known)
         file = read(path, published)
     except OSError as error:
-        raise OSError(f"input: a file that can be read is wanted ({error.strerror}). Received: {path}") from error
+        raise OSError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ValueError(f"input: {error}. Received: {path}") from error
+        raise ValueError(f"{path}: {error}") from error
     origin = {
         "file": path.name,
         "blob": identity["blob"],
@@ -104,32 +152,45 @@ def source_in_words(origin: dict[str, Any]) -> str:
     return origin["published"] or f"{origin['file']}, which is none of the known files"
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a model or a file that exists, unless that is asked for.
+
+    Raises:
+        FileExistsError: it exists.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"--output: {path} exists already; --overwrite replaces it")
+
+
 def write_models(
     places: "Sequence[tuple[Path, SuperResolutionModel]]",
     overwrite: bool,
     describe: "Callable[[SuperResolutionModel], str]",
-) -> None:
-    """Write models, each to its folder, and say of each what it is. None is written unless all can be.
+    progress: Progress,
+) -> list[Conversion]:
+    """Write models, each to its folder. None is written unless all can be.
 
     Args:
         places: the folders, and the models.
         overwrite: replace folders that exist, and are models'.
         describe: says what a model is.
+        progress: where to report.
 
     Raises:
         OSError: a folder exists, and is not to be replaced, or cannot be made.
     """
     for folder, _ in places:
-        if folder.exists() and not overwrite:
-            raise FileExistsError(f"output: a folder without such models is wanted, or --overwrite. Received: {folder}")
-        check_replaceable(folder, "output")
+        refuse_existing(folder, overwrite)
+        check_replaceable(folder, "--output")
         make_folder(folder.parent)
 
     from models.base import export
 
-    for folder, model in places:
-        export(model, folder, overwrite)
-        print(f"{folder}: {describe(model)}")
+    made = []
+    for number, (folder, model) in enumerate(places):
+        progress(READING + (1 - READING) * number / len(places), folder.name)
+        made.append(Conversion(folder, export(model, folder, overwrite), describe(model)))
+    return made
 
 
 def make_folder(path: Path) -> None:
@@ -141,4 +202,4 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"output: a folder that can be made is wanted ({error.strerror}). Received: {path}") from error
+        raise OSError(f"--output: cannot make the folder {path} ({error.strerror})") from error

@@ -15,11 +15,25 @@ checkpoint is a known one. They are those of the authors' graphs: their configur
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.runtime.command_line import run
-from weights import convert
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, changed, option
+from chain.runtime.progress import Progress
+from weights.convert import (
+    Conversion,
+    ConversionCommand,
+    ConversionOptions,
+    make_folder,
+    read_all,
+    read_identified,
+    refuse_existing,
+    source_in_words,
+    write_models,
+)
 from weights.deepsum_published import PUBLISHED, REPOSITORY
 from weights.published import GITHUB_RAW, Published
 
@@ -34,6 +48,59 @@ PARTS = {"SISRNet": "sisrnet", "RegNet": "registration"}
 NO_LICENCE = f"no licence is stated in {REPOSITORY}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(ConversionOptions):
+    """How DeepSUM's checkpoints are converted."""
+
+    band: str | None = option(
+        None,
+        "band whose statistics go with a whole network whose checkpoint is not known (default: none)",
+        choices=BANDS,
+    )
+    variant: str = option(
+        "P",
+        "when concealed pixels are filled: P, after registration, as the authors evaluated; C, before, as in the "
+        "graphs of their checkpoints",
+        choices=VARIANTS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options, ConversionCommand):
+    """The command line."""
+
+    input: tuple[str, ...] = changed(
+        ConversionCommand,
+        "input",
+        (),
+        help="any file of each checkpoint of TensorFlow 1 (.index, .data-00000-of-00001), both of which must be there",
+    )
+    output: str = changed(
+        ConversionCommand,
+        "output",
+        MISSING,
+        help="folder of the models: DIR/NIR and DIR/RED; of pre-trainings, the files DIR/sisrnet.h5 and "
+        "DIR/registration.h5",
+    )
+    download: tuple[str, ...] = option(
+        (),
+        f"fetch the authors' final checkpoints of NIR, RED or both ({GITHUB_RAW}, 12 MB each); requires --accept",
+        many=True,
+        choices=BANDS,
+        metavar="BAND",
+    )
+    accept: bool = option(False, f"say, for --download, that you know that {NO_LICENCE}")
+
+    def check(self) -> None:
+        """Raise ValueError when options do not go together."""
+        super().check()
+        if self.download and not self.accept:
+            raise ValueError(
+                f"--download requires --accept: {NO_LICENCE}, so that what may be done with these weights, and with "
+                "models made of them, is for you to find out"
+            )
+
+
 def _band(checkpoint: "DeepSUMCheckpoint", published: Published | None, stated: str | None) -> str | None:
     """Find the band whose statistics go with a checkpoint; a pre-training has none.
 
@@ -42,15 +109,15 @@ def _band(checkpoint: "DeepSUMCheckpoint", published: Published | None, stated: 
     """
     if checkpoint.network != "DeepSUM":
         if stated:
-            raise ValueError(
-                f"band: is wanted with whole networks only, not with the pre-training {checkpoint.network}"
-            )
+            raise ValueError(f"--band applies to whole networks only, not to the pre-training {checkpoint.network}")
         return None
     known = published.role if published else None
     if not known and not stated:
-        raise ValueError(f"band: {' or '.join(BANDS)}, whose statistics go with this checkpoint, is wanted: --band")
+        raise ValueError(
+            f"this checkpoint is not known: state by --band whose statistics go with it, {' or '.join(BANDS)}"
+        )
     if known and stated and known != stated:
-        raise ValueError(f"band: what is known of this published checkpoint, {known}, is wanted, not {stated}")
+        raise ValueError(f"expected the band {known}, which is known of this published checkpoint, got {stated}")
     return known or stated
 
 
@@ -76,14 +143,12 @@ def read_model(path: str | Path, band: str | None = None, variant: str = "P") ->
     try:
         data = data_file(path)
     except ValueError as error:
-        raise ValueError(f"input: {error}. Received: {path}") from error
-    origin, published, checkpoint = convert.read_identified(
-        data, PUBLISHED, lambda file, _: read_deepsum_checkpoint(file)
-    )
+        raise ValueError(f"{path}: {error}") from error
+    origin, published, checkpoint = read_identified(data, PUBLISHED, lambda file, _: read_deepsum_checkpoint(file))
     try:
         band = _band(checkpoint, published, band)
     except ValueError as error:
-        raise ValueError(f"{error}. Received: {path}") from error
+        raise ValueError(f"{path}: {error}") from error
     statistics = dict(zip(("mean", "deviation", "target_deviation"), STATISTICS[band])) if band else {}
     model = DeepSUM.from_bands(variant=variant, depth=checkpoint.depth, **statistics)
     part = PARTS.get(checkpoint.network)
@@ -110,7 +175,7 @@ def plan(models: "list[tuple[DeepSUM, str | None]]", output: Path) -> "dict[Path
         place = output / (f"{part}.h5" if part else model.origin["band"])
         if place in places:
             raise ValueError(
-                f"input: one checkpoint for each of {', '.join((*BANDS, *PARTS))} is wanted; "
+                f"--input: expected one checkpoint for each of {', '.join((*BANDS, *PARTS))}, but "
                 f"{places[place][0].origin['file']} and {model.origin['file']} are both for {place.name}"
             )
         places[place] = model, part
@@ -123,87 +188,81 @@ def _describe(model: "DeepSUM") -> str:
     licence = f"; {NO_LICENCE}" if origin["licence"] else ""
     return (
         f"{arguments['depth']} features, variant {arguments['variant']}, statistics of {origin['band']}, "
-        f"from {convert.source_in_words(origin)}{licence}"
+        f"from {source_in_words(origin)}{licence}"
     )
 
 
-def convert_files(arguments: argparse.Namespace) -> None:
-    """Read all checkpoints, then write all models and parts."""
-    paths = arguments.input
-    if arguments.download:
-        from weights.deepsum_published import download
+def convert(
+    files: str | Path | Sequence[str | Path],
+    output: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Conversion]:
+    """Turn checkpoints into models and parts. All are read before the first one is written.
 
-        paths = download(arguments.download, arguments.cache, arguments.base_url)
-    places = plan([read_model(path, arguments.band, arguments.variant) for path in paths], arguments.output)
+    Args:
+        files: any file of each checkpoint, or what the names of its files begin with; one or several.
+        output: folder of the models, `NIR` and `RED`, and of the parts, `sisrnet.h5` and `registration.h5`.
+        options: how.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Returns:
+        The models and parts that were written.
+
+    Raises:
+        ValueError: a checkpoint does not hold exactly the weights of one of the networks, its band is not known, or
+            two are for the same place.
+        OSError: a file cannot be read or written, or a model exists and is not to be replaced.
+    """
+    told = Progress(progress, cancelled)
+    models = read_all(files, lambda path: read_model(path, options.band, options.variant), told)
+    places = plan(models, Path(output))
     wholes = [(place, model) for place, (model, part) in places.items() if not part]
     parts = [(place, model, part) for place, (model, part) in places.items() if part]
     for place, _, _ in parts:
-        if place.exists() and not arguments.overwrite:
-            raise FileExistsError(f"output: a folder without {place.name} is wanted, or --overwrite. Received: {place}")
-    convert.write_models(wholes, arguments.overwrite, _describe)
-    if parts:
-        _write_parts(parts, arguments.output)
+        refuse_existing(place, options.overwrite)
+    made = write_models(wholes, options.overwrite, _describe, told)
+    return made + [_write_part(*part) for part in parts]
 
 
-def _write_parts(parts: "list[tuple[Path, DeepSUM, str]]", output: Path) -> None:
-    """Write the weights of parts, each to its file.
+def _write_part(place: Path, model: "DeepSUM", part: str) -> Conversion:
+    """Write the weights of a part to its file.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: it cannot be written.
     """
     from models.base import save_weights
 
-    convert.make_folder(output)
-    for place, model, part in parts:
-        save_weights(getattr(model, f"{part}_model")(), place)
-        source = convert.source_in_words(model.origin)
-        print(f"{place}: pre-training of {part}, {model.arguments['depth']} features, from {source}")
+    make_folder(place.parent)
+    save_weights(getattr(model, f"{part}_model")(), place)
+    source = source_in_words(model.origin)
+    text = f"pre-training of {part}, {model.arguments['depth']} features, from {source}"
+    return Conversion(place, None, text)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = convert.make_parser(
-        "convert_deepsum",
-        "Turn the authors' checkpoints of DeepSUM into models of this project. "
-        f"The weights are the authors': {NO_LICENCE}.",
-        "any file of a checkpoint of TensorFlow 1 (.index, .data-00000-of-00001), both of which must be there",
-        "DIR/NIR and DIR/RED; of pre-trainings, the files DIR/sisrnet.h5 and DIR/registration.h5",
-        {
-            "nargs": "+",
-            "choices": BANDS,
-            "metavar": "BAND",
-            "help": "fetch the authors' final checkpoints of NIR, RED or both (GitHub, 12 MB each); wants --accept",
-        },
-        GITHUB_RAW,
-    )
-    add = parser.add_argument
-    add("--accept", action="store_true", help=f"say, for --download, that one knows that {NO_LICENCE}")
-    add(
-        "--band",
-        choices=BANDS,
-        help="band whose statistics go with a whole network whose checkpoint is not known (default: none)",
-    )
-    add(
-        "--variant",
-        choices=VARIANTS,
-        default="P",
-        help="when concealed pixels are filled: P, after registration, as the authors evaluated; C, before, as in the "
-        "graphs of their checkpoints (default: %(default)s)",
-    )
-    return parser
+def command(options: Command, progress: Progress) -> None:
+    """Convert, and print what was made."""
+    files: Sequence[str | Path] = options.input
+    if options.download:
+        from weights.deepsum_published import download
+
+        files = download(options.download, Path(options.cache), options.base_url)
+    for made in convert(files, options.output, options, progress=progress):
+        print(made)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    convert.check_arguments(parser, arguments)
-    if arguments.download and not arguments.accept:
-        parser.error(
-            f"argument --accept: is wanted with --download: {NO_LICENCE}, so that what may be done with these weights, "
-            "and with models made of them, is for you to find out. Received: none"
-        )
-    return run(parser, arguments, convert_files)
+    parser = argparse.ArgumentParser(
+        prog="python -m weights.convert_deepsum",
+        description="Turn the authors' checkpoints of DeepSUM into models of this project. "
+        f"The weights are the authors': {NO_LICENCE}.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,48 @@ models that are made of them.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.runtime.command_line import run
-from weights import convert
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, changed, option
+from chain.runtime.progress import Progress
+from weights.convert import (
+    Conversion,
+    ConversionCommand,
+    ConversionOptions,
+    read_all,
+    read_identified,
+    source_in_words,
+    write_models,
+)
 from weights.l1bsr_published import BANDS, LICENCE, PUBLISHED
 from weights.published import GITHUB_RAW, Published
 
 if TYPE_CHECKING:
     from models.base import SuperResolutionModel
     from weights.l1bsr_file import L1BSRFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ConversionOptions):
+    """How files of L1BSR's weights are converted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options, ConversionCommand):
+    """The command line."""
+
+    input: tuple[str, ...] = changed(
+        ConversionCommand,
+        "input",
+        (),
+        help="files of weights: torch (state_dict, or a checkpoint with state_dictCSR) or safetensors",
+    )
+    output: str = changed(ConversionCommand, "output", MISSING, help="folder of the models: DIR/REC and DIR/CSR")
+    download: bool = option(False, f"fetch the authors' two files ({GITHUB_RAW}, {LICENCE})")
 
 
 def _read_file(path: Path, published: Published | None) -> "L1BSRFile":
@@ -37,7 +67,7 @@ def _read_file(path: Path, published: Published | None) -> "L1BSRFile":
 
     file = read_l1bsr_file(path)
     if published and published.role != file.network:
-        raise ValueError(f"the network {published.role} of {published.who} is wanted, not {file.network}")
+        raise ValueError(f"expected the network {published.role} of {published.who}, got {file.network}")
     return file
 
 
@@ -56,7 +86,7 @@ def read_model(path: str | Path) -> "SuperResolutionModel":
     """
     from models.l1bsr import CSR, REC
 
-    origin, published, file = convert.read_identified(Path(path), PUBLISHED, _read_file)
+    origin, published, file = read_identified(Path(path), PUBLISHED, _read_file)
     model = {"REC": REC, "CSR": CSR}[file.network].from_bands(**file.arguments)
     for name, one in file.layers.items():
         model.model.get_layer(name).set_weights([one.kernel, one.bias])
@@ -76,12 +106,12 @@ def plan(models: "Sequence[SuperResolutionModel]", output: Path) -> "list[tuple[
     Raises:
         ValueError: two models have the same folder.
     """
-    places = {}
+    places: dict[Path, SuperResolutionModel] = {}
     for model in models:
         folder = output / model.class_name
         if folder in places:
             raise ValueError(
-                f"input: one file for each network is wanted; {places[folder].origin['file']} and "
+                f"--input: expected one file for each network, but {places[folder].origin['file']} and "
                 f"{model.origin['file']} are both {model.class_name}"
             )
         places[folder] = model
@@ -95,39 +125,58 @@ def _describe(model: "SuperResolutionModel") -> str:
     if "num_groups" in sizes:
         size = f"{sizes['num_groups']} groups of {sizes['num_blocks']} blocks of {size}"
     licence = f"under the {LICENCE}" if origin["licence"] else f"under the {LICENCE} if they are the authors'"
-    return f"{size}, from {convert.source_in_words(origin)}; these weights are {licence}"
+    return f"{size}, from {source_in_words(origin)}; these weights are {licence}"
 
 
-def convert_files(arguments: argparse.Namespace) -> None:
-    """Read all files, then write all models."""
-    paths = arguments.input
-    if arguments.download:
+def convert(
+    files: str | Path | Sequence[str | Path],
+    output: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Conversion]:
+    """Turn files of weights into models. All files are read before the first model is written.
+
+    Args:
+        files: one or two, of any format that `weights/l1bsr_file.py` knows.
+        output: folder of the models: `REC` and `CSR` in it.
+        options: how.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Returns:
+        The models that were written.
+
+    Raises:
+        ValueError: a file does not hold exactly the weights of a REC or a CSR, or two are of the same network.
+        OSError: a file cannot be read, or a model exists and is not to be replaced.
+    """
+    told = Progress(progress, cancelled)
+    models = read_all(files, read_model, told)
+    return write_models(plan(models, Path(output)), options.overwrite, _describe, told)
+
+
+def command(options: Command, progress: Progress) -> None:
+    """Convert, and print what was made."""
+    files: Sequence[str | Path] = options.input
+    if options.download:
         from weights.l1bsr_published import download
 
-        paths = download(arguments.cache, arguments.base_url)
-    places = plan([read_model(path) for path in paths], arguments.output)
-    convert.write_models(places, arguments.overwrite, _describe)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    return convert.make_parser(
-        "convert_l1bsr",
-        "Turn the published weights of L1BSR, REC and CSR, into models of this project. "
-        f"The authors' weights are under the {LICENCE}, and so are the models that are made of them.",
-        "torch (state_dict, or a checkpoint with state_dictCSR) or safetensors",
-        "DIR/REC and DIR/CSR",
-        {"action": "store_true", "help": f"fetch the authors' two files (GitHub, {LICENCE})"},
-        GITHUB_RAW,
-    )
+        files = download(Path(options.cache), options.base_url)
+    for made in convert(files, options.output, options, progress=progress):
+        print(made)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    convert.check_arguments(parser, arguments)
-    return run(parser, arguments, convert_files)
+    parser = argparse.ArgumentParser(
+        prog="python -m weights.convert_l1bsr",
+        description="Turn the published weights of L1BSR, REC and CSR, into models of this project. "
+        f"The authors' weights are under the {LICENCE}, and so are the models that are made of them.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":
