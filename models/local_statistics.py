@@ -68,12 +68,14 @@ class LocalStandardization(keras.layers.Layer):
         Returns:
             The images, standardised, and the spread of each band, (batch, height, width, bands).
         """
-        tiles = [1, 1, 1, self.phases]
         level = box_mean(_mean_of(inputs, self.phases), self.level_radius)
-        differences = inputs - tf.tile(level, tiles)
+        differences = inputs - self._for_each_phase(level)
         variance = box_mean(_mean_of(tf.square(differences), self.phases), self.spread_radius)
         spread = tf.sqrt(variance + FLOOR**2)
-        return differences / tf.tile(spread, tiles), spread
+        return differences / self._for_each_phase(spread), spread
+
+    def _for_each_phase(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.concat([images] * self.phases, axis=-1)  # OpenVINO cannot read tf.tile here
 
     def get_config(self) -> dict:
         """Give the arguments."""
