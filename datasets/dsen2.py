@@ -25,7 +25,7 @@ import tensorflow as tf
 from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
 from chain.raster.otb import read
-from datasets.radiometry import balanced, other_radiometry
+from datasets.radiometry import balanced, mixed, other_radiometry
 from datasets.wald import block_means, blur, blur_sigmas
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -37,6 +37,8 @@ CLOUD_CLASSES = (3, 8, 9, 10)
 MOST_CLOUDS = 0.1
 """Share of a patch that may be clouds."""
 TRIES = 100
+FINER = "finer"
+"""Stands for the bands of the finer sources, as the target sees them."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +218,12 @@ class WaldPatches:
         any_phase: bool = False,
         radiometry: bool = False,
         balance: bool = False,
+        mixing: float = 0.0,
         sigma: dict[str, float | Sequence[float]] | None = None,
     ):
         self.role, self.scale, self.patch_size, self.size = role, scale_of(role), patch_size, size
         self.seed, self.fixed, self.any_phase, self.radiometry = seed, fixed, any_phase, radiometry
-        self.balanced = balance
+        self.balanced, self.mixing = balance, mixing
         self.sigma = sigma or {}
         if patch_size < self.scale or patch_size % self.scale:
             raise ValueError(f"patch_size: expected a multiple of {self.scale}, got {patch_size}")
@@ -237,6 +240,14 @@ class WaldPatches:
             id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
             for scene in self.scenes
         }
+        self._finer = {id(scene): self._made_coarser_once(scene) for scene in self.scenes if mixing}
+        for key, image in self._finer.items():
+            self._blurred[key][FINER] = blur(image, self.scale)
+
+    def _made_coarser_once(self, scene: Scene) -> np.ndarray:
+        """Return the bands of the finer sources on the target's grid, (rows, columns, bands)."""
+        finer = [(scene.images[name], self._fineness(name)) for name in ROLES[self.role][:-1]]
+        return np.concatenate([block_means(image, fineness) for image, fineness in finer], axis=-1)
 
     def _target(self, scene: Scene) -> np.ndarray:
         return scene.images[ROLES[self.role][-1]]
@@ -301,6 +312,10 @@ class WaldPatches:
         images = {name: self._degraded(scene, name, *place) for name in ROLES[self.role]}
         row, column = place
         target = self._target(scene)[row : row + self.patch_size, column : column + self.patch_size]
+        if self.mixing:
+            truth = self._finer[id(scene)][row : row + self.patch_size, column : column + self.patch_size]
+            finer = (self._degraded(scene, FINER, *place), truth)
+            images, target = mixed(generator, images, target, ROLES[self.role][-1], finer, self.mixing)
         if self.radiometry:
             images, target = other_radiometry(generator, images, target, ROLES[self.role][-1])
         if self.balanced:
@@ -331,7 +346,7 @@ class WaldPatches:
 
     def _fineness(self, name: str) -> int:
         """Return the number of native pixels of a source along a pixel of the target."""
-        return round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
+        return 1 if name == FINER else round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
 
     def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
         """Make the part of a source under a patch coarser; the blur has seen what lies around it."""

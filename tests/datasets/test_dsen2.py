@@ -138,6 +138,16 @@ def test_gains_and_offsets_are_applied_to_truth_and_source_alike(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_mixtures_of_bands_are_true(role):
+    """Made coarser, the target's bands are the source's, whatever they are mixed of."""
+    scene, scale, last = make_scene(role), scale_of(role), ROLES[role][-1]
+    patches = WaldPatches([scene], role, PATCHES[role] * 2, 1, any_phase=True, mixing=1.0, sigma={last: 0.01})
+    patches._blurred[id(patches.scenes[0])][dsen2.FINER] = patches._finer[id(patches.scenes[0])]  # without a blur
+    for images, target in draw(patches, 10):
+        np.testing.assert_allclose(degrade(target, scale, 0.01), images[last], rtol=1e-3, atol=1)
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_clouds_are_avoided(role):
     scene = make_scene(role)
     clouds = scene.clouds.copy()
