@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the pixels of a panchromatic image (HR) divide those of a multispectral one (LR).
+"""How the pixels of a panchromatic image (HR) subdivide those of a multispectral one (LR).
 
-Pairs of patches are right only if each LR pixel is made of whole HR pixels, everywhere in the image. Where the
-grids of the two files differ from that (pixel sizes rounded by a reprojection, origins half a pixel apart, another
-CRS), HR has to be resampled onto the grid which LR implies.
+Pairs of patches are right only if each LR pixel consists of whole HR pixels, everywhere in the image. Where the grids
+of the two files differ from that (pixel sizes rounded by a reprojection, origins half a pixel apart, another CRS), HR
+has to be resampled onto the grid that LR implies.
 """
 
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
 
 TOLERANCE = 0.02
-"""Greatest distance between pixel borders of the two grids, in HR pixels, which passes for none."""
+"""Largest distance between the pixel borders of the two grids that is ignored, in HR pixels."""
 RATIO_TOLERANCE = 0.05
-"""Greatest relative difference between the ratio of pixel sizes and that of patch sizes."""
+"""Largest relative difference between the ratio of pixel sizes and that of patch sizes."""
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """The grids, and what has to be done for them to correspond."""
+    """How two grids correspond, and whether HR has to be resampled."""
 
     grid: PatchGrid
-    """Sizes and offset, in pixels, of the images which patches are cut from."""
+    """Sizes and offset, in pixels, of the images that patches are cut from."""
     reference: str | None
-    """Raster whose grid HR has to be resampled to, or None when the grids correspond as they are."""
+    """Raster onto whose grid HR has to be resampled, or None if the grids already correspond."""
     reason: str
-    """What was found, in words."""
+    """The finding, in words."""
 
 
 def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Correspondence:
     """Compare the grids of a multispectral and a panchromatic image.
 
     Args:
-        xs: of the multispectral image.
-        pan: of the panchromatic image.
+        xs: footprint of the multispectral image.
+        pan: footprint of the panchromatic image.
         lr_size: side of the LR patches, in pixels of `xs`.
         hr_size: side of the HR patches, in pixels of `pan`.
 
@@ -73,7 +73,7 @@ def correspond(xs: Footprint, pan: Footprint, lr_size: int, hr_size: int) -> Cor
 
 
 def _empty_raster(xs: Footprint, scale: int, size: tuple[int, int]) -> str:
-    """Make a raster in GDAL's memory which has a grid and no pixels."""
+    """Create a raster in GDAL's memory with a grid and no pixels; return its name."""
     name = new_name("grid", "vrt")
     dataset = gdal.GetDriverByName("VRT").Create(name, *size, 1, gdal.GDT_Byte)
     x0, dx, _, y0, _, dy = xs.geotransform

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cutting pairs of patches out of two images in memory, with PatchesSelection and PatchesExtraction.
 
-PatchesExtraction asks the chain behind an image for each patch in turn: with interpolation, pansharpening and
-HTTP behind it, each patch would recompute and fetch its surroundings again. So the chain is pulled once, in
-horizontal strips: each strip of both images is computed into memory, and PatchesExtraction cuts the patches
-out of it. Memory depends on the size of a strip, not on that of the scene.
+PatchesExtraction requests each patch separately from the chain behind an image. With interpolation, pansharpening and
+HTTP in that chain, each patch would compute and download its surroundings again. The chain is therefore run once, in
+horizontal strips: each strip of both images is computed into memory, and PatchesExtraction cuts the patches out of it.
+Memory use depends on the size of a strip, not of the scene.
 
-The low resolution image (LR) gives the grid of the patches. A pixel of the high resolution image (HR) is
-`scale` times smaller, and pixel borders of LR are pixel borders of HR.
+The low resolution image (LR) defines the grid of the patches. A pixel of the high resolution image (HR) is `scale`
+times smaller, and pixel borders of LR are pixel borders of HR.
 """
 
 import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from osgeo import gdal, ogr
@@ -27,7 +28,7 @@ from chain.raster.http import retry
 from chain.raster.mask import grow
 
 STRIP_PIXELS = 4_000_000
-"""Most HR pixels in memory at once (an array of 4 float32 bands of 64 MB, and a few copies in OTB)."""
+"""Largest number of HR pixels in memory at once: 64 MB for 4 float32 bands, and a few copies in OTB."""
 ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """How patches of LR and of HR correspond."""
+    """How patches of LR and HR correspond."""
 
     lr_size: int
     """Side of the LR patches, in LR pixels."""
@@ -54,12 +55,12 @@ class PatchGrid:
         return self.hr_size // self.lr_size
 
     def hr_region(self, region: Region) -> Region:
-        """Return where a region of LR lies in HR."""
+        """Return the region of HR that corresponds to a region of LR."""
         fine = region.scaled(self.scale)
         return Region(fine.x + self.hr_offset[0], fine.y + self.hr_offset[1], fine.columns, fine.rows)
 
     def inside(self, starts: np.ndarray) -> np.ndarray:
-        """Tell which patches, by first LR column and row (n, 2), lie inside both images."""
+        """Return which patches, given by first LR column and row (n, 2), are inside both images."""
         fine = starts * self.scale + self.hr_offset
         coarse_ok = np.all((starts >= 0) & (starts + self.lr_size <= self.lr_shape), axis=1)
         return coarse_ok & np.all((fine >= 0) & (fine + self.hr_size <= self.hr_shape), axis=1)
@@ -67,17 +68,17 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What becomes of the pixels of a strip before patches are cut: nodata is 0, and nothing else is."""
+    """How nodata is treated in a strip before patches are cut; afterwards 0 means nodata and nothing else."""
 
     lr_margin: int
-    """How far nodata spoils its surroundings in LR (interpolation), in pixels."""
+    """Distance up to which nodata affects its surroundings in LR (interpolation), in pixels."""
     hr_margin: int
-    """How far nodata spoils its surroundings in HR (interpolation, pansharpening), in pixels."""
+    """Distance up to which nodata affects its surroundings in HR (interpolation, pansharpening), in pixels."""
     hr_nodata: bool = True
     """Whether 0 in all bands of HR means nodata; 0 in LR always does."""
 
     def margin(self, scale: int) -> int:
-        """Return how far, in LR pixels, nodata outside a region spoils it."""
+        """Return the distance, in LR pixels, up to which nodata outside a region affects it."""
         return max(self.lr_margin, -(-self.hr_margin // scale) if self.hr_nodata else 0)
 
 
@@ -86,20 +87,20 @@ class Strip:
     """A region of LR and the patches in it."""
 
     region: Region
-    """In LR pixels."""
+    """Region, in LR pixels."""
     patches: np.ndarray
-    """Ranks of the patches."""
+    """Indices of the patches."""
 
 
 def select(image: str, footprint: Footprint, size: int, step: int, nodata: float | None) -> np.ndarray:
-    """Return the first column and row (n, 2) of the patches which PatchesSelection takes on an image's grid.
+    """Return the first column and row (n, 2) of the patches that PatchesSelection selects on an image's grid.
 
     Args:
         image: path of a raster.
-        footprint: its ground.
+        footprint: its footprint.
         size: side of the patches, in pixels.
         step: distance between patches, in pixels.
-        nodata: patches with a pixel of this value in all bands are passed over.
+        nodata: patches with a pixel of this value in all bands are skipped.
 
     Raises:
         RuntimeError: the image cannot be read.
@@ -107,7 +108,13 @@ def select(image: str, footprint: Footprint, size: int, step: int, nodata: float
     import pyotb
 
     layer = new_name("points", "geojson")
-    parameters = {"in": image, "grid.step": step, "grid.psize": size, "strategy": "all", "outtrain": layer}
+    parameters: dict[str, Any] = {
+        "in": image,
+        "grid.step": step,
+        "grid.psize": size,
+        "strategy": "all",
+        "outtrain": layer,
+    }
     if nodata is not None:
         parameters["nodata"] = nodata
     pyotb.PatchesSelection(parameters)
@@ -129,13 +136,13 @@ def _points(layer: str) -> Iterator[tuple[float, float]]:
 
 
 def plan_strips(starts: np.ndarray, grid: PatchGrid, margin: int, max_pixels: int) -> list[Strip]:
-    """Group patches into regions which fit in memory, from top to bottom.
+    """Group patches into regions that fit in memory, from top to bottom.
 
     Args:
         starts: (n, 2) first LR column and row of the patches.
-        grid: sizes.
+        grid: sizes of patches and images.
         margin: LR pixels read around each region.
-        max_pixels: most HR pixels of a region; one of a single patch may have more.
+        max_pixels: largest number of HR pixels in a region; a region of a single patch may have more.
     """
     size, scale = grid.lr_size, grid.scale
     budget = max_pixels / scale**2
@@ -157,7 +164,7 @@ def plan_strips(starts: np.ndarray, grid: PatchGrid, margin: int, max_pixels: in
 
 
 def _around(starts: np.ndarray, size: int) -> Region:
-    """Return the smallest region around patches."""
+    """Return the smallest region that contains patches."""
     first, last = starts.min(axis=0), starts.max(axis=0) + size
     return Region(int(first[0]), int(first[1]), int(last[0] - first[0]), int(last[1] - first[1]))
 
@@ -175,15 +182,15 @@ def extract(
     """Cut patches out of LR and HR, strip by strip.
 
     Args:
-        chain: returns the `pyotb` images LR and HR; called before each strip, so that it can renew what
-            expires, and with True after a failure, so that it can renew it all.
+        chain: returns the `pyotb` images LR and HR; called before each strip, so that it can renew what has expired,
+            and with True after a failure, so that it can renew everything.
         starts: (n, 2) first LR column and row of the patches; all inside both images.
-        groups: (n,) set of each patch; those of `DROPPED` are passed over.
-        grid: sizes.
-        conditioning: nodata rules.
-        attempts: how often a strip is tried in all.
-        on_failure: told of each failure: exception, attempt, pause in seconds.
-        max_pixels: most HR pixels in memory at once (`STRIP_PIXELS` by default).
+        groups: (n,) set of each patch; those of `DROPPED` are skipped.
+        grid: sizes of patches and images.
+        conditioning: treatment of nodata.
+        attempts: total number of attempts per strip.
+        on_failure: called on each failure with the exception, the attempt, and the pause in seconds.
+        max_pixels: largest number of HR pixels in memory at once (`STRIP_PIXELS` by default).
 
     Yields:
         For each strip, set -> (LR patches, HR patches), (patches, height, width, bands) uint16.
@@ -197,7 +204,7 @@ def extract(
         region = strip.region.grown(margin, grid.lr_shape)
         pulls = itertools.count()
 
-        def pull(region=region, pulls=pulls):
+        def pull(region: Region = region, pulls: Iterator[int] = pulls) -> tuple[np.ndarray, np.ndarray]:
             lr, hr = chain(next(pulls) > 0)
             fine = grid.hr_region(region)
             clipped = _clip(fine, grid.hr_shape)
@@ -226,24 +233,24 @@ def _clip(region: Region, shape: tuple[int, int]) -> Region:
     return Region(x, y, right - x, bottom - y)
 
 
-def _padded(array: np.ndarray, wanted: Region, read: Region) -> np.ndarray:
-    """Put what was read of a region in its place, zeros around."""
-    if wanted == read:
+def _padded(array: np.ndarray, region: Region, read: Region) -> np.ndarray:
+    """Pad the part of a region that was read with zeros to the whole region."""
+    if region == read:
         return array
-    whole = np.zeros((wanted.rows, wanted.columns, array.shape[2]), np.float32)
-    y, x = read.y - wanted.y, read.x - wanted.x
+    whole = np.zeros((region.rows, region.columns, array.shape[2]), np.float32)
+    y, x = read.y - region.y, read.x - region.x
     whole[y : y + read.rows, x : x + read.columns] = array
     return whole
 
 
 def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
-    """Round pixels, in place, to what uint16 holds; keep 0 for nodata, grown by what it spoils.
+    """Round pixels, in place, to the range of uint16; set nodata, with the surroundings it affects, to 0.
 
     Args:
         array: (height, width, bands).
-        margin: how far nodata spoils its surroundings; None when 0 is no nodata.
-        empty: whether 0 in one band (`np.any`: a harmonised Sentinel-2 pixel without data) or in all of them
-            (`np.all`: a dark Spot pixel may be 0 in some band) means nodata.
+        margin: distance up to which nodata affects its surroundings, in pixels; None if 0 is not nodata.
+        empty: whether 0 in any band (`np.any`: a harmonised Sentinel-2 pixel without data) or in all bands (`np.all`:
+            a dark Spot pixel may be 0 in some band) means nodata.
     """
     missing = None
     if not array.min() > 0:
@@ -259,15 +266,15 @@ def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
 
 
 def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """Tell which patches have no 0."""
+    """Return which patches contain no 0."""
     return np.array([array[y : y + size, x : x + size].all() for x, y in starts], bool)
 
 
 def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: PatchGrid, hr_nodata: bool) -> tuple:
-    """Cut patches out of arrays with PatchesExtraction, and check that they are those which were meant.
+    """Cut patches out of arrays with PatchesExtraction, and check that they are the selected ones.
 
-    LR pixels are 1 unit, and points lie a quarter of an HR pixel inside the pixel which locates the patch, so
-    that no rounding can move one.
+    The side of an LR pixel is 1 unit, and points are a quarter of an HR pixel inside the pixel that locates the patch,
+    so that rounding cannot move them.
     """
     import pyotb
 
@@ -279,7 +286,7 @@ def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: PatchGrid, hr
     middle = grid.lr_size // 2 + (0.5 if grid.lr_size % 2 else 0.0)
     points = (starts + middle + fine / 4) * (1.0, -1.0)
     layer = _write_points(points)
-    parameters = {"vec": layer, "field": "id"}
+    parameters: dict[str, Any] = {"vec": layer, "field": "id"}
     for key, (_, image, size) in sources.items():
         parameters |= {f"{key}.il": [image], f"{key}.patchsizex": size, f"{key}.patchsizey": size}
         if key == "source1" or hr_nodata:

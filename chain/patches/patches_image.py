@@ -9,7 +9,7 @@ from osgeo import gdal
 
 
 class PatchesImage:
-    """An image of patches stacked vertically, as PatchesExtraction writes it, which grows."""
+    """A growing image of patches stacked vertically, in the format of PatchesExtraction."""
 
     def __init__(self, path: Path, size: int, bands: int, capacity: int, gsd: float, names: Sequence[str] = ()):
         """Create the file with room for `capacity` patches.
@@ -26,10 +26,10 @@ class PatchesImage:
             self._dataset.GetRasterBand(number).SetDescription(name)
 
     def append(self, patches: np.ndarray) -> None:
-        """Write patches (n, size, size, bands) uint16 behind those which are there.
+        """Write patches (n, size, size, bands), uint16, after the existing ones.
 
         Raises:
-            RuntimeError: they cannot be written (no space left, for instance).
+            RuntimeError: they cannot be written, for example because the disk is full.
         """
         count = len(patches)
         try:
@@ -49,10 +49,10 @@ class PatchesImage:
         self.count += count
 
     def close(self) -> None:
-        """End the file; without the room which was not needed.
+        """Finish the file, without the unused room.
 
         Raises:
-            RuntimeError: it cannot be written.
+            RuntimeError: the file cannot be written.
         """
         self._dataset.FlushCache()
         self._dataset = None
@@ -68,5 +68,5 @@ class PatchesImage:
 
 
 def _options(size: int) -> list[str]:
-    """Return the creation options of an image of patches: one block for each patch."""
+    """Return the creation options of an image of patches: one block per patch."""
     return ["INTERLEAVE=PIXEL", f"BLOCKYSIZE={size}", "BIGTIFF=IF_SAFER", "SPARSE_OK=YES"]

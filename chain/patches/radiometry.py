@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Radiometry of one sensor expressed in that of another: a gain and an offset for each band.
+"""Conversion of one sensor's radiometry to another's: a gain and an offset for each band.
 
-Both images are averaged over cells larger than a Sentinel-2 pixel, so that small shifts and differences of
-sharpness do not matter, and the line is fitted by iteratively reweighted least squares with Huber's weights
-(P. J. Huber, "Robust Estimation of a Location Parameter", 1964), so that what changed between the two dates
-does not either.
+Both images are averaged over cells larger than a Sentinel-2 pixel, so that small shifts and differences in sharpness
+do not matter. The line is fitted by iteratively reweighted least squares with Huber's weights (P. J. Huber, "Robust
+Estimation of a Location Parameter", 1964), so that changes between the two dates do not matter either.
 """
 
 from collections.abc import Iterable
@@ -28,7 +27,7 @@ class Line:
     offset: float
     """Value at 0, in digital numbers of the reference."""
     correlation: float
-    """Of the cells that were compared."""
+    """Correlation of the cells that were compared."""
     cells: int
     """Number of cells that were compared."""
 
@@ -37,10 +36,10 @@ def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Line]:
     """Fit each band of an image to a reference.
 
     Args:
-        pairs: (image, reference) of the same ground on the same grid, (height, width, bands); 0 is nodata.
+        pairs: (image, reference) of the same ground on the same grid, each (height, width, bands); 0 is nodata.
 
     Raises:
-        ValueError: too little valid ground is common, or an image is uniform or unrelated to the reference.
+        ValueError: too few cells are valid in both, or an image is uniform or unrelated to the reference.
     """
     cells = [_cells(image, reference) for image, reference in pairs]
     image, reference = (np.concatenate([pair[side] for pair in cells]) for side in (0, 1))
@@ -53,7 +52,7 @@ def fit(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Line]:
 
 
 def _cells(image: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means (cells, bands) of both over the cells that are valid everywhere in both."""
+    """Return the means (cells, bands) of both images over the cells that are fully valid in both."""
     height, width = (length // CELL * CELL for length in image.shape[:2])
     blocks = [
         array[:height, :width].reshape(height // CELL, CELL, width // CELL, CELL, -1) for array in (image, reference)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dealing patches to training, validation and test by blocks of ground.
+"""Splitting patches into training, validation and test sets by blocks of ground.
 
-Neighbouring patches look alike: dealt one by one, they would let a network see its test set while it trains.
-Here whole blocks of neighbouring patches go to one set, and a patch which overlaps or touches a patch of a
-more precious set (test, then validation, then training) is dropped. Many deals, with blocks of several sizes,
-are drawn from the seed; the one kept loses few patches, comes near the wanted proportions, and spreads each
-set over several blocks.
+Neighbouring patches look alike: if they were split one by one, a network would see its test set during training.
+Here, whole blocks of neighbouring patches go to one set, and a patch that overlaps or touches a patch of a set with
+priority (test, then validation, then training) is dropped. Many splits, with blocks of several sizes, are drawn from
+the seed. The best one loses few patches, comes close to the requested proportions, and spreads each set over several
+blocks.
 """
 
 from collections.abc import Sequence
@@ -18,40 +18,40 @@ from chain.raster.mask import grow
 SETS = ("train", "valid", "test")
 DROPPED = -1
 TRIALS = 60
-"""Deals drawn for each size of blocks; fewer for images of more than `TRIED_POSITIONS` positions."""
+"""Splits drawn for each block size; fewer for images with more than `TRIED_POSITIONS` positions."""
 TRIED_POSITIONS = 20_000
 SHARES = (0.7, 0.85, 1.0, 1.15)
-"""Factors of the held-out sets' sizes which are tried, because dropping patches changes proportions."""
+"""Factors tried on the sizes of the held-out sets, because dropping patches changes the proportions."""
 
 
 @dataclass(frozen=True)
 class Deal:
-    """A way of dealing patches."""
+    """A split of patches."""
 
     groups: np.ndarray
     """(n,) index into `SETS` of each patch, or `DROPPED`."""
     block: int
-    """Side of the blocks, in positions of the grid of patches."""
+    """Side of the blocks, in positions of the patch grid."""
     counts: tuple[int, int, int]
-    """Number of patches of each set."""
+    """Number of patches in each set."""
     dropped: int
     """Number of patches dropped at the borders between sets."""
     proportions: tuple[float, ...]
-    """What was wanted."""
+    """The requested proportions."""
 
 
 def deal(starts: np.ndarray, size: int, step: int, proportions: Sequence[float], seed: int) -> Deal:
-    """Deal patches to the three sets.
+    """Split patches into the three sets.
 
     Args:
         starts: (n, 2) first column and row of each patch, on a grid of step `step`, in pixels.
         size: side of the patches, in pixels.
         step: distance between patches, in pixels.
-        proportions: of `SETS`; a set of proportion 0 stays empty.
-        seed: seed of the deals.
+        proportions: of `SETS`; a set with proportion 0 stays empty.
+        seed: random seed.
 
     Raises:
-        ValueError: there are too few patches for each set with a proportion to get one.
+        ValueError: there are too few patches to give one to each set.
     """
     shares = np.asarray(proportions, float) / sum(proportions)
     positions = (starts - starts.min(axis=0)) // step
@@ -75,12 +75,12 @@ def deal(starts: np.ndarray, size: int, step: int, proportions: Sequence[float],
             f"patches of {size} pixels: use smaller patches, a larger image, or a split without one of the sets"
         )
     dealt = best[positions[:, 1], positions[:, 0]]
-    counts = tuple(int((dealt == group).sum()) for group in range(len(SETS)))
-    return Deal(dealt, best_block, counts, int((dealt == DROPPED).sum()), tuple(proportions))
+    train, valid, test = (int((dealt == group).sum()) for group in range(len(SETS)))
+    return Deal(dealt, best_block, (train, valid, test), int((dealt == DROPPED).sum()), tuple(proportions))
 
 
-def _block_sizes(shape: tuple[int, int]) -> list[int]:
-    """Return the sides of blocks to try, in positions: from 1 to half of the longest side, a third apart."""
+def _block_sizes(shape: tuple[int, ...]) -> list[int]:
+    """Return the block sides to try, in positions: from 1 to half of the longest side, each a third larger."""
     sizes, side = {1}, 1.0
     while side <= max(shape) / 2:
         sizes.add(round(side))
@@ -89,7 +89,7 @@ def _block_sizes(shape: tuple[int, int]) -> list[int]:
 
 
 def _draw(present: np.ndarray, block: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Deal whole blocks, in random order and from a random origin, until test then validation are full."""
+    """Assign whole blocks, in random order and from a random origin, to test, then validation, then training."""
     origin = rng.integers(0, block, 2)
     rows, columns = np.indices(present.shape)
     across = (present.shape[1] + 2 * block) // block
@@ -105,7 +105,7 @@ def _draw(present: np.ndarray, block: int, shares: np.ndarray, rng: np.random.Ge
 
 
 def _separate(groups: np.ndarray, reach: int) -> np.ndarray:
-    """Drop the patches which overlap or touch one of a more precious set."""
+    """Drop the patches that overlap or touch a patch of a set with priority."""
     test = groups == 2
     valid = (groups == 1) & ~grow(test, reach)
     train = (groups == 0) & ~grow(test | valid, reach)
@@ -113,7 +113,7 @@ def _separate(groups: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _score(groups: np.ndarray, present: np.ndarray, shares: np.ndarray, block: int) -> float:
-    """Return how bad a deal is; infinite when a set which should have patches has none."""
+    """Return the penalty of a split, infinite if a set that should have patches has none."""
     counts = np.array([(groups == group).sum() for group in range(len(SETS))])
     if np.any((counts == 0) & (shares > 0)):
         return np.inf

@@ -5,37 +5,40 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from osgeo import gdal
 
 from chain.patches.correspondence import Correspondence, correspond
 from chain.patches.patches import Conditioning
+from chain.patches.radiometry import Line
 from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
+from chain.raster.otb import OtbImage
 
 INTERPOLATION_RADIUS = 2
-"""Of OTB's bicubic interpolator, in pixels of what is interpolated."""
+"""Radius of OTB's bicubic interpolator, in pixels of the interpolated image."""
 SMOOTHING_RADIUS = 3
-"""Of the mean of PAN in OTB's RCS pansharpening, in PAN pixels."""
+"""Radius of the mean of PAN in OTB's RCS pansharpening, in PAN pixels."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Both images, ready to be chained."""
+    """The two images, ready for a chain."""
 
     xs: str
-    """Multispectral image, its bands in the wanted order."""
+    """Multispectral image, with its bands in order."""
     pan: str
     """Panchromatic image."""
     footprint: Footprint
-    """Ground of the multispectral image."""
+    """Footprint of the multispectral image."""
     correspondence: Correspondence
-    """How the pixels of the two correspond."""
+    """How the pixels of the two images correspond."""
     bands: tuple[str, ...]
     """Names of the bands."""
     nodata: float | None
-    """Digital number without data in both images."""
+    """Digital number of nodata in both images."""
 
     @classmethod
     def open(
@@ -54,13 +57,13 @@ class Bundle:
             xs: path of the multispectral image.
             pan: path of the panchromatic image.
             xs_bands: names of the bands of `xs`, in its order.
-            bands: names of the bands wanted, in order.
-            nodata: digital number without data, or None.
+            bands: names of the bands to use, in order.
+            nodata: digital number of nodata, or None.
             lr_size: side of the patches, in pixels of `xs`.
             hr_size: side of the patches, in pixels of `pan`.
 
         Raises:
-            ValueError: an image is missing, not orthorectified, has other bands, or does not go with the other.
+            ValueError: an image is missing, not orthorectified, has other bands, or does not match the other one.
         """
         for option, path, count in (("--xs", xs, len(xs_bands)), ("--pan", pan, 1)):
             try:
@@ -78,20 +81,20 @@ class Bundle:
             xs = name
         return cls(xs, pan, footprint, correspondence, tuple(bands), nodata)
 
-    def multispectral(self, lines: Sequence | None = None):
-        """Return the multispectral image, 0 where there is no data.
+    def multispectral(self, lines: Sequence[Line] | None = None) -> OtbImage | str:
+        """Return the multispectral image, with nodata at 0.
 
         Args:
-            lines: for each band, its gain and offset; valid pixels stay at 1 at least.
+            lines: gain and offset of each band, to apply; valid pixels remain at least 1.
         """
         return _expressed(self.xs, len(self.bands), self.nodata, lines)
 
-    def pansharpened(self, lines: Sequence | None = None):
-        """Return the multispectral image at the resolution of the panchromatic one, 0 where there is no data.
+    def pansharpened(self, lines: Sequence[Line] | None = None) -> OtbImage:
+        """Return the multispectral image at the resolution of the panchromatic one, with nodata at 0.
 
         Args:
-            lines: for each band, the gain and offset of `multispectral`: pansharpening multiplies them by the
-                ratio of PAN to its local mean.
+            lines: gain and offset of each band, applied to `multispectral`: pansharpening multiplies it by the ratio of
+                PAN to its local mean.
         """
         import pyotb
 
@@ -100,11 +103,11 @@ class Bundle:
             pan = pyotb.Superimpose(inr=self.correspondence.reference, inm=pan)
         return pyotb.BundleToPerfectSensor(inp=pan, inxs=self.multispectral(lines))
 
-    def conditioning(self, product) -> Conditioning:
-        """Return how far nodata spoils what is interpolated and pansharpened from it.
+    def conditioning(self, product: Any) -> Conditioning:
+        """Return how far nodata affects the images that are interpolated and pansharpened.
 
         Args:
-            product: Sentinel-2 product which is interpolated on the grid of the multispectral image.
+            product: Sentinel-2 image that is interpolated onto the grid of the multispectral image.
         """
         source = Footprint.of(next(iter(product.bands.values())))
         steps = source.to_crs(np.array([source.corner, source.corner + source.spacing]), self.footprint.projection)
@@ -120,7 +123,7 @@ class Bundle:
 
 
 def acquisition_date(path: str) -> datetime | None:
-    """Return the date at which an image was taken, when its metadata say it."""
+    """Return the acquisition date of an image, if its metadata contain it."""
     dataset = gdal.Open(path)
     texts = (dataset.GetMetadata("IMAGERY").get("ACQUISITIONDATETIME"), dataset.GetMetadataItem("TIFFTAG_DATETIME"))
     for text, form in zip(texts, ("%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S")):
@@ -131,14 +134,14 @@ def acquisition_date(path: str) -> datetime | None:
     return None
 
 
-def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence | None):
-    """Return an image with nodata at 0, and a line of each band; its path when there is nothing to do."""
+def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence[Line] | None) -> OtbImage | str:
+    """Return an image with nodata at 0 and a line applied to each band; the path itself if nothing changes."""
     import pyotb
 
     floating = gdal.Open(path).GetRasterBand(1).DataType in (gdal.GDT_Float32, gdal.GDT_Float64)
     if lines is None and not floating and nodata in (None, 0):
         return path
-    expressions = []
+    expressions: list[str] = []
     for band in (f"im1b{number}" for number in range(1, bands + 1)):
         value = band
         if lines is not None:

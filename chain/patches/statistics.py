@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a set of LR/HR patch pairs is like: statistics of both, correlation, alignment, a sheet to look at."""
+"""Statistics of LR/HR patch pairs, their correlation and alignment, and a contact sheet."""
 
 from pathlib import Path
 
@@ -7,23 +7,21 @@ import numpy as np
 from osgeo import gdal
 
 BLURS = (0, 0.5, 1, 1.5, 2, 3)
-"""Radii, in LR pixels, of the means which make HR as soft as LR."""
-
-
+"""Radii, in LR pixels, of the box means that make HR as soft as LR."""
 MEASURED_PIXELS = 24 * 32 * 32
-"""Number of LR pixels in which the alignment is measured."""
+"""Number of LR pixels used to measure the alignment."""
 SHOWN = 16
-"""Number of pairs which are drawn."""
+"""Number of pairs drawn."""
 GAP = 8
+"""White pixels between pairs on the contact sheet."""
 COLUMNS = 4
 """Pairs in a row of the contact sheet."""
 REACH = 6
-"""Greatest shift of HR that is looked for, in HR pixels."""
-"""White pixels between pairs on the sheet."""
+"""Largest shift of HR that is tried, in HR pixels."""
 
 
 class Statistics:
-    """Statistics of the bands of pairs, accumulated piece by piece."""
+    """Statistics of the bands of pairs, accumulated batch by batch."""
 
     def __init__(self, bands: int):
         self.pixels = {"lr": 0, "hr": 0}
@@ -32,7 +30,7 @@ class Statistics:
         self._cross = np.zeros((5, bands))
 
     def add(self, lr: np.ndarray, hr: np.ndarray) -> None:
-        """Count in LR (n, size, size, bands) and HR (n, scale * size, scale * size, bands) patches."""
+        """Add LR (n, size, size, bands) and HR (n, scale * size, scale * size, bands) patches."""
         scale = hr.shape[1] // lr.shape[1]
         for side, patches in (("lr", lr), ("hr", hr)):
             self.pixels[side] += patches[..., 0].size
@@ -47,7 +45,7 @@ class Statistics:
             self._cross[:, band] += x.sum(), y.sum(), x @ x, y @ y, x @ y
 
     def report(self, names: list[str]) -> dict:
-        """Return mean, standard deviation, least and greatest of each band, and the correlation of LR and HR."""
+        """Return mean, standard deviation, minimum and maximum of each band, and the correlation of LR and HR."""
         report: dict = {}
         for side, pixels in self.pixels.items():
             mean, square = self._sums[side] / pixels
@@ -67,26 +65,27 @@ class Statistics:
 
 
 def averaged(hr: np.ndarray, scale: int) -> np.ndarray:
-    """Average HR patches (n, height, width, bands) over the LR pixels."""
-    total = sum(hr[:, row::scale, column::scale].astype(np.float64) for row in range(scale) for column in range(scale))
-    return total / scale**2
+    """Average HR patches (n, height, width, bands) over LR pixels."""
+    parts = [hr[:, row::scale, column::scale].astype(np.float64) for row in range(scale) for column in range(scale)]
+    return sum(parts[1:], start=parts[0]) / scale**2
 
 
 def alignment(lr: np.ndarray, hr: np.ndarray) -> dict:
-    """Measure by how much HR content is shifted from LR content.
+    """Measure the shift of HR content against LR content.
 
-    HR is blurred, shifted by whole HR pixels, averaged over LR pixels, and correlated with LR; the blur and the shift
-    with the highest correlation are what is measured. Without the blur, which makes HR as soft as LR, the peak would
-    be flat and its place a matter of chance. The sums of the bands are compared. Shifts of up to `REACH` HR pixels are
-    tried, and of at most a quarter of a patch.
+    HR is blurred, shifted by whole HR pixels, averaged over LR pixels, and correlated with LR. The result is the blur
+    and the shift with the highest correlation. Without the blur, which makes HR as soft as LR, the peak would be flat
+    and its position random. The sums of the bands are compared. Shifts of up to `REACH` HR pixels are tried, and of at
+    most a quarter of a patch.
 
     Args:
         lr: LR patches (n, size, size, bands).
         hr: HR patches (n, scale * size, scale * size, bands).
 
     Returns:
-        `shift_x`, `shift_y` (in HR pixels, of HR content to the right and downwards of LR content), `blur` (radius,
-        in HR pixels, of a mean which is taken twice), `correlation` there, and `correlation_unshifted` with that blur.
+        `shift_x`, `shift_y` (in HR pixels, positive where HR content is to the right of and below LR content), `blur`
+        (radius, in HR pixels, of a box mean that is applied twice), the `correlation`, and `correlation_unshifted` with
+        the same blur.
     """
     scale = hr.shape[1] // lr.shape[1]
     border = min(-(-REACH // scale), lr.shape[1] // 4)
@@ -114,7 +113,7 @@ def alignment(lr: np.ndarray, hr: np.ndarray) -> dict:
 
 
 def _box_mean(array: np.ndarray, before: int, after: int) -> np.ndarray:
-    """Average (n, height, width) over windows from `before` pixels before each pixel to `after` pixels behind it."""
+    """Average (n, height, width) over windows from `before` pixels before each pixel to `after` pixels after it."""
     for axis in (1, 2):
         length, window = array.shape[axis], before + after + 1
         padding = [(before + 1, after) if side == axis else (0, 0) for side in range(3)]
@@ -125,18 +124,18 @@ def _box_mean(array: np.ndarray, before: int, after: int) -> np.ndarray:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the correlation of two arrays, 0 when one is uniform."""
+    """Return the correlation of two arrays, 0 if one is uniform."""
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / spread) if spread else 0.0
 
 
 def inspect(folder: Path, name: str, count: int) -> dict:
-    """Measure the alignment of some pairs of a set, and draw a sheet of them, `contact_sheet.png`; return the measures.
+    """Return the alignment of some pairs of a set, and draw them on `contact_sheet.png`.
 
     Args:
-        folder: of the images of patches, `<name>_lr.tif` and `<name>_hr.tif`.
-        name: of the set.
+        folder: folder of the patch images, `<name>_lr.tif` and `<name>_hr.tif`.
+        name: name of the set.
         count: number of its pairs.
     """
     size = gdal.Open(str(folder / f"{name}_lr.tif")).RasterXSize
@@ -156,11 +155,11 @@ def read_patches(path: Path, ranks: np.ndarray) -> np.ndarray:
 
 
 def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray) -> None:
-    """Draw pairs, LR on the left and HR on the right, in natural colours, each patch stretched by itself.
+    """Draw pairs, LR on the left and HR on the right, in natural colours, with each patch stretched separately.
 
     Args:
-        path: PNG to write.
-        lr: LR patches (n, size, size, bands), red, green, blue first.
+        path: PNG file to write.
+        lr: LR patches (n, size, size, bands), with red, green and blue first.
         hr: HR patches, likewise.
     """
     scale, side = hr.shape[1] // lr.shape[1], hr.shape[1]
@@ -178,6 +177,6 @@ def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray) -> None:
 
 
 def _stretched(image: np.ndarray) -> np.ndarray:
-    """Return an image between 0 and 1, its 2nd and 98th percentiles at the ends."""
+    """Stretch an image to 0 to 1, between its 2nd and 98th percentiles."""
     low, high = np.percentile(image, (2, 98))
     return np.clip((image - low) / max(high - low, 1.0), 0.0, 1.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of images, as users name them: a box of longitudes and latitudes, a geometry in a file."""
+"""Areas of interest given by users: a box of longitudes and latitudes, or a geometry in a file."""
 
 import math
 from pathlib import Path
@@ -12,18 +12,21 @@ gdal.UseExceptions()
 ogr.UseExceptions()
 
 DENSIFICATION = 21
-"""Points along each side of a box of longitudes and latitudes, or of a geometry, which other maps show curved."""
+"""Points along each side of a box or a geometry, whose sides become curved in another coordinate system."""
+
+Bounds = tuple[float, float, float, float]
+"""Left, bottom, right and top; west, south, east and north in degrees."""
 
 
-def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, float]:
+def geometry_bounds(path: str, projection: str) -> Bounds:
     """Return the bounds (left, bottom, right, top), in a coordinate system, of all geometries of a file.
 
     Args:
         path: A file that OGR reads (GeoJSON, GeoPackage, Shapefile).
-        projection: The coordinate system, WKT.
+        projection: The coordinate system, as WKT.
 
     Raises:
-        ValueError: The file holds no geometry, or does not say its coordinate system, or they cannot be brought there.
+        ValueError: The file has no geometry or no coordinate system, or its geometries cannot be transformed.
     """
     try:
         dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
@@ -41,14 +44,15 @@ def geometry_bounds(path: str, projection: str) -> tuple[float, float, float, fl
             bounds.append(_bounds_of(geometry.Clone(), _transform(layer.GetSpatialRef(), projection)))
     if not bounds:
         raise ValueError(f"--geometry: expected a file with a geometry, got {Path(path).name}, which has none")
-    return (*(min(box[k] for box in bounds) for k in (0, 1)), *(max(box[k] for box in bounds) for k in (2, 3)))
+    left, bottom, right, top = zip(*bounds)
+    return min(left), min(bottom), max(right), max(top)
 
 
-def _bounds_of(geometry: ogr.Geometry, transform: osr.CoordinateTransformation) -> tuple[float, float, float, float]:
-    """Return the bounds (left, bottom, right, top) of a geometry once transformed; straight sides may then be curved.
+def _bounds_of(geometry: ogr.Geometry, transform: osr.CoordinateTransformation) -> Bounds:
+    """Return the bounds (left, bottom, right, top) of a transformed geometry, whose sides may have become curved.
 
     Raises:
-        ValueError: It cannot be transformed.
+        ValueError: The geometry cannot be transformed.
     """
     left, right, bottom, top = geometry.GetEnvelope()
     if max(right - left, top - bottom) > 0:
@@ -66,21 +70,21 @@ def _check_finite(*bounds: float) -> None:
     """Refuse bounds that PROJ could not compute.
 
     Raises:
-        RuntimeError: One is no number.
+        RuntimeError: One of them is not finite.
     """
     if not all(math.isfinite(value) for value in bounds):
-        raise RuntimeError("a place that its coordinate system does not reach")
+        raise RuntimeError("outside the coordinate system")
 
 
-def bbox_bounds(bbox: tuple[float, float, float, float], projection: str) -> tuple[float, float, float, float]:
+def bbox_bounds(bbox: Bounds, projection: str) -> Bounds:
     """Return the bounds (left, bottom, right, top), in a coordinate system, of a box of longitudes and latitudes.
 
     Args:
         bbox: West, south, east, north, in degrees (WGS 84).
-        projection: The coordinate system, WKT.
+        projection: The coordinate system, as WKT.
 
     Raises:
-        ValueError: The box cannot be brought there.
+        ValueError: The box cannot be transformed.
     """
     crs = osr.SpatialReference()
     crs.ImportFromEPSG(4326)
@@ -104,23 +108,23 @@ def _transform(source: osr.SpatialReference, projection: str) -> osr.CoordinateT
 
 
 def bounds_region(
-    bounds: tuple[float, float, float, float],
+    bounds: Bounds,
     product: Grid,
     origin: tuple[float, float],
     step: int,
     argument: str,
 ) -> Region:
-    """Return the part of a product that covers bounds, enlarged to whole steps from an origin, inside the product.
+    """Return the region of a product that covers bounds, extended to whole steps from an origin, inside the product.
 
     Args:
         bounds: Left, bottom, right, top, in the product's coordinate system.
         product: Grid of the whole product.
-        origin: Corner (x, y) that steps are counted from.
-        step: Number of product pixels along a step.
+        origin: Corner (x, y) from which steps are counted.
+        step: Length of a step, in product pixels.
         argument: Name of the option, for errors.
 
     Returns:
-        The region, counted from the product's first pixel.
+        The region, in pixels of the product.
 
     Raises:
         ValueError: The bounds do not touch the product.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Native pixels around a piece of ground: read once through OTB, for all that needs them.
+"""Blocks of native pixels, read once through OTB.
 
-Only the part of the chain upstream that a block needs is computed. Beyond the image's edges its pixels are mirrored.
-Missing pixels (nodata, NaN) are told apart, and can be filled from those around them, so that a network sees no cliff.
+Only the part of the chain that a block needs is computed. Beyond the edges of the image, pixels are mirrored. Missing
+pixels (nodata, NaN) are marked, and can be filled from their surroundings so that a network sees no sharp edge.
 """
 
 import math
@@ -13,58 +13,59 @@ from functools import cached_property
 import numpy as np
 
 from chain.raster.grids import Grid, image_grid
+from chain.raster.otb import OtbImage
 
 
 @dataclass(frozen=True)
 class Block:
-    """Native pixels of an image around a piece of ground."""
+    """Native pixels of part of an image."""
 
     pixels: np.ndarray
     """float32 (rows, columns, bands)."""
     present: np.ndarray
-    """Whether they are not missing, (rows, columns, bands)."""
+    """Whether pixels are valid, (rows, columns, bands)."""
     place: Grid
-    """Where they lie."""
+    """Their grid."""
     image: Grid
-    """The grid of the whole image."""
+    """Grid of the whole image."""
 
     @cached_property
     def complete(self) -> bool:
         """Whether no pixel is missing."""
         return bool(self.present.all())
 
-    def window(self, wanted: Grid) -> tuple[slice, slice] | None:
-        """Return where a grid lies in the block when its pixels are the block's, else None."""
+    def window(self, grid: Grid) -> tuple[slice, slice] | None:
+        """Return the rows and columns of a grid within the block, or None if its pixels are not the block's."""
         place = self.place
-        x, y = (wanted.left - place.left) / place.dx, (place.top - wanted.top) / place.dy
-        off = (wanted.dx / place.dx - 1, wanted.dy / place.dy - 1, x - round(x), y - round(y))
+        x, y = (grid.left - place.left) / place.dx, (place.top - grid.top) / place.dy
+        off = (grid.dx / place.dx - 1, grid.dy / place.dy - 1, x - round(x), y - round(y))
         if any(abs(value) > 1e-6 for value in off):
             return None
-        return slice(round(y), round(y) + wanted.rows), slice(round(x), round(x) + wanted.columns)
+        return slice(round(y), round(y) + grid.rows), slice(round(x), round(x) + grid.columns)
 
 
-def read_block(image, wanted: Iterable[Grid], reach: int, nodata: float) -> Block:
-    """Read the native pixels that grids need, and `reach` more on each side, mirrored beyond the image.
+def read_block(image: OtbImage, grids: Iterable[Grid], reach: int, nodata: float) -> Block:
+    """Read the native pixels that cover grids, with a margin on each side, mirrored beyond the image.
 
     Args:
         image: pyotb image of native pixels.
-        wanted: What is needed.
-        reach: Native pixels beyond it.
-        nodata: Value of missing pixels, beside NaN.
+        grids: The grids to cover.
+        reach: Margin, in native pixels.
+        nodata: Value of missing pixels, besides NaN.
 
     Raises:
-        RuntimeError: When OTB cannot compute or read them.
+        RuntimeError: OTB cannot compute or read the pixels.
     """
-    native, wanted = image_grid(image), list(wanted)
+    native, grids = image_grid(image), list(grids)
     left, right = _span(
-        min(grid.left for grid in wanted) - native.left,
-        max(grid.left + grid.columns * grid.dx for grid in wanted) - native.left,
+        min(grid.left for grid in grids) - native.left,
+        max(grid.left + grid.columns * grid.dx for grid in grids) - native.left,
         native.dx,
         reach,
     )
     top, bottom = _span(
-        native.top - max(grid.top for grid in wanted),
-        native.top - min(grid.top - grid.rows * grid.dy for grid in wanted),
+        native.top - max(grid.top for grid in grids),
+        native.top - min(grid.top - grid.rows * grid.dy for grid in grids),
         native.dy,
         reach,
     )
@@ -80,17 +81,17 @@ def read_block(image, wanted: Iterable[Grid], reach: int, nodata: float) -> Bloc
 
 
 def _span(start: float, stop: float, pixel: float, reach: int) -> tuple[int, int]:
-    """Return the first pixel and the end of those that a stretch of metres touches, and `reach` more on each side."""
+    """Return the first and the end of the pixels that an interval in metres touches, with a margin of `reach`."""
     return math.floor(start / pixel + 1e-6) - reach, math.ceil(stop / pixel - 1e-6) + reach
 
 
 def mirrored(start: int, stop: int, size: int) -> np.ndarray:
-    """Return the pixels that stand at the places `[start, stop)` of an image mirrored at its edges, again and again."""
-    places = np.arange(start, stop) % (2 * size)
-    return np.where(places < size, places, 2 * size - 1 - places)
+    """Return the pixel indices for positions `[start, stop)` of an image that is mirrored repeatedly at its edges."""
+    positions = np.arange(start, stop) % (2 * size)
+    return np.where(positions < size, positions, 2 * size - 1 - positions)
 
 
-def _read_mirrored(image, grid: Grid, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+def _read_mirrored(image: OtbImage, grid: Grid, left: int, top: int, right: int, bottom: int) -> np.ndarray:
     """Read native pixels, float32 (rows, columns, bands), mirrored beyond the edges of the image."""
     import pyotb
 
@@ -112,18 +113,18 @@ def _read_mirrored(image, grid: Grid, left: int, top: int, right: int, bottom: i
 
 
 def fill_missing(pixels: np.ndarray, present: np.ndarray, reach: int) -> np.ndarray:
-    """Fill missing pixels by the mean of their present or already filled neighbours, from the edges inwards.
+    """Fill missing pixels with the mean of their valid or already filled neighbours, from the edges inwards.
 
-    A pixel `d` pixels away from the nearest present one depends on what is within `d` pixels only.
+    A pixel at distance `d` from the nearest valid one depends only on pixels within distance `d`.
 
     Args:
         pixels: (rows, columns, bands).
-        present: (rows, columns, bands).
-        reach: Distance up to which pixels are filled so. Farther ones, which no valid output pixel sees, are given
-            the mean of the present pixels.
+        present: Whether they are valid, (rows, columns, bands).
+        reach: Distance, in pixels, up to which pixels are filled like this. Pixels farther away, which no valid output
+            pixel depends on, get the mean of the valid pixels.
 
     Returns:
-        Pixels without missing ones; present ones are unchanged. Without any present pixel: zeros.
+        The filled pixels; valid ones are unchanged. Zeros if no pixel is valid.
     """
     if present.all():
         return pixels
@@ -144,7 +145,8 @@ def fill_missing(pixels: np.ndarray, present: np.ndarray, reach: int) -> np.ndar
 
 
 def _sum_of_neighbours(values: np.ndarray) -> np.ndarray:
-    """Return the sum over each pixel and its eight neighbours; values are 0 where nothing is known."""
+    """Return the sum over each pixel and its eight neighbours; unknown values must be 0."""
     padded = np.pad(values, ((1, 1), (1, 1), (0, 0)))
     rows, columns = values.shape[:2]
-    return sum(padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    parts = (padded[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    return sum(parts, start=np.zeros_like(values))

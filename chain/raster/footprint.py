@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ground which a raster covers: in its own coordinates, in another CRS, in longitude and latitude."""
+"""The ground that a raster covers: in its own coordinates, in another CRS, in longitude and latitude."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from osgeo import gdal, ogr, osr
 
 BOX_PIXELS = 64
-"""Pixels a side that a box of degrees is taken to have."""
+"""Pixels along each side of a box of degrees."""
 POINTS_PER_SIDE = 21
 
 
@@ -25,7 +25,7 @@ class Footprint:
 
     @classmethod
     def of(cls, path: str | Path) -> "Footprint":
-        """Read the footprint of a raster which GDAL opens.
+        """Read the footprint of a raster.
 
         Raises:
             ValueError: the raster has no CRS, no geotransform, or is rotated.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and grids in GDAL's memory, which OTB opens by their names."""
+"""Images and grids in GDAL's memory, which OTB opens by name."""
 
 import itertools
 import os
@@ -17,13 +17,13 @@ _serial = itertools.count()
 
 
 def new_name(stem: str, extension: str) -> str:
-    """Return the name of a file in memory that no other call gave in this process."""
+    """Return a new name, unique in this process, of a file in memory."""
     return f"/vsimem/{stem}_{os.getpid()}_{next(_serial)}.{extension}"
 
 
 @contextmanager
 def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
-    """Hold pixels (rows, columns, bands) as a GeoTIFF in GDAL's memory, which OTB opens by the name given."""
+    """Hold pixels (rows, columns, bands) as a GeoTIFF in GDAL's memory, and yield the name by which OTB opens it."""
     name = new_name("region", "tif")
     rows, columns, bands = pixels.shape
     dataset = gdal.GetDriverByName("GTiff").Create(
@@ -42,7 +42,7 @@ def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
 
 @contextmanager
 def memory_grid(grid: Grid) -> Iterator[str]:
-    """Hold a grid without pixels as a VRT in GDAL's memory, for Superimpose to take as its reference."""
+    """Hold a grid without pixels as a VRT in GDAL's memory, as the reference of Superimpose, and yield its name."""
     name = new_name("grid", "vrt")
     dataset = gdal.GetDriverByName("VRT").Create(name, grid.columns, grid.rows, 1, gdal.GDT_Byte)
     dataset.SetGeoTransform(grid.geotransform)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grids of pixels on the ground, and parts of them."""
+"""Grids of pixels on the ground, and regions of them."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from osgeo import gdal, osr
@@ -11,7 +12,7 @@ from osgeo import gdal, osr
 gdal.UseExceptions()
 
 TOLERANCE = 1e-3
-"""Part of a pixel by which two places may differ and still count as the same."""
+"""Largest distance between two positions that count as equal, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,18 @@ class Region:
         return Region(x, y, right - x, bottom - y)
 
 
-def corner_and_spacing(image) -> tuple[float, float, float, float]:
+def corner_and_spacing(image: Any) -> tuple[float, float, float, float]:
     """Return the upper-left corner x, y of a pyotb image, and its spacing along x and y (negative: north up)."""
     key = image.output_image_key
     (x, y), (dx, dy) = image.app.GetImageOrigin(key), image.app.GetImageSpacing(key)
     return x - 0.5 * dx, y - 0.5 * dy, dx, dy
 
 
-def image_grid(image) -> Grid:
-    """Return the grid of a pyotb image. One without coordinate system is taken to be in metres.
+def image_grid(image: Any) -> Grid:
+    """Return the grid of a pyotb image. Without a coordinate system, units are assumed to be metres.
 
     Raises:
-        ValueError: When it is not north up, in metres.
+        ValueError: The image is not north up, or not in metres.
     """
     left, top, dx, dy = corner_and_spacing(image)
     key = image.output_image_key
@@ -97,7 +98,7 @@ def raster_grid(dataset: gdal.Dataset) -> Grid:
 
 
 def product_grid(source: Grid, gsd: float) -> Grid:
-    """Return the grid of a product: from the source's upper-left corner, to the last part of a pixel."""
+    """Return the grid of a product that covers a source completely, from its upper-left corner."""
     columns, rows = (
         math.ceil(count * step / gsd - 1e-6) for count, step in ((source.columns, source.dx), (source.rows, source.dy))
     )
@@ -105,15 +106,14 @@ def product_grid(source: Grid, gsd: float) -> Grid:
 
 
 def common_origin(grids: Mapping[str, Grid], aligned: bool = True) -> tuple[float, float]:
-    """Return a corner (x, y) where pixels of all grids begin: the last one before the finest grid's corner.
+    """Return a pixel corner (x, y) that all grids share: the last one before the corner of the finest grid.
 
     Args:
-        grids: Grids by the names of the images.
-        aligned: Refuse grids whose pixels begin nowhere together.
+        grids: Grids by image name.
+        aligned: Refuse grids without a common pixel corner.
 
     Raises:
-        ValueError: When the grids have other coordinate systems, do not overlap, or their pixels begin nowhere
-            together.
+        ValueError: The grids differ in coordinate system, do not overlap, or have no common pixel corner.
     """
     finest_name = min(grids, key=lambda name: grids[name].dx)
     coarsest_name = max(grids, key=lambda name: grids[name].dx)
@@ -141,7 +141,7 @@ def common_origin(grids: Mapping[str, Grid], aligned: bool = True) -> tuple[floa
 
 
 def same_crs(one: str, other: str) -> bool:
-    """Return whether two coordinate reference systems, WKT, are the same."""
+    """Return whether two coordinate reference systems, as WKT, are the same."""
     if one == other or not (one and other):
         return one == other
     first, second = osr.SpatialReference(one), osr.SpatialReference(other)
@@ -149,22 +149,22 @@ def same_crs(one: str, other: str) -> bool:
 
 
 def shifted(grid: Grid, region: Region) -> Grid:
-    """Return the grid of a part of a product."""
+    """Return the grid of a region of a product."""
     left, top = grid.left + region.x * grid.dx, grid.top - region.y * grid.dy
     return replace(grid, left=left, top=top, columns=region.columns, rows=region.rows)
 
 
 def box_region(box: tuple[int, int, int, int], source: Grid, product: Grid, ratio: int) -> Region:
-    """Return the part of a product that covers a box of source pixels, enlarged to whole pixels of the model's source.
+    """Return the region of a product that covers a box of source pixels, extended to whole pixels of the model source.
 
     Args:
-        box: First column and row, columns and rows, in native pixels of the first source.
+        box: First column, first row, columns and rows, in native pixels of the first source.
         source: Grid of the first source.
         product: Grid of the whole product.
-        ratio: Output pixels along one pixel of the model's first source.
+        ratio: Number of output pixels along one pixel of the model's first source.
 
     Raises:
-        ValueError: When the box does not lie inside the image.
+        ValueError: The box is not inside the image.
     """
     x, y, columns, rows = box
     if x < 0 or y < 0 or columns < 1 or rows < 1 or x + columns > source.columns or y + rows > source.rows:
@@ -185,7 +185,7 @@ def box_region(box: tuple[int, int, int, int], source: Grid, product: Grid, rati
 
 
 def plan(region: Region, size: int) -> list[Region]:
-    """Cut a region of a product into regions of at most `size` pixels a side, in reading order."""
+    """Divide a region of a product into regions of at most `size` pixels a side, in reading order."""
     return [
         Region(x, y, min(size, region.x + region.columns - x), min(size, region.y + region.rows - y))
         for y in range(region.y, region.y + region.rows, size)
@@ -194,7 +194,7 @@ def plan(region: Region, size: int) -> list[Region]:
 
 
 def spread(size: tuple[int, int], side: int, count: int) -> list[Region]:
-    """Return about `count` square regions, apart from each other, spread over an image of this size (columns, rows)."""
+    """Return about `count` disjoint square regions, spread over an image of this size (columns, rows)."""
     width, height = (min(side, length) for length in size)
     most = max(1, round(count**0.5))
     lefts, tops = (

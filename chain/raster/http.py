@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP as GDAL and OTB do it: settings, retries, signatures, and the account of what was fetched.
+"""HTTP through GDAL and OTB: settings, retries, signatures, and statistics of the traffic.
 
-GDAL's defaults fit files on a disk: it lists the folder of each remote file, does not retry, and waits
-without end. `configure` sets what Cloud-Optimized GeoTIFFs over HTTP need, before anything is opened; a
-variable which the user has set already is left alone. The folders of files on a disk are listed all the same: masks
-(`.msk`), nodata and coordinate systems (`.aux.xml`, `.hdr`, `.tfw`) lie in files beside the image.
+GDAL's defaults suit files on a disk: it lists the folder of each remote file, does not retry, and waits forever.
+`configure` sets what Cloud-Optimized GeoTIFFs over HTTP need, before anything is opened; variables that the user has
+set are left alone. Folders on a disk are still listed, because masks (`.msk`), nodata and coordinate systems
+(`.aux.xml`, `.hdr`, `.tfw`) are in files beside the image.
 
-Addresses of Azure's blob storage are signed as late as possible, with the SDK of Planetary Computer, which renews a
-token when less than a minute of it remains. Other servers (Earth Search) need no signature.
+URLs of Azure's blob storage are signed as late as possible, with the SDK of Planetary Computer, which renews a token
+in the last minute of its lifetime. Other servers (Earth Search) need no signature.
 """
 
 import functools
@@ -56,15 +56,15 @@ Result = TypeVar("Result")
 
 
 class RemoteError(RuntimeError):
-    """A server, its tokens, its items or its images do not give what was asked."""
+    """A server does not deliver a token, an item or an image."""
 
 
 @functools.cache
 def configure() -> None:
-    """Set GDAL's options for images over HTTP, except those which the environment or the user has set.
+    """Set GDAL's options for images over HTTP, except those that the environment or the user has set.
 
-    Once per process; it also opens the account of what GDAL fetches. `GDAL_DISABLE_READDIR_ON_OPEN` holds for remote
-    files only, even if the user has set it: an image whose mask is not seen has wrong pixels.
+    This happens once per process, and resets GDAL's network statistics. `GDAL_DISABLE_READDIR_ON_OPEN` applies to
+    remote files only, even if the user has set it: without the mask beside it, an image has wrong pixels.
     """
     for name, value in SETTINGS.items():
         if gdal.GetConfigOption(name) is None:
@@ -78,9 +78,9 @@ def configure() -> None:
 
 @contextmanager
 def quiet_gdal() -> Iterator[None]:
-    """Keep GDAL from printing: its messages on retries and failures show addresses with their signatures.
+    """Keep GDAL from printing: its messages about retries and failures contain URLs with signatures.
 
-    Failures are exceptions all the same.
+    Failures still raise exceptions.
     """
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
@@ -106,16 +106,16 @@ class Traffic:
 
 
 def traffic() -> Traffic:
-    """Return GDAL's account of HTTP requests and bytes since the process started."""
-    account = json.loads(gdal.NetworkStatsGetAsSerializedJSON() or "{}")
-    methods = account.get("methods", {})
+    """Return GDAL's count of HTTP requests and bytes since `configure`."""
+    statistics = json.loads(gdal.NetworkStatsGetAsSerializedJSON() or "{}")
+    methods = statistics.get("methods", {})
     requests = sum(method.get("count", 0) for method in methods.values())
     received = sum(method.get("downloaded_bytes", 0) for method in methods.values())
     return Traffic(requests, received)
 
 
 def forget_failures() -> None:
-    """Make GDAL ask again for remote files: it remembers the ones which it could not read as absent."""
+    """Make GDAL request remote files again: it remembers files that it could not read as absent."""
     gdal.VSICurlClearCache()
 
 
@@ -129,9 +129,9 @@ def retry(
     """Call `action` until it succeeds, at most `attempts` times.
 
     Args:
-        action: what to do.
-        errors: exceptions which are worth another attempt; others pass through.
-        attempts: number of attempts in all.
+        action: the function to call.
+        errors: exceptions after which to try again; others propagate.
+        attempts: total number of attempts.
         delay: pause after the first failure, in seconds; doubled after each.
         on_failure: called with the exception, the attempt's number and the pause before the next one.
 
@@ -155,10 +155,10 @@ def retry(
 
 
 def sign(href: str) -> str:
-    """Return a URL which can be read now: signed when it is of Azure's blob storage, as it is otherwise.
+    """Return a readable URL: signed if it is in Azure's blob storage, unchanged otherwise.
 
     Raises:
-        RemoteError: the token server gives no token, after several attempts.
+        RemoteError: the token server gives no token after several attempts.
     """
     parts = urlparse(href)
     if not parts.netloc.split(":")[0].endswith(BLOB_STORAGE) or parts.query:
@@ -174,14 +174,14 @@ def sign(href: str) -> str:
 
 
 def forget_tokens() -> None:
-    """Make the next signature ask for a new token: to be called when the server refuses the present one."""
+    """Make the next signature request a new token, after the server has refused the current one."""
     from planetary_computer.sas import TOKEN_CACHE
 
     TOKEN_CACHE.clear()
 
 
 def gdal_name(href: str) -> str:
-    """Return the name under which GDAL opens a URL or a path."""
+    """Return the name by which GDAL opens a URL or a path."""
     for scheme, prefix in (
         ("http://", "/vsicurl/http://"),
         ("https://", "/vsicurl/https://"),
@@ -195,7 +195,7 @@ def gdal_name(href: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return the innermost cause of an error, in one line and without the signature of URLs."""
+    """Return the innermost cause of an error, in one line and without the signatures of URLs."""
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, Exception):

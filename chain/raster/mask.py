@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ground to be left out of products: classes of the scene classification, or a mask of the user's."""
+"""Masks of ground to leave out of products: classes of the scene classification, or a raster of the user's."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ gdal.UseExceptions()
 
 @dataclass(frozen=True)
 class Mask:
-    """Ground to be left out."""
+    """Ground to leave out."""
 
     name: str
-    """Where it comes from."""
+    """File it was read from."""
     grid: Grid
-    """Its pixels' places."""
+    """Grid of its pixels."""
     missing: np.ndarray
-    """(rows, columns): whether a pixel is to be left out."""
+    """(rows, columns): whether to leave a pixel out."""
 
     def digest(self) -> str:
-        """Return the SHA-256 of what is left out, and where."""
+        """Return the SHA-256 of the masked pixels and their grid."""
         place = repr((self.grid.geotransform, self.missing.shape)).encode()
         return hashlib.sha256(place + np.packbits(self.missing).tobytes()).hexdigest()
 
     def at(self, grid: Grid) -> np.ndarray:
-        """Return whether the centres of a grid's pixels, (rows, columns), are to be left out; not beyond the mask."""
+        """Return whether the centres of a grid's pixels, (rows, columns), are masked; those beyond the mask are not."""
         indices, inside = [], []
         for shift, step, count, pixel, size in (
             (self.grid.top - grid.top, grid.dy, grid.rows, self.grid.dy, self.grid.rows),
@@ -44,7 +44,7 @@ class Mask:
 
 
 def covered(masks: Sequence[Mask], grid: Grid) -> np.ndarray:
-    """Return whether the centres of a grid's pixels, (rows, columns), are to be left out by any of the masks."""
+    """Return whether the centres of a grid's pixels, (rows, columns), are masked by any of the masks."""
     result = np.zeros((grid.rows, grid.columns), bool)
     for mask in masks:
         result |= mask.at(grid)
@@ -52,14 +52,14 @@ def covered(masks: Sequence[Mask], grid: Grid) -> np.ndarray:
 
 
 def wholly_covered(masks: Sequence[Mask], grid: Grid, parts: int) -> np.ndarray:
-    """Return whether all `parts` x `parts` parts of a grid's pixels, (rows, columns), are to be left out."""
+    """Return whether all `parts` x `parts` parts of each pixel of a grid, (rows, columns), are masked."""
     finer = replace(grid, dx=grid.dx / parts, dy=grid.dy / parts, columns=grid.columns * parts, rows=grid.rows * parts)
     blocks = covered(masks, finer).reshape(grid.rows, parts, grid.columns, parts)
     return blocks.all(axis=(1, 3))
 
 
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Grow a mask by `reach` pixels in both directions of both axes."""
+    """Dilate a mask by `reach` pixels in both directions of both axes."""
     for axis in (0, 1):
         padding = [(reach + 1, reach) if side == axis else (0, 0) for side in (0, 1)]
         sums = np.cumsum(np.pad(mask.astype(np.int64), padding), axis=axis)
@@ -73,12 +73,12 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
 
     Args:
         name: a raster of one band, path or URL.
-        projection: coordinate reference system of the image that is to be masked, WKT.
+        projection: coordinate reference system of the image to mask, as WKT.
         argument: name of the option, for errors.
-        classes: values to be left out; all but 0 by default.
+        classes: values to leave out; all but 0 by default.
 
     Raises:
-        ValueError: it cannot be read, is not north up, or is on another map than the image.
+        ValueError: the raster cannot be read, is not north up, or has another coordinate system than the image.
     """
     try:
         dataset = gdal.Open(http.gdal_name(http.sign(name)))

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images in OTB's memory: regions read from a chain, and arrays handed to one; one thread at a time.
+"""Exchange of pixels with OTB in memory: regions read from a chain, and arrays as its input.
 
-Each use of a parameter compiles a regular expression, which KWSys up to ITK 4.13 does in memory that all threads of a
-process share.
+OTB is used by one thread at a time. Each use of a parameter compiles a regular expression, and KWSys up to ITK 4.13
+does this in memory that all threads of a process share.
 """
 
 import threading
+from typing import Any
 
 import numpy as np
 
 from chain.raster.grids import Region
 
 OTB_LOCK = threading.RLock()
-"""Held while OTB applications are made, asked for anything, or compute."""
+"""Held while OTB applications are created, queried or run."""
+
+OtbImage = Any
+"""An image of a chain: a `pyotb` application with an image output."""
 
 
-def read(image, region: Region) -> np.ndarray:
-    """Pull one region through the chain behind a `pyotb` image.
+def read(image: OtbImage, region: Region) -> np.ndarray:
+    """Compute a region of an image through the chain behind it.
 
     Returns:
         Array (height, width, bands), float32, owned by the caller.
@@ -38,13 +42,13 @@ def read(image, region: Region) -> np.ndarray:
     return np.array(extract.app.ExportImage("out")["array"], dtype=np.float32)
 
 
-def in_memory(array: np.ndarray, origin: tuple[float, float], spacing: tuple[float, float]):
+def in_memory(array: np.ndarray, origin: tuple[float, float], spacing: tuple[float, float]) -> OtbImage:
     """Return an array (height, width, bands) as a `pyotb` image without a file.
 
     Args:
-        array: pixels; the image keeps them alive, as OTB only points to them.
+        array: pixels; the image keeps a reference, because OTB only points to them.
         origin: centre of the first pixel.
-        spacing: of columns and rows; negative for rows of a north-up image.
+        spacing: of columns and rows; the latter is negative in a north-up image.
     """
     import otbApplication
     import pyotb
