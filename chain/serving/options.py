@@ -116,8 +116,8 @@ class FileOptions(BaseOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions(BaseOptions):
-    """How the work is done; no pixel depends on it."""
+class ThreadOptions(BaseOptions):
+    """With how many threads the work is done."""
 
     threads: int | None = option(
         None,
@@ -128,6 +128,12 @@ class WorkOptions(BaseOptions):
         pixels=False,
         group=WORK,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions(ThreadOptions):
+    """How the work is done; no pixel depends on it."""
+
     restart: bool = option(
         False,
         "begin anew an interrupted product whose input, weights or options were others (default: refuse)",
