@@ -10,12 +10,18 @@ Of a scene of the PROBA-V challenge, or all scenes of a folder:
 
 Of images of several dates, rasters with masks, SAFE products or STAC items:
 
-    python -m inference.deepsum --input 2022*.tif --masks clear_2022*.tif --model-dir model --output sr.tif
+    python -m inference.deepsum --input 2022*.tif --clear-masks clear_2022*.tif --model-dir model --output sr.tif
     python -m inference.deepsum --input S2*.SAFE --band B08 --bbox 2.2,48.8,2.3,48.9 --model-dir model --output sr.tif
 
-Such images are brought to the grid of the clearest one, and by a linear map to the mean and the deviation of the data
-that the model is made for (`inference/deepsum/stack.py`). The product has their numbers, and pixels a third as large,
-from the same corner; it is nodata where no image is clear.
+Or from Python:
+
+    from inference.deepsum import Options, super_resolve, super_resolve_scenes
+    product = super_resolve(["20220714.tif", …], "sr.tif", Options(unmasked=True))
+    scenes = super_resolve_scenes(["probav_data"], "predictions", Options(split="validation"), scored=True)
+
+Images of several dates are brought to the grid of the clearest one, and by a linear map to the mean and the deviation
+of the data that the model is made for (`inference/deepsum/stack.py`). The product has their numbers, and pixels a third
+as large, from the same corner; it is nodata where no image is clear.
 
 Frames are enlarged, registered in whole fine pixels, and chosen as the authors did (doi:10.1109/TGRS.2019.2959248);
 `inference/deepsum/windows.py` tells how windows of nine are chosen, and where that differs from their program
@@ -23,269 +29,202 @@ Frames are enlarged, registered in whole fine pixels, and chosen as the authors 
 """
 
 import argparse
-import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from chain.runtime.command_line import add_offset_argument, add_program_arguments, run
+from chain.runtime.command_line import run_program
+from chain.runtime.progress import Progress
 from chain.runtime.resources import prepare_process
-from chain.serving.options import bbox, box, positive
+from inference.deepsum.options import Command, Options
 
-IMAGES = (".png", ".tif", ".tiff")
-SUFFIXES = {"output": IMAGES, "submission": (".zip",), "metrics": (".json",)}
-"""What names of files end with."""
+if TYPE_CHECKING:
+    from chain.serving.product import Product
+    from inference.deepsum.challenge import Scenes
 
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m inference.deepsum",
-        description="Make one image of three times the resolution of nine or more unregistered ones.",
-    )
-    add = parser.add_argument
-    add(
-        "--input",
-        nargs="+",
-        metavar="IMG",
-        help="a scene's folder of the PROBA-V challenge (LR, QM), or folders of scenes: of imgset…, of NIR and RED, or "
-        "of test and train; or images of nine or more dates: rasters, SAFE folders or zips, STAC items, collections of "
-        "items, lists (.txt) of these",
-    )
-    add("--output", metavar="IMG", help="image of one scene, 16 bits (.png or .tif), or of several dates (.tif)")
-    add(
-        "--output-dir",
-        metavar="DIR",
-        help="folder of the images of all scenes, imgsetNNNN.png; those that are done stay",
-    )
-    add(
-        "--band",
-        metavar="NAME",
-        help="of scenes, NIR or RED (default: both); of images, name or number of their band (default: the only one)",
-    )
-    add(
-        "--on-error",
-        choices=["fail", "skip"],
-        default="fail",
-        help="what one of several scenes, or images, that cannot be used does (default: %(default)s)",
-    )
-    add(
-        "--model-dir",
-        metavar="DIR",
-        help="folder of the exported model; or of several, NIR and RED, of which that of a scene's band is taken "
-        "(default: the project's)",
-    )
-    add("--overwrite", action="store_true", help="replace --output, or images of --output-dir, that exist")
-    windows = parser.add_argument_group("windows of nine frames")
-    windows.add_argument(
-        "--windows",
-        type=positive,
-        default=2,
-        metavar="N",
-        help="number of nines whose results are averaged, at most (default: %(default)s, the authors' n_slide + 1)",
-    )
-    windows.add_argument(
-        "--original-windows",
-        action="store_true",
-        help="move masks by the shifts that the authors' program takes, which are those of other frames",
-    )
-    scenes = parser.add_argument_group("scenes of the challenge")
-    scenes.add_argument(
-        "--split",
-        choices=["test", "train", "validation"],
-        default="test",
-        help="which scenes; validation: those of train that the authors have not trained with (default: %(default)s)",
-    )
-    scenes.add_argument(
-        "--submission",
-        metavar="ZIP",
-        help="pack the 290 images of --output-dir for the challenge, imgset1160.png to imgset1449.png",
-    )
-    scenes.add_argument(
-        "--metrics",
-        metavar="JSON",
-        help="file of cPSNR (dB), cSSIM and challenge score of scenes with HR, beside simple methods; also printed",
-    )
-    scenes.add_argument("--norm", metavar="CSV", help="ESA's baselines (default: norm.csv above the scenes, if any)")
-    dates = parser.add_argument_group("images of several dates")
-    clear = dates.add_mutually_exclusive_group()
-    clear.add_argument(
-        "--masks", nargs="+", metavar="IMG", help="a raster for each image, in their order: not 0 where it is clear"
-    )
-    clear.add_argument("--qa", metavar="BAND", help="name or number of the rasters' band of classes")
-    clear.add_argument("--unmasked", action="store_true", help="all pixels with data are clear")
-    dates.add_argument(
-        "--qa-concealed",
-        type=classes,
-        metavar="N,...",
-        help="classes of --qa, or of Sentinel-2's scene classification, that are not clear (default: 0,3,8,9,10,11)",
-    )
-    add_offset_argument(dates)
-    part = dates.add_mutually_exclusive_group()
-    part.add_argument(
-        "--box", type=box, metavar="X,Y,W,H", help="part of images on one grid, in pixels: corner, width and height"
-    )
-    part.add_argument("--bbox", type=bbox, metavar="W,S,E,N", help="part: box of longitudes and latitudes, in degrees")
-    dates.add_argument(
-        "--statistics",
-        choices=["data", "model"],
-        default="data",
-        help="data: numbers are brought to the mean and deviation of the model's data; model: they are such already "
-        "(default: %(default)s)",
-    )
-    dates.add_argument(
-        "--float", action="store_true", help="write float32, nodata NaN (default: uint16, nodata 0, of whole numbers)"
-    )
-    work = parser.add_argument_group("work")
-    work.add_argument(
-        "--block-size",
-        type=positive,
-        metavar="N",
-        help="side of blocks to compute in, in input pixels, beside a margin of 8; they differ where they meet, by as "
-        "much as is printed (default: all at once, or as large as memory allows)",
-    )
-    work.add_argument(
-        "--engine",
-        choices=["tensorflow", "otbtf"],
-        default="tensorflow",
-        help="what runs the network: TensorFlow, or OTBTF's TensorflowModelServe (default: %(default)s)",
-    )
-    work.add_argument(
-        "--threads", type=positive, metavar="N", help="threads to compute with (default: the cores there are)"
-    )
-    add_program_arguments(parser)
-    return parser
+Report = Callable[[float, str], None]
 
 
-def classes(text: str) -> tuple[int, ...]:
-    """Read numbers of classes."""
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers separated by commas are wanted. Received: {text}") from None
+def super_resolve(
+    input: Sequence | str | Path,
+    output: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> "Product":
+    """Make one image of images of several dates.
 
+    Args:
+        input: rasters, SAFE folders or zips, STAC items, also as mappings, collections of items, lists and patterns; or
+            a raster whose bands are dates.
+        output: the product, a GeoTIFF (`.tif`).
+        options: how it is made.
+        progress: called with the fraction that is done and a short text.
+        cancelled: called now and then; the work stops when it returns True.
 
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End the program with status 2 when an argument cannot be right, before anything heavy is loaded."""
-    for wrong, argument, wanted in (
-        (not arguments.input and not arguments.submission, "--input", "it, or --submission,"),
-        (arguments.output and arguments.output_dir, "--output", "it or --output-dir"),
-        (
-            arguments.input and not (arguments.output or arguments.output_dir or arguments.metrics),
-            "--output",
-            "it, --output-dir or --metrics",
-        ),
-        (arguments.submission and not arguments.output_dir, "--submission", "--output-dir beside it"),
-        (arguments.norm and not arguments.metrics, "--norm", "--metrics beside it"),
-        (not arguments.input and arguments.metrics, "--metrics", "--input beside it"),
-    ):
-        if wrong:
-            parser.error(f"argument {argument}: {wanted} is wanted")
-    for option, suffixes in SUFFIXES.items():
-        name = getattr(arguments, option)
-        if name and not name.lower().endswith(suffixes):
-            parser.error(f"argument --{option}: a name that ends with {suffixes[0]} is wanted. Received: {name}")
-        if name and option != "metrics" and Path(name).exists() and not arguments.overwrite:
-            parser.error(f"argument --{option}: a file that does not exist is wanted, or --overwrite. Received: {name}")
-
-
-def infer(arguments: argparse.Namespace) -> None:
-    """Make what the command line asks for.
+    Returns:
+        The product: the reference's ground, with pixels a third as large.
 
     Raises:
-        ValueError: images, the model or the options do not suit each other.
-        FileExistsError: an image is there that must not be replaced.
+        ValueError: the images, the model or the options do not suit each other.
+        FileExistsError: the product exists, and `overwrite` is not given.
+        RuntimeError: OTB, TensorFlow or a server refuses.
+        OSError: the disk refuses.
+        chain.runtime.progress.Cancelled: `cancelled` said so.
+    """
+    prepare_process(options.threads)
+    from inference.deepsum.product import make_product
+    from inference.deepsum.scenes import folders_in
+
+    inputs = _each(input)
+    if folders_in(inputs, options):
+        raise ValueError(f"--input: expected images of several dates, got {inputs[0]}, which is a scene or holds some")
+    return make_product(inputs, Path(output), options, Progress(progress, cancelled))
+
+
+def super_resolve_scenes(
+    input: Sequence | str | Path,
+    output_dir: str | Path | None = None,
+    options: Options = Options(),
+    *,
+    output: str | Path | None = None,
+    scored: bool = False,
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> "Scenes":
+    """Make one image of each of some scenes of the PROBA-V challenge; score them.
+
+    Args:
+        input: folders of scenes, or folders that hold such folders.
+        output_dir: folder of the images, `imgsetNNNN.png`; those that are done stay.
+        options: how they are made.
+        output: image of the only scene, `.png` or `.tif`, in place of `output_dir`.
+        scored: whether to score scenes, which have HR and SM, beside simple methods; images need not be kept then.
+        progress: called with the fraction that is done and a short text.
+        cancelled: called now and then; the work stops when it returns True, and the same call goes on.
+
+    Returns:
+        What became of each scene, where the images are, and the scores.
+
+    Raises:
+        ValueError: there are no scenes, one cannot be used and is not to be skipped, or options do not suit them.
+        FileExistsError: an image is there that would be made otherwise.
         RuntimeError: OTB or TensorFlow refuses.
         OSError: the disk refuses.
+        chain.runtime.progress.Cancelled: `cancelled` said so.
     """
-    prepare_process(arguments.threads)
-    from chain.serving.product_file import check_output
-    from inference.deepsum.scenes import make_all, make_one, pack
+    prepare_process(options.threads)
+    from inference.deepsum.challenge import make_image, make_images
+    from inference.deepsum.scenes import folders_in
 
-    for option in SUFFIXES:
-        name = getattr(arguments, option)
-        if name:
-            check_output(Path(name), arguments.overwrite or option == "metrics", f"--{option}")
-    folders = _folders(arguments)
-    if arguments.output and len(folders) > 1:
-        raise ValueError(f"--output: --output-dir is wanted for several scenes. Received: {len(folders)}")
-    if folders and arguments.output:
-        make_one(arguments, folders[0], _way_of(arguments)(folders[0]))
-    elif folders:
-        make_all(arguments, folders, _way_of(arguments))
-    elif arguments.input:
-        _make_product(arguments)
-    if arguments.submission:
-        pack(arguments)
+    inputs, told = _each(input), Progress(progress, cancelled)
+    folders = folders_in(inputs, options)
+    if not folders:
+        raise ValueError(
+            f"--input: expected a scene (LR000.png, QM000.png, …), or folders imgset… of them, got {inputs[0]}"
+        )
+    if output is None:
+        return make_images(folders, Path(output_dir) if output_dir else None, options, scored, told)
+    if len(folders) > 1:
+        raise ValueError(f"--output: expected one scene, got {len(folders)}; --output-dir takes several")
+    return make_image(folders[0], Path(output), options, scored, told)
 
 
-def _folders(arguments: argparse.Namespace) -> list[Path]:
-    """Return the folders of the scenes of --input, none where it is images of several dates.
+def describe(
+    input: Sequence | str | Path,
+    output: str | Path | None = None,
+    options: Options = Options(),
+    *,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Return what images of several dates, or scenes, are taken for, and what would be made; no network runs.
+
+    Args:
+        input: as `super_resolve` and `super_resolve_scenes` take it.
+        output: the product, or the folder of the images of scenes.
+        options: how it would be made.
+        progress: called with the fraction that is done and a short text.
+
+    Returns:
+        `input` and `product`; of several scenes, these by their names.
 
     Raises:
-        ValueError: it is both, or the options do not suit scenes.
+        ValueError: the images, the model or the options do not suit each other.
     """
-    from inference.deepsum.scenes import BANDS, scene_folders
+    prepare_process(options.threads)
+    from inference.deepsum.info import describe_scene, describe_stack
+    from inference.deepsum.scenes import folders_in
 
-    found = {name: scene_folders(Path(name), arguments.split, arguments.band) for name in arguments.input or ()}
-    others = [name for name, folders in found.items() if not folders]
-    if len(others) == len(found) and arguments.output:
-        return []
-    if others:
-        raise ValueError(
-            "--input: a scene (LR000.png, QM000.png, …), or folders imgset… of them, are wanted for --output-dir and "
-            f"--metrics, and not beside other images. Received: {others[0]}"
+    inputs = _each(input)
+    folders, path = folders_in(inputs, options), Path(output) if output else None
+    if not folders:
+        return describe_stack(inputs, path, options, Progress(progress))
+    if len(folders) == 1:
+        return describe_scene(folders[0], path, options)
+    return {folder.name: describe_scene(folder, path and path / f"{folder.name}.png", options) for folder in folders}
+
+
+def _each(input: Sequence | str | Path) -> list:
+    """Return the inputs that one or several stand for."""
+    return [input] if isinstance(input, str | Path) or not isinstance(input, Sequence) else list(input)
+
+
+def _run(command: Command, progress: Progress) -> None:
+    """Do what the command line asks for."""
+    prepare_process(command.threads)
+    from inference.deepsum.scenes import folders_in
+
+    if command.info:
+        _tell(describe(command.input or (), command.output or command.output_dir, command), command.json)
+        return
+    given: dict[str, Any] = {"progress": progress, "cancelled": progress.cancelled}
+    is_scored = command.metrics is not None
+    if command.input and (command.output_dir or is_scored or folders_in(command.input, command)):
+        scenes = super_resolve_scenes(
+            command.input, command.output_dir, command, output=command.output, scored=is_scored, **given
         )
-    if arguments.input and arguments.band and arguments.band not in BANDS:
-        raise ValueError(f"--band: one of {', '.join(BANDS)} is wanted for scenes. Received: {arguments.band}")
-    for option in ("masks", "qa", "unmasked", "qa_concealed", "box", "bbox", "float", "offset"):
-        if found and getattr(arguments, option):
-            raise ValueError(
-                f"--{option.replace('_', '-')}: images of several dates are wanted with it. Received: a scene"
-            )
-    return [folder for folders in found.values() for folder in folders]
+        print(f"{command.output}: made" if command.output else scenes)
+        if command.metrics:
+            _write_scores(command.metrics, scenes.scores)
+    elif command.input:
+        print(super_resolve(command.input, str(command.output), command, **given))
+    if command.submission:
+        from inference.deepsum.png import write_submission
+
+        write_submission(Path(command.submission), Path(str(command.output_dir)))
+        print(f"{command.submission}: a submission")
 
 
-def _make_product(arguments: argparse.Namespace) -> None:
-    """Make the product of images of several dates."""
-    from inference.deepsum.network import find_network
-    from inference.deepsum.product import make_product
+def _tell(described: dict[str, Any], as_json: bool) -> None:
+    """Print what is known of the input."""
+    from chain.serving.info import text
 
-    if arguments.metrics:
-        raise ValueError(f"--metrics: scenes with HR.png are wanted with it. Received: {arguments.input[0]}")
-    if Path(arguments.output).suffix.lower() == ".png":
-        raise ValueError(f"--output: a name that ends with .tif is wanted. Received: {arguments.output}")
-    make_product(arguments, find_network(arguments.model_dir, arguments.engine), _settings(arguments))
+    print(json.dumps(described, indent=2, default=str) if as_json else text(described))
 
 
-def _way_of(arguments: argparse.Namespace) -> Callable:
-    """Return what gives the way in which the image of a scene is made: by the model of its band."""
-    from inference.deepsum.network import find_network
-    from inference.deepsum.scenes import SceneProcessor, band_of
+def _write_scores(path: str, scores: Any) -> None:
+    """Write scores as JSON, and print them."""
+    from chain.runtime import provenance
+    from evaluation.deepsum import table
 
-    @functools.cache
-    def of_band(band: str | None) -> SceneProcessor:
-        return SceneProcessor(find_network(arguments.model_dir, arguments.engine, band), _settings(arguments))
-
-    return lambda folder: of_band(band_of(folder) or arguments.band)
-
-
-def _settings(arguments: argparse.Namespace):
-    """Return how the network is used."""
-    from inference.deepsum.super_resolution import Settings
-
-    return Settings(arguments.windows, arguments.original_windows, arguments.block_size)
+    provenance.write(Path(path), scores)
+    print(table(scores))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program.
 
     Args:
-        argv: Arguments of the command line.
+        argv: words of the command line.
 
     Returns:
-        Exit status: 0, or 1 when it failed. Wrong usage ends the program with status 2.
+        Exit status: 0, 1 when it failed, 130 when it was interrupted. Wrong usage ends the program with status 2.
     """
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    check(parser, arguments)
-    return run(parser, arguments, infer)
+    parser = argparse.ArgumentParser(
+        prog="python -m inference.deepsum",
+        description="Make one image of three times the resolution of nine or more unregistered ones.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, _run, argv)

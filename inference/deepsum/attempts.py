@@ -2,14 +2,15 @@
 """What is done with several inputs of which some cannot be used: all is refused, or these are skipped, and named.
 
 attempts = ErrorPolicy("skip")
-scenes = [scene for folder in folders if (scene := attempts.make(open_scene, folder))]
-len(attempts.skipped)
+scenes = [scene for folder in folders if (scene := attempts.make(folder.name, open_scene, folder))]
+attempts.skipped
 """
 
-import sys
 from collections.abc import Callable
+from typing import Any
 
 from chain.runtime.command_line import one_line
+from chain.runtime.progress import LOG
 
 
 class ErrorPolicy:
@@ -21,11 +22,16 @@ class ErrorPolicy:
 
     def __init__(self, on_error: str):
         self._on_error = on_error
-        self.skipped: list[str] = []
-        """What was wrong with each that was skipped."""
+        self.skipped: dict[str, str] = {}
+        """What was wrong with each that was skipped, by its name."""
 
-    def make(self, function: Callable, *values):
-        """Return what a function returns. Where it raises ValueError and that is to be skipped, say so; return None.
+    def make(self, name: str, function: Callable, *values) -> Any:
+        """Return what a function returns. Where it raises ValueError and that is to be skipped, tell it; return None.
+
+        Args:
+            name: what the function works on, in words.
+            function: the function.
+            *values: its arguments.
 
         Raises:
             ValueError: the function's own, which is not to be skipped.
@@ -35,6 +41,6 @@ class ErrorPolicy:
         except ValueError as error:
             if self._on_error == "fail":
                 raise
-            self.skipped.append(one_line(error))
-            print(f"skipped: {self.skipped[-1]}", file=sys.stderr)
+            self.skipped[name] = one_line(error)
+            LOG.warning("skipped: %s", self.skipped[name])
             return None

@@ -2,28 +2,43 @@
 """One band of the image of a date, and where it is clear: of a raster, a SAFE product or a STAC item.
 
 What conceals a raster is told by a mask beside it (not 0 where it is clear), or by the classes of one of its bands; a
-Sentinel-2 product has its scene classification. Missing pixels are always concealed.
+Sentinel-2 product has its scene classification. Missing pixels are always concealed: those that the raster declares,
+and those that are 0.
 
-    date = read_date("20220714.tif", DateOptions(mask="20220714_clear.tif"))
+    for source in sources_of(["20220714.tif", "20220719.tif"], Options(clear_masks=("a.tif", "b.tif"))):
+        date = read_date(source, options)
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from osgeo import gdal
 
-from chain.raster import http
-from chain.raster.area_of_interest import bbox_bounds, bounds_region
+from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import read_block
-from chain.raster.grids import TOLERANCE, Grid, Region, image_grid, same_crs, shifted
+from chain.raster.grids import Grid, Region, image_grid, shifted
+from chain.runtime.progress import LOG
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.sentinel2.offset import FLOATING
-from chain.serving.inputs import is_address, is_item, shown
-
-gdal.UseExceptions()
+from chain.serving.inputs import expanded, is_address, is_collection, is_item, items_of, shown
+from inference.deepsum.normalization import Moments
+from inference.deepsum.options import Options
+from inference.deepsum.rasters import (
+    Window,
+    band_number,
+    data_bands,
+    named_after_days,
+    open_raster,
+    place_of,
+    read_classes,
+    read_mask,
+    read_pixels,
+    scaling_of,
+    without_zeros,
+)
 
 CONCEALED = (NODATA_CLASS, *CLOUDY_CLASSES)
 """Classes of Sentinel-2's scene classification that are not clear."""
@@ -32,25 +47,20 @@ LARGEST = 65535
 
 
 @dataclass(frozen=True)
-class DateOptions:
-    """What of an image is asked for."""
+class Source:
+    """Where the image of a date comes from."""
 
-    band: str | None = None
-    """Its name, or its number, from 1 on; the only one by default."""
+    image: Any
+    """A raster, a SAFE folder or zip, or a STAC item, also as a mapping."""
     mask: str | None = None
     """Raster that is not 0 where the image is clear."""
-    qa: str | None = None
-    """Name or number of the image's band of classes."""
-    concealed: Sequence[int] = CONCEALED
-    """Classes that are not clear."""
-    unmasked: bool = False
-    """Whether all pixels with data count as clear."""
-    offset: int | None = None
-    """Offset of Sentinel-2's digital numbers, which overrides the metadata."""
-    box: tuple[int, int, int, int] | None = None
-    """Part of the image: first column and row, columns and rows."""
-    bbox: tuple[float, float, float, float] | None = None
-    """Part of the image: west, south, east, north, in degrees."""
+    number: int | None = None
+    """Band of a raster of which each band is a date."""
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return shown(self.image) if isinstance(self.image, str) else str(self.image["id"])
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class Date:
     """Whether the image states where; otherwise pixels are counted."""
     integer: bool
     """Whether numbers are those of uint16."""
+    scaling: tuple[float, float]
+    """Scale and offset that the image states: physical = number x scale + offset."""
     files: tuple[str, ...]
     """The local files that were read."""
 
@@ -79,83 +91,165 @@ class Date:
         """Share of its pixels that are clear."""
         return float(self.clear.mean())
 
+    @property
+    def missing(self) -> float:
+        """Share of its pixels that are missing."""
+        return float(np.isnan(self.values).mean())
 
-def read_date(source, asked: DateOptions) -> Date:
+    @property
+    def moments(self) -> Moments | None:
+        """Mean and deviation of its clear pixels; None where there are none."""
+        return Moments.of(self.values[self.clear])
+
+
+def sources_of(inputs: Sequence, options: Options) -> list[Source]:
+    """Return where the images of dates come from.
+
+    Args:
+        inputs: rasters, SAFE folders or zips, STAC items or collections, lists and patterns; or items, as mappings.
+        options: how they are read.
+
+    Raises:
+        ValueError: an input cannot be read, or masks are not as many as images.
+    """
+    names = [each for one in inputs for each in (expanded([str(one)]) if isinstance(one, str | Path) else [one])]
+    images = [each for name in names for each in (items_of(name) if _is_collection(name) else [name])]
+    masks = expanded(options.clear_masks or ()) or [None] * len(images)
+    if len(masks) != len(images):
+        raise ValueError(f"--clear-masks: expected one for each of {len(images)} images, got {len(masks)}")
+    return [
+        Source(image, mask, number)
+        for image, mask in zip(images, masks)
+        for number in (dates_in(image, options) if is_raster(image) else None) or [None]
+    ]
+
+
+def _is_collection(name) -> bool:
+    return isinstance(name, str) and is_collection(name)
+
+
+def is_raster(image) -> bool:
+    """Return whether an image is neither a SAFE product nor a STAC item."""
+    if not isinstance(image, str):
+        return False
+    path = Path(image)
+    is_product = path.suffix.lower() == ".zip" or path.name.startswith("MTD_MSI") or path.is_dir()
+    return not is_product and not is_item(image)
+
+
+def dates_in(name: str, options: Options) -> list[int] | None:
+    """Return the bands of a raster if each is the image of a date; None if not.
+
+    So it is where that is asked for, or where the bands are named after days.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+    if options.band or options.qa:
+        return None
+    bands = data_bands(open_raster(name, "--input"))
+    if options.bands_are_dates:
+        return list(bands)
+    if not named_after_days(list(bands.values())):
+        return None
+    LOG.info("%s: its %d bands are taken for dates", shown(name), len(bands))
+    return list(bands)
+
+
+def read_date(source: Source, options: Options) -> Date:
     """Read the image of a date.
 
     Args:
-        source: a raster; a SAFE folder or zip, or a STAC item, also as a mapping.
-        asked: what of it.
+        source: where it comes from.
+        options: how it is read.
 
     Raises:
         ValueError: it cannot be read, has no such band or part, or nothing tells where it is clear.
         RemoteError: an item's images cannot be reached.
     """
-    return _read_product(source, asked) if _is_product(source) else _read_raster(str(source), asked)
+    return _read_raster(source, options) if is_raster(source.image) else _read_product(source, options)
 
 
-def _is_product(source) -> bool:
-    """Return whether a source is a SAFE product or a STAC item."""
-    if not isinstance(source, str):
-        return True
-    path = Path(source)
-    return is_item(source) or path.suffix.lower() == ".zip" or path.name.startswith("MTD_MSI") or path.is_dir()
-
-
-def _read_raster(name: str, asked: DateOptions) -> Date:
+def _read_raster(source: Source, options: Options) -> Date:
     """Read a raster, which may lie anywhere on any map, or nowhere."""
-    dataset = _open(name, "--input")
-    number = _band_number(dataset, name, asked.band, "--band")
-    grid, placed = _grid_of(dataset, name)
-    region = _region(grid, asked)
-    window = (region.x, region.y, region.columns, region.rows)
+    name = str(source.image)
+    dataset = open_raster(name, "--input")
+    number = source.number or band_number(dataset, name, options.band, "--band")
+    whole, placed = place_of(dataset, name)
+    region = _region(whole, options)
+    window: Window = (region.x, region.y, region.columns, region.rows)
     band = dataset.GetRasterBand(number)
-    values, present = _read(band, window, name)
-    grid = shifted(grid, region)
-    if asked.mask:
-        clear = _mask_on(asked.mask, grid, placed, (dataset.RasterYSize, dataset.RasterXSize), window)
-    elif asked.qa:
-        qa = dataset.GetRasterBand(_band_number(dataset, name, asked.qa, "--qa"))
-        classes, known = _read(qa, window, name)
-        clear = known & ~np.isin(classes, asked.concealed)
-    elif asked.unmasked:
+    values, declared = read_pixels(band, window, name)
+    present = without_zeros(values, declared, options.valid_zero)
+    label = Path(shown(name)).stem
+    if source.number:
+        label = f"{label}:{band.GetDescription() or number}"
+    if present.sum() < declared.sum():
+        share = 100 * float((declared & ~present).mean())
+        LOG.info("%s: %.1f %% of the pixels are 0 and taken for missing (--valid-zero: for data)", label, share)
+    grid = shifted(whole, region)
+    if source.mask:
+        clear = read_mask(source.mask, source.number, grid, placed, (whole.rows, whole.columns), window)
+    elif options.qa:
+        qa = dataset.GetRasterBand(band_number(dataset, name, options.qa, "--qa"))
+        classes, known = read_pixels(qa, window, name)
+        clear = known & ~np.isin(classes, options.qa_concealed or CONCEALED)
+    elif options.unmasked:
         clear = present
     else:
-        raise ValueError(f"--masks: they, --qa or --unmasked are wanted for rasters. Received: {shown(name)} alone")
-    label = band.GetDescription() or (asked.band if asked.band and not asked.band.isdigit() else "")
-    files = _local(name, asked.mask)
-    integer = band.DataType not in FLOATING and bool(np.all((values >= 0) & (values <= LARGEST) | ~present))
-    return Date(Path(shown(name)).stem, label, _hidden(values, present), clear & present, grid, placed, integer, files)
+        raise ValueError(f"--clear-masks, --qa or --unmasked is required for rasters, such as {shown(name)}")
+    named = "" if source.number else band.GetDescription()
+    return Date(
+        name=label,
+        band=named or (options.band if options.band and not options.band.isdigit() else ""),
+        values=_hidden(values, present),
+        clear=clear & present,
+        grid=grid,
+        placed=placed,
+        integer=band.DataType not in FLOATING and bool(np.all((values >= 0) & (values <= LARGEST) | ~present)),
+        scaling=scaling_of(band),
+        files=_local(name, source.mask),
+    )
 
 
-def _read_product(source, asked: DateOptions) -> Date:
+def _read_product(source: Source, options: Options) -> Date:
     """Read a band of a product of Sentinel-2, in harmonised digital numbers."""
     from chain.sentinel2.image import open_product
 
-    if not asked.band:
-        raise ValueError(f"--band: a band of Sentinel-2, such as B08, is wanted. Received: none for {_label(source)}")
-    if asked.qa and asked.qa.upper() != CLASSES_NAME:
-        raise ValueError(f"--qa: {CLASSES_NAME} is wanted for Sentinel-2. Received: {asked.qa} for {_label(source)}")
-    product = open_product(source, [asked.band], asked.offset)
+    label = source.label
+    if not options.band:
+        raise ValueError(f"--band: expected a band of Sentinel-2, such as B08, for {label}, got none")
+    if options.qa and options.qa.upper() != CLASSES_NAME:
+        raise ValueError(f"--qa: expected {CLASSES_NAME} for Sentinel-2, got {options.qa} for {label}")
+    product = open_product(source.image, [options.band], options.offset)
     try:
-        image = product.image([asked.band])
+        image = product.image([options.band])
         grid = image_grid(image)
-        grid = shifted(grid, _region(grid, asked))
+        grid = shifted(grid, _region(grid, options))
         block = read_block(image, [grid], 0, product.nodata)
         values, present = block.pixels[..., 0], block.present[..., 0]
-        if asked.mask:
-            clear = _mask_on(asked.mask, grid, True, values.shape, None)
-        elif asked.unmasked:
+        if source.mask:
+            clear = read_mask(source.mask, None, grid, True, values.shape, None)
+        elif options.unmasked:
             clear = present
         elif product.classes:
-            clear = ~np.isin(_classes_on(product.classes, grid), asked.concealed)
+            classes = read_classes(product.classes, grid, NODATA_CLASS)
+            clear = ~np.isin(classes, options.qa_concealed or CONCEALED)
         else:
             raise ValueError(
-                f"--masks: they, or a product with a scene classification (SCL), are wanted. Received: {_label(source)}"
+                f"--clear-masks or --unmasked is required for products without a scene classification (SCL): {label}"
             )
-        name = str(product.identity["id"])
-        local = _local(*product.bands.values(), product.classes, asked.mask)
-        return Date(name, asked.band, _hidden(values, present), clear & present, grid, True, True, local)
+        return Date(
+            name=str(product.identity["id"]),
+            band=options.band,
+            values=_hidden(values, present),
+            clear=clear & present,
+            grid=grid,
+            placed=True,
+            integer=True,
+            scaling=(1.0, 0.0),
+            files=_local(*product.bands.values(), product.classes, source.mask),
+        )
     finally:
         product.close()
 
@@ -165,156 +259,24 @@ def _local(*names: str | None) -> tuple[str, ...]:
     return tuple(name for name in names if name and not name.startswith("/vsi") and not is_address(name))
 
 
-def _label(source) -> str:
-    """Return how messages call a source."""
-    return shown(source) if isinstance(source, str) else str(source["id"])
-
-
-def _open(name: str, argument: str) -> gdal.Dataset:
-    """Open a raster."""
-    try:
-        return gdal.Open(http.gdal_name(http.sign(name)) if is_address(name) else name)
-    except RuntimeError as error:
-        raise ValueError(f"{argument}: rasters are wanted. Received: {shown(name)} ({http.reason(error)})") from error
-
-
-def _read(band: gdal.Band, window: tuple[int, int, int, int], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a window of a band, float32, and whether pixels are there."""
-    try:
-        values = band.ReadAsArray(*window).astype(np.float32)
-        present = band.GetMaskBand().ReadAsArray(*window) != 0
-    except RuntimeError as error:
-        raise ValueError(
-            f"--input: pixels that can be read are wanted. Received: {shown(name)} ({http.reason(error)})"
-        ) from error
-    return values, present & np.isfinite(values)
-
-
 def _hidden(values: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Return values with NaN where there are none."""
     return np.where(present, values, np.float32(np.nan))
 
 
-def _band_number(dataset: gdal.Dataset, name: str, wanted: str | None, argument: str) -> int:
-    """Return the number of a band that is asked for by its name or number, or of the only one."""
-    names = [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
-    if wanted is None and len(names) == 1:
-        return 1
-    found = [number for number, each in enumerate(names, 1) if wanted and each.lower() == wanted.lower()]
-    if len(found) == 1:
-        return found[0]
-    if wanted and wanted.isdigit() and 1 <= int(wanted) <= len(names):
-        return int(wanted)
-    described = ", ".join(filter(None, names))
-    raise ValueError(
-        f"{argument}: one of the bands 1 to {len(names)}{f' ({described})' if described else ''} of {shown(name)} is "
-        f"wanted. Received: {wanted or 'none'}"
-    )
-
-
-def _grid_of(dataset: gdal.Dataset, name: str) -> tuple[Grid, bool]:
-    """Return where pixels lie, and whether the raster says it; otherwise pixels are counted from its corner."""
-    geotransform = dataset.GetGeoTransform(can_return_null=True)
-    left, dx, row_turn, top, column_turn, dy = geotransform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-    if dx <= 0 or dy >= 0 or row_turn or column_turn:
-        raise ValueError(
-            f"--input: north-up rasters are wanted. Received: geotransform {geotransform} of {shown(name)}"
-        )
-    grid = Grid(left, top, dx, -dy, dataset.RasterXSize, dataset.RasterYSize, dataset.GetProjection())
-    return grid, geotransform is not None
-
-
-def _region(grid: Grid, asked: DateOptions) -> Region:
+def _region(grid: Grid, options: Options) -> Region:
     """Return the part of an image that is asked for."""
-    if asked.bbox:
-        bounds = bbox_bounds(asked.bbox, grid.projection)
-        return bounds_region(bounds, grid, (grid.left, grid.top), 1, "--bbox")
-    x, y, columns, rows = asked.box or (0, 0, grid.columns, grid.rows)
+    if options.bbox or options.geometry:
+        flag = "--bbox" if options.bbox else "--geometry"
+        bounds = (
+            bbox_bounds(options.bbox, grid.projection)
+            if options.bbox
+            else geometry_bounds(str(options.geometry), grid.projection)
+        )
+        return bounds_region(bounds, grid, (grid.left, grid.top), 1, flag)
+    x, y, columns, rows = options.box or (0, 0, grid.columns, grid.rows)
     if columns < 1 or rows < 1 or x + columns > grid.columns or y + rows > grid.rows:
         raise ValueError(
-            f"--box: x,y,w,h inside {grid.columns} x {grid.rows} pixels is wanted. Received: {x},{y},{columns},{rows}"
+            f"--box: expected x,y,w,h inside {grid.columns} x {grid.rows} pixels, got {x},{y},{columns},{rows}"
         )
     return Region(x, y, columns, rows)
-
-
-def _mask_on(
-    name: str, grid: Grid, placed: bool, size: tuple[int, int], window: tuple[int, int, int, int] | None
-) -> np.ndarray:
-    """Return whether a mask says that pixels are clear.
-
-    Args:
-        name: the mask.
-        grid: the pixels.
-        placed: whether their place is known; if not, the mask is of the whole image's `size`.
-        size: rows and columns of the whole image.
-        window: what of it is asked for.
-    """
-    dataset = _open(name, "--masks")
-    if dataset.RasterCount != 1:
-        raise ValueError(f"--masks: rasters of one band are wanted. Received: {dataset.RasterCount} in {shown(name)}")
-    mask_grid, mask_placed = _grid_of(dataset, name)
-    if placed and mask_placed:
-        values = dataset.ReadAsArray() != 0
-        return warped(values.astype(np.float32), mask_grid, grid, "near", 0.0) != 0
-    if (mask_grid.rows, mask_grid.columns) != size:
-        raise ValueError(
-            f"--masks: masks of their images' size, {size[0]} x {size[1]}, or with georeference, are wanted. "
-            f"Received: {mask_grid.rows} x {mask_grid.columns} of {shown(name)}"
-        )
-    return dataset.ReadAsArray(*(window or ())) != 0
-
-
-def _classes_on(name: str, grid: Grid) -> np.ndarray:
-    """Return the classes of a scene classification at pixels; `NODATA_CLASS` beyond it."""
-    dataset = _open(name, "--input")
-    values = dataset.GetRasterBand(1).ReadAsArray().astype(np.float32)
-    return warped(values, _grid_of(dataset, name)[0], grid, "near", float(NODATA_CLASS))
-
-
-def same_grid(one: Grid, other: Grid) -> bool:
-    """Return whether two grids are the same, but for rounding."""
-    if (one.rows, one.columns) != (other.rows, other.columns) or not same_crs(one.projection, other.projection):
-        return False
-    off = (
-        (one.left - other.left) / one.dx,
-        (one.top - other.top) / one.dy,
-        (one.dx - other.dx) / one.dx * one.columns,
-        (one.dy - other.dy) / one.dy * one.rows,
-    )
-    return all(abs(value) < TOLERANCE for value in off)
-
-
-def warped(values: np.ndarray, grid: Grid, target: Grid, method: str, missing: float) -> np.ndarray:
-    """Bring values to another grid; they are taken as they are where it is the same.
-
-    Args:
-        values: float32 (rows, columns).
-        grid: theirs.
-        target: the other one, on any map.
-        method: GDAL's: `cubic` (Keys, a = -0.5; averaging where the target is coarser) or `near`.
-        missing: value of pixels that are not there, and beyond the grid.
-
-    Raises:
-        ValueError: there is no way from the one map to the other.
-    """
-    if same_grid(grid, target):
-        return values
-    source, result = (
-        _memory(values, grid, missing),
-        _memory(np.full((target.rows, target.columns), missing), target, missing),
-    )
-    try:
-        gdal.Warp(result, source, resampleAlg=method, srcNodata=missing, dstNodata=missing, errorThreshold=0)
-    except RuntimeError as error:
-        raise ValueError(f"--input: images of one place are wanted. Received: {error}") from error
-    return result.ReadAsArray()
-
-
-def _memory(values: np.ndarray, grid: Grid, missing: float) -> gdal.Dataset:
-    """Hold values in GDAL's memory."""
-    dataset = gdal.GetDriverByName("MEM").Create("", grid.columns, grid.rows, 1, gdal.GDT_Float32)
-    dataset.SetGeoTransform(grid.geotransform)
-    dataset.SetProjection(grid.projection)
-    dataset.GetRasterBand(1).WriteArray(values)
-    dataset.GetRasterBand(1).SetNoDataValue(missing)
-    return dataset

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exported DeepSUM, served: by TensorFlow itself, or by OTBTF's TensorflowModelServe, in one piece.
 
-network = find_network(None, "tensorflow")
+network = served(find_model(None), "tensorflow")
 image = network.run(frames.images, frames.masks)
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from chain.raster.gdal_memory import memory_image
 from chain.raster.grids import Grid
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.files import default_cache
+from chain.runtime.progress import LOG
 from chain.runtime.resources import available_memory
 from chain.serving.engines.engines import open_engine
 from chain.serving.exported_models import find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.tensorflow_model_serve import serve_whole
-from models.description import read_description
+from inference.deepsum.normalization import Moments
+from models.description import ModelDescription, read_description
 
 SYSTEM = "deepsum"
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / SYSTEM
@@ -44,9 +45,22 @@ class DeepSumNetwork:
         return self.served.description.arguments
 
     @property
+    def moments(self) -> Moments:
+        """Mean and deviation of the data that it is made for."""
+        return _moments(self.served.description)
+
+    @property
     def registered(self) -> bool:
         """Whether masks are moved onto the reference."""
         return self.arguments["variant"] == "P"
+
+    def record(self) -> dict:
+        """Return what a record says of it."""
+        return {
+            **self.served.description.to_json(),
+            "folder": self.served.model_dir,
+            "engine": self.served.engine,
+        }
 
     def largest_block(self) -> int:
         """Return the side of the largest square, in fine pixels, that the memory is enough for."""
@@ -75,7 +89,7 @@ class DeepSumNetwork:
             image = engine.run({"frames": frames, "masks": masks}, output)
         wrong = np.count_nonzero(~np.isfinite(image))
         if wrong:
-            raise RuntimeError(f"model: finite values are wanted. Received: {wrong} pixels that are not")
+            raise RuntimeError(f"model: expected finite values, got {wrong} pixels that are not")
         return image[..., 0]
 
     def _serve(self, frames: np.ndarray, masks: np.ndarray, output: str) -> np.ndarray:
@@ -87,33 +101,61 @@ class DeepSumNetwork:
             return serve_whole(images, description, self.served.model_dir, [output]).app.to_numpy(copy=True)
 
 
-def find_network(model_dir: str | None, engine: str, band: str | None = None) -> DeepSumNetwork:
-    """Find the model of a folder, or that of the project, and export it if need be.
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's folder, and what it says of itself."""
+
+    folder: Path
+    description: ModelDescription
+
+    @property
+    def moments(self) -> Moments:
+        """Mean and deviation of the data that it is made for."""
+        return _moments(self.description)
+
+
+def _moments(description: ModelDescription) -> Moments:
+    """Return mean and deviation of the data that a model is made for."""
+    return Moments(description.arguments["mean"], description.arguments["deviation"])
+
+
+def find_model(model_dir: str | None, band: str | None = None) -> FoundModel:
+    """Find the model of a folder, or that of the project.
 
     Args:
         model_dir: folder of the model, or of models in folders named after their bands; the project's by default.
-        engine: `tensorflow` or `otbtf`.
         band: band of the images, if it is known: `NIR` or `RED`.
 
     Raises:
         ValueError: there is none, several of which none is the band's, or one of another system.
-        OSError: the cache of exported models cannot be written.
     """
     if not model_dir and not PROJECT_WEIGHTS.is_dir():
-        raise ValueError(f"--model-dir: the folder of a model of {SYSTEM} is wanted. Received: none")
+        raise ValueError(f"--model-dir: expected the folder of a model of {SYSTEM}, got none")
     found = find_models(model_dir or PROJECT_WEIGHTS)
     fitting = [folder for folder in found if folder.name == band] if len(found) > 1 else found
     if len(fitting) != 1:
         names = ", ".join(map(str, found))
-        or_named = f", or one named {band}," if band else ""
-        raise ValueError(f"--model-dir: the folder of one model{or_named} is wanted. Received: {names}")
+        or_named = f", or one named {band}," if band else ","
+        raise ValueError(f"--model-dir: expected the folder of one model{or_named} got {names}")
     description = read_description(fitting[0])
     if description.system != SYSTEM:
-        raise ValueError(
-            f"--model-dir: a model of {SYSTEM} is wanted. Received: {fitting[0]}, of {description.system!r}"
-        )
+        raise ValueError(f"--model-dir: expected a model of {SYSTEM}, got {fitting[0]}, of {description.system!r}")
     made_for = description.origin.get("band")
     if band and made_for and made_for != band:
-        print(f"warning: {fitting[0]} is made for {made_for}, the images are of {band}", file=sys.stderr)
-    folder = served_folder(fitting[0], default_cache(), description.precision)
-    return DeepSumNetwork(Network(description, str(folder), engine))
+        LOG.warning("%s is made for %s, the images are of %s", fitting[0], made_for, band)
+    return FoundModel(fitting[0], description)
+
+
+def served(model: FoundModel, engine: str) -> DeepSumNetwork:
+    """Return the network of a model, which is exported if need be.
+
+    Args:
+        model: the model.
+        engine: `tensorflow` or `otbtf`.
+
+    Raises:
+        ValueError: it has no weights.
+        OSError: the cache of exported models cannot be written.
+    """
+    folder = served_folder(model.folder, default_cache(), model.description.precision)
+    return DeepSumNetwork(Network(model.description, str(folder), engine))

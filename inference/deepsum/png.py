@@ -47,7 +47,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
         try:
             driver.CreateCopy(str(partial), memory)
         except RuntimeError as error:
-            raise OSError(f"--output: a disk that takes {path} is wanted. Received: {one_line(error)}") from error
+            raise OSError(f"--output: cannot write {path} ({one_line(error)})") from error
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -61,9 +61,9 @@ def read_image(path: Path) -> np.ndarray:
         kind, bands = dataset.GetRasterBand(1).DataType, dataset.RasterCount
         pixels = dataset.ReadAsArray()
     except RuntimeError as error:
-        raise ValueError(f"{path}: an image that can be read is wanted. Received: {one_line(error)}") from error
+        raise ValueError(f"{path}: expected an image that can be read, got {one_line(error)}") from error
     if bands != 1 or kind != gdal.GDT_UInt16:
-        raise ValueError(f"{path}: one band of 16 bits is wanted. Received: {bands} of {gdal.GetDataTypeName(kind)}")
+        raise ValueError(f"{path}: expected one band of 16 bits, got {bands} of {gdal.GetDataTypeName(kind)}")
     return pixels
 
 
@@ -78,25 +78,25 @@ def write_submission(path: Path, folder: Path) -> None:
         ValueError: images lack, or are no PNG of 16 bits and 384 x 384 pixels; or others are there.
         OSError: the disk refuses.
     """
-    wanted = {f"imgset{number:04d}.png" for number in range(FIRST, LAST + 1)}
+    expected = {f"imgset{number:04d}.png" for number in range(FIRST, LAST + 1)}
     there = {file.name for file in folder.glob("*.png")}
-    missing, others = sorted(wanted - there), sorted(there - wanted)
+    missing, others = sorted(expected - there), sorted(there - expected)
     if missing or others:
-        parts = [f"{len(wanted & there)} of {len(wanted)}"] if missing else []
+        parts = [f"{len(expected & there)} of {len(expected)}"] if missing else []
         parts += [f"without {_some(missing)}"] if missing else []
         parts += [f"beside {len(others)} of other names: {_some(others)}"] if others else []
         raise ValueError(
-            f"--submission: {len(wanted)} images {min(wanted)} to {max(wanted)} are wanted in {folder}. "
-            f"Received: {', '.join(parts)}"
+            f"--submission: expected {len(expected)} images {min(expected)} to {max(expected)} in {folder}, "
+            f"got {', '.join(parts)}"
         )
-    faults = [fault for name in sorted(wanted) if (fault := _fault(folder / name))]
+    faults = [fault for name in sorted(expected) if (fault := _fault(folder / name))]
     if faults:
         raise ValueError(
-            f"--submission: PNG of one band, 16 bits and {SIDE} x {SIDE} pixels are wanted. "
-            f"Received: {len(faults)} others: {_some(faults)}"
+            f"--submission: expected PNG of one band, 16 bits and {SIDE} x {SIDE} pixels, "
+            f"got {len(faults)} others: {_some(faults)}"
         )
     with whole_file(path, "--submission") as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(wanted):
+        for name in sorted(expected):
             archive.write(folder / name, name)
 
 
@@ -105,7 +105,7 @@ def _fault(path: Path) -> str:
     try:
         rows, columns = read_image(path).shape
     except ValueError as error:
-        return f"{path.name} ({str(error).partition('Received: ')[2]})"
+        return f"{path.name} ({str(error).partition(', got ')[2]})"
     return "" if (rows, columns) == (SIDE, SIDE) else f"{path.name} ({rows} x {columns})"
 
 

@@ -1,30 +1,180 @@
 # SPDX-License-Identifier: Apache-2.0
 """The product of a stack of dates: a GeoTIFF at a third of the reference's pixels, and its record."""
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chain.raster.grids import Grid, Region, plan
-from chain.runtime import provenance
-from chain.serving.inputs import expanded, is_collection, items_of
-from chain.serving.outputs import check_files
+from chain.runtime.options import values_for_pixels
+from chain.runtime.progress import LOG, Progress
+from chain.runtime.provenance import record_of
+from chain.serving.outputs import check_files, check_outputs
+from chain.serving.product import Product
 from chain.serving.product_file import Layout, write_product
-from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
+from chain.serving.provenance import (
+    add_to_record,
+    file_metadata,
+    files_behind,
+    stamps,
+    weights_of,
+    write_record,
+)
+from chain.serving.quicklook import write_quicklook
 from chain.serving.super_resolution import Bands
 from datasets.deepsum.preparation import SCALE
 from inference.deepsum.attempts import ErrorPolicy
-from inference.deepsum.dates import CONCEALED, Date, DateOptions, read_date, same_grid
-from inference.deepsum.network import SYSTEM, DeepSumNetwork
+from inference.deepsum.dates import Date, read_date, sources_of
+from inference.deepsum.network import FoundModel, find_model, served
+from inference.deepsum.options import Options
 from inference.deepsum.stack import Stack, make_stack
-from inference.deepsum.super_resolution import Result, Settings, super_resolve
+from inference.deepsum.super_resolution import Result, fused
+from inference.deepsum.warping import same_grid
+from inference.deepsum.windows import repeated
 
 REGION = 2048
 """Side of the parts in which the product is written, in its pixels."""
+READ, STACKED, MADE = 0.3, 0.4, 0.95
+"""Fractions of the work that are done when the images are read, the stack is made, and the network has run."""
+
+
+@dataclass(frozen=True)
+class OpenedStack:
+    """Images of several dates, and what is to be made of them."""
+
+    model: FoundModel
+    dates: Sequence[Date]
+    stack: Stack
+    band: str
+    """Name of the product's band."""
+    files: Sequence[str]
+    """Local files that were read."""
+    floating: bool
+    """Whether the product holds floating point numbers."""
+
+    @property
+    def grid(self) -> Grid:
+        """The product's grid: three pixels along each coarse one, from the same corner."""
+        grid = self.stack.grid
+        return replace(
+            grid, dx=grid.dx / SCALE, dy=grid.dy / SCALE, columns=SCALE * grid.columns, rows=SCALE * grid.rows
+        )
+
+    @property
+    def placed(self) -> bool:
+        """Whether the images state where they lie."""
+        return self.dates[0].placed
+
+    def layout(self, metadata: dict[str, str]) -> Layout:
+        """Return what the product's file is."""
+        return Layout(self.grid, (self.band,), "float32" if self.floating else "uint16", metadata, self.placed)
+
+
+def open_stack(inputs: Sequence, options: Options, progress: Progress) -> OpenedStack:
+    """Read the images of dates, and make a stack of them.
+
+    Args:
+        inputs: as `inference.deepsum.dates.sources_of` takes them.
+        options: how they are read.
+        progress: where progress is reported.
+
+    Raises:
+        ValueError: the images, the model or the options do not suit each other.
+    """
+    model = find_model(options.model_dir)
+    sources, dates = sources_of(inputs, options), []
+    attempts = ErrorPolicy(options.on_error)
+    for number, source in enumerate(sources):
+        progress(READ * number / len(sources), "images")
+        date = attempts.make(source.label, read_date, source, options)
+        dates += [date] if date else []
+    if attempts.skipped:
+        LOG.warning("%d of %d images skipped", len(sources) - len(dates), len(sources))
+    if options.box and not all(same_grid(date.grid, dates[0].grid) for date in dates):
+        raise ValueError("--box: expected images on one grid, got several; --bbox cuts them")
+    progress(READ, "stack")
+    stack = make_stack(dates, model.moments, options.statistics == "model", options.repeat)
+    return OpenedStack(
+        model,
+        dates,
+        stack,
+        next((date.band for date in dates if date.band), "sr"),
+        files_behind(dict.fromkeys(name for date in dates for name in date.files)),
+        options.floating or not all(date.integer for date in dates),
+    )
+
+
+def make_product(inputs: Sequence, output: Path, options: Options, progress: Progress) -> Product:
+    """Make the product of a stack of dates, and its record.
+
+    Args:
+        inputs: as `inference.deepsum.dates.sources_of` takes them.
+        output: the product, `.tif`.
+        options: how it is made.
+        progress: where progress is reported.
+
+    Raises:
+        ValueError: the images, the model or the options do not suit each other.
+        FileExistsError: the product exists, and may not be replaced.
+        RuntimeError: OTB or TensorFlow refuses.
+        OSError: the disk refuses.
+        chain.runtime.progress.Cancelled: the work is to stop.
+    """
+    start = time.perf_counter()
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise ValueError(f"--output: expected a .tif file for images of several dates, got {str(output)!r}")
+    check_outputs(options, output)
+    opened = open_stack(inputs, options, progress)
+    check_files(options, inputs, opened.files, output)
+    _tell(opened.stack)
+    progress(STACKED, "network")
+    network = served(opened.model, options.engine)
+    result = fused(repeated(opened.stack.frames), network, options, progress.part(STACKED, MADE))
+    normalization = opened.stack.normalization
+    result.tell(normalization.scale)
+    progress(MADE, "product")
+    identity: dict[str, Any] = {
+        "input": {"dates": [date.name for date in opened.dates], "files": stamps(map(Path, opened.files))},
+        "models": [weights_of(network.served)],
+        "options": values_for_pixels(options),
+    }
+    used = ", ".join(use.name for use in opened.stack.dates if use.used)
+    layout = opened.layout(file_metadata([network.served], used, identity))
+    maker = _Maker(opened.band, normalization.to_numbers(result.image), result.clear)
+    regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), REGION)
+    notes = {"models": [network.record()], "precision": {"precision": network.served.description.precision}}
+    write_product(output, layout, regions, maker, identity, notes, overwrite=options.overwrite, restart=True)
+    write_record(output, options, notes, identity, 0, time.perf_counter() - start)
+    add_to_record(output, _notes(opened.stack, result))
+    if options.quicklook:
+        write_quicklook(output, Path(options.quicklook))
+    return Product(output, layout.grid, layout.bands, layout.dtype, layout.nodata, record_of(output))
+
+
+def _notes(stack: Stack, result: Result) -> dict[str, Any]:
+    """Return what a record says of the dates, beside what all records say."""
+    scale = stack.normalization.scale
+    return {
+        "dates": [asdict(use) for use in stack.dates],
+        "statistics": asdict(stack.moments),
+        "normalization": asdict(stack.normalization),
+        "windows": result.windows,
+        "block_size": result.block,
+        "block_difference": result.difference and result.difference.largest / scale,
+    }
+
+
+def _tell(stack: Stack) -> None:
+    """Tell which image is the reference, and which are left out."""
+    first, *others = stack.dates
+    LOG.info("reference: %s, %.1f %% clear", first.name, 100 * first.clearance)
+    for use in others:
+        if use.reason:
+            LOG.info("left out: %s: %s", use.name, use.reason)
 
 
 class _Maker:
@@ -40,117 +190,3 @@ class _Maker:
     def compute(self, region: Region, blocks: tuple[slice, slice]) -> Bands:
         """Return its pixels."""
         return {self._band: (self._values[blocks], self._valid[blocks])}
-
-
-def read_dates(arguments: argparse.Namespace) -> list[Date]:
-    """Read the images of the command line.
-
-    Raises:
-        ValueError: as `inference.deepsum.dates.read_date`; or masks are not as many as images.
-    """
-    sources = [
-        source for name in expanded(arguments.input) for source in (items_of(name) if is_collection(name) else [name])
-    ]
-    masks = expanded(arguments.masks or []) or [None] * len(sources)
-    if len(masks) != len(sources):
-        raise ValueError(f"--masks: one for each of {len(sources)} images is wanted. Received: {len(masks)}")
-    dates, attempts = [], ErrorPolicy(arguments.on_error)
-    for source, mask in zip(sources, masks):
-        asked = DateOptions(
-            arguments.band,
-            mask,
-            arguments.qa,
-            arguments.qa_concealed or CONCEALED,
-            arguments.unmasked,
-            arguments.offset,
-            arguments.box,
-            arguments.bbox,
-        )
-        date = attempts.make(read_date, source, asked)
-        dates += [date] if date else []
-    if attempts.skipped:
-        print(f"{len(attempts.skipped)} of {len(sources)} images skipped", file=sys.stderr)
-    if arguments.box and not all(same_grid(date.grid, dates[0].grid) for date in dates):
-        raise ValueError("--box: images on one grid, or --bbox, are wanted. Received: images on several")
-    return dates
-
-
-def make_product(arguments: argparse.Namespace, network: DeepSumNetwork, settings: Settings) -> None:
-    """Make the product of a stack of dates, and its record.
-
-    Raises:
-        ValueError: the images, the model or the options do not suit each other.
-        RuntimeError: OTB or TensorFlow refuses.
-        OSError: the disk refuses.
-    """
-    output = Path(arguments.output)
-    dates = read_dates(arguments)
-    files = files_behind(dict.fromkeys(name for date in dates for name in date.files))
-    check_files(arguments, files, output)
-    stack = make_stack(
-        dates, network.arguments["mean"], network.arguments["deviation"], arguments.statistics == "model"
-    )
-    _tell(stack)
-    result = super_resolve(stack.frames, network, settings)
-    result.tell(stack.scale)
-    options = ("band", "qa", "qa_concealed", "unmasked", "offset", "box", "bbox", "statistics", "float")
-    identity = {
-        "files": stamps(map(Path, files)),
-        "names": [date.name for date in dates],
-        "options": {name: getattr(arguments, name) for name in options},
-        "model": weights_of(network.served),
-        **asdict(settings),
-    }
-    band = next((date.band for date in dates if date.band), "sr")
-    layout = _layout(arguments, dates, stack, band, identity)
-    maker = _Maker(band, stack.to_numbers(result.image), result.clear)
-    regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), REGION)
-    write_product(output, layout, regions, maker, identity, overwrite=arguments.overwrite, restart=True)
-    provenance.write(provenance.record_of(output), _record(arguments, network, stack, result, identity))
-    print(f"{output}: {layout.grid.columns} x {layout.grid.rows} pixels, of {len(stack.frames)} images")
-
-
-def _layout(arguments: argparse.Namespace, dates: Sequence[Date], stack: Stack, band: str, identity: Mapping) -> Layout:
-    """Return what the product's file is."""
-    metadata = {
-        "TIFFTAG_SOFTWARE": provenance.software(),
-        "SR_SYSTEM": SYSTEM,
-        "SR_WEIGHTS": identity["model"].get("weights") or "unknown",
-        "SR_INPUT": ", ".join(use.name for use in stack.dates if use.used),
-        IDENTITY_KEY: digest(dict(identity)),
-    }
-    dtype = "uint16" if all(date.integer for date in dates) and not arguments.float else "float32"
-    return Layout(output_grid(stack.grid), (band,), dtype, metadata, dates[0].placed)
-
-
-def output_grid(grid: Grid) -> Grid:
-    """Return the grid of the fine pixels: three along each coarse one, from the same corner."""
-    return replace(grid, dx=grid.dx / SCALE, dy=grid.dy / SCALE, columns=SCALE * grid.columns, rows=SCALE * grid.rows)
-
-
-def _tell(stack: Stack) -> None:
-    """Say which image is the reference, and which are left out."""
-    first, *others = stack.dates
-    print(f"reference: {first.name}, {100 * first.clearance:.1f} % clear", file=sys.stderr)
-    for use in others:
-        if not use.used:
-            why = f"displaced by {use.shift} fine pixels" if use.shift else "no clear pixel"
-            print(f"left out: {use.name}: {why}", file=sys.stderr)
-
-
-def _record(
-    arguments: argparse.Namespace, network: DeepSumNetwork, stack: Stack, result: Result, identity: Mapping
-) -> dict:
-    """Return what the product was made of."""
-    served = network.served
-    return {
-        "arguments": vars(arguments),
-        "versions": provenance.versions(),
-        "model": {**served.description.to_json(), "folder": served.model_dir, "engine": served.engine},
-        "dates": [asdict(use) for use in stack.dates],
-        "normalization": {"centre": stack.centre, "scale": stack.scale, "mean": stack.mean},
-        "windows": result.windows,
-        "block_size": result.block,
-        "block_difference": result.difference and result.difference.largest / stack.scale,
-        "identity": dict(identity),
-    }

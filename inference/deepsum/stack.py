@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of several dates as the frames that DeepSUM takes: on one grid, in its numbers, without gaps.
 
-The clearest image is the reference, and the others are brought to its grid (bicubic; masks by the nearest pixel). With
-mean m and deviation s of all clear pixels of all images, numbers become x' = (x - m) / s * deviation + mean, those of
-the model's data, and are turned back in the end: the product does not depend on the images' unit. Missing pixels are
-concealed, and filled from those around them, so that the enlargement sees no cliff. Images are enlarged and registered
-as those of the challenge are (`datasets.deepsum.preparation`), and left out where they lie too far from the reference.
+The clearest image is the reference, and the others are brought to its grid (bicubic; masks by the nearest pixel). The
+mean and deviation of all clear pixels of all images are brought to those of the model's data, and back in the end.
+Missing pixels are concealed, and filled from those around them, so that the enlargement sees no cliff. Images are
+enlarged and registered as those of the challenge are (`datasets.deepsum.preparation`), and left out where they lie too
+far from the reference.
 
-    stack = make_stack(dates, mean=7754.66, deviation=2316.34)
-    stack.frames, stack.to_numbers(image)
+    stack = make_stack(dates, network.moments)
+    stack.frames, stack.normalization.to_numbers(image)
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,16 @@ import numpy as np
 from chain.raster.blocks import fill_missing
 from chain.raster.grids import Grid
 from datasets.deepsum.preparation import FARTHEST, FRAMES, Frames, descending, enlarge, enlarge_mask, translation
-from inference.deepsum.dates import Date, same_grid, warped
+from inference.deepsum.dates import Date
+from inference.deepsum.normalization import Moments, Normalization, chosen
+from inference.deepsum.warping import same_grid, warped
 
 REACH = 8
 """Distance up to which missing pixels are filled from those around them; others become the mean of all."""
 STEPS = 10**9
 """Steps of clear shares that count as different."""
+OTHER_UNIT = 20.0
+"""Ratio of means, and of deviations, from which images are of different units."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class DateOutcome:
     used: bool
     """Whether it is a frame."""
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is left out; None where it is not."""
+        if self.used:
+            return None
+        return f"displaced by {self.shift} fine pixels" if self.shift else "no clear pixel"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -51,31 +62,31 @@ class Stack:
     """The reference's grid."""
     dates: tuple[DateOutcome, ...]
     """What became of each, the reference first, then the clearest first."""
-    centre: float
-    """Number m that became the mean."""
-    scale: float
-    """By what numbers, less m, were multiplied."""
-    mean: float
-    """What m became."""
-
-    def to_numbers(self, image: np.ndarray) -> np.ndarray:
-        """Turn an image of the model's numbers into one of the input's, float32."""
-        return ((np.asarray(image, np.float64) - self.mean) / self.scale + self.centre).astype(np.float32)
+    moments: Moments
+    """Those of all clear pixels."""
+    normalization: Normalization
+    """What brought them to those of the model's data."""
 
 
-def make_stack(dates: Sequence[Date], mean: float, deviation: float, as_they_are: bool = False) -> Stack:
+def make_stack(dates: Sequence[Date], data: Moments, as_they_are: bool = False, repeat: bool = False) -> Stack:
     """Make frames of images.
 
     Args:
         dates: the images.
-        mean: mean of the model's data.
-        deviation: its standard deviation.
+        data: mean and deviation of the model's data.
         as_they_are: keep numbers, which are the model's already.
+        repeat: allow fewer than nine frames, which are to be repeated.
 
     Raises:
-        ValueError: less than nine can be used, they do not lie on one map, or all clear pixels are the same.
+        ValueError: less than nine can be used, they do not lie on one map, are of different units, or all clear pixels
+            are the same.
     """
+    if len(dates) < FRAMES and not repeat:
+        raise ValueError(f"--input: expected at least {FRAMES} images, got {len(dates)}; --repeat makes them nine")
+    if not dates:
+        raise ValueError("--input: expected images, got none")
     _check_places(dates)
+    _check_units(dates)
     reference = dates[int(descending([round(date.clearance * STEPS) for date in dates])[0])]
     ordered = [reference, *(date for date in dates if date is not reference)]
     images = np.stack([warped(date.values, date.grid, reference.grid, "cubic", np.nan) for date in ordered])
@@ -84,65 +95,84 @@ def make_stack(dates: Sequence[Date], mean: float, deviation: float, as_they_are
     )
     clear &= np.isfinite(images)
     shares = clear.mean(axis=(1, 2))
-    numbers = images[clear].astype(np.float64)
-    if not numbers.size:
-        raise ValueError(f"--input: clear pixels are wanted. Received: none in {len(dates)} images")
-    centre, spread = float(numbers.mean()), float(numbers.std())
-    if not spread > 0:
-        raise ValueError(f"--input: clear pixels that differ are wanted. Received: {centre:g} in all of them")
-    scale, mean = (1.0, centre) if as_they_are else (deviation / spread, mean)
+    moments = Moments.of(images[clear])
+    if moments is None:
+        raise ValueError(f"--input: expected clear pixels, got none in {len(dates)} images")
+    if not moments.deviation > 0:
+        raise ValueError(f"--input: expected clear pixels that differ, got {moments.mean:g} in all of them")
+    normalization = chosen(moments, data, as_they_are, reference.name)
     fine = {
-        number: enlarge(_whole((image - centre) * scale + mean))
-        for number, image in enumerate(images.astype(np.float64))
-        if shares[number]
+        number: enlarge(filled(normalization.to_model(image))) for number, image in enumerate(images) if shares[number]
     }
     shifts = {number: translation(fine[0], image) for number, image in fine.items()}
     used = [number for number, shift in shifts.items() if max(map(abs, shift)) <= FARTHEST]
     uses = [DateOutcome(date.name, float(shares[i]), shifts.get(i), i in used) for i, date in enumerate(ordered)]
-    if len(used) < FRAMES:
-        raise ValueError(f"--input: at least {FRAMES} images {_wanted(uses)}")
+    if len(used) < FRAMES and not repeat:
+        raise ValueError(_too_few(uses))
     frames = Frames(
         np.stack([fine[number] for number in used]),
         np.stack([enlarge_mask(clear[number]) for number in used]),
         np.array([shifts[number] for number in used]),
     )
-    return Stack(
-        frames, reference.grid, (uses[0], *sorted(uses[1:], key=lambda use: -use.clearance)), centre, scale, mean
-    )
+    by_clearance = (uses[0], *sorted(uses[1:], key=lambda use: -use.clearance))
+    return Stack(frames, reference.grid, by_clearance, moments, normalization)
 
 
-def _wanted(uses: Sequence[DateOutcome]) -> str:
-    """Say which images can be used, and how many of those received cannot."""
+def _too_few(uses: Sequence[DateOutcome]) -> str:
+    """Say how many images can be used, and why the others cannot."""
     cloudy, far = sum(use.shift is None for use in uses), sum(bool(use.shift) and not use.used for use in uses)
     return (
-        f"with clear pixels, not displaced by more than {FARTHEST} fine pixels, are wanted. "
-        f"Received: {len(uses)}, {cloudy} without clear pixels, {far} displaced by more"
+        f"--input: expected at least {FRAMES} images that can be used, got {len(uses) - cloudy - far} of {len(uses)}: "
+        f"{cloudy} without clear pixels, {far} displaced by more than {FARTHEST} fine pixels; --repeat makes them nine"
     )
 
 
 def _check_places(dates: Sequence[Date]) -> None:
-    """Refuse images that cannot lie on one grid, or are too few.
+    """Refuse images that cannot lie on one grid.
 
     Raises:
         ValueError: so it is.
     """
-    if len(dates) < FRAMES:
-        raise ValueError(f"--input: at least {FRAMES} images are wanted. Received: {len(dates)}")
     for date in dates[1:]:
         if date.placed != dates[0].placed or bool(date.grid.projection) != bool(dates[0].grid.projection):
             raise ValueError(
-                f"--input: images that all have a georeference, or none, are wanted. "
-                f"Received: {dates[0].name} and {date.name}"
+                f"--input: expected images that all have a georeference, or none, got {dates[0].name} and {date.name}"
             )
         if not date.placed and not same_grid(date.grid, dates[0].grid):
             sizes = [f"{grid.rows} x {grid.columns}" for grid in (dates[0].grid, date.grid)]
             raise ValueError(
-                f"--input: images of one size, where they have no georeference, are wanted. "
-                f"Received: {sizes[0]} of {dates[0].name}, {sizes[1]} of {date.name}"
+                "--input: expected images of one size, where they have no georeference, "
+                f"got {sizes[0]} of {dates[0].name}, {sizes[1]} of {date.name}"
             )
 
 
-def _whole(image: np.ndarray) -> np.ndarray:
-    """Return an image whose missing pixels are filled, float32."""
+def _check_units(dates: Sequence[Date]) -> None:
+    """Refuse images whose numbers do not mean the same: by what they state, or by their statistics.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for date in dates[1:]:
+        if date.scaling != dates[0].scaling:
+            stated = [f"{scale:g} and {offset:g} of {each.name}" for each in (dates[0], date)
+                      for scale, offset in [each.scaling]]  # fmt: skip
+            raise ValueError(f"--input: expected one scale and offset, got {' beside '.join(stated)}")
+    known = {date.name: moments for date in dates if (moments := date.moments) and moments.deviation > 0}
+    if not known:
+        return
+    mean, deviation = (
+        float(np.median([abs(getattr(moments, name)) for moments in known.values()])) for name in ("mean", "deviation")
+    )
+    for name, moments in known.items():
+        ratios = [abs(moments.mean) / mean if mean else 1.0, moments.deviation / deviation]
+        if min(ratios) > OTHER_UNIT or max(ratios) < 1 / OTHER_UNIT:
+            raise ValueError(
+                f"--input: expected numbers of one unit, got {moments} in {name}, and about mean {mean:.5g} and "
+                f"deviation {deviation:.5g} in the others"
+            )
+
+
+def filled(image: np.ndarray) -> np.ndarray:
+    """Return an image (rows, columns) whose missing pixels, NaN, are filled from those around them, float32."""
     image = image.astype(np.float32)
     return fill_missing(image[..., np.newaxis], np.isfinite(image)[..., np.newaxis], REACH)[..., 0]

@@ -7,32 +7,21 @@ with `margin` pixels around it, of which it is cropped, and in these margins it 
 it have made of the same pixels.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from chain.runtime.progress import LOG, SILENT, Progress
 from datasets.deepsum.preparation import SCALE, Frames
 from inference.deepsum.network import DeepSumNetwork
+from inference.deepsum.options import Options
 from inference.deepsum.windows import mean_of_windows, windows
 
 MARGIN = 24
 """Fine pixels around a block: more than convolutions and filters see."""
 LEAST_BLOCK = 32
 """Least side of a block, in pixels of the coarse grid."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an image is made."""
-
-    windows: int = 2
-    """Number of windows at most."""
-    original_windows: bool = False
-    """Move masks as the authors' program does."""
-    block_size: int | None = None
-    """Side of blocks, in coarse pixels; the whole image where memory allows by default."""
 
 
 @dataclass(frozen=True)
@@ -61,42 +50,44 @@ class Result:
     """How blocks differ."""
 
     def tell(self, scale: float = 1.0) -> None:
-        """Say on the standard error how blocks differ, if there are any, in numbers by `scale` smaller."""
+        """Tell how blocks differ, if there are any, in numbers by `scale` smaller."""
         if self.difference:
             largest, rms = (value / scale for value in (self.difference.largest, self.difference.rms))
-            print(
-                f"blocks of {self.block} pixels differ by {largest:.3g} at most where they overlap, {rms:.3g} RMS",
-                file=sys.stderr,
+            LOG.info(
+                "blocks of %d pixels differ by %.3g at most where they overlap, %.3g RMS", self.block, largest, rms
             )
 
 
-def super_resolve(frames: Frames, network: DeepSumNetwork, settings: Settings) -> Result:
-    """Make an image.
+def fused(frames: Frames, network: DeepSumNetwork, options: Options, progress: Progress = SILENT) -> Result:
+    """Make one image of frames.
 
     Args:
         frames: those that can be used, in the digital numbers of the network's data, not registered.
         network: the network.
-        settings: how.
+        options: how.
+        progress: where progress is reported.
 
     Raises:
         ValueError: there are less than nine frames, no clear pixel, or blocks do not fit into memory.
         RuntimeError: OTB or TensorFlow refuses.
+        chain.runtime.progress.Cancelled: the work is to stop.
     """
-    chosen = windows(frames, settings.windows, settings.original_windows)
-    block = _block_size(frames.masks[0].shape, network, settings.block_size)
+    chosen = windows(frames, options.windows, options.original_windows)
+    block = _block_size(frames.masks[0].shape, network, options.block_size)
     images, differences = [], []
-    for nine in chosen:
+    for number, nine in enumerate(chosen):
         masks = nine.registered_masks() if network.registered else nine.masks
         size = SCALE * block or max(masks[0].shape)
-        image, difference = run_by_blocks(network.run, nine.images, masks, size, MARGIN)
+        part = progress.part(number / len(chosen), (number + 1) / len(chosen))
+        image, difference = run_by_blocks(network.run, nine.images, masks, size, MARGIN, part)
         images.append(image)
         differences += [difference] if difference else []
-    image, used = mean_of_windows(images, network.arguments["mean"], network.arguments["target_deviation"])
+    image, used = mean_of_windows(images, network.moments.mean, network.arguments["target_deviation"])
     worst = max(differences, key=lambda difference: difference.largest, default=None)
     return Result(image, chosen[0].registered_masks().any(axis=0), used, block, worst)
 
 
-def _block_size(shape: tuple[int, int], network: DeepSumNetwork, asked: int | None) -> int:
+def _block_size(shape: tuple[int, ...], network: DeepSumNetwork, asked: int | None) -> int:
     """Return the side of blocks in coarse pixels; 0 for the whole image."""
     if asked:
         return asked if SCALE * asked < max(shape) else 0
@@ -106,8 +97,8 @@ def _block_size(shape: tuple[int, int], network: DeepSumNetwork, asked: int | No
     size = (largest - 2 * MARGIN) // SCALE
     if size < LEAST_BLOCK:
         raise ValueError(
-            f"memory: enough for blocks of {LEAST_BLOCK} pixels, or --block-size, is wanted. "
-            f"Received: enough for {max(size, 0)}"
+            f"memory: expected enough for blocks of {LEAST_BLOCK} pixels, got enough for {max(size, 0)}; --block-size "
+            "sets their side"
         )
     return size
 
@@ -118,6 +109,7 @@ def run_by_blocks(
     masks: np.ndarray,
     size: int,
     margin: int,
+    progress: Progress = SILENT,
 ) -> tuple[np.ndarray, Difference | None]:
     """Run a network on an image, block by block.
 
@@ -127,6 +119,7 @@ def run_by_blocks(
         masks: of the same shape.
         size: rows and columns of a block, without its margin.
         margin: pixels around it that are made too, where there are any.
+        progress: where progress is reported.
 
     Returns:
         (rows, columns), float32; and how blocks differ, `None` for a single one.
@@ -134,16 +127,17 @@ def run_by_blocks(
     rows, columns = frames.shape[1:]
     result, made = np.empty((rows, columns), np.float32), np.zeros((rows, columns), bool)
     largest, squares, count = 0.0, 0.0, 0
-    for row in range(0, rows, size):
-        for column in range(0, columns, size):
-            top, left = max(row - margin, 0), max(column - margin, 0)
-            place = np.s_[top : row + size + margin, left : column + size + margin]
-            block = run(frames[:, *place], masks[:, *place])
-            before = made[place]
-            off = np.abs(block[before] - result[place][before], dtype=np.float64)
-            if off.size:
-                largest, squares, count = max(largest, off.max()), squares + np.square(off).sum(), count + off.size
-            own = np.s_[row : row + size, column : column + size]
-            result[own] = block[row - top :, column - left :][:size, :size]
-            made[own] = True
+    corners = [(row, column) for row in range(0, rows, size) for column in range(0, columns, size)]
+    for number, (row, column) in enumerate(corners):
+        progress(number / len(corners), "network")
+        top, left = max(row - margin, 0), max(column - margin, 0)
+        place = np.s_[top : row + size + margin, left : column + size + margin]
+        block = run(frames[:, *place], masks[:, *place])
+        before = made[place]
+        off = np.abs(block[before] - result[place][before], dtype=np.float64)
+        if off.size:
+            largest, squares, count = max(largest, off.max()), squares + np.square(off).sum(), count + off.size
+        own = np.s_[row : row + size, column : column + size]
+        result[own] = block[row - top :, column - left :][:size, :size]
+        made[own] = True
     return result, Difference(float(largest), float(np.sqrt(squares / count))) if count else None

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chain.runtime.progress import LOG
 from datasets.deepsum.preparation import FARTHEST, FRAMES, Frames, descending, roll, translation
 
 CLEAR = 0.9
@@ -43,11 +44,11 @@ def windows(frames: Frames, count: int, original: bool = False) -> list[Frames]:
         ValueError: there are less than nine frames, or no pixel of them is clear.
     """
     if len(frames) < FRAMES:
-        raise ValueError(f"frames: at least {FRAMES} are wanted. Received: {len(frames)}")
+        raise ValueError(f"frames: expected at least {FRAMES}, got {len(frames)}")
     sums = frames.masks.sum(axis=(1, 2))
     if not sums.any():
-        raise ValueError("frames: clear pixels are wanted. Received: none, all is concealed")
-    order = descending(sums) if original else np.argsort(-sums, kind="stable")
+        raise ValueError("frames: expected clear pixels, got none, all is concealed")
+    order = descending(sums) if original else _by_clearance(frames)
     kept = _clear_enough(sums[order] / frames.masks[0].size)
     ordered = frames.take(order[kept])
     numbers = range(min(count, len(kept) - FRAMES + 1))
@@ -58,6 +59,21 @@ def windows(frames: Frames, count: int, original: bool = False) -> list[Frames]:
         Frames(*_nine(ordered, number), ordered.shifts[number : number + FRAMES] - ordered.shifts[number])
         for number in numbers
     ]
+
+
+def repeated(frames: Frames) -> Frames:
+    """Return nine frames at least: where there are fewer, they are repeated, the clearest first."""
+    missing = FRAMES - len(frames)
+    if missing <= 0:
+        return frames
+    LOG.warning("frames: %d, repeated to fill %d; the result holds no more detail than they", len(frames), FRAMES)
+    order = _by_clearance(frames)
+    return frames.take([*range(len(frames)), *(order[number % len(order)] for number in range(missing))])
+
+
+def _by_clearance(frames: Frames) -> np.ndarray:
+    """Return the indices of frames, the clearest first; equal ones in the order in which they come."""
+    return np.argsort(-frames.masks.sum(axis=(1, 2)), kind="stable")
 
 
 def _clear_enough(shares: np.ndarray) -> np.ndarray:

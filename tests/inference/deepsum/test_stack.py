@@ -9,55 +9,10 @@ from osgeo import gdal, osr
 
 from inference.deepsum import main
 from inference.deepsum.network import BYTES_PER_FEATURE, BYTES_PER_PIXEL, MEMORY_SHARE
-from tests.inference.deepsum.scenes import SIDE, draw_scene, export_model, write_scene
+from tests.inference.deepsum.conftest import COUNT, GSD, ORIGIN
+from tests.inference.deepsum.scenes import SIDE, write_scene
 
 pytestmark = pytest.mark.keras
-
-COUNT = 11
-GSD, ORIGIN = 300.0, (300000.0, 5000100.0)
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "model"
-    export_model(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def scene():
-    """Images and masks; one place is clear in none."""
-    lr, qm, _ = draw_scene(COUNT, seed=5)
-    qm[:, 10:14, 6:12] = False
-    return lr, qm
-
-
-@pytest.fixture
-def stack(scene, write_raster):
-    """Return a function that writes images and masks of dates, and returns their names."""
-
-    def write(lr=scene[0], qm=scene[1], **options):
-        options = {"gsd": GSD, "origin": ORIGIN, "bands": ["nir"], **options}
-        images = [str(write_raster(f"d{number:02d}.tif", image, **options)) for number, image in enumerate(lr)]
-        options = {**options, "bands": None, "nodata": None}
-        masks = [str(write_raster(f"m{number:02d}.tif", np.uint8(mask), **options)) for number, mask in enumerate(qm)]
-        return images, masks
-
-    return write
-
-
-@pytest.fixture
-def infer(model_dir, tmp_path):
-    """Return a function that makes a product, and returns it."""
-
-    def make(images, masks, *words, name="sr.tif"):
-        output = tmp_path / name
-        masks = ["--masks", *masks] if masks else []
-        words = ["--input", *images, *masks, "--output", output, "--model-dir", model_dir, *words]
-        assert main(list(map(str, words))) == 0
-        return gdal.Open(str(output))
-
-    return make
 
 
 def test_rasters_are_as_the_same_scene_of_the_challenge(scene, stack, infer, model_dir, tmp_path, capsys):
@@ -191,8 +146,8 @@ def test_items_bring_their_classification(scene, stack, infer, model_dir, write_
     assert bare.all() and not np.isfinite(wanted).all()
     words = ["--input", *map(str, items), "--output", str(tmp_path / "none.tif"), "--model-dir", str(model_dir)]
     for more, message in (
-        ([], "--band: a band of Sentinel-2, such as B08, is wanted. Received: none for"),
-        (["--band", "B08", "--qa", "B09"], "--qa: SCL is wanted for Sentinel-2. Received: B09 for"),
+        ([], "--band: expected a band of Sentinel-2, such as B08, for"),
+        (["--band", "B08", "--qa", "B09"], "--qa: expected SCL for Sentinel-2, got B09 for"),
         (["--band", "B03"], "B03"),
     ):
         assert main([*words, *more]) == 1
@@ -234,9 +189,9 @@ def test_blocks_are_told_how_they_differ(stack, infer, model_dir, capsys, tmp_pa
     infer(images, masks, "--float", name="memory.tif")
     assert "blocks of 7 pixels differ by" in capsys.readouterr().err
     monkeypatch.setattr("inference.deepsum.network.available_memory", lambda: 62**2 * pixel / MEMORY_SHARE + 1)
-    words = ["--input", *images, "--masks", *masks, "--output", str(tmp_path / "none.tif")]
+    words = ["--input", *images, "--clear-masks", *masks, "--output", str(tmp_path / "none.tif")]
     assert main([*words, "--model-dir", str(model_dir)]) == 1
-    assert "memory: enough for blocks of 5 pixels, or --block-size, is wanted. Received: enough for 4" in (
+    assert "memory: expected enough for blocks of 5 pixels, got enough for 4; --block-size sets their side" in (
         capsys.readouterr().err
     )
 
@@ -258,29 +213,29 @@ def test_rasters_without_place_make_a_product_without(scene, stack, infer):
 def spoil(kind, images, masks, write_raster):
     """Return images, masks and options that cannot be used, and what is said of them."""
     if kind == "few":
-        return images[:8], masks[:8], [], "--input: at least 9 images are wanted. Received: 8"
+        return images[:8], masks[:8], [], "--input: expected at least 9 images, got 8; --repeat makes them nine"
     if kind == "unmasked":
-        return images, [], [], "--masks: they, --qa or --unmasked are wanted for rasters. Received:"
+        return images, [], [], "--clear-masks, --qa or --unmasked is required for rasters, such as"
     if kind == "masks":
-        return images, masks[:-1], [], "--masks: one for each of 11 images is wanted. Received: 10"
+        return images, masks[:-1], [], "--clear-masks: expected one for each of 11 images, got 10"
     if kind == "band":
-        return images, masks, ["--band", "red"], "--band: one of the bands 1 to 1 (nir) of"
+        return images, masks, ["--band", "red"], "--band: expected one of the bands 1 to 1 (nir) of"
     if kind == "cloudy":
         cloudy = str(write_raster("none.tif", np.zeros((SIDE, SIDE), np.uint8), gsd=GSD, origin=ORIGIN))
-        return images, [cloudy] * COUNT, [], "--input: clear pixels are wanted. Received: none in 11 images"
+        return images, [cloudy] * COUNT, [], "--input: expected clear pixels, got none in 11 images"
     if kind == "cloudy dates":
         cloudy = str(write_raster("none.tif", np.zeros((SIDE, SIDE), np.uint8), gsd=GSD, origin=ORIGIN))
-        return images, [*masks[:8], *[cloudy] * 3], [], "are wanted. Received: 11, 3 without clear pixels, 0 displaced"
+        return images, [*masks[:8], *[cloudy] * 3], [], "got 8 of 11: 3 without clear pixels, 0 displaced"
     if kind == "apart":
         half = np.arange(SIDE * SIDE).reshape(SIDE, SIDE) % 2
         far, mask = (
             str(write_raster(name, array.astype(np.uint16), gsd=GSD, origin=(9e5, 4e6)))
             for name, array in (("far.tif", 7000 + half), ("half.tif", half))
         )
-        return [*images[:8], *[far] * 3], [*masks[:8], *[mask] * 3], [], "Received: 11, 3 without clear pixels"
+        return [*images[:8], *[far] * 3], [*masks[:8], *[mask] * 3], [], "got 8 of 11: 3 without clear pixels"
     if kind == "one number":
         flat = str(write_raster("flat.tif", np.full((SIDE, SIDE), 9, np.uint16), gsd=GSD, origin=ORIGIN))
-        return [flat] * 9, masks[:9], [], "--input: clear pixels that differ are wanted. Received: 9 in all of them"
+        return [flat] * 9, masks[:9], [], "--input: expected clear pixels that differ, got 9 in all of them"
     if kind == "corrupted":
         with open(images[6], "r+b") as stream:
             stream.truncate(600)
@@ -290,7 +245,7 @@ def spoil(kind, images, masks, write_raster):
             gdal.GetDriverByName("GTiff").Create(name, side, side, 1).WriteArray(np.ones((side, side), np.uint8))
         wrong = f"{SIDE} x {SIDE} of d00, {SIDE - 1} x {SIDE - 1} of d01"
         return [images[0], *[images[1]] * 9], [], ["--unmasked"], wrong
-    return images, masks, ["--box", "0,0,25,24"], "--box: x,y,w,h inside 24 x 24 pixels is wanted"
+    return images, masks, ["--box", "0,0,25,24"], "--box: expected x,y,w,h inside 24 x 24 pixels, got 0,0,25,24"
 
 
 KINDS = (
@@ -311,7 +266,7 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_input_is_refused_in_one_line(kind, stack, write_raster, model_dir, tmp_path, capsys):
     images, masks, words, message = spoil(kind, *stack(), write_raster)
-    masks = ["--masks", *masks] if masks else []
+    masks = ["--clear-masks", *masks] if masks else []
     words = ["--input", *images, *masks, *words, "--output", str(tmp_path / "sr.tif"), "--model-dir", str(model_dir)]
     assert main(words) == 1
     error = capsys.readouterr().err
@@ -327,11 +282,11 @@ def test_images_that_cannot_be_used_are_skipped_if_asked(scene, stack, infer, ca
     found = infer(images, masks, "--on-error", "skip", name="b.tif").ReadAsArray()
     np.testing.assert_array_equal(found, wanted)
     error = capsys.readouterr().err
-    assert "skipped: --input: " in error and "d10.tif" in error and "1 of 11 images skipped" in error
+    assert "warning: skipped: --input: " in error and "d10.tif" in error and "1 of 11 images skipped" in error
 
 
 def test_inputs_stay(stack, model_dir, capsys):
     images, masks = stack()
-    words = ["--input", *images, "--masks", *masks, "--output", images[2], "--model-dir", str(model_dir)]
+    words = ["--input", *images, "--clear-masks", *masks, "--output", images[2], "--model-dir", str(model_dir)]
     assert main([*words, "--overwrite"]) == 1
-    assert "--output: a file that --input does not read is wanted" in capsys.readouterr().err
+    assert "--output: expected a file that is not read as input" in capsys.readouterr().err

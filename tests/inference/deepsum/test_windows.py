@@ -82,10 +82,10 @@ def test_a_scene_of_nine_is_one_window():
 
 
 def test_useless_frames_are_refused():
-    with pytest.raises(ValueError, match="at least 9 are wanted. Received: 8"):
+    with pytest.raises(ValueError, match="expected at least 9, got 8"):
         windows(frames(8), 1)
     scene = frames(9)
-    with pytest.raises(ValueError, match="clear pixels are wanted. Received: none"):
+    with pytest.raises(ValueError, match="expected clear pixels, got none"):
         windows(Frames(scene.images, np.zeros_like(scene.masks), scene.shifts), 1)
 
 

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of DeepSUM, for the library and for the command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.runtime.options import at_least, changed, flag_of, integers, kinds, option
+from chain.sentinel2.options import OffsetOptions
+from chain.serving.options import AreaOptions, FileOptions, SceneCommand, ThreadOptions
+
+IMAGES = (".png", ".tif", ".tiff")
+"""Endings of the image of a scene."""
+USE = "what of the images is used"
+WINDOWS = "windows of nine frames"
+DATES = "images of several dates"
+SCENES = "scenes of the challenge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
+    """How an image is made of several."""
+
+    model_dir: str | None = option(
+        None,
+        "folder of the exported model; or of several, NIR and RED, of which that of a scene's band is taken "
+        "(default: the project's)",
+        metavar="DIR",
+        reads=True,
+        pixels=False,  # the weights count, not where they lie
+    )
+    band: str | None = option(
+        None,
+        "of scenes, NIR or RED (default: both); of images, name or number of their band (default: the only one)",
+        metavar="NAME",
+    )
+    on_error: str = option(
+        "fail",
+        "what one of several scenes, or images, that cannot be used does",
+        choices=("fail", "skip"),
+        pixels=False,
+    )
+    overwrite: bool = changed(
+        FileOptions, "overwrite", False, help="replace --output, or images of --output-dir, that exist"
+    )
+    unmasked: bool = option(False, "all pixels with data are clear; scenes need no QM, rasters no mask", group=USE)
+    valid_zero: bool = option(
+        False, "pixels of rasters and scenes that are 0 are data (default: they are missing)", group=USE
+    )
+    statistics: str | None = option(
+        None,
+        "data: numbers are brought to the mean and deviation of the model's data, and back; model: they are such "
+        "already (default: data for images of several dates, model for scenes)",
+        choices=("data", "model"),
+        group=USE,
+    )
+    repeat: bool = option(
+        False, "use fewer than nine images: they are repeated, the clearest first, until there are nine", group=USE
+    )
+    windows: int = option(
+        2,
+        "number of nines whose results are averaged, at most; the authors' n_slide + 1",
+        metavar="N",
+        check=at_least(1),
+        group=WINDOWS,
+    )
+    original_windows: bool = option(
+        False,
+        "move masks by the shifts that the authors' program takes, which are those of other frames",
+        group=WINDOWS,
+    )
+    clear_masks: tuple[str, ...] | None = option(
+        None,
+        "a raster for each image, in their order: not 0 where it is clear",
+        many=True,
+        metavar="IMG",
+        reads=True,
+        formerly=("--masks",),
+        group=DATES,
+    )
+    qa: str | None = option(None, "name or number of the rasters' band of classes", metavar="BAND", group=DATES)
+    qa_concealed: tuple[int, ...] | None = option(
+        None,
+        "classes of --qa, or of Sentinel-2's scene classification, that are not clear (default: 0,3,8,9,10,11)",
+        read=integers,
+        metavar="N,...",
+        group=DATES,
+    )
+    bands_are_dates: bool = option(
+        False, "each band of a raster is the image of a date (default: if the bands are named after dates)", group=DATES
+    )
+    floating: bool = option(
+        False,
+        "write float32, nodata NaN (default: uint16, nodata 0, of whole numbers)",
+        flag="--float",
+        group=DATES,
+    )
+    quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
+    split: str = option(
+        "test",
+        "which scenes; validation: those of train that the authors have not trained with",
+        choices=("test", "train", "validation"),
+        pixels=False,
+        group=SCENES,
+    )
+    norm: str | None = option(
+        None,
+        "ESA's baselines (default: norm.csv above the scenes, if any)",
+        metavar="CSV",
+        reads=True,
+        pixels=False,
+        group=SCENES,
+    )
+    block_size: int | None = option(
+        None,
+        "side of blocks to compute in, in input pixels, beside a margin of 8; they differ where they meet, by as "
+        "much as is told (default: all at once, or as large as memory allows)",
+        read=int,
+        metavar="N",
+        check=at_least(1),
+        group="work",
+    )
+    engine: str = option(
+        "tensorflow",
+        "what runs the network: TensorFlow, or OTBTF's TensorflowModelServe",
+        choices=("tensorflow", "otbtf"),
+        group="work",
+    )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        self.exclude("clear_masks", "qa", "unmasked")
+        self.exclude("bands_are_dates", "band")
+        self.exclude("bands_are_dates", "qa")
+
+    def given_for_dates(self) -> list[str]:
+        """Return the flags of the options that are given and say something of images of several dates alone."""
+        known = kinds(Options)
+        of_dates = [name for name, kind in known.items() if kind.group == DATES]
+        names = (*of_dates, *kinds(AreaOptions), *kinds(OffsetOptions))
+        return [flag_of(name, known[name]) for name in names if self.given(name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options, SceneCommand):
+    """The command line: what is made, of what."""
+
+    input: tuple[str, ...] | None = changed(
+        SceneCommand,
+        "input",
+        None,
+        help="a scene's folder of the PROBA-V challenge (LR, QM), or folders of scenes: of imgset…, of NIR and RED, or "
+        "of test and train; or images of nine or more dates: rasters, SAFE folders or zips, STAC items, collections of "
+        "items, lists (.txt) of these; or a raster whose bands are dates",
+    )
+    output: str | None = changed(
+        SceneCommand,
+        "output",
+        None,
+        help="image of one scene, 16 bits (.png or .tif), or of several dates (.tif)",
+        metavar="IMG",
+        writes=IMAGES,
+    )
+    output_dir: str | None = changed(
+        SceneCommand,
+        "output_dir",
+        None,
+        help="folder of the images of all scenes, imgsetNNNN.png; those that are done stay",
+    )
+    submission: str | None = option(
+        None,
+        "pack the 290 images of --output-dir for the challenge, imgset1160.png to imgset1449.png",
+        metavar="ZIP",
+        writes=(".zip",),
+        pixels=False,
+        group=SCENES,
+    )
+    metrics: str | None = option(
+        None,
+        "file of cPSNR (dB), cSSIM and challenge score of scenes with HR, beside simple methods; also printed",
+        metavar="JSON",
+        writes=(".json",),
+        replaces=True,
+        pixels=False,
+        group=SCENES,
+    )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        if not self.input and not self.submission:
+            raise ValueError("--input or --submission is required")
+        super().check()
+        self.require("submission", "output_dir")
+        self.require("norm", "metrics")
+        self.require("metrics", "input")
+        if self.submission and Path(self.submission).exists() and not self.overwrite:
+            raise ValueError(f"--submission: {self.submission} exists; --overwrite replaces it")
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether an image has to be named."""
+        return not (self.metrics or self.submission)

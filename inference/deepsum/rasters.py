@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rasters of dates as GDAL reads them: their bands, their places, their missing pixels, and their masks."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from osgeo import gdal
+
+from chain.raster import http
+from chain.raster.grids import Grid
+from chain.sentinel2.bands import NODATA
+from chain.serving.inputs import is_address, shown
+from inference.deepsum.warping import warped
+
+gdal.UseExceptions()
+
+DAY = re.compile(r"(?:19|20)\d\d([-_/.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
+"""A day, in the name of a band."""
+
+Window = tuple[int, int, int, int]
+"""First column and row, columns and rows."""
+
+
+def open_raster(name: str, argument: str) -> gdal.Dataset:
+    """Open a raster.
+
+    Args:
+        name: its file or address.
+        argument: the option that names it, for errors.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+    if is_address(name):
+        http.configure()
+    try:
+        return gdal.Open(http.gdal_name(http.sign(name)) if is_address(name) else name)
+    except RuntimeError as error:
+        raise ValueError(f"{argument}: expected a raster, got {shown(name)} ({http.reason(error)})") from error
+
+
+def data_bands(dataset: gdal.Dataset) -> dict[int, str]:
+    """Return the descriptions of a raster's bands of data by their numbers; alpha is none."""
+    bands = {number: dataset.GetRasterBand(number) for number in range(1, dataset.RasterCount + 1)}
+    return {
+        number: band.GetDescription()
+        for number, band in bands.items()
+        if band.GetColorInterpretation() != gdal.GCI_AlphaBand
+    }
+
+
+def named_after_days(names: Sequence[str]) -> bool:
+    """Return whether bands are named after different days, and are the same but for these."""
+    days = [found[0] if (found := DAY.search(name)) else "" for name in names]
+    rests = {name.replace(day, "", 1) for name, day in zip(names, days)}
+    return len(days) > 1 and all(days) and len(set(days)) == len(days) and len(rests) == 1
+
+
+def band_number(dataset: gdal.Dataset, name: str, asked: str | None, argument: str) -> int:
+    """Return the number of a band, asked for by its name or number, or of the only one.
+
+    Args:
+        dataset: a raster.
+        name: its name, for errors.
+        asked: the band.
+        argument: the option that names it, for errors.
+
+    Raises:
+        ValueError: there is no such band, or there are several.
+    """
+    bands = data_bands(dataset)
+    if asked is None and len(bands) == 1:
+        return next(iter(bands))
+    found = [number for number, each in bands.items() if asked and each.lower() == asked.lower()]
+    if len(found) == 1:
+        return found[0]
+    if asked and asked.isdigit() and 1 <= int(asked) <= dataset.RasterCount:
+        return int(asked)
+    described = ", ".join(filter(None, bands.values()))
+    more = "; --bands-are-dates takes each for a date" if argument == "--band" and asked is None else ""
+    raise ValueError(
+        f"{argument}: expected one of the bands 1 to {dataset.RasterCount}{f' ({described})' if described else ''} of "
+        f"{shown(name)}, got {asked or 'none'}{more}"
+    )
+
+
+def place_of(dataset: gdal.Dataset, name: str) -> tuple[Grid, bool]:
+    """Return where pixels lie, and whether the raster states it; otherwise pixels are counted from its corner.
+
+    Raises:
+        ValueError: it is not north up, or its place is told by points only.
+    """
+    geotransform = dataset.GetGeoTransform(can_return_null=True)
+    if geotransform is None and (dataset.GetGCPCount() or dataset.GetMetadata("RPC")):
+        raise ValueError(
+            f"--input: expected a raster with a geotransform, got {shown(name)}, which is placed by ground control "
+            "points or RPCs only: warp it first (gdalwarp)"
+        )
+    left, dx, row_turn, top, column_turn, dy = geotransform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    if dx <= 0 or dy >= 0 or row_turn or column_turn:
+        raise ValueError(f"--input: expected a north-up raster, got geotransform {geotransform} of {shown(name)}")
+    grid = Grid(left, top, dx, -dy, dataset.RasterXSize, dataset.RasterYSize, dataset.GetProjection())
+    return grid, geotransform is not None
+
+
+def scaling_of(band: gdal.Band) -> tuple[float, float]:
+    """Return the scale and offset that a band states: physical = number x scale + offset."""
+    scale, offset = band.GetScale(), band.GetOffset()
+    return 1.0 if scale is None else scale, 0.0 if offset is None else offset
+
+
+def read_pixels(band: gdal.Band, window: Window, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a window of a band.
+
+    Returns:
+        Values, float32 (rows, columns), and whether they are neither declared to be missing nor infinite.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        values = band.ReadAsArray(*window).astype(np.float32)
+        present = band.GetMaskBand().ReadAsArray(*window) != 0
+    except RuntimeError as error:
+        raise ValueError(
+            f"--input: expected pixels that can be read, got {shown(name)} ({http.reason(error)})"
+        ) from error
+    return values, present & np.isfinite(values)
+
+
+def without_zeros(values: np.ndarray, present: np.ndarray, valid_zero: bool) -> np.ndarray:
+    """Return whether pixels are present once those that are 0 count as missing, unless they are data."""
+    return present if valid_zero else present & (values != NODATA)
+
+
+def read_mask(
+    name: str, number: int | None, grid: Grid, placed: bool, size: tuple[int, int], window: Window | None
+) -> np.ndarray:
+    """Return where a mask says that pixels are clear, bool (rows, columns).
+
+    Args:
+        name: the mask.
+        number: its band, where it has one for each date; its only one by default.
+        grid: the pixels.
+        placed: whether their place is known; if not, the mask is of the whole image's `size`.
+        size: rows and columns of the whole image.
+        window: what of it is asked for.
+
+    Raises:
+        ValueError: it cannot be read, has another number of bands, or another size.
+    """
+    dataset = open_raster(name, "--clear-masks")
+    if dataset.RasterCount > 1 and (number is None or number > dataset.RasterCount):
+        raise ValueError(f"--clear-masks: expected rasters of one band, got {dataset.RasterCount} in {shown(name)}")
+    band = dataset.GetRasterBand(number if number and dataset.RasterCount > 1 else 1)
+    mask_grid, mask_placed = place_of(dataset, name)
+    if placed and mask_placed:
+        clear = (band.ReadAsArray() != 0).astype(np.float32)
+        return warped(clear, mask_grid, grid, "near", 0.0) != 0
+    if (mask_grid.rows, mask_grid.columns) != size:
+        raise ValueError(
+            f"--clear-masks: expected masks of their images' size, {size[0]} x {size[1]}, or with georeference, "
+            f"got {mask_grid.rows} x {mask_grid.columns} in {shown(name)}"
+        )
+    return band.ReadAsArray(*(window or ())) != 0
+
+
+def read_classes(name: str, grid: Grid, outside: int) -> np.ndarray:
+    """Return the classes of a scene classification at pixels; `outside` beyond it."""
+    dataset = open_raster(name, "--input")
+    values = dataset.GetRasterBand(1).ReadAsArray().astype(np.float32)
+    return warped(values, place_of(dataset, name)[0], grid, "near", float(outside))
