@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training samples of the systems whose data are not made by `sr_dataset.py`."""
+"""Training samples of the systems that `sr_dataset.py` does not serve."""

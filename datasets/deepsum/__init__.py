@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DeepSUM's training samples: scenes of the PROBA-V challenge, and records made of them."""
+"""DeepSUM's training samples: scenes of the PROBA-V challenge, and records made from them."""

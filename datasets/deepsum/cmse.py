@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cMSE: the mean square error of ESA's PROBA-V challenge, free of brightness, at all places that a truth may have.
+"""cMSE, the mean square error of ESA's PROBA-V challenge: corrected for brightness, for all displacements of the truth.
 
-See `evaluation.cpsnr` for what the challenge makes of it (Märtens et al. 2019, doi:10.1007/s42064-019-0059-8).
+See `evaluation.cpsnr` for the score that the challenge computes from it (Märtens et al. 2019,
+doi:10.1007/s42064-019-0059-8).
 """
 
 from collections.abc import Iterator
@@ -9,22 +10,22 @@ from collections.abc import Iterator
 import numpy as np
 
 BORDER = 3
-"""Pixels that the truth may be displaced by, at each edge."""
+"""Largest displacement of the truth, in pixels."""
 
 
 def cmse_matrix(hr: np.ndarray, sr: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """Compute cMSE at all positions.
+    """Compute cMSE at all displacements.
 
     Args:
         hr: truth (rows, columns), digital numbers.
         sr: image, of the same shape and unit.
-        clear: whether a pixel of the truth is not concealed, of the same shape.
+        clear: whether a pixel of the truth is clear, of the same shape.
 
     Returns:
-        (7, 7), digital numbers squared; element (u, v) compares the image with the truth from row u, column v on.
+        (7, 7), digital numbers squared; element (u, v) compares the image with the truth from row u and column v on.
 
     Raises:
-        ValueError: shapes differ or are too small, a value is not finite, or a position has no clear pixel.
+        ValueError: shapes differ or are too small, a value is not finite, or a displacement leaves no clear pixel.
     """
     hr, sr, clear = checked(hr, sr, clear)
     image = inner(sr)
@@ -54,7 +55,7 @@ def inner(image: np.ndarray) -> np.ndarray:
 
 
 def _positions(hr: np.ndarray, clear: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
-    """Give each position, and the truth and its mask there."""
+    """Yield each displacement, with the truth and its mask there."""
     rows, columns = (length - 2 * BORDER for length in hr.shape)
     for u, v in np.ndindex(2 * BORDER + 1, 2 * BORDER + 1):
         place = np.s_[u : u + rows, v : v + columns]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sample of DeepSUM as a record of a TFRecord file, and as the tensors of a batch.
+"""DeepSUM's samples as records of a TFRecord file, and as batches of tensors.
 
-A record holds frames and masks unregistered, with their shifts, as the preparation leaves them; batches have masks
-registered or not, as the network's variant wants them.
+A record holds frames and masks unregistered, with their shifts, as the preparation returns them. In batches, masks are
+registered or not, as the variant of the network requires.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ FEATURES = {
     "name": tf.io.FixedLenFeature((), tf.string),  # of the scene
     "size": tf.io.FixedLenFeature((3,), tf.int64),  # frames, rows, columns
     "frames": tf.io.FixedLenFeature((), tf.string),  # float32
-    "masks": tf.io.FixedLenFeature((), tf.string),  # a bit each
+    "masks": tf.io.FixedLenFeature((), tf.string),  # one bit per pixel
     "shifts": tf.io.FixedLenFeature((), tf.string),  # int32 (frames, 2), as `Frames.shifts`
     "hr": tf.io.FixedLenFeature((), tf.string),  # uint16
-    "clear": tf.io.FixedLenFeature((), tf.string),  # a bit each
+    "clear": tf.io.FixedLenFeature((), tf.string),  # one bit per pixel
 }
 """Features of a record; arrays are bytes, little-endian, row by row."""
 
@@ -33,7 +33,7 @@ def serialize(name: str, sample: Sample) -> bytes:
         sample: a patch or a whole scene, of any number of frames.
 
     Raises:
-        ValueError: the truth has values beyond uint16.
+        ValueError: the truth has values outside uint16.
     """
     hr = np.asarray(sample.hr)
     if hr.min() < 0 or hr.max() > np.iinfo(np.uint16).max:
@@ -56,7 +56,7 @@ def _bytes(value: bytes) -> tf.train.Feature:
 
 
 def parse(record: bytes) -> tuple[str, Sample]:
-    """Read a record: the name of the scene, and the sample."""
+    """Read a record; return the name of the scene and the sample."""
     features = tf.train.Example.FromString(record).features.feature
     shape = tuple(features["size"].int64_list.value)
 
@@ -74,16 +74,16 @@ def parse(record: bytes) -> tuple[str, Sample]:
 
 
 def to_batch(samples: Sequence[Sample], registered: bool) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Make a batch of samples of nine frames each and of one size.
+    """Make a batch of samples with nine frames each and equal sizes.
 
     Args:
         samples: the samples.
-        registered: whether to move masks by the shifts, onto the reference.
+        registered: whether to register the masks onto the reference.
 
     Returns:
         Inputs: `frames`, digital numbers, and `masks`, 1 where clear, float32 (batch, rows, columns, 9). Targets:
-        `hr`, digital numbers, and `clear`, float32 (batch, rows, columns, 1), and `shifts`, int32 (batch, 8, 2): by
-        how many rows and columns the content of the frames but the reference is displaced, the opposite of
+        `hr`, digital numbers, and `clear`, float32 (batch, rows, columns, 1), and `shifts`, int32 (batch, 8, 2): the
+        displacement, in rows and columns, of the content of all frames except the reference, the negative of
         `Frames.shifts`.
     """
     masks = [sample.frames.registered_masks() if registered else sample.frames.masks for sample in samples]
@@ -105,12 +105,12 @@ def _channels_last(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def parse_batch(records: tf.Tensor, size: int, registered: bool) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Read a batch of records of square patches of nine frames, in the graph: what `to_batch` makes of them.
+    """Parse a batch of records of square patches with nine frames, in the graph, with the result of `to_batch`.
 
     Args:
         records: strings, (batch,).
         size: side of the patches, in fine pixels.
-        registered: as `to_batch` takes it.
+        registered: as for `to_batch`.
     """
     features = tf.io.parse_example(records, FEATURES)
     shape = (FRAMES, size, size)
@@ -130,7 +130,7 @@ def parse_batch(records: tf.Tensor, size: int, registered: bool) -> tuple[dict[s
 
 
 def _unpack(packed: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Read bits, the first one of a byte first: bool (batch, *shape)."""
+    """Unpack bits, most significant first: bool (batch, *shape)."""
     octets = tf.io.decode_raw(packed, tf.uint8)[..., tf.newaxis]
     bits = tf.bitwise.bitwise_and(octets, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8)) > 0
     return tf.reshape(tf.reshape(bits, (tf.shape(packed)[0], -1))[:, : int(np.prod(shape))], (-1, *shape))

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The PROBA-V images of ESA's Kelvins super-resolution challenge, as they lie on the disk.
+"""Files of ESA's Kelvins PROBA-V super-resolution challenge.
 
     probav_data/norm.csv
     probav_data/train/NIR/imgset0594/LR000.png … QM000.png … HR.png SM.png
     probav_data/test/NIR/imgset1306/LR000.png … QM000.png …
 
-LR are the images of 300 m, QM their masks, HR the truth at 100 m, SM its mask (non-zero = clear); digital numbers of 14
-bits, in PNG of 16. Scenes for the test have no truth. (kelvins.esa.int/proba-v-super-resolution/data)
+LR are the images at 300 m, QM their masks, HR the truth at 100 m, and SM its mask (non-zero = clear). Digital numbers
+have 14 bits, in 16-bit PNG files. Test scenes have no truth. (kelvins.esa.int/proba-v-super-resolution/data)
 
-Opening looks at names only; pixels are read scene by scene.
+Opening a scene checks file names only; pixels are read scene by scene.
 
     for scene in map(open_scene, sorted(Path("probav_data/train/NIR").iterdir())):
         lr, qm, hr, clear = scene.read()
@@ -25,7 +25,7 @@ gdal.UseExceptions()
 
 SCALE = 3
 FEWEST = 9
-"""Number of images that each scene of the challenge has at least."""
+"""Smallest number of images per scene in the challenge."""
 
 
 class TooFewImagesError(ValueError):
@@ -61,7 +61,7 @@ class KelvinsScene:
             Digital numbers, uint16 (images, rows, columns), and whether a pixel is clear, of the same shape.
 
         Raises:
-            ValueError: a file cannot be read, has another size than the first image, or is no image of one band.
+            ValueError: a file cannot be read, differs in size from the first image, or has several bands.
         """
         lr = [read_png(path) for path in self.images]
         qm = [read_png(path) for path in self.masks]
@@ -76,7 +76,7 @@ class KelvinsScene:
             Digital numbers, uint16 (rows, columns), and whether a pixel is clear, of the same shape.
 
         Raises:
-            ValueError: one is not there, cannot be read, is no image of one band, or sizes differ.
+            ValueError: a file is missing, cannot be read or has several bands, or the sizes differ.
         """
         if not self.has_truth:
             raise ValueError(f"{self.folder}: expected a scene with HR.png, found none")
@@ -87,10 +87,10 @@ class KelvinsScene:
         return hr, clear != 0
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Read the images, their masks, the truth and its mask, as `read_images` and `read_truth` do.
+        """Read the images, their masks, the truth and its mask, like `read_images` and `read_truth`.
 
         Raises:
-            ValueError: as these, or the truth is not three times as large as the images.
+            ValueError: as for these, or the truth is not three times as large as the images.
         """
         lr, qm = self.read_images()
         hr, clear = self.read_truth()
@@ -104,8 +104,8 @@ def open_scene(folder: str | Path, fewest: int = FEWEST, unmasked: bool = False)
 
     Args:
         folder: `imgsetNNNN`.
-        fewest: number of images that it must have.
-        unmasked: count all pixels as clear; no mask is needed, nor read.
+        fewest: smallest number of images.
+        unmasked: treat all pixels as clear and ignore the masks.
 
     Raises:
         TooFewImagesError: there are fewer images.
@@ -126,7 +126,7 @@ def open_scene(folder: str | Path, fewest: int = FEWEST, unmasked: bool = False)
 
 
 def _check_masks(folder: Path, numbers: set[str], mask_numbers: set[str]) -> None:
-    """Raise ValueError where an image has no mask, or a mask no image."""
+    """Raise ValueError if an image has no mask or a mask has no image."""
     for kind, other, lonely, failure in (
         ("QM", "LR", numbers - mask_numbers, MissingMaskError),
         ("LR", "QM", mask_numbers - numbers, ValueError),
@@ -137,13 +137,13 @@ def _check_masks(folder: Path, numbers: set[str], mask_numbers: set[str]) -> Non
 
 
 def read_norm(path: str | Path) -> dict[str, float]:
-    """Read the cPSNR of ESA's baseline, in dB, by the scene's name.
+    """Read the cPSNR of ESA's baseline, in dB, by scene.
 
     Args:
-        path: `norm.csv`: lines of a name and a number, no header.
+        path: `norm.csv`, with a name and a number per line, without a header.
 
     Raises:
-        ValueError: the file cannot be read, or a line is not so, or names a scene again.
+        ValueError: the file cannot be read, or a line is malformed or repeats a scene.
     """
     try:
         lines = Path(path).read_text(encoding="ascii").splitlines()
@@ -159,7 +159,7 @@ def read_norm(path: str | Path) -> dict[str, float]:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """Read a PNG of one band, uint8 or uint16 (rows, columns), or raise ValueError."""
+    """Read a PNG file of one band, uint8 or uint16 (rows, columns), or raise ValueError."""
     try:
         pixels = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG"]).ReadAsArray()
     except RuntimeError as error:
@@ -171,7 +171,7 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def _check_size(path: Path, pixels: np.ndarray, expected: tuple[int, ...], of: str) -> None:
-    """Raise ValueError where an image does not have the expected size."""
+    """Raise ValueError if an image does not have the expected size."""
     if pixels.shape != expected:
         size, other = (" x ".join(map(str, shape)) for shape in (pixels.shape, expected))
         raise ValueError(f"{path}: expected {other} pixels, like {of}, got {size}")

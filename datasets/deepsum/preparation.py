@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What DeepSUM does with the images of a scene before its network sees them: enlarge, register, order, choose.
+"""Preparation of a scene's images for DeepSUM: upsampling, registration, ordering, and selection.
 
-As the authors' data were made (Molini et al. 2020, doi:10.1109/TGRS.2019.2959248) and in their precision, so that
-networks trained on such data see what they are used to. Three things are unusual:
+It follows the authors (Molini et al. 2020, doi:10.1109/TGRS.2019.2959248), in their precision, so that networks trained
+on their data get the same kind of input. Three points are unusual:
 
-* registration is plain circular cross-correlation by FFT, in whole fine pixels, of images with their mean and their
-  clouds; not phase correlation;
-* stored images and masks stay unregistered. Only shifts are kept, and move the masks later;
-* many masks are equally clear. Which image is the reference then depends on how NumPy 1.16 sorted (`descending`).
+* registration is plain circular cross-correlation by FFT, in whole fine pixels, of images including their mean and
+  their clouds, not phase correlation;
+* images and masks are stored unregistered. Only the shifts are kept, to move the masks later;
+* many masks are equally clear. Which image becomes the reference then depends on how NumPy 1.16 sorted (`descending`).
 
     from datasets.deepsum.preparation import prepare
     frames = prepare(lr, qm)
@@ -21,11 +21,11 @@ import numpy as np
 
 SCALE = 3
 FRAMES = 9
-"""Number of frames that the network takes."""
+"""Number of frames in the network's input."""
 LARGEST = 60000
-"""Digital number above which a pixel makes its whole image count as corrupt."""
+"""Digital number above which a pixel marks its whole image as corrupt."""
 FARTHEST = 4
-"""Largest shift of an image that is used, in fine pixels."""
+"""Largest accepted shift of an image, in fine pixels."""
 SHORT = 16
 """Number of elements up to which NumPy 1.16 sorts by insertion."""
 
@@ -39,18 +39,18 @@ class Frames:
     masks: np.ndarray
     """Whether a pixel is clear, of the same shape."""
     shifts: np.ndarray
-    """Rows and columns, int64 (frames, 2), by which to roll a frame so that it lies on the reference."""
+    """Rows and columns, int64 (frames, 2), by which to roll a frame to align it with the reference."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Frames":
-        """Return some frames, in the order given."""
+        """Return selected frames, in the given order."""
         indices = np.asarray(indices, np.int64)
         return Frames(self.images[indices], self.masks[indices], self.shifts[indices])
 
     def part(self, row: int, column: int, size: int) -> "Frames":
-        """Return a square part of all frames, from a row and a column on."""
+        """Return a square part of all frames, starting at a row and a column."""
         place = np.s_[:, row : row + size, column : column + size]
         return Frames(self.images[place], self.masks[place], self.shifts)
 
@@ -59,12 +59,12 @@ class Frames:
         return np.stack([roll(mask, shift) for mask, shift in zip(self.masks, self.shifts)])
 
     def classes(self) -> np.ndarray:
-        """Return for each frame the index, int64, of its ideal filter among the 9 x 9 of the registration network.
+        """Return, for each frame, the index, int64, of its ideal filter among the 9 x 9 of the registration network.
 
-        It is the displacement of the frame, the opposite of its shift: row by row, no displacement in the middle.
+        The index is the frame's displacement, the negative of its shift, counted row by row; zero is in the middle.
 
         Raises:
-            ValueError: a shift is larger than the filters hold.
+            ValueError: a shift exceeds the size of the filters.
         """
         if np.abs(self.shifts).max() > FARTHEST:
             raise ValueError(f"shifts: expected at most {FARTHEST} pixels, got {np.abs(self.shifts).max()}")
@@ -80,11 +80,11 @@ def prepare(lr: np.ndarray, qm: np.ndarray) -> Frames | None:
         qm: whether a pixel is clear, of the same shape.
 
     Returns:
-        The frames that are neither corrupt nor displaced by more than `FARTHEST`; `None` where these are less than
-        `FRAMES`: the authors leave out such scenes.
+        The frames that are neither corrupt nor displaced by more than `FARTHEST`; `None` if there are fewer than
+        `FRAMES`, because the authors leave out such scenes.
 
     Raises:
-        ValueError: shapes differ or are not those above.
+        ValueError: the shapes differ or are not as above.
     """
     if lr.ndim != 3 or 0 in lr.shape:
         raise ValueError(f"lr: expected shape (frames, rows, columns), none of them 0, got {lr.shape}")
@@ -102,10 +102,10 @@ def prepare(lr: np.ndarray, qm: np.ndarray) -> Frames | None:
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:
-    """Interpolate an image by cubic convolution, as scikit-image 0.14's `rescale` of order 3 does.
+    """Upsample an image by cubic convolution, like scikit-image 0.14's `rescale` of order 3.
 
-    Keys' kernel with a = -0.5 between pixel centres; pixels of the edge are repeated; values are clipped to the image's
-    range, so that nothing overshoots.
+    It uses Keys' kernel with a = -0.5 between pixel centres, repeats the pixels at the edge, and clips values to the
+    range of the image, so that nothing overshoots.
 
     Args:
         image: (rows, columns), of any unit.
@@ -119,7 +119,7 @@ def enlarge(image: np.ndarray) -> np.ndarray:
 
 
 def _along_rows(image: np.ndarray) -> np.ndarray:
-    """Interpolate each column at three times as many rows."""
+    """Upsample each column to three times as many rows."""
     positions = (np.arange(SCALE * image.shape[0]) + 0.5) / SCALE - 0.5
     firsts = np.floor(positions).astype(int)
     t = (positions - firsts)[:, np.newaxis]
@@ -136,14 +136,14 @@ def enlarge_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def register(images: np.ndarray, masks: np.ndarray) -> Frames:
-    """Choose the clearest image as the reference, and find the shifts of the others.
+    """Choose the clearest image as the reference, and determine the shifts of the others.
 
     Args:
         images: digital numbers, float32 (frames, rows, columns), on the fine grid.
         masks: whether a pixel is clear, of the same shape.
 
     Returns:
-        All frames, the others in the order in which they came.
+        All frames, the reference first and the others in their original order.
     """
     reference = descending(masks.sum(axis=(1, 2)))[0]
     order = np.concatenate([[reference], np.delete(np.arange(len(images)), reference)])
@@ -153,22 +153,22 @@ def register(images: np.ndarray, masks: np.ndarray) -> Frames:
 
 
 def translation(reference: np.ndarray, image: np.ndarray) -> tuple[int, int]:
-    """Find by how many rows and columns to roll an image so that it lies on another one (rows, columns)."""
+    """Return by how many rows and columns to roll an image (rows, columns) to align it with a reference."""
     return _peak(_spectrum(reference), image)
 
 
 def roll(image: np.ndarray, shift: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Move an image (rows, columns) by a shift; what leaves at one edge enters at the other."""
+    """Shift an image (rows, columns) circularly."""
     return np.roll(image, tuple(int(step) for step in shift), axis=(0, 1))
 
 
 def _spectrum(image: np.ndarray) -> np.ndarray:
-    """Return the Fourier transform, complex128 whatever the image's precision."""
+    """Return the Fourier transform, complex128 for any precision of the image."""
     return np.fft.fft2(np.asarray(image, np.float64))
 
 
 def _peak(spectrum: np.ndarray, image: np.ndarray) -> tuple[int, int]:
-    """Return the place of the largest correlation with the image of a spectrum; that beyond the middle is negative."""
+    """Return the shift of the largest correlation with a spectrum's image; shifts beyond the middle are negative."""
     correlation = np.abs(np.fft.ifft2(spectrum * _spectrum(image).conj()))
     place = np.unravel_index(correlation.argmax(), correlation.shape)
     row, column = (int(at) - size * (at > size // 2) for at, size in zip(place, correlation.shape))
@@ -176,7 +176,7 @@ def _peak(spectrum: np.ndarray, image: np.ndarray) -> tuple[int, int]:
 
 
 def best_frames(masks: np.ndarray) -> np.ndarray:
-    """Choose the frames that the network takes.
+    """Select the frames for the network.
 
     Args:
         masks: whether a pixel is clear (frames, rows, columns), of a patch or a whole image.
@@ -185,7 +185,7 @@ def best_frames(masks: np.ndarray) -> np.ndarray:
         Indices, int64 (9,): the reference, then the eight clearest others, the clearest first.
 
     Raises:
-        ValueError: there are less than nine frames.
+        ValueError: there are fewer than nine frames.
     """
     if len(masks) < FRAMES:
         raise ValueError(f"masks: expected at least {FRAMES} frames, got {len(masks)}")
@@ -194,12 +194,12 @@ def best_frames(masks: np.ndarray) -> np.ndarray:
 
 
 def descending(values: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return the indices, int64, that sort integers downwards, those of equal ones as `argsort()[::-1]` of NumPy 1.16.
+    """Return indices, int64, that sort integers in descending order, with ties as in `argsort()[::-1]` of NumPy 1.16.
 
-    That is the order of Hoare's quicksort: pivots are the median of the first, middle and last element, and up to
-    `SHORT` elements are sorted by insertion, which keeps the order of equal ones. (NumPy turns to heapsort where many
-    partitions in a row are uneven, which 38 elements cannot cause yet; this does not.) Later versions of NumPy order
-    equal elements otherwise, and not on every processor alike.
+    That is the order of Hoare's quicksort: the pivot is the median of the first, middle and last element, and up to
+    `SHORT` elements are sorted by insertion, which is stable. (NumPy switches to heapsort after many uneven partitions,
+    which cannot happen with up to 38 elements; this implementation does not.) Later versions of NumPy order equal
+    elements differently, depending on the processor.
     """
     values = np.asarray(values).tolist()
     indices = list(range(len(values)))
@@ -239,12 +239,12 @@ def _swap(indices: list[int], one: int, other: int) -> None:
 
 
 def mean_of_registered(frames: Frames) -> np.ndarray:
-    """Average all images, rolled onto the reference by their shifts.
+    """Average all images after registration onto the reference by their shifts.
 
-    Each pixel is the plain mean of those that are clear there; of all, where none is.
+    Each pixel is the mean of the frames that are clear there, or of all frames where none is.
 
     Args:
-        frames: frames of a scene, all that can be used or the nine that a network takes.
+        frames: frames of a scene: all usable ones, or the nine for the network.
 
     Returns:
         (rows, columns) of the fine grid, digital numbers, float32; computed in float64.

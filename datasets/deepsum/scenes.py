@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training samples of DeepSUM: patches of prepared PROBA-V scenes, with the nine frames the network takes.
+"""Training samples of DeepSUM: patches of prepared PROBA-V scenes, with nine frames for the network.
 
-As the authors made them (Molini et al. 2020, doi:10.1109/TGRS.2019.2959248). Scenes are shuffled by a fixed seed, 70 %
-are for training. An epoch is five chunks; in each, every scene gives up to 20 patches of 96 x 96 fine pixels at random
-places where at least nine frames are clear enough, and the truth. Nothing is flipped or rotated.
+They follow the authors (Molini et al. 2020, doi:10.1109/TGRS.2019.2959248). Scenes are shuffled with a fixed seed, and
+70 % are for training. An epoch consists of five chunks; in each, every scene contributes up to 20 patches of 96 x 96
+fine pixels at random positions where the truth and at least nine frames are clear enough. There are no flips or
+rotations.
 
-Scenes are given one by one, and one is held at a time: over all chunks they are read and prepared as often as there
-are chunks, unless the caller keeps them.
+Scenes are processed one at a time, so that only one is in memory: they are read and prepared once per chunk unless the
+caller keeps them.
 
     training, validation = split([scene.name for scene in scenes])
     stream = random.Random(4)
@@ -29,32 +30,32 @@ TRAINING_SHARE = 0.7
 PATCH_SIZE = 96
 """Side of a patch, in fine pixels."""
 PATCHES = 20
-"""Number of patches of a scene and chunk."""
+"""Number of patches per scene and chunk."""
 TRIALS = 100_000
-"""Number of places tried for the patches of a scene and chunk."""
+"""Number of positions tried per scene and chunk."""
 CLEAR = 0.70
-"""Share of a frame's patch that is clear at least, in `FRAMES` frames."""
+"""Smallest clear share of the patch, in at least `FRAMES` frames."""
 HR_CLEAR = 0.85
-"""Share of the truth's patch that is clear at least."""
+"""Smallest clear share of the patch in the truth."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames and their truth: of a whole scene, or a patch of it."""
+    """Frames and their truth, of a whole scene or a patch."""
 
     frames: Frames
-    """The frames; nine, the reference first, if the sample is for the network."""
+    """The frames: nine, with the reference first, in a sample for the network."""
     hr: np.ndarray
     """Digital numbers (rows, columns), on the fine grid."""
     clear: np.ndarray
-    """Whether a pixel of the truth is not concealed, of the same shape."""
+    """Whether a pixel of the truth is clear, of the same shape."""
 
     def best(self) -> "Sample":
-        """Return the sample with the nine frames that the network takes."""
+        """Return the sample with the nine frames for the network."""
         return Sample(self.frames.take(best_frames(self.frames.masks)), self.hr, self.clear)
 
     def part(self, row: int, column: int, size: int) -> "Sample":
-        """Return a square part, from a row and a column on."""
+        """Return a square part, starting at a row and a column."""
         place = np.s_[row : row + size, column : column + size]
         return Sample(self.frames.part(row, column, size), self.hr[place], self.clear[place])
 
@@ -63,8 +64,8 @@ def split(names: Sequence[str], share: float = TRAINING_SHARE) -> tuple[list[str
     """Split the scenes of a band's `train` folder as the authors did.
 
     Args:
-        names: names of all of them, as `imgset0594`.
-        share: part of them that is for training.
+        names: names of all scenes, such as `imgset0594`.
+        share: share of the scenes for training.
 
     Returns:
         Names for training and for validation, in the authors' order.
@@ -82,13 +83,13 @@ def prepare_sample(lr: np.ndarray, qm: np.ndarray, hr: np.ndarray, clear: np.nda
         lr: digital numbers (frames, rows, columns), on the coarse grid.
         qm: whether a pixel is clear, of the same shape.
         hr: truth (rows x 3, columns x 3), digital numbers.
-        clear: whether a pixel of the truth is not concealed, of the same shape.
+        clear: whether a pixel of the truth is clear, of the same shape.
 
     Returns:
-        All frames that can be used; `None` for a scene that the authors leave out.
+        All usable frames; `None` for a scene that the authors leave out.
 
     Raises:
-        ValueError: shapes are not those above.
+        ValueError: the shapes are not as above.
     """
     fine = tuple(SCALE * length for length in lr.shape[1:])
     for name, array in (("hr", hr), ("clear", clear)):
@@ -101,14 +102,14 @@ def prepare_sample(lr: np.ndarray, qm: np.ndarray, hr: np.ndarray, clear: np.nda
 def patches(
     sample: Sample, stream: random.Random, size: int = PATCH_SIZE, count: int = PATCHES, trials: int = TRIALS
 ) -> Iterator[Sample]:
-    """Cut patches of a scene at random, each with the nine frames that are best there.
+    """Cut random patches from a scene, each with the nine best frames there.
 
     Args:
         sample: the scene.
-        stream: random numbers, the same for all scenes of all chunks.
+        stream: random numbers, one stream for all scenes of all chunks.
         size: side of a patch, in fine pixels.
-        count: number of patches at most.
-        trials: number of places tried at most.
+        count: largest number of patches.
+        trials: largest number of positions tried.
 
     Raises:
         ValueError: the scene is no larger than a patch.
@@ -129,11 +130,11 @@ def corners(
 
     Args:
         masks: whether a pixel is clear, (frames, rows, columns), on the fine grid, not registered.
-        clear: the same of the truth, (rows, columns).
-        stream: random numbers: two for each place that is tried, the row first.
+        clear: whether a pixel of the truth is clear, (rows, columns).
+        stream: random numbers: two per position tried, the row first.
         size: side of a patch, in fine pixels.
-        count: number of patches at most.
-        trials: number of places tried at most.
+        count: largest number of patches.
+        trials: largest number of positions tried.
 
     Raises:
         ValueError: the masks are no larger than a patch.
@@ -142,15 +143,15 @@ def corners(
 
 
 def suitable_corners(masks: np.ndarray, clear: np.ndarray, size: int = PATCH_SIZE) -> np.ndarray:
-    """Find where a patch is clear enough.
+    """Return where patches are clear enough.
 
     Args:
         masks: whether a pixel is clear, (frames, rows, columns), on the fine grid, not registered.
-        clear: the same of the truth, (rows, columns).
+        clear: whether a pixel of the truth is clear, (rows, columns).
         size: side of a patch, in fine pixels.
 
     Returns:
-        Whether a patch may begin there, bool (rows - size, columns - size): all places that may be drawn.
+        Whether a patch may begin at a position, bool (rows - size, columns - size).
 
     Raises:
         ValueError: the masks are no larger than a patch.
@@ -165,7 +166,7 @@ def suitable_corners(masks: np.ndarray, clear: np.ndarray, size: int = PATCH_SIZ
 def draw_corners(
     suitable: np.ndarray, stream: random.Random, count: int = PATCHES, trials: int = TRIALS
 ) -> list[tuple[int, int]]:
-    """Draw places of patches, as `corners` does, from what `suitable_corners` has found."""
+    """Draw positions of patches, like `corners`, from the result of `suitable_corners`."""
     rows, columns = suitable.shape
     found: list[tuple[int, int]] = []
     for _ in range(trials):

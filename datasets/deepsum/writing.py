@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The making of DeepSUM's records, scene by scene, such that a run that was interrupted goes on.
+"""Writing DeepSUM's records, scene by scene, so that an interrupted run can be resumed.
 
-The authors draw all patches from one stream of random numbers that runs through all scenes, chunk after chunk. Scenes
-are read twice instead of once for each chunk: a survey prepares each, and notes where patches can begin; patches of all
-chunks are then drawn from these notes, and cut scene by scene. One scene is held in memory at a time.
+The authors draw all patches from one stream of random numbers that runs through all scenes, chunk after chunk. To read
+each scene twice instead of once per chunk, a survey first prepares every scene and notes where patches can begin. The
+patches of all chunks are then drawn from these notes, and cut scene by scene. One scene is in memory at a time.
 
-What a run has done lies in `.making` until all is done: the notes of each scene, and the contents by which a changed
-input is noticed. Files of records get their names when they are whole.
+The state of a run is kept in `.making` until it is finished: the notes of each scene, and digests that reveal a changed
+input. Record files are written under temporary names and renamed when complete.
 """
 
 import hashlib
@@ -33,38 +33,38 @@ from datasets.deepsum.preparation import FARTHEST, FRAMES, mean_of_registered
 from datasets.deepsum.scenes import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
 
 STATE = ".making"
-FEW = f"less than {FRAMES} images that are neither corrupt nor displaced by more than {FARTHEST} pixels"
-"""Why the authors leave out a scene."""
+FEW = f"fewer than {FRAMES} images that are neither corrupt nor displaced by more than {FARTHEST} pixels"
+"""Reason for which the authors leave out a scene."""
 
 Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class RecordsRecipe:
-    """What records are made of, beside the scenes."""
+    """The settings of a set of records."""
 
     band: str
     chunks: int
     patches: int
-    """Patches of a scene and chunk, at most."""
+    """Largest number of patches per scene and chunk."""
     seed: int
     splits: str
 
 
 @dataclass(frozen=True)
 class Notes:
-    """What the survey finds out about a scene."""
+    """The survey's notes on a scene."""
 
     digest: str
     """SHA-256 of its pixels."""
     reason: str = ""
-    """Why it is left out, if it is."""
+    """Reason for leaving it out; empty if it is used."""
     suitable: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
-    """Where patches may begin; empty for validation."""
+    """Where patches may begin; empty for validation scenes."""
     moments: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Number, sum and sum of squares of the frames' pixels."""
     residual: float = 0.0
-    """Mean squared difference of the truth and the mean of the registered frames, at the best position."""
+    """Mean squared difference between the truth and the mean of the registered frames, at the best displacement."""
 
     def save(self, path: Path) -> None:
         """Write the notes."""
@@ -82,21 +82,21 @@ class Notes:
 def write_records(
     root: str | Path, output: str | Path, recipe: RecordsRecipe, on_error: str = "fail", overwrite: bool = False
 ) -> dict:
-    """Write the records of a band, or those that are lacking.
+    """Write the records of a band, or the missing ones.
 
     Args:
-        root: folder of the challenge's data, with `train/<band>` and perhaps `norm.csv`.
-        output: folder to write into, made if need be.
-        recipe: what to make.
-        on_error: `fail` where a scene cannot be read, or `skip` it.
-        overwrite: replace records that are there.
+        root: folder of the challenge's data, with `train/<band>` and optionally `norm.csv`.
+        output: folder to write into, created if necessary.
+        recipe: the settings.
+        on_error: `fail` if a scene cannot be read, or `skip` it.
+        overwrite: replace existing records.
 
     Returns:
         The content of the description.
 
     Raises:
-        ValueError: there are no scenes; a scene cannot be read; the folder holds other records; no patch is found.
-        OSError: nothing can be written there.
+        ValueError: there are no scenes, a scene cannot be read, the folder holds other records, or no patch is found.
+        OSError: the folder cannot be written.
         RuntimeError: another process writes there.
     """
     folder, output = Path(root) / "train" / recipe.band, Path(output)
@@ -131,7 +131,7 @@ def write_records(
 
 @contextmanager
 def _output_folder(output: Path, arguments: Mapping, overwrite: bool) -> Iterator[None]:
-    """Hold a folder that is new, or holds what an interrupted run of the same arguments has left."""
+    """Lock a folder that is new or holds the state of an interrupted run with the same arguments."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output: expected a folder, got {output}, a file")
     created = not output.exists()
@@ -172,17 +172,17 @@ def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:
 
 
 def _read_json(path: Path) -> dict | None:
-    """Read a file of the state, None where there is none."""
+    """Read a state file; None if it does not exist."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _survey(
     folder: Path, output: Path, parts: Mapping[str, Sequence[str]], on_error: str
 ) -> tuple[dict[str, Notes], dict[str, str]]:
-    """Prepare all scenes once, and write those for validation.
+    """Prepare all scenes once, and write the validation scenes.
 
     Returns:
-        The notes of the scenes that are used, without the suitable places, and the reasons why others are left out.
+        The notes of the scenes that are used, without the suitable positions, and the reasons for leaving out others.
     """
     surveyed, excluded = {}, {}
     for part, name in _progress([(part, name) for part, members in parts.items() for name in members], "scenes"):
@@ -233,7 +233,7 @@ def _read(folder: Path) -> tuple[Sample | None, str]:
 
 
 def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
-    """Raise ValueError where an interrupted run has cut patches of other scenes, as then all draws were others."""
+    """Raise ValueError if an interrupted run used other scenes, because all draws were then different."""
     begun = _read_json(path)
     if begun is not None and begun != digests:
         raise ValueError("--input: expected the scenes of the interrupted run, or --overwrite, got others")
@@ -241,7 +241,7 @@ def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
 
 
 def _draw(state: Path, names: Sequence[str], recipe: RecordsRecipe) -> dict[str, list[list[Place]]]:
-    """Draw the places of all patches: for each scene, those of each chunk."""
+    """Draw the positions of all patches, by scene and chunk."""
     stream = random.Random(recipe.seed)
     places: dict[str, list[list[Place]]] = {name: [] for name in names}
     for _ in range(recipe.chunks):
@@ -252,7 +252,7 @@ def _draw(state: Path, names: Sequence[str], recipe: RecordsRecipe) -> dict[str,
 
 
 def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping[str, list[list[Place]]]) -> None:
-    """Write the patches of all scenes that have not got their files yet."""
+    """Write the patches of all scenes whose files are missing."""
     for name in _progress(list(places), "patches"):
         files = [chunk_file(output, chunk, name) for chunk in range(len(places[name]))]
         if all(file.exists() for file in files):
@@ -265,18 +265,19 @@ def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping
 
 
 def _write(path: Path, records: Sequence[bytes]) -> None:
-    """Write a file of records, whole or not at all."""
+    """Write a record file, completely or not at all."""
     with whole_file(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         for one in records:
             writer.write(one)
 
 
 def _statistics(notes: Sequence[Notes]) -> dict[str, float]:
-    """Return what the network normalises with.
+    """Return the statistics for the network's normalisation.
 
-    The mean and deviation of all pixels of all frames of the training scenes, concealed ones too; and the deviation of
-    the truth from the mean of the nine registered frames (of clear pixels; at the best of the positions that the
-    metric tries, and less the difference of the means, to both of which the loss is blind): what fusion is to add.
+    `mean` and `deviation` are those of all pixels of all frames of the training scenes, concealed ones included.
+    `target_deviation` is the deviation of the truth from the mean of the nine registered frames, which is what fusion
+    has to add: over clear pixels, at the best displacement and without the difference of the means, because the loss
+    ignores both.
     """
     count, total, squares = np.sum([one.moments for one in notes], axis=0)
     mean = total / count
@@ -288,5 +289,5 @@ def _statistics(notes: Sequence[Notes]) -> dict[str, float]:
 
 
 def _progress(items: Sequence, description: str) -> tqdm:
-    """Show the progress through some items, on a terminal."""
+    """Show a progress bar on a terminal."""
     return tqdm(items, desc=description, unit="scene", disable=not sys.stderr.isatty())

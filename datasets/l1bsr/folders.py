@@ -25,14 +25,14 @@ SUFFIXES = (".tif", ".tiff")
 
 
 def read_pairs(folders: str | Path | Sequence[str | Path]) -> Pairs:
-    """Read all pairs of some folders, set by set, in the order of their names (2 before 10).
+    """Read all pairs of folders, set by set, in the order of their names (2 before 10).
 
     Args:
         folders: one or more, each with folders `<set>_left` and `<set>_right`.
 
     Raises:
-        ValueError: there is no set, one lacks its partner, files do not pair, a file cannot be read or is no image of
-            four bands of uint16, the images of a pair differ in size, or a truth lacks arrays.
+        ValueError: there is no set, a set lacks its counterpart, files do not pair, a file cannot be read or is not an
+            image of four uint16 bands, the images of a pair differ in size, or truth arrays are missing.
     """
     if isinstance(folders, str | Path):
         folders = [folders]
@@ -58,7 +58,7 @@ def _find_sets(folder: Path) -> list[str]:
 
 
 def _natural(name: str) -> list:
-    """Return a key by which numbers in names are sorted as numbers."""
+    """Return a sort key that compares numbers in names as numbers."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", name) if part]
 
 
@@ -86,7 +86,7 @@ def _read_set(folder: Path, name: str) -> Iterator[Pair]:
 
 
 def _find_files(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by what both detectors' names have in common."""
+    """Return the images of a folder by name without the detector."""
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     found = {re.sub(r"[_-]?(left|right)[_-]?", "", path.stem): path for path in paths}
     if len(found) < len(paths):
@@ -110,7 +110,7 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _check_truth(path: Path) -> None:
-    """Raise ValueError where a truth cannot be opened, or lacks arrays."""
+    """Raise ValueError if a truth file cannot be opened or lacks arrays."""
     try:
         with np.load(path) as arrays:
             lacking = set(TRUTH) - set(arrays.files)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairs of overlapping images from two detectors, and the datasets of crops cut from them.
 
-Pixels are held as uint16 and become float32 when they are asked for; truth stays on the disk.
+Pixels are held in memory as uint16 and converted to float32 on access; truth is read from disk when needed.
 
     training, validation = read_pairs(["pairs"]).split(0.1)
     training.dataset(8, crop=96, augmentation=True)
@@ -22,21 +22,21 @@ from models.l1bsr import BANDS
 
 DETECTORS = ("left", "right")
 SCALE = 2
-"""Pixels of a true image along one of the detectors'."""
+"""Pixels of the true image along one pixel of the detectors' images."""
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
-"""Arrays of a truth."""
+"""Arrays of the truth of a pair."""
 FLOWS = ("flow_left", "flow_right", "cross")
-"""Those of them that are flows: (rows, columns, …, 2), x first."""
+"""The arrays that are flows: (rows, columns, …, 2), x first."""
 FINE = ("hr_left", "hr_right")
-"""Those that are images of half the pixel, pixel (2y, 2x) being centred on pixel (y, x)."""
+"""The arrays that are images of twice the resolution; pixel (2y, 2x) is centred on pixel (y, x)."""
 
 
 class Lazy(Sequence):
-    """A list whose items are made when they are asked for.
+    """A sequence whose items are computed on access.
 
     Args:
-        items: what they are made of.
-        make: makes one.
+        items: what the items are computed from.
+        make: computes one.
     """
 
     def __init__(self, items: Sequence, make: Callable):
@@ -56,14 +56,14 @@ class Pair:
     """Two detectors' images of the same ground."""
 
     name: str
-    """Folder, set and name in it."""
+    """Folder, set and name, separated by slashes."""
     images: tuple[np.ndarray, np.ndarray]
     """Left and right, uint16 (rows, columns, bands)."""
     truth: Path | None = None
     """File of the truth."""
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pair":
-        """Return the pair with other images, of the same shape and type, of the same ground and truth."""
+        """Return the pair with changed images, of the same shape and type, and the same truth."""
         return replace(self, images=tuple(change(image) for image in self.images))
 
     @property
@@ -72,14 +72,14 @@ class Pair:
         return self.name.rpartition("/")[0]
 
     def clear_places(self, crop: int, first: int = 0) -> Sequence[int]:
-        """Find where crops have no missing pixel.
+        """Return the positions of crops without missing pixels.
 
         Args:
             crop: side of the crops.
-            first: first row and column in which a crop may begin.
+            first: first row and column at which a crop may begin.
 
         Returns:
-            Numbers of their first pixels, counted row by row where a crop can begin.
+            Indices of the crops' first pixels, counted row by row over the positions at which a crop can begin.
         """
         rows, columns = (length - crop + 1 for length in self.images[0].shape[:2])
         is_missing = np.logical_or(*((image == 0).any(axis=-1) for image in self.images))
@@ -97,7 +97,7 @@ class Pairs:
         pairs: the pairs.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no pairs.
     """
 
     def __init__(self, pairs: Sequence[Pair]):
@@ -127,17 +127,17 @@ class Pairs:
 
     @property
     def truth(self) -> Sequence[dict[str, np.ndarray] | None]:
-        """The arrays `TRUTH` of each pair, read when asked for, or None where there are none."""
+        """The arrays `TRUTH` of each pair, read on access, or None for pairs without truth."""
         return Lazy(
             [pair.truth for pair in self._pairs], lambda path: None if path is None else read_truth(path, TRUTH)
         )
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pairs":
-        """Return pairs with other images, uint16, of the same shapes, ground and truth."""
+        """Return pairs with changed images, uint16, of the same shapes, ground and truth."""
         return Pairs([pair.map(change) for pair in self._pairs])
 
     def identity(self) -> dict[str, str]:
-        """Return the SHA-256 of each pair's pixels, by its number, set and name; the folder's name does not count."""
+        """Return the SHA-256 of each pair's pixels, by number, set and name, without the name of the folder."""
         return {
             f"{number} {pair.name.partition('/')[2]}": hashlib.sha256(
                 b"".join(repr(image.shape).encode() + image.tobytes() for image in pair.images)
@@ -146,16 +146,16 @@ class Pairs:
         }
 
     def split(self, share: float) -> tuple["Pairs", "Pairs"]:
-        """Split into pairs for training and for validation: the last ones of each set, which lie beside each other.
+        """Split into pairs for training and for validation; the last pairs of each set, which are adjacent, validate.
 
         Args:
-            share: part of the pairs for validation, at least one of each set; sets of one pair are for training.
+            share: share of the pairs for validation, at least one per set; sets of one pair are for training.
 
         Returns:
-            Both.
+            The pairs for training and for validation.
 
         Raises:
-            ValueError: nothing is left for one of them.
+            ValueError: one of them would be empty.
         """
         training, validation = [], []
         for _, members in itertools.groupby(self._pairs, lambda pair: pair.group):
@@ -181,28 +181,28 @@ class Pairs:
         fixed: bool = False,
         truths: Sequence[str] = (),
     ) -> tf.data.Dataset:
-        """Make a dataset of ({"left": …, "right": …}, {}), one pass being one epoch, in random order.
+        """Make a dataset of ({"left": …, "right": …}, {}) in random order; one pass is one epoch.
 
-        Both images of a sample are cut at the same place, where neither has missing pixels; pairs without such a
-        place are left out.
+        Both images of a sample are cropped at the same position, where neither has missing pixels; pairs without such a
+        position are left out.
 
         Args:
-            batch_size: number of crops of a batch; the last batch may be smaller.
+            batch_size: number of crops per batch; the last batch may be smaller.
             crop: side of the crops, in pixels.
-            augmentation: flip and rotate both images together, and swap them, at random.
-            first_epoch: number of the epoch that is the first pass.
-            seed: seed of places, order and augmentation: the same seed and epoch give the same batches.
-            crops_per_pair: number of crops of each pair in an epoch.
-            fixed: draw the same in each epoch, as for validation.
-            truths: names of truths to give as targets, of `FLOWS` or `FINE`. Images are then not swapped; where `FINE`
-                images are turned, crops begin one pixel inside the image, as half of it is needed.
+            augmentation: randomly flip and rotate both images together, and swap them.
+            first_epoch: number of the first pass's epoch.
+            seed: seed of positions, order and augmentation: the same seed and epoch give the same batches.
+            crops_per_pair: number of crops per pair and epoch.
+            fixed: draw the same crops in every epoch, for validation.
+            truths: names of truth arrays to return as targets, from `FLOWS` or `FINE`. Images are then not swapped; if
+                `FINE` images are rotated, crops begin one pixel inside the image, because half of it is needed.
 
         Returns:
             Batches of `left` and `right`, (batch, crop, crop, bands), float32 counts, and of the truths.
 
         Raises:
-            ValueError: an argument is less than 1, an image is smaller than the crop, no pair has a clear place, or
-                truths are asked for and one has none.
+            ValueError: an argument is less than 1, an image is smaller than the crop, no pair has enough valid pixels,
+                or truth is requested and a pair has none.
         """
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
@@ -245,7 +245,7 @@ class Pairs:
 
 
 def _truth_shape(name: str, crop: int) -> tuple[int, ...]:
-    """Return the shape of a crop of a truth."""
+    """Return the shape of a crop of a truth array."""
     if name in FINE:
         return (SCALE * crop, SCALE * crop, len(BANDS))
     return (crop, crop, 2) if name == "cross" else (crop, crop, len(BANDS), 2)
@@ -259,7 +259,7 @@ def _sample(
     generator: np.random.Generator,
     truths: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Cut both images of a pair, and truths if so asked, at one of the places: (crop, crop, …), float32."""
+    """Crop both images of a pair, and the requested truth, at one of the positions: (crop, crop, …), float32."""
     row, column = divmod(int(places[generator.integers(len(places))]), pair.images[0].shape[1] - crop + 1)
     place = np.s_[row : row + crop, column : column + crop]
     top, left = SCALE * row - augmentation, SCALE * column - augmentation
@@ -280,20 +280,20 @@ def _sample(
 
 
 def _turned_fine(image: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
-    """Turn an image of half the pixel as `_turned` does, and keep pixel (2y, 2x) centred on pixel (y, x).
+    """Rotate and mirror a fine image like `_turned`, and keep pixel (2y, 2x) centred on pixel (y, x).
 
     Args:
-        image: it begins half a pixel before pixel (0, 0), and ends half a pixel beyond the last one: an axis may be
-            reversed. The first row and column of the result are left out.
-        turns: number of quarters.
-        is_mirrored: whether columns are then reversed.
+        image: a crop with one extra row and column of fine pixels at the start, so that an axis may be reversed. The
+            first row and column of the result are dropped.
+        turns: number of quarter turns.
+        is_mirrored: whether to reverse the columns afterwards.
     """
     image = np.rot90(image, turns)
     return (image[:, ::-1] if is_mirrored else image)[1:, 1:]
 
 
 def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
-    """Turn a flow with its image, by a quarter counterclockwise each time, then mirror its columns."""
+    """Rotate a flow with its image, by counterclockwise quarter turns, then mirror the columns."""
     flow = np.rot90(flow, turns)
     for _ in range(turns):
         flow = np.stack([flow[..., 1], -flow[..., 0]], axis=-1)
@@ -301,6 +301,6 @@ def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
 
 
 def read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read arrays of a truth."""
+    """Read truth arrays."""
     with np.load(path) as arrays:
         return {name: arrays[name] for name in names}

@@ -309,7 +309,7 @@ def test_scenes_that_the_authors_leave_out_are_told(scenes, tmp_path, capsys):
     for path in sorted(folder.glob("LR*.png"))[8:]:
         _write_png(path, corrupt)
     assert main(["--input", str(scenes), "--output", str(tmp_path / "out"), *COMMON]) == 0
-    assert f"{name} is left out: less than 9 images" in capsys.readouterr().out
+    assert f"{name} is left out: fewer than 9 images" in capsys.readouterr().out
     assert name in read_records(tmp_path / "out").description["excluded"]
 
 
