@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := /usr/lib/python3/dist-packages
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
 PYTEST := -m pytest -q -n 2 --dist loadfile
-TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt)
+TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt xarray.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup test test-all test-keras2 demo bench lint clean

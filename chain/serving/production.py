@@ -17,6 +17,7 @@ from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
 from chain.serving import super_resolution
 from chain.serving.journal import Share, finished_journal, plain, read_journal
+from chain.serving.network import Network
 from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
@@ -73,6 +74,10 @@ class Production:
         """Its regions, in reading order."""
         side = TILES_PER_REGION * self.recipe.tile(self.options.tile_size)
         return plan(Region(0, 0, self.place.columns, self.place.rows), side)
+
+    def set_networks(self, networks: Sequence[Network]) -> None:
+        """Take other networks for the same bands, such as those of another precision."""
+        self.recipe = replace(self.recipe, networks=tuple(networks))
 
     def layout(self, identity: dict) -> Layout:
         """Return what its file is, given its identity."""
@@ -220,12 +225,12 @@ def _prepare(production: Production, output: Path) -> dict:
             )
             for network, model in zip(recipe.networks, begun.notes["models"])
         )
-        production.recipe = replace(recipe, networks=networks)
+        production.set_networks(networks)
         if plain(production.identity()) == begun.identity:
             return begun.notes["precision"]
-        production.recipe = recipe
+        production.set_networks(recipe.networks)
     networks, chosen = prepared(options, recipe.networks, production.samples)
-    production.recipe = replace(recipe, networks=networks)
+    production.set_networks(networks)
     return chosen
 
 

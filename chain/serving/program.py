@@ -183,7 +183,7 @@ class SceneProgram:
         from chain.serving.info import describe
 
         options = options or self.options()
-        _prepare(options)
+        prepare(options)
         with self.opened(names_of(input), options) as (image, recipe):
             return describe(image, recipe, options)
 
@@ -213,7 +213,7 @@ class SceneProgram:
         """Do what the command line asks for."""
         from chain.serving.batch import check_all, summary
 
-        _prepare(command)
+        prepare(command)
         inputs = self.inputs(command)
         if command.info:
             self._tell(inputs, command)
@@ -250,7 +250,7 @@ class SceneProgram:
 
     def _workers(self, options: ServingOptions) -> AbstractContextManager:
         """Give Dask's workers for a while, or None, once this process is prepared to compute."""
-        _prepare(options)
+        prepare(options)
         from chain.serving.dask.scheduler import opened_workers
 
         return opened_workers(options, self.name)
@@ -275,7 +275,7 @@ class SceneProgram:
         return True
 
 
-def _prepare(options: ServingOptions) -> None:
+def prepare(options: ServingOptions) -> None:
     """Prepare this process to compute: threads, and libraries that say nothing but errors."""
     quiet()
     prepare_process(options.threads)

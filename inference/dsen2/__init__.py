@@ -20,10 +20,22 @@ nothing else is affected; numbers are rounded to 16 bits. The offset of baseline
     product = super_resolve("S2A_MSIL2A_….SAFE", "sr.tif", Options(bands=("B05", "B11"), box=(0, 0, 600, 600)))
 """
 
+from inference.dsen2.arrays import read_scene, super_resolve_arrays
 from inference.dsen2.options import Command, Options
 from inference.dsen2.program import PROGRAM, score
 
 super_resolve, super_resolve_scenes, describe = PROGRAM.super_resolve, PROGRAM.super_resolve_scenes, PROGRAM.describe
 main = PROGRAM.main
 
-__all__ = ["PROGRAM", "Command", "Options", "describe", "main", "score", "super_resolve", "super_resolve_scenes"]
+__all__ = [
+    "PROGRAM",
+    "Command",
+    "Options",
+    "describe",
+    "main",
+    "read_scene",
+    "score",
+    "super_resolve",
+    "super_resolve_arrays",
+    "super_resolve_scenes",
+]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DSen2 on numpy arrays and `xarray` datasets: the pixels that the product's file would have, without any file.
+
+pixels = super_resolve_arrays({"x10": a, "x20": b}, Options(offset=0), origin=(600000, 5700000)).pixels
+dataset = super_resolve_arrays(read_scene("item.json", bbox=(4.2, 50.8, 4.3, 50.9)))
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chain.runtime.progress import Progress
+from chain.serving.program import names_of, prepare
+from inference.dsen2.options import Options
+
+if TYPE_CHECKING:
+    pass
+
+SOURCES = {
+    "x10": (10.0, ("B02", "B03", "B04", "B08")),
+    "x20": (20.0, ("B05", "B06", "B07", "B8A", "B11", "B12")),
+    "x60": (60.0, ("B01", "B09")),
+}
+"""Arrays by name: the spacing of their pixels in metres, and their bands in order, as DSen2's networks take them."""
+Report = Callable[[float, str], None]
+
+
+def super_resolve_arrays(
+    arrays: Any,
+    options: Options | None = None,
+    *,
+    origin: tuple[float, float] = (0.0, 0.0),
+    crs: str = "",
+    progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Any:
+    """Make the product of pixels in memory.
+
+    Args:
+        arrays: `{"x10": (rows, columns, 4), "x20": …, "x60": …}` of digital numbers, whose bands are those of `SOURCES`
+            in order; x60 may be left out. Or an `xarray.Dataset` with a variable for each band, as `read_scene` gives
+            it, or with all bands on one grid of 10 m, to which others have resampled them.
+        options: how the product is made. Arrays do not say their offset: `offset` is required beside them, and `level`
+            where weights depend on it.
+        origin: x and y of the upper left corner, in metres; a dataset has its own.
+        crs: coordinate system of the arrays, in any form that GDAL knows, such as `EPSG:32631`; none by default.
+        progress: called with the fraction that is done and a short text.
+        cancelled: called now and then; the work stops when it returns True.
+
+    Returns:
+        A `chain.serving.arrays.ArrayProduct` of arrays; an `xarray.Dataset` of one, with a variable for each band. The
+        pixels are those of the file that `super_resolve` makes.
+
+    Raises:
+        ValueError: the arrays, the weights or the options do not suit each other.
+        RuntimeError: OTB or TensorFlow refuses.
+        chain.runtime.progress.Cancelled: `cancelled` said so.
+    """
+    from chain.sentinel2.arrays import LEVEL, OFFSET, dataset_of, images_in_memory, images_of
+    from chain.serving.arrays import produce_array
+    from inference.dsen2.program import opened
+
+    options = options or Options()
+    is_dataset = hasattr(arrays, "data_vars")
+    if is_dataset:
+        images = images_of(arrays)
+        options = _stated(options, arrays.attrs.get(OFFSET), arrays.attrs.get(LEVEL))
+    else:
+        images = _images(arrays, origin, crs)
+    if options.offset is None:
+        raise ValueError("offset: expected 0 or -1000, got none: arrays do not state the baseline of their numbers")
+    prepare(options)
+    with images_in_memory(images) as names, opened(names, options) as (image, recipe):
+        made = produce_array(options, image, recipe, Progress(progress, cancelled))
+    if not is_dataset:
+        return made
+    bands = {band: made.pixels[..., index] for index, band in enumerate(made.bands)}
+    attributes = {LEVEL: image.level, OFFSET: 0, "decisions": list(made.decisions)}
+    return dataset_of([(bands, made.grid)], attributes)
+
+
+def read_scene(input, options: Options | None = None, *, bbox: tuple[float, ...] | None = None):
+    """Read a scene, at native resolutions, as an `xarray.Dataset` that `super_resolve_arrays` takes.
+
+    Args:
+        input: the scene, as of `inference.dsen2.super_resolve`.
+        options: how the scene is opened (`offset`, names of bands).
+        bbox: west, south, east and north, in degrees: the part that is read, in whole pixels of 60 m.
+
+    Returns:
+        The dataset: float32, 10 000 x reflectance, missing pixels NaN.
+
+    Raises:
+        ValueError: the scene cannot be opened, or the box is not on it.
+        RuntimeError: OTB or a server refuses.
+    """
+    from chain.sentinel2.arrays import to_dataset
+    from chain.sentinel2.scene import opened_scene
+
+    options = options or Options()
+    prepare(options)
+    with opened_scene(names_of(input), options.offset, options.naming) as scene:
+        return to_dataset(scene.product, _box(scene.product, bbox) if bbox else None)
+
+
+def _stated(options: Options, offset: Any, level: Any) -> Options:
+    """Return options with the offset and level that a dataset states, where they are not given."""
+    stated: dict[str, Any] = {}
+    if options.offset is None and offset is not None:
+        stated["offset"] = int(offset)
+    if options.level is None and level in ("L1C", "L2A"):
+        stated["level"] = level
+    return replace(options, **stated)
+
+
+def _images(arrays: Mapping[str, np.ndarray], origin: tuple[float, float], crs: str) -> list:
+    """Return the bands and the grid of each array.
+
+    Raises:
+        ValueError: an array is missing, or has another shape than the others need.
+    """
+    from osgeo import osr
+
+    from chain.raster.grids import Grid
+
+    unknown = set(arrays) - set(SOURCES)
+    if unknown or not {"x10", "x20"} <= set(arrays):
+        raise ValueError(f"arrays: expected x10, x20 and perhaps x60, got {', '.join(sorted(arrays)) or 'none'}")
+    projection = ""
+    if crs:
+        reference = osr.SpatialReference()
+        reference.SetFromUserInput(crs)
+        projection = reference.ExportToWkt()
+    images = []
+    rows, columns = np.shape(arrays["x10"])[:2]
+    for name, pixels in arrays.items():
+        gsd, bands = SOURCES[name]
+        ratio = round(gsd / 10.0)
+        expected = (rows / ratio, columns / ratio, len(bands))
+        if np.shape(pixels) != expected:
+            shown = " x ".join(f"{number:g}" for number in expected)
+            raise ValueError(f"{name}: expected {shown} (rows, columns, bands), got {np.shape(pixels)}")
+        grid = Grid(*origin, gsd, gsd, columns // ratio, rows // ratio, projection)
+        images.append(({band: np.asarray(pixels)[..., index] for index, band in enumerate(bands)}, grid))
+    return images
+
+
+def _box(image, bbox: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of what a box of degrees covers of an image, in whole pixels of 60 m."""
+    from osgeo import gdal
+
+    from chain.raster.area_of_interest import bbox_bounds, bounds_region
+    from chain.raster.grids import raster_grid
+
+    grid = max((raster_grid(gdal.Open(name)) for name in image.bands.values()), key=lambda each: each.dx)
+    bounds = bbox_bounds(bbox, grid.projection)
+    region = bounds_region(bounds, grid, (grid.left, grid.top), 1, "bbox")
+    left, top = grid.left + region.x * grid.dx, grid.top - region.y * grid.dy
+    return left, top, left + region.columns * grid.dx, top - region.rows * grid.dy
