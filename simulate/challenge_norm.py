@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The baseline that ESA gives with each scene of its PROBA-V challenge, for scenes that are simulated.
+"""The baseline score of ESA's PROBA-V challenge, for simulated scenes.
 
-`norm.csv` belongs to the challenge's data as the images do, so the simulator makes it itself: the cPSNR, against the
-truth, of the mean of the clearest images, each enlarged by cubic convolution. (Märtens et al. 2019,
+In the challenge's data, `norm.csv` gives the score for each scene. The simulator computes it: the cPSNR of the mean of
+the clearest images, each upsampled by cubic convolution, against the truth. (Märtens et al. 2019,
 doi:10.1007/s42064-019-0059-8)
 """
 
@@ -10,12 +10,12 @@ import numpy as np
 
 SCALE = 3
 BORDER = 3
-"""Pixels by which truth and image may be displaced."""
+"""Largest displacement between truth and image, in pixels."""
 PEAK = 65535.0
 
 
 def baseline_cpsnr(lr: np.ndarray, qm: np.ndarray, hr: np.ndarray, sm: np.ndarray) -> float:
-    """Scores the baseline of a scene.
+    """Computes the baseline score of a scene.
 
     Args:
         lr: digital numbers (images, rows, columns).
@@ -38,7 +38,7 @@ def baseline_cpsnr(lr: np.ndarray, qm: np.ndarray, hr: np.ndarray, sm: np.ndarra
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:
-    """Enlarges an image by cubic convolution (a = -0.5), repeated at its edges, within its own range."""
+    """Upsamples an image by cubic convolution (a = -0.5) with repeated edges, clipped to its own range."""
     image = image.astype(np.float64)
     down, across = (_weights(length) for length in image.shape)
     return np.clip(down @ image @ across.T, image.min(), image.max())

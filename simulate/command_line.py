@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the simulators' command lines share: how small numbers are refused, and how an error ends."""
+"""Shared parts of the simulators' command lines: lower limits of numbers, and reporting of errors."""
 
 import argparse
 import sys
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FAILURES = (ValueError, OSError, RuntimeError)
-"""Exceptions that `failed` tells of: bad input, and a disk or GDAL that refuses."""
+"""Exceptions that `failed` reports: bad input, and failures of the disk or GDAL."""
 
 
 def check_least(parser: argparse.ArgumentParser, arguments: argparse.Namespace, least: Mapping[str, int]) -> None:
-    """Ends the program with status 2 when an argument is less than its least value."""
+    """Ends the program with status 2 if an argument is less than its lower limit."""
     for name, value in least.items():
         if getattr(arguments, name) < value:
             option = name.replace("_", "-")
@@ -19,13 +19,13 @@ def check_least(parser: argparse.ArgumentParser, arguments: argparse.Namespace, 
 
 
 def failed(error: Exception, argument: str, output: str | Path, content: str) -> int:
-    """Tells of an error in one line.
+    """Reports an error in one line.
 
     Args:
         error: one of `FAILURES`.
-        argument: name of the argument of the folder that was written into, as the line calls it.
-        output: the folder.
-        content: what was written, in words.
+        argument: name of the output argument, as shown in the line.
+        output: the output folder.
+        content: the content of the output, in words.
 
     Returns:
         The exit status.

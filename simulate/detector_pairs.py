@@ -7,15 +7,15 @@ writes, for each pair k, into `pairs/`
 
     simulated_left/k.tif, simulated_right/k.tif   B02, B03, B04, B08 as counts, uint16, at 10 m
     simulated_truth/k.npz                         float32, without noise:
-      flow_left, flow_right         (rows, columns, 4, 2) where each band shows what the green one shows: band k at
-                                    p + flow[p, k] sees the ground that green sees at p; x (columns) first, in pixels
-      cross                         (rows, columns, 2) where the right green band shows what the left one shows
+      flow_left, flow_right         (rows, columns, 4, 2) flow from green to each band: band k at p + flow[p, k] sees
+                                    the ground that green sees at p; x (columns) first, in pixels
+      cross                         (rows, columns, 2) flow from the left to the right green band
       hr_left, hr_right             (2 rows, 2 columns, 4) all bands on the detector's green grid at half the pixel,
                                     counts; pixel (2 y, 2 x) is centred on pixel (y, x)
       registered_left, registered_right   the same at 10 m, hr[::2, ::2]
 
-Each pair shows another landscape; or another window of the images that --landscape names, 4 bands of counts whose
-pixels are taken as those of 5 m.
+Each pair shows a different landscape, or a different window of the images given by --landscape: 4 bands of counts whose
+pixels are treated as 5 m pixels.
 """
 
 import argparse
@@ -40,17 +40,17 @@ LEAST = 16
 
 
 def read_landscape(path: str | Path, is_reflectance: bool = False) -> np.ndarray:
-    """Reads the four bands of an image: those of their descriptions, or all of an image that has no others.
+    """Reads the four bands of an image, by description, or all bands of an image with four.
 
     Args:
         path: the file.
-        is_reflectance: whether digital numbers are reflectance x 10 000, which are then turned into counts.
+        is_reflectance: whether digital numbers are reflectance x 10 000, to be converted to counts.
 
     Returns:
         Counts, (rows, columns, 4); 0 is a missing pixel.
 
     Raises:
-        ValueError: it cannot be read, or its bands are others.
+        ValueError: the file cannot be read, or has other bands.
     """
     try:
         dataset = gdal.Open(str(path))
@@ -79,21 +79,21 @@ def write_pairs(
     landscapes: tuple = (),
     are_reflectance: bool = False,
 ) -> None:
-    """Simulates pairs and writes everything the module's description lists; all of it or nothing.
+    """Simulates pairs and writes the files listed in the module's description: all of them or none.
 
     Args:
-        folder: where to write; made if need be.
+        folder: folder to write into, created if necessary.
         pairs: number of pairs.
         rows: rows of the images.
         columns: columns of the images.
         seed: the same arguments give the same files; the first pairs do not depend on the number of pairs.
-        landscapes: files of images to look at, in turn; by default landscapes are made.
-        are_reflectance: whether their digital numbers are reflectance x 10 000, not counts.
+        landscapes: image files to observe, in turn; by default landscapes are generated.
+        are_reflectance: whether their digital numbers are reflectance x 10 000 instead of counts.
 
     Raises:
-        ValueError: the folder has pairs already, or as `read_landscape` and `cut_ground`.
-        OSError: nothing can be written there.
-        RuntimeError: an image cannot be written there.
+        ValueError: the folder already has pairs, or as for `read_landscape` and `cut_ground`.
+        OSError: the folder cannot be written.
+        RuntimeError: an image cannot be written.
     """
     folder = Path(folder)
     kinds = [f"{NAME}_{kind}" for kind in (*DETECTORS, "truth")]
@@ -137,11 +137,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--rows", type=int, default=400, metavar="N", help="rows of an image (default: %(default)s)")
     add("--columns", type=int, default=160, metavar="N", help="columns of an image (default: %(default)s)")
     add("--seed", type=int, default=1, metavar="N", help="seed of everything random (default: %(default)s)")
-    add("--landscape", nargs="+", default=[], metavar="IMAGE", help="images to look at, instead of landscapes made")
+    add(
+        "--landscape", nargs="+", default=[], metavar="IMAGE", help="images to observe, instead of generated landscapes"
+    )
     add(
         "--reflectance",
         action="store_true",
-        help="pixels of --landscape are reflectance x 10 000, as of L1C and L2A without offset, not counts",
+        help="pixels of --landscape are reflectance x 10 000, as in L1C and L2A without offset, instead of counts",
     )
     arguments = parser.parse_args(argv)
     check_least(parser, arguments, {"pairs": 1, "rows": LEAST, "columns": LEAST, "seed": 0})

@@ -24,23 +24,23 @@ DETECTORS = ("left", "right")
 FINE_GSD = 5.0
 GSD = 10.0
 LANDSCAPE_GSD = 2.5
-"""Metres that a landscape's pixel stands for: parcels are larger than in `simulate.scenes`, and landscapes faster."""
+"""Side of a landscape's pixel, in metres: parcels are larger than in `simulate.scenes`, and generated faster."""
 MARGIN = 12
-"""Ground around the images, in pixels of 10 m: more than displacements and the spline reach."""
+"""Ground around the images, in pixels of 10 m: more than the reach of displacements and spline."""
 DETECTOR_SHIFT, BAND_SHIFT = 6.0, 2.0
-"""Longest shifts between the detectors and from green to another band, in pixels of 10 m."""
+"""Largest shifts between the detectors, and from green to another band, in pixels of 10 m."""
 WAVES, AMPLITUDE, SHORTEST, LONGEST = 3, 0.1, 150.0, 600.0
-"""Number of waves of each band, and their largest amplitude and their lengths, in pixels of 10 m."""
+"""Number of waves per band, their largest amplitude, and their range of lengths, in pixels of 10 m."""
 DEGREE = 5
 ITERATIONS = 6
-"""Steps that find a flow; each makes the error at least 70 times smaller."""
+"""Iterations to determine a flow; each reduces the error at least 70 times."""
 
 
 class Radiometry(NamedTuple):
-    """How a band counts."""
+    """Conversion of a band from reflectance to counts."""
 
     offset: float
-    """Counts of black ground under the atmosphere."""
+    """Counts of black ground below the atmosphere."""
     gain: float
     """Counts per unit of reflectance."""
     reference: float
@@ -53,12 +53,12 @@ COUNTS = {
     "B04": Radiometry(52.0, 1300.0, 110.0),
     "B08": Radiometry(40.0, 1350.0, 250.0),
 }
-"""Such that counts and noise are like those of real L1B images over land in summer."""
+"""Chosen so that counts and noise resemble real L1B images over land in summer."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Where the pixels of a band look: pixel p at the ground p + shift + waves(p), all as (x, y) in pixels of 10 m."""
+    """Ground positions of a band's pixels: pixel p sees p + shift + waves(p), all as (x, y) in pixels of 10 m."""
 
     shift: np.ndarray
     """(2,)."""
@@ -70,7 +70,7 @@ class Motion:
     """(waves, 2), of the displacements along x and y, in radians."""
 
     def offset(self, positions: np.ndarray) -> np.ndarray:
-        """Displacement at any positions (..., 2), of the same shape."""
+        """Displacement at positions (..., 2), of the same shape."""
         result = np.empty_like(positions)
         angles = [positions @ frequency for frequency in self.frequencies]
         for axis in (0, 1):
@@ -89,11 +89,11 @@ class Pair:
     right: np.ndarray
     """The same from the other detector."""
     truth: dict[str, np.ndarray]
-    """float32 arrays, as the module's description lists them."""
+    """float32 arrays, listed in `simulate.detector_pairs`."""
 
 
 def draw_motions(rng: np.random.Generator) -> dict[str, list[Motion]]:
-    """Draws where both detectors look: for each, the motions of its bands."""
+    """Draws the motions of both detectors' bands, by detector."""
     between = _in_disc(rng, DETECTOR_SHIFT)
     return {
         detector: [_draw_motion(rng, side * between / 2.0, band == GREEN) for band in range(len(BANDS))]
@@ -115,33 +115,33 @@ def _in_disc(rng: np.random.Generator, radius: float) -> np.ndarray:
 
 
 def find_flow(origin: Motion, target: Motion, positions: np.ndarray) -> np.ndarray:
-    """Finds where one band sees the ground that another one sees.
+    """Determines the flow from one band to another.
 
     Args:
-        origin: motion of the band on whose grid the flow lives.
+        origin: motion of the band on whose grid the flow is defined.
         target: motion of the band that the flow points into.
         positions: pixels of the origin, (..., 2).
 
     Returns:
-        The flow f, (..., 2): the target's pixel p + f looks where the origin's pixel p does.
+        The flow f, (..., 2): the target's pixel p + f sees the ground that the origin's pixel p sees.
     """
-    wanted = origin.offset(positions)
-    flow = wanted - target.offset(positions)
+    seen = origin.offset(positions)
+    flow = seen - target.offset(positions)
     for _ in range(ITERATIONS):
-        flow = wanted - target.offset(positions + flow)
+        flow = seen - target.offset(positions + flow)
     return flow
 
 
 def ground_shape(rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns, in pixels of 5 m, of the ground that a pair of this size wants."""
+    """Rows and columns, in pixels of 5 m, of the ground that a pair of this size needs."""
     return 2 * (rows + 2 * MARGIN), 2 * (columns + 2 * MARGIN)
 
 
 def render_ground(rows: int, columns: int, seed: int) -> np.ndarray:
-    """Makes a landscape and shows it with the sensor's sharpness at 5 m.
+    """Generates a landscape and samples it with the sensor's sharpness at 5 m.
 
     Args:
-        rows: rows of the images of 10 m that are to show it.
+        rows: rows of the 10 m images of this ground.
         columns: their columns.
         seed: the same seed and size give the same ground.
 
@@ -159,11 +159,11 @@ def render_ground(rows: int, columns: int, seed: int) -> np.ndarray:
 
 
 def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Cuts a window out of a given image, at random, and blurs it as the sensor does.
+    """Cuts a random window out of an image, and blurs it like the sensor.
 
     Args:
         image: counts (rows, columns, 4) at 5 m; 0 is a missing pixel.
-        rows: rows of the images of 10 m that are to show it.
+        rows: rows of the 10 m images of this ground.
         columns: their columns.
         rng: source of randomness.
 
@@ -179,19 +179,19 @@ def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Genera
 
 
 def _blur(image: np.ndarray, name: str, gsd: float) -> np.ndarray:
-    """Shows an image at `gsd` metres with a band's sharpness, at 5 m."""
+    """Samples an image of `gsd` metres with a band's sharpness at 5 m."""
     rows, columns = (round(size * gsd / FINE_GSD) for size in image.shape)
     grid = ImageGrid(0.0, 0.0, rows, columns, FINE_GSD)
     return sample(image, discrete_deviation(SENTINEL2[name].mtf, GSD, gsd), grid, gsd)
 
 
 def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Generator | None = None) -> Pair:
-    """Looks at the ground with both detectors.
+    """Observes the ground with both detectors.
 
     Args:
-        ground: counts at 5 m, (rows, columns, 4), sizes as `ground_shape` gives them.
-        motions: where the bands of each detector look.
-        rng: source of the noise; without it images are neither noisy nor rounded.
+        ground: counts at 5 m, (rows, columns, 4), of the size given by `ground_shape`.
+        motions: motions of each detector's bands.
+        rng: source of the noise; without it, images have no noise and are not rounded.
     """
     rows, columns = (length // 2 - 2 * MARGIN for length in ground.shape[:2])
     coefficients = [ndimage.spline_filter(ground[..., band].astype(np.float64), DEGREE) for band in range(len(BANDS))]
@@ -214,13 +214,13 @@ def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Gen
 
 
 def _positions(rows: int, columns: int, step: float) -> np.ndarray:
-    """Positions (rows, columns, 2) of a grid whose pixels are `step` apart."""
+    """Positions (rows, columns, 2) of a grid with a pixel distance of `step`."""
     y, x = np.indices((rows, columns)) * step
     return np.stack([x, y], axis=-1)
 
 
 def _sample(coefficients: np.ndarray, motion: Motion, positions: np.ndarray) -> np.ndarray:
-    """What a band with this motion sees at these positions."""
+    """Samples of a band with a motion at positions."""
     places = 2.0 * (positions + motion.offset(positions) + MARGIN)
     return ndimage.map_coordinates(
         coefficients, [places[..., 1], places[..., 0]], order=DEGREE, mode="mirror", prefilter=False
@@ -228,7 +228,7 @@ def _sample(coefficients: np.ndarray, motion: Motion, positions: np.ndarray) -> 
 
 
 def _count(counts: np.ndarray, name: str, rng: np.random.Generator | None) -> np.ndarray:
-    """Adds a band's noise and rounds, where there is a source of noise."""
+    """Adds a band's noise and rounds, if there is a source of noise."""
     if rng is None:
         return counts.astype(np.float32)
     return digital_numbers(add_noise(counts, replace(SENTINEL2[name], reference=COUNTS[name].reference), rng), 0, 1.0)
@@ -241,11 +241,11 @@ def simulate_pair(rows: int, columns: int, seed: int, number: int, landscape: np
         rows: rows of the images.
         columns: columns of the images.
         seed: seed of the whole set.
-        number: the pair's number; pairs of other numbers are others.
-        landscape: image to look at, counts (rows, columns, 4) at 5 m; by default a landscape is made.
+        number: the pair's number.
+        landscape: image to observe, counts (rows, columns, 4) at 5 m; by default a landscape is generated.
 
     Raises:
-        ValueError: as `cut_ground`.
+        ValueError: as for `cut_ground`.
     """
     rng = np.random.default_rng((seed, number))
     if landscape is None:

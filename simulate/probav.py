@@ -23,43 +23,43 @@ from simulate.windows import cut_window
 SCALE = 3
 GSD, FINE_GSD = 300.0, 100.0
 LANDSCAPE_GSD = 50.0
-"""Metres that a landscape's pixel stands for: its parcels are 1 to 9 km wide, its roads and rivers are thin."""
+"""Side of a landscape's pixel, in metres: parcels are 1 to 9 km wide, roads and rivers thin."""
 MARGIN = 12
-"""Ground around the images, in pixels of 100 m: more than displacements and the instruments' blur reach."""
+"""Ground around the images, in pixels of 100 m: more than the reach of displacements and blur."""
 FEWEST, MOST = 9, 20
-"""Number of images of a scene."""
+"""Smallest and largest number of images per scene."""
 LARGEST_SHIFT = 2.5
 """Largest displacement along rows and columns, in pixels of 100 m."""
 DAYS = 30.0
 GAIN, OFFSET = 0.03, 60.0
 """Largest drift of the calibration: relative, and in digital numbers."""
 CHANGE = 0.02
-"""Deviation of the ground's relative change in a month."""
+"""Standard deviation of the ground's relative change within a month."""
 LARGEST_NUMBER = 2**14 - 1
 REFLECTANCES = 0.002, 0.9
 """Darkest and brightest ground."""
 CORRUPT_SHARE = 0.03
-"""Share of images with corrupt values, in scenes of more than `SPARE` images."""
+"""Share of images with corrupt values, in scenes with more than `SPARE` images."""
 SPARE = 11
 CORRUPT_NUMBERS = 60001, 65536
 """Range of corrupt values."""
 CLEAR_SHARE, CLOUDY_SCENES = 0.5, 0.1
-"""Share of images without clouds, and of scenes where there is none such."""
+"""Share of images without clouds, and share of scenes in which every image has clouds."""
 CLOUD_COVER = 0.25
 LEAST_CLEAR, HR_LEAST_CLEAR = 0.60, 0.75
-"""Shares of an image that the challenge guarantees to be clear."""
+"""Clear shares of LR and HR images that the challenge guarantees."""
 HR_CLEAR_SHARE, HR_CLOUD_COVER = 0.6, 0.15
 DETECTED_CLOUD, DETECTED_SHADE = 0.04, 0.2
-"""Opacity and shade from which the masks know of them."""
+"""Opacity and shade above which the masks mark a pixel."""
 
 
 class Instrument(NamedTuple):
-    """How a band sees and counts."""
+    """Spectral, radiometric and spatial response of a band."""
 
     interval: tuple[float, float]
     """Wavelengths, in nm."""
     offset: float
-    """Digital number of black ground under the atmosphere."""
+    """Digital number of black ground below the atmosphere."""
     gain: float
     """Digital numbers per unit of reflectance."""
     means: tuple[float, float]
@@ -80,7 +80,7 @@ INSTRUMENTS = {
     "NIR": Instrument((777.0, 893.0), 400.0, 26000.0, (0.17, 0.37), (0.05, 0.10)),
     "RED": Instrument((610.0, 690.0), 1100.0, 42000.0, (0.03, 0.15), (0.02, 0.06), reference=0.09),
 }
-"""PROBA-V's bands; such that digital numbers are like those of the challenge."""
+"""PROBA-V's bands, chosen so that digital numbers resemble those of the challenge."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,21 @@ class Scene:
     sm: np.ndarray
     """Whether a pixel of `hr` is clear."""
     truth: dict
-    """As the module's description tells."""
+    """Content of `truth.json`, described in `simulate.probav_scenes`."""
 
 
 def ground_shape(rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns, in pixels of the landscape, of the ground that images of this size in 300 m want."""
+    """Rows and columns, in pixels of the landscape, of the ground that 300 m images of this size need."""
     factor = round(FINE_GSD / LANDSCAPE_GSD)
     return factor * (SCALE * rows + 2 * MARGIN), factor * (SCALE * columns + 2 * MARGIN)
 
 
 def see(ground: np.ndarray, displacement: tuple[float, float], mtf: float, gsd: float = GSD) -> np.ndarray:
-    """Looks at the ground, without noise.
+    """Samples the ground, without noise.
 
     Args:
-        ground: any quantity on the landscape's grid, float32, of a size that `ground_shape` gives.
-        displacement: rows and columns of 100 m by which the content moves in the image.
+        ground: any quantity on the landscape's grid, float32, of a size given by `ground_shape`.
+        displacement: rows and columns of 100 m by which the content is displaced in the image.
         mtf: modulation transfer at the image's Nyquist frequency.
         gsd: side of the image's pixels, in metres.
 
@@ -124,9 +124,9 @@ def see(ground: np.ndarray, displacement: tuple[float, float], mtf: float, gsd: 
 
 
 def draw_ground(image: np.ndarray, band: str, rng: np.random.Generator) -> np.ndarray:
-    """Makes the ground of a scene: an image of any linear unit, brought to a mean and a contrast drawn at random.
+    """Makes the ground of a scene from an image in any linear unit, with random mean and contrast.
 
-    Scenes of the challenge differ more than their pixels do: most are of less contrast than a landscape close by.
+    Scenes of the challenge vary more between than within each other: most have less contrast than a nearby landscape.
 
     Args:
         image: on the landscape's grid.
@@ -145,7 +145,7 @@ def simulate_scene(ground: np.ndarray, band: str, rng: np.random.Generator) -> S
     """Simulates a scene.
 
     Args:
-        ground: reflectance on the landscape's grid, float32, of a size that `ground_shape` gives.
+        ground: reflectance on the landscape's grid, float32, of a size given by `ground_shape`.
         band: `NIR` or `RED`.
         rng: source of randomness.
     """
@@ -182,7 +182,7 @@ def _take(
     least_clear: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Takes an image, and its mask, of which `least_clear` is clear at least; tells of calibration and clouds."""
+    """Takes an image whose mask is clear on at least `least_clear`; returns both, with calibration and clouds."""
     mtf = instrument.mtf if gsd == GSD else instrument.fine_mtf
     while True:
         sky = _sky(ground.shape, cover, rng)
@@ -201,23 +201,23 @@ def _take(
 
 
 def _sky(shape: tuple[int, int], cover: float, rng: np.random.Generator) -> Clouds:
-    """Makes clouds over the ground; their pixels stand for the landscape's."""
+    """Makes clouds over the ground, on the landscape's grid."""
     return clouds(shape, cover, (slice(None), slice(None)), Sun(), rng)
 
 
 def _corrupt(image: np.ndarray, rng: np.random.Generator) -> None:
-    """Puts corrupt values into part of a row of an image."""
+    """Writes corrupt values into part of a row of an image."""
     row, start = (int(rng.integers(length)) for length in image.shape)
     part = image[row, start : start + int(rng.integers(1, image.shape[1]))]
     part[:] = rng.integers(*CORRUPT_NUMBERS, part.shape)
 
 
 def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Cuts a window out of a given image, at random.
+    """Cuts a random window out of an image.
 
     Args:
         image: any linear unit, on the landscape's grid; 0 is a missing pixel.
-        rows: rows of the images of 300 m that are to show it.
+        rows: rows of the 300 m images of this ground.
         columns: their columns.
         rng: source of randomness.
 
@@ -243,10 +243,10 @@ def make_scene(
         seed: seed of the whole set.
         number: the scene's number among those for training, or for the test.
         is_test: whether it is for the test.
-        landscape: image to look at, as `cut_ground` takes it; by default a landscape is made.
+        landscape: image to observe, as for `cut_ground`; by default a landscape is generated.
 
     Raises:
-        ValueError: as `cut_ground`.
+        ValueError: as for `cut_ground`.
     """
     rng = np.random.default_rng((seed, int(is_test), number))
     if landscape is None:

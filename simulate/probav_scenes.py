@@ -8,14 +8,14 @@ writes into `probav/`, in the layout of the challenge (PNG of 16 bits, digital n
     train/NIR/imgset0000/LR000.png … QM000.png … HR.png SM.png truth.json
     test/NIR/imgset0040/LR000.png … QM000.png … truth.json
     norm.csv           the cPSNR of ESA's baseline, by scene; written last
-    simulation.json    what the scenes were made with
+    simulation.json    the arguments of the simulation
 
-`truth.json` says for each image: `displacement`, by how many rows and columns of 100 m its content lies from where it
-is in HR (downwards and to the right are positive; I(p) = HR(p - displacement)); `gain` and `offset` (digital numbers)
-of its calibration; `day`; `cloud_cover`; and whether it is `corrupt`.
+`truth.json` holds for each image: `displacement`, rows and columns of 100 m by which its content is displaced against
+HR (positive downwards and to the right: I(p) = HR(p - displacement)); `gain` and `offset` (digital numbers) of its
+calibration; `day`; `cloud_cover`; and whether it is `corrupt`.
 
-A run that was interrupted goes on when the same command is given again. Each scene shows another landscape; or another
-window of the images that --landscape names, brought to the contrast of a landscape.
+To resume an interrupted run, give the same command again. Each scene shows a different landscape, or a different window
+of the images given by --landscape, with the contrast of a landscape.
 """
 
 import argparse
@@ -39,10 +39,10 @@ LEAST = 16
 
 
 def read_landscape(path: str | Path, band: int = 1) -> np.ndarray:
-    """Reads a band, counted from 1, of an image: (rows, columns).
+    """Reads a band of an image, counted from 1: (rows, columns).
 
     Raises:
-        ValueError: it cannot be read, or has no such band.
+        ValueError: the image cannot be read or has no such band.
     """
     try:
         dataset = gdal.Open(str(path))
@@ -65,23 +65,23 @@ def write_scenes(
     landscapes: tuple = (),
     landscape_band: int = 1,
 ) -> None:
-    """Makes scenes and writes everything the module's description lists, or what is lacking of it.
+    """Simulates scenes and writes the files listed in the module's description, or the missing ones.
 
     Args:
-        folder: where to write; made if need be.
+        folder: folder to write into, created if necessary.
         scenes: number of scenes for training.
-        test_scenes: number of scenes for the test, which have no truth.
+        test_scenes: number of test scenes, which have no truth.
         band: `NIR` or `RED`.
         rows: rows of the images of 300 m.
         columns: their columns.
         seed: the same arguments give the same files; scenes do not depend on the numbers of scenes.
-        landscapes: files of images to look at, in turn; by default landscapes are made.
-        landscape_band: their band to look at, counted from 1.
+        landscapes: image files to observe, in turn; by default landscapes are generated.
+        landscape_band: band of these files, counted from 1.
 
     Raises:
-        ValueError: the folder holds scenes that are whole or other ones, or as `read_landscape` and `cut_ground`.
-        OSError: nothing can be written there.
-        RuntimeError: an image cannot be written there.
+        ValueError: the folder holds finished or other scenes, or as for `read_landscape` and `cut_ground`.
+        OSError: the folder cannot be written.
+        RuntimeError: an image cannot be written.
     """
     from tqdm import tqdm
 
@@ -109,7 +109,7 @@ def write_scenes(
 
 
 def _begin(folder: Path, description: dict) -> None:
-    """Prepares a folder for scenes, or for those which an interrupted run has left."""
+    """Prepares a folder for scenes, or for resuming an interrupted run."""
     record = folder / "simulation.json"
     if (folder / "norm.csv").exists():
         raise ValueError(f"output: expected a folder without finished scenes, got {folder / 'norm.csv'}")
@@ -125,7 +125,7 @@ def _begin(folder: Path, description: dict) -> None:
 
 
 def _write_scene(target: Path, partial: Path, scene: Scene, is_test: bool) -> None:
-    """Writes a scene, all of it or nothing."""
+    """Writes a scene, completely or not at all."""
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for number, (image, mask) in enumerate(zip(scene.lr, scene.qm)):
@@ -149,7 +149,7 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Writes a text file, all of it or nothing."""
+    """Writes a text file, completely or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="ascii")
     partial.replace(path)
@@ -175,9 +175,9 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="IMAGE",
-        help=f"images to look at, instead of landscapes made; a pixel stands for {LANDSCAPE_GSD:g} m, 0 for none",
+        help=f"images to observe, instead of generated landscapes; a pixel counts as {LANDSCAPE_GSD:g} m, 0 is missing",
     )
-    add("--landscape-band", type=int, default=1, metavar="N", help="their band to look at (default: %(default)s)")
+    add("--landscape-band", type=int, default=1, metavar="N", help="band of these images (default: %(default)s)")
     arguments = parser.parse_args(argv)
     least = {"scenes": 1, "test_scenes": 0, "rows": LEAST, "columns": LEAST, "seed": 0, "landscape_band": 1}
     check_least(parser, arguments, least)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the local stand-in for Planetary Computer answers to each HTTP request."""
+"""The HTTP request handler of the local stand-in for Planetary Computer."""
 
 import json
 import re
@@ -49,18 +49,18 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 class Service(Protocol):
-    """What a request handler asks of its server."""
+    """The interface of the server that a request handler uses."""
 
     tokens: Tokens
-    """The access tokens that it has given."""
+    """The issued access tokens."""
     catalogue: "Catalogue"
-    """The items that it has."""
+    """The items."""
 
     def count(self, kind: str) -> None:
         """Counts a request."""
 
     def log(self, kind: str, method: str, path: str, byte_range: str | None, status: int, size: int) -> None:
-        """Keeps a request and counts its bytes."""
+        """Records a request and counts its bytes."""
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Requests and bytes, by kind."""
@@ -69,13 +69,13 @@ class Service(Protocol):
         """The file of a blob, if there is one."""
 
     def next_fault(self, path: str) -> Fault | None:
-        """The fault that a request to a path meets, if any."""
+        """The fault to inject into a request to a path, if any."""
 
     def inject(self, fault: Fault) -> None:
         """Adds a fault."""
 
     def clear_faults(self) -> None:
-        """Forgets all faults."""
+        """Removes all faults."""
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -108,13 +108,13 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._handle()
 
     def do_CONNECT(self) -> None:
-        """Refuses to tunnel: what is encrypted cannot be answered for."""
+        """Refuses to tunnel: encrypted requests cannot be answered."""
         self._kind, self._truncate = "refused", False
         self.service.count("refused")
-        self._json(501, {"description": "Only plain HTTP is answered for."})
+        self._json(501, {"description": "Only plain HTTP is supported."})
 
     def log_message(self, *_arguments) -> None:
-        """Stays silent; requests are kept by the service."""
+        """Prints nothing; the service records requests."""
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -148,7 +148,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         return "refused"
 
     def _struck(self) -> bool:
-        """Applies the first fault that the request meets; True when nothing else is to be answered."""
+        """Applies the first fault that matches the request; returns whether the request is then finished."""
         fault = self.service.next_fault(self.path)
         if fault is None:
             return False
@@ -224,7 +224,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"',
         }
         try:
-            wanted = byte_range(self.headers.get("Range"), status.st_size)
+            requested = byte_range(self.headers.get("Range"), status.st_size)
         except ValueError:
             self._azure_error(
                 416,
@@ -233,12 +233,12 @@ class RequestHandler(BaseHTTPRequestHandler):
                 {"Content-Range": f"bytes */{status.st_size}"},
             )
             return
-        start, stop = wanted or (0, status.st_size)
-        if wanted:
+        start, stop = requested or (0, status.st_size)
+        if requested:
             common["Content-Range"] = f"bytes {start}-{stop - 1}/{status.st_size}"
         with file.open("rb") as stream:
             stream.seek(start)
-            self._send(206 if wanted else 200, common, stream.read(stop - start))
+            self._send(206 if requested else 200, common, stream.read(stop - start))
 
     def _azure_error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated scene is made of: the Sentinel-2 dates, and where the areas lie on the ground."""
+"""The plan of a simulated scene: its Sentinel-2 dates, and the positions of its areas."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Acquisition:
     cover: float
     """Cloud cover over the training area, 0-1."""
     gain: float = 1.0
-    """Factor of the reflectances: season and atmospheric residue."""
+    """Factor on the reflectances: season and residual atmosphere."""
     partial: bool = False
     """Whether the orbit's edge crosses the training area."""
 
@@ -34,7 +34,7 @@ class Acquisition:
 
     @property
     def offset(self) -> int:
-        """What is added to the digital numbers."""
+        """Offset of the digital numbers."""
         return 1000 if self.baseline >= "04.00" else 0
 
 
@@ -47,21 +47,21 @@ ACQUISITIONS = (
     Acquisition("20220322T105651", "04.00", 0.1, 0.0, 0.80),
     Acquisition("20210713T105621", "03.01", 0.3, 0.0, 1.03),
 )
-"""The default dates: the clearest over the training area is the first, though others state less cloud for the tile;
-then a partial one, one of before the offset, a clouded one, and two out of the season."""
+"""The default dates. The first is the clearest over the training area, though others state less cloud for the tile; the
+others include a partial one, one without the offset, a cloudy one, and two from other seasons."""
 
 SPOT_DATE = "2022:06:20 10:43:11"
-"""When the Spot-7 image was taken, as TIFF writes it."""
+"""Acquisition date of the Spot-7 image, in TIFF's format."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the areas lie on the landscape, in metres from its upper left corner."""
+    """Positions of the areas on the landscape, in metres from its upper left corner."""
 
     rows: int
-    """Of the landscape, 1.5 m."""
+    """Rows of the landscape, at 1.5 m."""
     columns: int
-    """Of the landscape, 1.5 m."""
+    """Columns of the landscape, at 1.5 m."""
     training: tuple[float, float, int]
     """Left, top, and side in pixels of 1.5 m, of the Spot-7 image."""
     held_out: tuple[float, float, int]
@@ -79,9 +79,8 @@ def layout(size: int, held_out: int) -> Layout:
 
     Args:
         size: side of the training area, in pixels of 1.5 m.
-        held_out: side of the held-out area, likewise; rounded down to whole 30 m, which both 10 m and 6 m
-        pixels
-            divide.
+        held_out: side of the held-out area, likewise; rounded down to a multiple of 30 m, which is a whole number of
+            10 m and of 6 m pixels.
 
     Raises:
         ValueError: an area is too small, or `size` is not a multiple of 4.

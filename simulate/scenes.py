@@ -7,15 +7,15 @@ writes into `scenes/`
 
     spot7/xs.tif, pan.tif     the training area: 6 m R, G, B, NIR and 1.5 m panchromatic, uint16
     truth.tif                 the same area: R, G, B, NIR at 1.5 m without noise, uint16
-    sentinel2/<item>/*.tif    Sentinel-2 L2A items over both areas, one Cloud-Optimized GeoTIFF per band, and
-    SCL items.json                their STAC items, as Planetary Computer writes them held_out/
-    ground that the training area does not touch: sentinel2.tif (B04, B03, B02, B08 at
-                              10 m, from the clearest item), truth.tif
+    sentinel2/<item>/*.tif    Sentinel-2 L2A items over both areas, one Cloud-Optimized GeoTIFF per band and SCL
+    items.json                their STAC items, as Planetary Computer writes them
+    held_out/                 a separate area: sentinel2.tif (B04, B03, B02, B08 at 10 m, from the clearest item),
+                              truth.tif
     scene.json                seed, sizes, geometry
 
-Digital numbers are surface reflectance x 10 000 in all of them, so that images and truth compare directly;
-Sentinel-2's from baseline 04.00 on have 1000 added. 0 is no data. The landscape does not change from one date
-to another, except for its clouds and a gain of a few percent.
+Digital numbers are surface reflectance x 10 000 in all of them, so that images and truth can be compared directly;
+from baseline 04.00 on, Sentinel-2's have 1000 added. 0 is nodata. Between dates, the landscape changes only in its
+clouds and by a gain of a few percent.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from simulate.scene_plan import ACQUISITIONS, EPSG, SPOT_DATE, TILE, Acquisition
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """Gives a folder whose content moves to `folder` when the block ends well; `scene.json` moves last."""
+    """Yields a temporary folder whose content moves to `folder` if the block succeeds; `scene.json` moves last."""
     created = not folder.exists()
     partial = folder / ".partial"
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,17 +55,17 @@ def _whole(folder: Path) -> Iterator[Path]:
 def write_scenes(
     folder: Path, size: int, held_out: int, seed: int, acquisitions: tuple[Acquisition, ...] = ACQUISITIONS
 ) -> dict:
-    """Simulates and writes everything the module's description lists.
+    """Simulates and writes the files listed in the module's description.
 
     Args:
-        folder: where to write; made if need be.
+        folder: folder to write into, created if necessary.
         size: side of the training area, in pixels of 1.5 m.
         held_out: side of the held-out area, in pixels of 1.5 m.
-        seed: of the landscape, the clouds and the noise.
+        seed: seed of the landscape, the clouds and the noise.
         acquisitions: Sentinel-2 images to simulate; the held-out stack is cut from the first.
 
     Returns:
-        What `scene.json` holds.
+        The content of `scene.json`.
     """
     import numpy as np
 
@@ -147,7 +147,7 @@ def _write_item(folder: Path, acquisition: Acquisition, clear: dict, plan: Layou
 
 
 def _item(folder: Path, acquisition: Acquisition, ring: list, missing: float, sun) -> dict:
-    """The STAC item of an image that is written, of a given outline and percentage without data."""
+    """The STAC item of a written image, with a given outline and percentage of nodata."""
     from simulate.items import footprint, make_item
 
     geometry, bbox = footprint(ring, EPSG)

@@ -239,7 +239,7 @@ def truth(landscape: Landscape, grids: list[ImageGrid]) -> list[np.ndarray]:
 
     Args:
         landscape: the ground.
-        grids: the areas wanted, at 1.5 m.
+        grids: the areas, at 1.5 m.
 
     Returns:
         Reflectance of each area, (4, rows, columns), float32.
