@@ -75,7 +75,6 @@ def score_scenes(model_dir: Path, scenes: Sequence) -> dict:
     (model_dir / "scores.md").write_text(text, encoding="utf-8")
     if reports:
         report.draw_scores(model_dir / "scores.png", scores["mean"])
-    print(text)
     return scores
 
 

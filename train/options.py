@@ -127,29 +127,34 @@ class TrainingOptions(BaseOptions):
         """
         return {}
 
-    def arguments_of_init(self) -> dict[str, Any] | None:
-        """Return the arguments of the model's class that `init` has; None where it does not tell.
+    def start(self) -> str | None:
+        """Return the weights to start from: `init`, or those that another option implies."""
+        return self.init
+
+    def description_of_start(self) -> ModelDescription | None:
+        """Return what the weights to start from are; None where their folder does not tell.
 
         Raises:
             ValueError: an option contradicts them, or they are of another network.
         """
-        description = _description_of(self.init) if self.init else None
+        start = self.start()
+        description = _description_of(start) if start else None
         if description is None:
             return None
         known = {**description.arguments, "model": description.model}
         fixed = self.fixed_arguments()
         if description.system != self.system or any(known.get(name) != value for name, value in fixed.items()):
-            found = {name: known[name] for name in fixed if name in known}
+            found = [known.get(name, "") for name in fixed]
             raise ValueError(
-                f"--init: expected weights of {_in_words(self.system, fixed)}, got those of "
-                f"{_in_words(description.system, found)} in {self.init}"
+                f"--init: expected weights of {_in_words(self.system, *fixed.values())}, got those of "
+                f"{_in_words(description.system, *found, description.model)} in {start}"
             )
         for name, argument in self.network_arguments().items():
             value = getattr(self, name)
             if value is not None and argument in known and value != known[argument]:
                 flag = flag_of(name, kinds(type(self))[name])
-                raise ValueError(f"{flag}: expected {known[argument]}, as --init {self.init} has it, got {value}")
-        return description.arguments
+                raise ValueError(f"{flag}: expected {known[argument]}, as --init {start} has it, got {value}")
+        return description
 
     def with_defaults(self: AnyOptions, sizes: Mapping[str, Mapping[str, Any]]) -> AnyOptions:
         """Return the options with the defaults that depend on others: on `init`, on `size`, and more.
@@ -160,21 +165,26 @@ class TrainingOptions(BaseOptions):
         Raises:
             ValueError: an option contradicts `init`.
         """
-        found = self.arguments_of_init() or {}
+        description = self.description_of_start()
+        found = description.arguments if description else {}
         options = {argument: name for name, argument in self.network_arguments().items()}
         if found and self.size:
-            for argument, value in sizes[self.size].items():
-                if found.get(argument) != value and (
-                    argument not in options or getattr(self, options[argument]) is None
-                ):
-                    raise ValueError(
-                        f"--size: {self.size} has {argument} {value}, but --init {self.init} has {found.get(argument)}"
-                    )
+            given = {argument for argument, name in options.items() if getattr(self, name) is not None}
+            self._check_size({name: value for name, value in sizes[self.size].items() if name not in given}, found)
         alike = (name for name, arguments in sizes.items() if arguments.items() <= found.items())
         values = {options[argument]: value for argument, value in found.items() if argument in options}
-        filled = dataclasses.replace(self, size=self.size or next(alike, self.default_size), **values)
+        size = self.size or next(alike, self.default_size)
+        filled = dataclasses.replace(self, init=self.start(), size=size, **values)
         missing = {name: value for name, value in filled.defaults().items() if getattr(filled, name) is None}
         return dataclasses.replace(filled, **missing)
+
+    def _check_size(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Raise ValueError when `size` asks for arguments that the weights to start from do not have."""
+        for argument, value in asked.items():
+            if found.get(argument) != value:
+                raise ValueError(
+                    f"--size: {self.size} has {argument} {value}, but --init {self.start()} has {found.get(argument)}"
+                )
 
     def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the arguments of the model's class that these options ask for, with their defaults filled in.
@@ -182,9 +192,9 @@ class TrainingOptions(BaseOptions):
         Args:
             sizes: as for `with_defaults`.
         """
-        found = self.arguments_of_init()
-        if found is not None:
-            return found
+        description = self.description_of_start()
+        if description:
+            return description.arguments
         fixed = {name: value for name, value in self.fixed_arguments().items() if name != "model"}
         asked = {argument: getattr(self, name) for name, argument in self.network_arguments().items()}
         return {**sizes[self.size], **fixed, **{name: value for name, value in asked.items() if value is not None}}
@@ -206,9 +216,9 @@ def _description_of(weights: str) -> ModelDescription | None:
         raise ValueError(f"--init: {error}") from error
 
 
-def _in_words(system: str, arguments: Mapping[str, Any]) -> str:
-    """Name a network."""
-    return " ".join([system, *map(str, arguments.values())])
+def _in_words(*words: Any) -> str:
+    """Name a network by its system and more, each word once."""
+    return " ".join(dict.fromkeys(str(word) for word in words if word))
 
 
 def sizes(names: Iterable[str], default: str) -> Any:
@@ -275,7 +285,7 @@ class TrainingCommand(TrainingOptions):
     def check(self) -> None:
         """Raise ValueError when options do not go together, or the model would replace what it must not."""
         super().check()
-        self.arguments_of_init()
+        self.description_of_start()
         check_model_dir(self.model_dir, self)
 
 

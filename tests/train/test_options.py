@@ -96,16 +96,16 @@ def test_a_size_that_contradicts_the_weights_is_refused(write_model):
 def test_weights_of_another_network_are_refused(write_model):
     rec = {"num_groups": 1, "num_blocks": 1, "depth": 8, "reduction": 8, "registered": True}
     folder = write_model(rec, "l1bsr", "REC")
-    with pytest.raises(ValueError, match=f"^--init: expected weights of spot7, got those of l1bsr in {folder}$"):
+    with pytest.raises(ValueError, match=f"^--init: expected weights of spot7, got those of l1bsr REC in {folder}$"):
         spot7.Options(init=folder).with_defaults(SIZES)
     with pytest.raises(ValueError, match="^--init: expected weights of l1bsr CSR, got those of l1bsr REC in "):
-        l1bsr.Options(network="csr", init=folder).arguments_of_init()
+        l1bsr.Options(network="csr", init=folder).description_of_start()
     options = l1bsr.Options(network="rec", csr=".", init=folder, supervised=True)
     assert options.with_defaults({"paper": {}}).registered is True
     with pytest.raises(ValueError, match="^--registered requires --supervised$"):
         l1bsr.Options(network="rec", csr=".", init=folder).with_defaults({"paper": {}})
     with pytest.raises(ValueError, match="^--groups: expected 1, as --init .* has it, got 2$"):
-        l1bsr.Options(network="rec", csr=".", init=folder, groups=2).arguments_of_init()
+        l1bsr.Options(network="rec", csr=".", init=folder, groups=2).description_of_start()
 
 
 def test_the_flows_refinements_are_those_of_the_weights(write_model):
@@ -113,7 +113,7 @@ def test_the_flows_refinements_are_those_of_the_weights(write_model):
     options = l1bsr.Options(network="csr", init=folder)
     assert options.with_defaults({"paper": {}}).refinements == 2
     with pytest.raises(ValueError, match="^--refinements: expected 2, as --init .* has it, got 0$"):
-        dataclasses.replace(options, refinements=0).arguments_of_init()
+        dataclasses.replace(options, refinements=0).description_of_start()
 
 
 def test_weights_that_nothing_describes_start_the_network_that_is_asked_for(tmp_path):
@@ -122,7 +122,7 @@ def test_weights_that_nothing_describes_start_the_network_that_is_asked_for(tmp_
     assert options.architecture(SIZES)["depth"] == 32
     (tmp_path / FILE_NAME).write_text("{")
     with pytest.raises(ValueError, match="^--init: "):
-        options.arguments_of_init()
+        options.description_of_start()
 
 
 def test_a_folder_that_is_no_model_is_not_replaced(tmp_path, write_model):
@@ -146,5 +146,5 @@ def test_variant_and_statistics_are_those_of_the_weights(write_model):
     options = deepsum.Options(stage="joint", init=write_model(arguments, "deepsum"))
     assert options.with_defaults({"paper": {"depth": 64}}).architecture({}) == arguments
     with pytest.raises(ValueError, match="^--variant: expected C, as --init .* has it, got P$"):
-        dataclasses.replace(options, variant="P").arguments_of_init()
+        dataclasses.replace(options, variant="P").description_of_start()
     assert deepsum.Options(stage="regnet", sisrnet=".").with_defaults({"paper": {}}).epochs == 10

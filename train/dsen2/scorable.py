@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chain.runtime.progress import LOG
 from datasets.dsen2 import Scene, scale_of
 from evaluation import wald
 from evaluation.bicubic import bicubic
@@ -17,7 +18,7 @@ from models.dsen2 import ROLES, SOURCES
 
 
 def scorable(windows: Sequence[Scene], role: str) -> list[Scene]:
-    """Return the windows of a scene that can be scored; of the others it is said that they are left out.
+    """Return the windows of a scene that can be scored; warn of the others.
 
     Args:
         windows: the windows, at least one.
@@ -29,10 +30,10 @@ def scorable(windows: Sequence[Scene], role: str) -> list[Scene]:
     reasons = {window.name: _reason(window, role) for window in windows}
     if all(reasons.values()):
         name, reason = next(iter(reasons.items()))
-        raise ValueError(f"test: {reason} in {name}")
+        raise ValueError(f"--test: {reason} in {name}")
     for name, reason in reasons.items():
         if reason:
-            print(f"test: {name} is left out: {reason}", flush=True)
+            LOG.warning("--test: %s is left out: %s", name, reason)
     return [window for window in windows if not reasons[window.name]]
 
 

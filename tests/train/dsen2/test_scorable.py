@@ -21,15 +21,15 @@ def window(name, role, side=None):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_windows_without_a_pixel_are_left_out(role, capsys):
+def test_windows_without_a_pixel_are_left_out(role, caplog):
     seen, lacking = window("T@0,0", role), window("T@9,0", role)
     lacking.images[ROLES[role][-1]][..., 1] = np.nan
     assert scorable([seen, lacking], role) == [seen]
-    assert "test: T@9,0 is left out: expected pixels of " in capsys.readouterr().out
-    with pytest.raises(ValueError, match="^test: expected pixels of .* valid in every band, got none in T@9,0$"):
+    assert "--test: T@9,0 is left out: expected pixels of " in caplog.text
+    with pytest.raises(ValueError, match="^--test: expected pixels of .* valid in every band, got none in T@9,0$"):
         scorable([lacking], role)
 
 
 def test_windows_that_are_too_small():
-    with pytest.raises(ValueError, match="^test: expected at least .* pixels of 10 m for B05 .* in T@0,0$"):
+    with pytest.raises(ValueError, match="^--test: expected at least .* pixels of 10 m for B05 .* in T@0,0$"):
         scorable([window("T@0,0", "2x", 12)], "2x")
