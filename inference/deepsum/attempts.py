@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done with several inputs of which some cannot be used: all is refused, or these are skipped, and named.
+"""Inputs that cannot be used: fail, or skip them and say so.
 
 attempts = ErrorPolicy("skip")
 scenes = [scene for folder in folders if (scene := attempts.make(folder.name, open_scene, folder))]
@@ -26,7 +26,7 @@ class ErrorPolicy:
         """What was wrong with each that was skipped, by its name."""
 
     def make(self, name: str, function: Callable, *values) -> Any:
-        """Return what a function returns. Where it raises ValueError and that is to be skipped, tell it; return None.
+        """Return what a function returns, or None, with a warning, if it raises ValueError and that is to be skipped.
 
         Args:
             name: what the function works on, in words.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of the scenes of the PROBA-V challenge: made one by one, kept where they are done, and scored.
+"""Making and scoring the images of scenes of the PROBA-V challenge.
 
-`run.json` in the folder of the results says for each scene what its image was made of: the same command goes on where
-it was interrupted, and images that would be made otherwise now are noticed.
+`run.json` in the output folder records what each image was made of. The same command resumes an interrupted run, and
+notices images that it would now make differently.
 """
 
 import functools
@@ -101,11 +101,11 @@ class SceneProcessor:
 
 
 ProcessorOf = Callable[[Path], SceneProcessor]
-"""Gives the way in which the image of a scene's folder is made."""
+"""Returns how the image of a scene's folder is made."""
 
 
 def processors(options: Options) -> ProcessorOf:
-    """Return what gives the way in which the image of a scene is made: by the model of its band."""
+    """Return a function that tells how the image of a scene is made: with the model of its band."""
 
     @functools.cache
     def of_band(band: str | None) -> SceneProcessor:
@@ -115,17 +115,17 @@ def processors(options: Options) -> ProcessorOf:
 
 
 def open_folder(folder: Path, options: Options) -> KelvinsScene:
-    """Open a scene, of which masks may be missing or images be few where that is allowed.
+    """Open a scene; `--unmasked` does without masks, `--repeat` with few images.
 
     Raises:
-        ValueError: it cannot be used; the message names the option by which it can.
+        ValueError: it cannot be used; the message names the option that helps.
     """
     try:
         return open_scene(folder, 1 if options.repeat else FEWEST, options.unmasked)
     except TooFewImagesError as error:
-        raise ValueError(f"{error}; --repeat makes them nine") from error
+        raise ValueError(f"{error}; --repeat repeats them until there are nine") from error
     except MissingMaskError as error:
-        raise ValueError(f"{error}; --unmasked takes all pixels for clear") from error
+        raise ValueError(f"{error}; --unmasked treats all pixels as clear") from error
 
 
 def make_image(folder: Path, output: Path, options: Options, scored: bool, progress: Progress) -> Scenes:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One band of the image of a date, and where it is clear: of a raster, a SAFE product or a STAC item.
+"""Reading one band of each date, and where it is clear, from rasters, SAFE products and STAC items.
 
-What conceals a raster is told by a mask beside it (not 0 where it is clear), or by the classes of one of its bands; a
-Sentinel-2 product has its scene classification. Missing pixels are always concealed: those that the raster declares,
-and those that are 0.
+Clouds in a raster are given by a mask (non-zero where clear) or by a band of classes; Sentinel-2 products bring their
+scene classification. Missing pixels, declared as nodata or 0, are never clear.
 
     for source in sources_of(["20220714.tif", "20220719.tif"], Options(clear_masks=("a.tif", "b.tif"))):
         date = read_date(source, options)
@@ -80,9 +79,9 @@ class Date:
     placed: bool
     """Whether the image states where; otherwise pixels are counted."""
     integer: bool
-    """Whether numbers are those of uint16."""
+    """Whether the values fit uint16."""
     scaling: tuple[float, float]
-    """Scale and offset that the image states: physical = number x scale + offset."""
+    """Scale and offset tags: physical value = pixel value x scale + offset."""
     files: tuple[str, ...]
     """The local files that were read."""
 
@@ -138,9 +137,7 @@ def is_raster(image) -> bool:
 
 
 def dates_in(name: str, options: Options) -> list[int] | None:
-    """Return the bands of a raster if each is the image of a date; None if not.
-
-    So it is where that is asked for, or where the bands are named after days.
+    """Return the bands of a raster if each is a date: by option, or because they are named after days. None if not.
 
     Raises:
         ValueError: it cannot be opened.
@@ -152,7 +149,7 @@ def dates_in(name: str, options: Options) -> list[int] | None:
         return list(bands)
     if not named_after_days(list(bands.values())):
         return None
-    LOG.info("%s: its %d bands are taken for dates", shown(name), len(bands))
+    LOG.info("%s: its %d bands are treated as dates", shown(name), len(bands))
     return list(bands)
 
 
@@ -186,7 +183,7 @@ def _read_raster(source: Source, options: Options) -> Date:
         label = f"{label}:{band.GetDescription() or number}"
     if present.sum() < declared.sum():
         share = 100 * float((declared & ~present).mean())
-        LOG.info("%s: %.1f %% of the pixels are 0 and taken for missing (--valid-zero: for data)", label, share)
+        LOG.info("%s: %.1f %% of the pixels are 0, treated as missing (--valid-zero keeps them)", label, share)
     grid = shifted(whole, region)
     if source.mask:
         clear = read_mask(source.mask, source.number, grid, placed, (whole.rows, whole.columns), window)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--info` tells of images of several dates, and of scenes: what they are taken for, and what would be made.
-
-The network does not run.
-"""
+"""`--info`: how images of several dates, or scenes, are understood, and what would be made, without the network."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

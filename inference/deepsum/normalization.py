@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers of images and those of the data that a model was made for: their statistics, and the map between them.
+"""Rescaling pixel values to those of the data that a model was trained on, and back.
 
-A network is made for numbers of a certain mean and deviation. Others are brought there by a linear map, and back in the
-end: the result does not depend on the images' unit.
+A network expects pixels of a certain mean and deviation. Others are rescaled by a linear map, and the result is scaled
+back, so that it does not depend on the unit of the images.
 
     normalization = chosen(Moments.of(pixels), network.moments, keep=False, name="20220714.tif")
     image = normalization.to_numbers(network.run(normalization.to_model(frames), masks))
@@ -16,7 +16,7 @@ import numpy as np
 from chain.runtime.progress import LOG
 
 UNLIKE = 1.75
-"""Distance of statistics from those of a model's data from which they are those of other data."""
+"""Distance of statistics from which an image does not match a model's data."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Moments:
         return cls(float(numbers.mean()), float(numbers.std())) if numbers.size else None
 
     def unlike(self, data: "Moments") -> bool:
-        """Return whether one image has other numbers than those that such images have.
+        """Return whether the pixels of an image do not match a model's data.
 
         The distance is that of the means, in deviations of the data, and that of the deviations' logarithms. Simulated
         scenes of PROBA-V keep within 1.5; Sentinel-2's digital numbers, 8 bits and reflectance mostly lie beyond 2.
 
         Args:
-            data: those of many such images.
+            data: statistics of the model's data, over many images.
         """
         if self.deviation <= 0:
             return True
@@ -47,7 +47,7 @@ class Moments:
         return math.hypot((self.mean - data.mean) / data.deviation, ratio) > UNLIKE
 
     def __str__(self) -> str:
-        return f"mean {self.mean:.5g} and deviation {self.deviation:.5g}"
+        return f"mean {self.mean:.5g}, deviation {self.deviation:.5g}"
 
 
 @dataclass(frozen=True)
@@ -57,38 +57,38 @@ class Normalization:
     centre: float = 0.0
     """What is subtracted from numbers."""
     scale: float = 1.0
-    """By what they are multiplied then."""
+    """What they are then multiplied by."""
     mean: float = 0.0
-    """What is added in the end."""
+    """What is added last."""
 
     @classmethod
     def of(cls, numbers: Moments, data: Moments) -> "Normalization":
-        """Return the map that brings numbers to the mean and deviation of a model's data."""
+        """Return the map to the mean and deviation of a model's data."""
         return cls(numbers.mean, data.deviation / numbers.deviation, data.mean)
 
     def to_model(self, numbers: np.ndarray) -> np.ndarray:
-        """Turn numbers into those of the model's data, float64."""
+        """Rescale pixel values to those of the model's data, float64."""
         return (np.asarray(numbers, np.float64) - self.centre) * self.scale + self.mean
 
     def to_numbers(self, image: np.ndarray) -> np.ndarray:
-        """Turn an image of the model's numbers into one of the input's, float32."""
+        """Scale an image that the model made back to the input's values, float32."""
         return ((np.asarray(image, np.float64) - self.mean) / self.scale + self.centre).astype(np.float32)
 
 
 def chosen(numbers: Moments, data: Moments, keep: bool, name: str) -> Normalization:
-    """Return the map by which images are turned into a model's numbers; warn where they should be and are not.
+    """Return the map from an image's pixel values to a model's; warn if values that are kept do not match.
 
     Args:
-        numbers: statistics of the images' clear pixels.
-        data: those of the model's data.
-        keep: take the images' numbers for the model's.
-        name: the images' name, for the warning.
+        numbers: statistics of the clear pixels.
+        data: statistics of the model's data.
+        keep: keep the pixel values as they are.
+        name: name of the image, for the warning.
     """
     if not keep:
         return Normalization.of(numbers, data)
     if numbers.unlike(data):
         LOG.warning(
-            "%s: its numbers, of %s, are unlike those of the model's data, of %s; --statistics data brings them there",
+            "%s: its pixels (%s) do not match the model's data (%s); --statistics data rescales them",
             name,
             numbers,
             data,

@@ -18,59 +18,57 @@ SCENES = "scenes of the challenge"
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
-    """How an image is made of several."""
+    """How one image is made of several."""
 
     model_dir: str | None = option(
         None,
-        "folder of the exported model; or of several, NIR and RED, of which that of a scene's band is taken "
-        "(default: the project's)",
+        "folder of the exported model, or of models in folders NIR and RED, chosen by a scene's band (default: the "
+        "project's)",
         metavar="DIR",
         reads=True,
         pixels=False,  # the weights count, not where they lie
     )
     band: str | None = option(
         None,
-        "of scenes, NIR or RED (default: both); of images, name or number of their band (default: the only one)",
+        "band: of scenes, NIR or RED (default: both); of images, its name or number (default: the only one)",
         metavar="NAME",
     )
     on_error: str = option(
         "fail",
-        "what one of several scenes, or images, that cannot be used does",
+        "what to do with a scene, or an image, that cannot be used",
         choices=("fail", "skip"),
         pixels=False,
     )
     overwrite: bool = changed(
         FileOptions, "overwrite", False, help="replace --output, or images of --output-dir, that exist"
     )
-    unmasked: bool = option(False, "all pixels with data are clear; scenes need no QM, rasters no mask", group=USE)
-    valid_zero: bool = option(
-        False, "pixels of rasters and scenes that are 0 are data (default: they are missing)", group=USE
-    )
+    unmasked: bool = option(False, "treat all pixels with data as clear: scenes need no QM, rasters no mask", group=USE)
+    valid_zero: bool = option(False, "treat 0 in rasters and scenes as data (default: as missing)", group=USE)
     statistics: str | None = option(
         None,
-        "data: numbers are brought to the mean and deviation of the model's data, and back; model: they are such "
+        "data: rescale pixel values to the mean and deviation of the model's data, and back; model: they match "
         "already (default: data for images of several dates, model for scenes)",
         choices=("data", "model"),
         group=USE,
     )
     repeat: bool = option(
-        False, "use fewer than nine images: they are repeated, the clearest first, until there are nine", group=USE
+        False, "accept fewer than nine images: repeat them, the clearest first, until there are nine", group=USE
     )
     windows: int = option(
         2,
-        "number of nines whose results are averaged, at most; the authors' n_slide + 1",
+        "largest number of windows whose results are averaged; the authors' n_slide + 1",
         metavar="N",
         check=at_least(1),
         group=WINDOWS,
     )
     original_windows: bool = option(
         False,
-        "move masks by the shifts that the authors' program takes, which are those of other frames",
+        "shift masks as the authors' program does, by the shifts of other frames",
         group=WINDOWS,
     )
     clear_masks: tuple[str, ...] | None = option(
         None,
-        "a raster for each image, in their order: not 0 where it is clear",
+        "one raster per image, in the same order: non-zero where the image is clear",
         many=True,
         metavar="IMG",
         reads=True,
@@ -86,18 +84,18 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         group=DATES,
     )
     bands_are_dates: bool = option(
-        False, "each band of a raster is the image of a date (default: if the bands are named after dates)", group=DATES
+        False, "treat each band of a raster as a date (default: if the bands are named after days)", group=DATES
     )
     floating: bool = option(
         False,
-        "write float32, nodata NaN (default: uint16, nodata 0, of whole numbers)",
+        "write float32, nodata NaN (default: uint16, nodata 0, if the input holds unsigned integers)",
         flag="--float",
         group=DATES,
     )
     quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
     split: str = option(
         "test",
-        "which scenes; validation: those of train that the authors have not trained with",
+        "which scenes; validation: those of train that the authors held out",
         choices=("test", "train", "validation"),
         pixels=False,
         group=SCENES,
@@ -112,8 +110,8 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
     )
     block_size: int | None = option(
         None,
-        "side of blocks to compute in, in input pixels, beside a margin of 8; they differ where they meet, by as "
-        "much as is told (default: all at once, or as large as memory allows)",
+        "side of the blocks to compute in, in input pixels, plus a margin of 8; how much blocks differ where they meet "
+        "is reported (default: all at once, or as large as memory allows)",
         read=int,
         metavar="N",
         check=at_least(1),
@@ -134,7 +132,7 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         self.exclude("bands_are_dates", "qa")
 
     def given_for_dates(self) -> list[str]:
-        """Return the flags of the options that are given and say something of images of several dates alone."""
+        """Return the flags of the options that are given and apply to images of several dates only."""
         known = kinds(Options)
         of_dates = [name for name, kind in known.items() if kind.group == DATES]
         names = (*of_dates, *kinds(AreaOptions), *kinds(OffsetOptions))
@@ -143,7 +141,7 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Options, SceneCommand):
-    """The command line: what is made, of what."""
+    """The command line: adds the input and the files to write."""
 
     input: tuple[str, ...] | None = changed(
         SceneCommand,
@@ -169,7 +167,7 @@ class Command(Options, SceneCommand):
     )
     submission: str | None = option(
         None,
-        "pack the 290 images of --output-dir for the challenge, imgset1160.png to imgset1449.png",
+        "zip of the 290 images of --output-dir, imgset1160.png to imgset1449.png, for the challenge",
         metavar="ZIP",
         writes=(".zip",),
         pixels=False,
@@ -177,7 +175,7 @@ class Command(Options, SceneCommand):
     )
     metrics: str | None = option(
         None,
-        "file of cPSNR (dB), cSSIM and challenge score of scenes with HR, beside simple methods; also printed",
+        "file of cPSNR (dB), cSSIM and challenge score of scenes with HR, and of simple methods; also printed",
         metavar="JSON",
         writes=(".json",),
         replaces=True,

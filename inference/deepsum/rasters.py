@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rasters of dates as GDAL reads them: their bands, their places, their missing pixels, and their masks."""
+"""Reading rasters with GDAL: bands, grids, missing pixels, masks."""
 
 import re
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def open_raster(name: str, argument: str) -> gdal.Dataset:
 
 
 def data_bands(dataset: gdal.Dataset) -> dict[int, str]:
-    """Return the descriptions of a raster's bands of data by their numbers; alpha is none."""
+    """Return the descriptions of a raster's bands by number, without alpha."""
     bands = {number: dataset.GetRasterBand(number) for number in range(1, dataset.RasterCount + 1)}
     return {
         number: band.GetDescription()
@@ -51,14 +51,14 @@ def data_bands(dataset: gdal.Dataset) -> dict[int, str]:
 
 
 def named_after_days(names: Sequence[str]) -> bool:
-    """Return whether bands are named after different days, and are the same but for these."""
+    """Return whether the names of bands differ in the day only, as in `2022-07-14_B8`."""
     days = [found[0] if (found := DAY.search(name)) else "" for name in names]
     rests = {name.replace(day, "", 1) for name, day in zip(names, days)}
     return len(days) > 1 and all(days) and len(set(days)) == len(days) and len(rests) == 1
 
 
 def band_number(dataset: gdal.Dataset, name: str, asked: str | None, argument: str) -> int:
-    """Return the number of a band, asked for by its name or number, or of the only one.
+    """Return the number of a band, given its name or number, or of the only band.
 
     Args:
         dataset: a raster.
@@ -78,7 +78,7 @@ def band_number(dataset: gdal.Dataset, name: str, asked: str | None, argument: s
     if asked and asked.isdigit() and 1 <= int(asked) <= dataset.RasterCount:
         return int(asked)
     described = ", ".join(filter(None, bands.values()))
-    more = "; --bands-are-dates takes each for a date" if argument == "--band" and asked is None else ""
+    more = "; --bands-are-dates treats each band as a date" if argument == "--band" and asked is None else ""
     raise ValueError(
         f"{argument}: expected one of the bands 1 to {dataset.RasterCount}{f' ({described})' if described else ''} of "
         f"{shown(name)}, got {asked or 'none'}{more}"
@@ -86,16 +86,16 @@ def band_number(dataset: gdal.Dataset, name: str, asked: str | None, argument: s
 
 
 def place_of(dataset: gdal.Dataset, name: str) -> tuple[Grid, bool]:
-    """Return where pixels lie, and whether the raster states it; otherwise pixels are counted from its corner.
+    """Return the grid of a raster, and whether it is georeferenced; if not, the grid counts pixels from its corner.
 
     Raises:
-        ValueError: it is not north up, or its place is told by points only.
+        ValueError: it is not north up, or has ground control points or RPCs only.
     """
     geotransform = dataset.GetGeoTransform(can_return_null=True)
     if geotransform is None and (dataset.GetGCPCount() or dataset.GetMetadata("RPC")):
         raise ValueError(
-            f"--input: expected a raster with a geotransform, got {shown(name)}, which is placed by ground control "
-            "points or RPCs only: warp it first (gdalwarp)"
+            f"--input: expected a georeferenced raster, got {shown(name)} with ground control points or RPCs only: "
+            "warp it first (gdalwarp)"
         )
     left, dx, row_turn, top, column_turn, dy = geotransform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
     if dx <= 0 or dy >= 0 or row_turn or column_turn:
@@ -105,7 +105,7 @@ def place_of(dataset: gdal.Dataset, name: str) -> tuple[Grid, bool]:
 
 
 def scaling_of(band: gdal.Band) -> tuple[float, float]:
-    """Return the scale and offset that a band states: physical = number x scale + offset."""
+    """Return the scale and offset tags of a band: physical value = pixel value x scale + offset."""
     scale, offset = band.GetScale(), band.GetOffset()
     return 1.0 if scale is None else scale, 0.0 if offset is None else offset
 
@@ -114,7 +114,7 @@ def read_pixels(band: gdal.Band, window: Window, name: str) -> tuple[np.ndarray,
     """Read a window of a band.
 
     Returns:
-        Values, float32 (rows, columns), and whether they are neither declared to be missing nor infinite.
+        Values, float32 (rows, columns), and whether they are valid: neither nodata nor infinite.
 
     Raises:
         ValueError: it cannot be read.
@@ -123,21 +123,19 @@ def read_pixels(band: gdal.Band, window: Window, name: str) -> tuple[np.ndarray,
         values = band.ReadAsArray(*window).astype(np.float32)
         present = band.GetMaskBand().ReadAsArray(*window) != 0
     except RuntimeError as error:
-        raise ValueError(
-            f"--input: expected pixels that can be read, got {shown(name)} ({http.reason(error)})"
-        ) from error
+        raise ValueError(f"--input: cannot read the pixels of {shown(name)} ({http.reason(error)})") from error
     return values, present & np.isfinite(values)
 
 
 def without_zeros(values: np.ndarray, present: np.ndarray, valid_zero: bool) -> np.ndarray:
-    """Return whether pixels are present once those that are 0 count as missing, unless they are data."""
+    """Return which pixels are present if those that are 0 count as missing."""
     return present if valid_zero else present & (values != NODATA)
 
 
 def read_mask(
     name: str, number: int | None, grid: Grid, placed: bool, size: tuple[int, int], window: Window | None
 ) -> np.ndarray:
-    """Return where a mask says that pixels are clear, bool (rows, columns).
+    """Return where a mask is non-zero, that is where pixels are clear, bool (rows, columns).
 
     Args:
         name: the mask.

@@ -73,7 +73,7 @@ def folders_in(inputs: Sequence, options: Options) -> list[Path]:
     if folders and options.band and options.band not in BANDS:
         raise ValueError(f"--band: expected one of {', '.join(BANDS)} for scenes, got {options.band}")
     if folders and options.given_for_dates():
-        raise ValueError(f"{options.given_for_dates()[0]}: expected images of several dates with it, got scenes")
+        raise ValueError(f"{options.given_for_dates()[0]}: only for images of several dates, got scenes")
     return folders
 
 
@@ -139,7 +139,7 @@ def read_scene(scene: KelvinsScene, options: Options, data: Moments) -> Prepared
         if image.max() > LARGEST:
             reasons[number] = f"numbers above {LARGEST}"
         elif not present[number].any():
-            reasons[number] = "all of it is 0"
+            reasons[number] = "all pixels are 0"
     _tell_zeros(scene, present, reasons)
     sound = [number for number in range(len(lr)) if number not in reasons]
     if not sound:
@@ -179,7 +179,7 @@ def _tell_zeros(scene: KelvinsScene, present: np.ndarray, reasons: Mapping[int, 
     }
     if shares:
         LOG.info(
-            "%s: %d images hold pixels that are 0, up to %.1f %%, which are taken for missing (--valid-zero: for data)",
+            "%s: pixels that are 0 in %d images, up to %.1f %%, are treated as missing (--valid-zero keeps them)",
             scene.folder,
             len(shares),
             100 * max(shares.values()),
@@ -199,7 +199,7 @@ def _too_few(scene: KelvinsScene, reasons: Mapping[int, str], count: int) -> str
     why = ", ".join(f"{scene.images[number].stem}: {reason}" for number, reason in sorted(reasons.items()))
     return (
         f"{scene.folder}: expected at least {FRAMES} images that can be used, got {count - len(reasons)} of {count}"
-        f"{f' ({why})' if why else ''}; --repeat makes them nine"
+        f"{f' ({why})' if why else ''}; --repeat repeats them until there are nine"
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of several dates as the frames that DeepSUM takes: on one grid, in its numbers, without gaps.
+"""Images of several dates made into frames for DeepSUM: on one grid, rescaled, without gaps.
 
 The clearest image is the reference, and the others are brought to its grid (bicubic; masks by the nearest pixel). The
 mean and deviation of all clear pixels of all images are brought to those of the model's data, and back in the end.
-Missing pixels are concealed, and filled from those around them, so that the enlargement sees no cliff. Images are
+Missing pixels are masked, and filled from those around them, so that interpolation sees no step. Images are
 enlarged and registered as those of the challenge are (`datasets.deepsum.preparation`), and left out where they lie too
 far from the reference.
 
@@ -82,7 +82,9 @@ def make_stack(dates: Sequence[Date], data: Moments, as_they_are: bool = False, 
             are the same.
     """
     if len(dates) < FRAMES and not repeat:
-        raise ValueError(f"--input: expected at least {FRAMES} images, got {len(dates)}; --repeat makes them nine")
+        raise ValueError(
+            f"--input: expected at least {FRAMES} images, got {len(dates)}; --repeat repeats them until there are nine"
+        )
     if not dates:
         raise ValueError("--input: expected images, got none")
     _check_places(dates)
@@ -119,19 +121,20 @@ def make_stack(dates: Sequence[Date], data: Moments, as_they_are: bool = False, 
 
 
 def _too_few(uses: Sequence[DateOutcome]) -> str:
-    """Say how many images can be used, and why the others cannot."""
+    """Return the message that too few images can be used, and why."""
     cloudy, far = sum(use.shift is None for use in uses), sum(bool(use.shift) and not use.used for use in uses)
     return (
         f"--input: expected at least {FRAMES} images that can be used, got {len(uses) - cloudy - far} of {len(uses)}: "
-        f"{cloudy} without clear pixels, {far} displaced by more than {FARTHEST} fine pixels; --repeat makes them nine"
+        f"{cloudy} without clear pixels, {far} displaced by more than {FARTHEST} fine pixels; --repeat repeats them "
+        "until there are nine"
     )
 
 
 def _check_places(dates: Sequence[Date]) -> None:
-    """Refuse images that cannot lie on one grid.
+    """Refuse images that cannot be brought to one grid.
 
     Raises:
-        ValueError: so it is.
+        ValueError: one is georeferenced and another is not, or sizes differ.
     """
     for date in dates[1:]:
         if date.placed != dates[0].placed or bool(date.grid.projection) != bool(dates[0].grid.projection):
@@ -147,10 +150,10 @@ def _check_places(dates: Sequence[Date]) -> None:
 
 
 def _check_units(dates: Sequence[Date]) -> None:
-    """Refuse images whose numbers do not mean the same: by what they state, or by their statistics.
+    """Refuse images in different units, judged by their scale and offset tags and by their statistics.
 
     Raises:
-        ValueError: so it is.
+        ValueError: there are some.
     """
     for date in dates[1:]:
         if date.scaling != dates[0].scaling:
@@ -167,8 +170,8 @@ def _check_units(dates: Sequence[Date]) -> None:
         ratios = [abs(moments.mean) / mean if mean else 1.0, moments.deviation / deviation]
         if min(ratios) > OTHER_UNIT or max(ratios) < 1 / OTHER_UNIT:
             raise ValueError(
-                f"--input: expected numbers of one unit, got {moments} in {name}, and about mean {mean:.5g} and "
-                f"deviation {deviation:.5g} in the others"
+                f"--input: expected images in one unit, got {moments} in {name} and about mean {mean:.5g}, deviation "
+                f"{deviation:.5g} in the others"
             )
 
 

@@ -66,7 +66,7 @@ def repeated(frames: Frames) -> Frames:
     missing = FRAMES - len(frames)
     if missing <= 0:
         return frames
-    LOG.warning("frames: %d, repeated to fill %d; the result holds no more detail than they", len(frames), FRAMES)
+    LOG.warning("frames: %d, repeated to fill %d; this adds no detail", len(frames), FRAMES)
     order = _by_clearance(frames)
     return frames.take([*range(len(frames)), *(order[number % len(order)] for number in range(missing))])
 

@@ -172,12 +172,15 @@ def conceal(scene):
 
 SPOILT = {
     "corrupt": (corrupt, "LR003.png: expected a readable PNG"),
-    "few": (remove_images, "imgset0001: expected at least 9 files LRnnn.png, got 8; --repeat makes them nine"),
+    "few": (
+        remove_images,
+        "imgset0001: expected at least 9 files LRnnn.png, got 8; --repeat repeats them until there are nine",
+    ),
     "saturated": (saturate, "got 8 of 11 (LR000: numbers above 60000, LR001"),
     "cloudy": (conceal, "imgset0001: frames: expected clear pixels, got none, all is concealed"),
     "mask": (
         lambda scene: (scene / "QM005.png").unlink(),
-        "expected QM005.png beside LR005.png, found none; --unmasked takes",
+        "expected QM005.png beside LR005.png, found none; --unmasked treats",
     ),
     "size": (
         lambda scene: write_png(scene / "LR002.png", np.full((SIDE, SIDE - 1), 7000, np.uint16)),

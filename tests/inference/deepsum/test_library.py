@@ -102,9 +102,9 @@ def test_functions_refuse_each_others_inputs(root, stack, tmp_path):
         super_resolve([str(alone_folder(root)), *stack()[0]], tmp_path / "sr.tif")
     with pytest.raises(ValueError, match="--output: expected a .tif file for images of several dates, got '.*sr.png'$"):
         super_resolve(stack()[0], tmp_path / "sr.png", Options(unmasked=True))
-    with pytest.raises(ValueError, match="^--qa: expected images of several dates with it, got scenes$"):
+    with pytest.raises(ValueError, match="^--qa: only for images of several dates, got scenes$"):
         super_resolve_scenes(alone_folder(root), tmp_path / "out", Options(qa="1"))
-    with pytest.raises(ValueError, match="^--float: expected images of several dates with it, got scenes$"):
+    with pytest.raises(ValueError, match="^--float: only for images of several dates, got scenes$"):
         super_resolve_scenes(alone_folder(root), tmp_path / "out", Options(floating=True))
 
 

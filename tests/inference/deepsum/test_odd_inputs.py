@@ -53,7 +53,7 @@ def test_dates_of_zeros_are_left_out(scene, stack, infer, tmp_path, capsys):
     found = infer(images, [], "--unmasked", name="b.tif").ReadAsArray()
     np.testing.assert_array_equal(found, wanted)
     told = capsys.readouterr().err
-    assert "d03: 100.0 % of the pixels are 0 and taken for missing (--valid-zero: for data)" in told
+    assert "d03: 100.0 % of the pixels are 0, treated as missing (--valid-zero keeps them)" in told
     assert "left out: d07: no clear pixel" in told
     dates = json.loads((tmp_path / "b.tif.json").read_text())["dates"]
     assert {date["name"] for date in dates if not date["used"]} == {"d03", "d07"}
@@ -75,11 +75,11 @@ def test_edges_of_zeros_are_as_declared_ones(scene, stack, infer):
 def test_images_of_zeros_in_scenes_are_left_out(scene, make_scene):
     lr, qm = scene[0].copy(), np.ones_like(scene[1])
     wanted, told = make_scene(np.delete(lr, (3, 7), 0), np.delete(qm, (3, 7), 0))
-    assert "0 and taken for missing" not in told
+    assert "treated as missing" not in told
     lr[[3, 7]] = 0
     found, told = make_scene(lr, qm, name="b")
     np.testing.assert_array_equal(found, wanted)
-    assert "left out: LR003.png: all of it is 0" in told and "left out: LR007.png" in told
+    assert "left out: LR003.png: all pixels are 0" in told and "left out: LR007.png" in told
 
 
 def test_edges_of_zeros_in_scenes_are_concealed(scene, make_scene):
@@ -89,11 +89,11 @@ def test_edges_of_zeros_in_scenes_are_concealed(scene, make_scene):
     lr[4, :, :7] = 0
     lr[6, 20:] = 0
     found, told = make_scene(lr, qm, name="b")
-    assert "2 images hold pixels that are 0, up to 29.2 %, which are taken for missing" in told
+    assert "pixels that are 0 in 2 images, up to 29.2 %, are treated as missing" in told
     kept = make_scene(lr, qm, "--valid-zero", name="c")[0]
     assert np.abs(found - wanted).mean() < 0.5 * np.abs(kept - wanted).mean()
     masked, told = make_scene(lr, lr > 0, name="d")
-    assert "taken for missing" not in told
+    assert "treated as missing" not in told
     np.testing.assert_array_equal(masked, make_scene(lr, lr > 0, "--valid-zero", name="e")[0])
 
 
@@ -101,12 +101,12 @@ def test_edges_of_zeros_in_scenes_are_concealed(scene, make_scene):
 def test_other_numbers_in_scenes_are_told(scene, make_scene, factor, dtype):
     lr, qm = scene
     wanted, told = make_scene(lr, qm, "--statistics", "data")
-    assert "unlike" not in told and "unlike" not in make_scene(lr, qm, name="model")[1]
+    assert "do not match" not in told and "do not match" not in make_scene(lr, qm, name="model")[1]
     others = np.rint(lr * factor).astype(dtype)
     told = make_scene(others, qm, name="kept")[1]
-    assert "imgset0001: its numbers, of mean " in told and "--statistics data brings them there" in told
+    assert "imgset0001: its pixels (mean " in told and "--statistics data rescales them" in told
     found, told = make_scene(others, qm, "--statistics", "data", name="brought")
-    assert "unlike" not in told
+    assert "do not match" not in told
     off = found - factor * wanted.astype(float)
     assert np.sqrt(np.mean(np.square(off))) < 0.02 * factor * wanted.std() + 1.0
 
@@ -115,9 +115,9 @@ def test_other_numbers_of_rasters_are_told_where_they_are_kept(scene, stack, inf
     lr = (scene[0] * 0.3).astype(np.uint16)
     images, masks = stack(lr)
     infer(images, masks)
-    assert "unlike" not in capsys.readouterr().err
+    assert "do not match" not in capsys.readouterr().err
     infer(images, masks, "--statistics", "model", name="b.tif")
-    assert "warning: d00: its numbers, of mean " in capsys.readouterr().err
+    assert "warning: d00: its pixels (mean " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_scenes_without_masks(scene, make_scene, model_dir, tmp_path, capsys):
     for path in folder.glob("QM*.png"):
         path.unlink()
     line = refused(["--input", folder], model_dir, tmp_path, capsys)
-    assert "expected QM000.png beside LR000.png, found none; --unmasked takes all pixels for clear" in line
+    assert "expected QM000.png beside LR000.png, found none; --unmasked treats all pixels as clear" in line
     line = refused(["--input", folder, "--unmasked", "--metrics", tmp_path / "m.json"], model_dir, tmp_path, capsys)
     assert "expected SM.png beside HR.png, found none" in line and not (tmp_path / "m.json").exists()
     words = ["--input", folder, "--unmasked", "--output", tmp_path / "b.png", "--model-dir", model_dir]
@@ -168,7 +168,7 @@ def test_bands_named_after_days_are_dates(scene, stack, infer, write_raster, nam
     found = infer([dates], [masks], name="b.tif")
     np.testing.assert_array_equal(found.ReadAsArray(), wanted)
     told = capsys.readouterr().err
-    assert f"its {COUNT} bands are taken for dates" in told and f"reference: dates:{names[0]}, 95.8 % clear" in told
+    assert f"its {COUNT} bands are treated as dates" in told and f"reference: dates:{names[0]}, 95.8 % clear" in told
 
 
 def test_bands_are_dates_where_that_is_said(scene, stack, infer, write_raster, model_dir, tmp_path, capsys):
@@ -184,7 +184,10 @@ def test_bands_are_dates_where_that_is_said(scene, stack, infer, write_raster, m
     ):
         dates = write_raster("dates.tif", cube, gsd=GSD, origin=ORIGIN, bands=names)
         line = refused(["--input", dates, "--unmasked"], model_dir, tmp_path, capsys)
-        assert "--band: expected one of the bands 1 to 11" in line and "--bands-are-dates takes each for a date" in line
+        assert (
+            "--band: expected one of the bands 1 to 11" in line
+            and "--bands-are-dates treats each band as a date" in line
+        )
     found = infer([dates], [], "--unmasked", "--bands-are-dates", name="b.tif").ReadAsArray()
     np.testing.assert_array_equal(found, wanted)
 
@@ -192,7 +195,7 @@ def test_bands_are_dates_where_that_is_said(scene, stack, infer, write_raster, m
 def test_few_images_are_repeated_if_asked(scene, stack, infer, model_dir, tmp_path, capsys):
     images, masks = (names[:5] for names in stack())
     line = refused(["--input", *images, "--clear-masks", *masks], model_dir, tmp_path, capsys)
-    assert "--input: expected at least 9 images, got 5; --repeat makes them nine" in line
+    assert "--input: expected at least 9 images, got 5; --repeat repeats them until there are nine" in line
     found = infer(images, masks, "--repeat", "--statistics", "model").ReadAsArray()
     assert "warning: frames: 5, repeated to fill 9" in capsys.readouterr().err
     shares = scene[1][:5].mean(axis=(1, 2))
@@ -212,7 +215,9 @@ def test_scenes_of_few_images_are_repeated_if_asked(scene, make_scene, model_dir
     for number in range(4):
         write_png(full / f"LR{number:03d}.png", np.full((SIDE, SIDE), 65535, np.uint16))
     line = refused(["--input", full], model_dir, tmp_path, capsys)
-    assert "got 7 of 11 (LR000: numbers above 60000, LR001: " in line and line.endswith("; --repeat makes them nine")
+    assert "got 7 of 11 (LR000: numbers above 60000, LR001: " in line and line.endswith(
+        "; --repeat repeats them until there are nine"
+    )
     shutil.rmtree(tmp_path / "full")
 
 
@@ -260,9 +265,9 @@ def with_reflectance(path):
 @pytest.mark.parametrize(
     "spoil,message",
     [
-        (with_points, "d04.tif, which is placed by ground control points or RPCs only: warp it first"),
+        (with_points, "d04.tif with ground control points or RPCs only: warp it first"),
         (with_scale, "--input: expected one scale and offset, got 1 and 0 of d00 beside 0.0001 and -0.1 of d04"),
-        (with_reflectance, "--input: expected numbers of one unit, got mean 0."),
+        (with_reflectance, "--input: expected images in one unit, got mean 0."),
     ],
 )
 def test_images_that_do_not_belong_together_are_refused(stack, model_dir, tmp_path, capsys, spoil, message):

@@ -213,7 +213,12 @@ def test_rasters_without_place_make_a_product_without(scene, stack, infer):
 def spoil(kind, images, masks, write_raster):
     """Return images, masks and options that cannot be used, and what is said of them."""
     if kind == "few":
-        return images[:8], masks[:8], [], "--input: expected at least 9 images, got 8; --repeat makes them nine"
+        return (
+            images[:8],
+            masks[:8],
+            [],
+            "--input: expected at least 9 images, got 8; --repeat repeats them until there are nine",
+        )
     if kind == "unmasked":
         return images, [], [], "--clear-masks, --qa or --unmasked is required for rasters, such as"
     if kind == "masks":
