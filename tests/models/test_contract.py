@@ -10,9 +10,7 @@ tiles: their pixels depend on the whole image by their definition, so that no cr
 changes alone. That they do depend on it, and that OTBTF serves them in one piece, is tested instead.
 """
 
-import importlib
 import inspect
-import itertools
 import json
 import math
 from pathlib import Path
@@ -22,7 +20,6 @@ import pyotb
 import pytest
 import tensorflow as tf
 
-import models
 from chain.raster.grids import Region
 from chain.serving.network import Network, fields
 from chain.serving.recipe import Recipe
@@ -30,48 +27,12 @@ from chain.serving.tensorflow_model_serve import serve
 from models import base
 from models.build import build
 from models.description import FILE_NAME, read_description
+from tests.models.cases import CASES, classes, export_small, sizes
 from tests.products import computed
 
 pytestmark = pytest.mark.keras
 
 LEFT, TOP = 300000.0, 5000040.0
-SMALL = 3
-"""Largest number among the arguments of a model that is tested."""
-
-
-def classes():
-    """Return the classes of models of which a system is made, and their modules."""
-    found = []
-    for file in sorted(Path(models.__file__).parent.glob("*.py")):
-        module = importlib.import_module(f"models.{file.stem}")
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, base.SuperResolutionModel) and kind.__module__ == module.__name__:
-                if hasattr(kind, "system"):
-                    found.append((kind, module))
-    return found
-
-
-def sizes(kind, module):
-    """Return the arguments of a class by the names of its sizes."""
-    return getattr(module, f"{kind.class_name}_SIZES" if kind.class_name else "SIZES")
-
-
-def cases():
-    """Return the class and the arguments of a small model of each kind."""
-    for kind, module in classes():
-        size = next(iter(sizes(kind, module).values()))
-        small = {name: min(value, SMALL) if type(value) is int else value for name, value in size.items()}
-        required = [
-            name
-            for name, parameter in inspect.signature(kind.from_bands).parameters.items()
-            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        ]
-        choices = [getattr(module, f"{name}s".upper()) for name in required]
-        for values in itertools.product(*choices):
-            yield kind, {**dict(zip(required, values)), **small}
-
-
-CASES = list(cases())
 TILED = [case for case in CASES if not case[0].whole_image]
 WHOLE = [case for case in CASES if case[0].whole_image]
 
@@ -108,23 +69,9 @@ def test_a_class_is_found_by_its_system_and_takes_the_sizes_of_its_module(kind, 
 
 @pytest.fixture(scope="module", params=CASES, ids=name_of)
 def exported(request, tmp_path_factory):
-    """A small model whose weights are all positive, and its folder: each pixel has a say wherever the network looks.
-
-    The mean of an image is about kept, so that digital numbers are neither dark nor clipped. Normalised features are
-    kept as they are.
-    """
-    kind, arguments = request.param
-    model = kind.from_bands(**arguments)
-    model.levels, model.origin = ("L2A",), {"file": "weights.hdf5"}
-    rng = np.random.default_rng(0)
-    for variable in model.model.weights:
-        shape = tuple(variable.shape)
-        if len(shape) > 1:
-            variable.assign(rng.uniform(0.5, 1.5, shape) / np.prod(shape[:-1]))
-        else:
-            variable.assign(np.full(shape, float("gamma" in variable.name)))
-    folder = tmp_path_factory.mktemp(kind.system) / "model"
-    base.export(model, folder)
+    """A small model, its folder, and its description."""
+    folder = tmp_path_factory.mktemp(request.param[0].system) / "model"
+    model = export_small(request.param, folder)
     return model, str(folder), read_description(folder)
 
 

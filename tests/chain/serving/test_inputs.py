@@ -232,9 +232,7 @@ def test_names_tell_items_from_images():
 
 def test_one_product_of_a_collection_is_refused_and_lists_and_patterns_are_not(folder):
     (folder / "items.json").write_text(json.dumps(collection(item("one"))))
-    with pytest.raises(
-        ValueError, match="got the collection items.json; --output-dir makes a product of each item"
-    ):
+    with pytest.raises(ValueError, match="got the collection items.json; --output-dir makes a product of each item"):
         names_of_one(["items.json"])
     (folder / "item.json").write_text(json.dumps(item("one")))
     (folder / "names.txt").write_text("item.json\n")

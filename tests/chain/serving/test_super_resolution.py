@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Products of any size, region by region: coverage, place, seams, and missing pixels."""
 
-
 import numpy as np
 import pyotb
 import pytest
