@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good super-resolved images are: metrics, protocols, reports."""
+"""Quality of super-resolved images: metrics, protocols and reports."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bicubic interpolation as MATLAB's `imresize` does it: the baseline of DSen2's paper.
+"""Bicubic interpolation like MATLAB's `imresize`, the baseline of DSen2's paper.
 
-Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = -0.5, between pixel centres; edge pixels are repeated in mirror
-order (symmetric border); nothing is clipped, so that edges overshoot.
+Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = -0.5, between pixel centres, with a symmetric border. Values are not
+clipped, so edges overshoot.
 
     from evaluation.bicubic import bicubic
     fine = bicubic(coarse, scale=2)
@@ -12,21 +12,21 @@ import numpy as np
 
 TAPS = 4
 BORDER = 2
-"""Number of pixels beyond the border that are looked at."""
+"""Number of pixels used beyond the border."""
 
 
 def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
     """Interpolate an image.
 
     Args:
-        image: (rows, columns, bands), of any unit. A missing pixel (NaN) leaves those missing that it contributes to.
+        image: (rows, columns, bands), in any unit. Output pixels that depend on a missing pixel (NaN) are missing.
         scale: ratio of the sizes, at least 1.
 
     Returns:
         (rows x scale, columns x scale, bands), float32.
 
     Raises:
-        ValueError: the image has no three dimensions or no pixel, or the scale is not a positive integer.
+        ValueError: the image does not have three dimensions or is empty, or the scale is not a positive integer.
     """
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"image: expected shape (rows, columns, bands), none of them 0, got {image.shape}")
@@ -39,7 +39,7 @@ def bicubic(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _along(image: np.ndarray, scale: int, axis: int) -> np.ndarray:
-    """Interpolate along an axis, one phase (position within a coarse pixel) after the other."""
+    """Interpolate along an axis, one phase (position within a coarse pixel) at a time."""
     size = image.shape[axis]
     border = [(BORDER, BORDER) if number == axis else (0, 0) for number in range(image.ndim)]
     padded = np.moveaxis(np.pad(image, border, mode="symmetric"), axis, 0)
@@ -61,7 +61,7 @@ def _along(image: np.ndarray, scale: int, axis: int) -> np.ndarray:
 
 
 def _keys(distance: np.ndarray) -> np.ndarray:
-    """Return the weights of pixels at these distances; they add up to one."""
+    """Return the weights of pixels at given distances, which add up to one."""
     x = np.abs(distance)
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of multi-image super-resolution on scenes whose truth is known, beside those of simple methods.
+"""Scores of multi-image super-resolution on scenes with known truth, beside those of simple methods.
 
-`sr` is what is scored; beside it are the clearest image enlarged, the mean of the registered ones, and ESA's baseline,
-which is made here again. `evaluation.cpsnr` tells what the metrics are.
+The simple methods are the upsampled clearest image, the mean of the registered images, and ESA's baseline, which is
+recomputed here. The metrics are described in `evaluation.cpsnr`.
 
     scenes = {"imgset0594": score_scene(hr, clear, {"sr": sr, **baselines(frames, lr, qm)})}
     print(table(report(scenes, norm)))
@@ -23,15 +23,15 @@ METHODS = {
     "mean_of_registered": "mean of registered",
     "esa_baseline": "ESA's baseline",
 }
-"""What is scored, and how a table calls it."""
+"""Scored images, with their titles in tables."""
 
 
 def baselines(frames: Frames, lr: np.ndarray, qm: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what an image is compared with, by the names of `METHODS`.
+    """Return the images of the simple methods, by the names in `METHODS`.
 
     Args:
-        frames: the frames that can be used.
-        lr: digital numbers (images, rows, columns), of all images of the scene, on the coarse grid.
+        frames: the usable frames.
+        lr: digital numbers (images, rows, columns) of all images of the scene, on the coarse grid.
         qm: whether a pixel is clear, of the same shape.
     """
     return {
@@ -46,14 +46,14 @@ def score_scene(hr: np.ndarray, clear: np.ndarray, images: Mapping[str, np.ndarr
 
     Args:
         hr: truth (rows, columns), digital numbers.
-        clear: whether a pixel of the truth is not concealed, of the same shape.
-        images: of the same shape and unit, by their names.
+        clear: whether a pixel of the truth is clear, of the same shape.
+        images: images of the same shape and unit, by name.
 
     Returns:
-        By these names, `cpsnr` in dB and `cssim`.
+        By name, `cpsnr` in dB and `cssim`.
 
     Raises:
-        ValueError: as `evaluation.cpsnr.cmse_matrix` and `cssim`.
+        ValueError: as for `datasets.deepsum.cmse.cmse_matrix` and `cssim`.
     """
     return {
         name: {"cpsnr": cpsnr(hr, image, clear), "cssim": cssim(hr, image, clear)} for name, image in images.items()
@@ -64,14 +64,14 @@ def report(scenes: Mapping[str, Mapping], norm: Mapping[str, float] | None) -> d
     """Add the challenge's score, and means.
 
     Args:
-        scenes: by the scene's name, what `score_scene` returned.
+        scenes: results of `score_scene`, by scene.
         norm: ESA's baseline of all scenes, in dB; without it, there are no scores.
 
     Returns:
-        `scenes`, with the `score` of each image too, and `mean` over all of them.
+        `scenes`, with the `score` of each image added, and their `mean`.
 
     Raises:
-        ValueError: there is no scene, or one without baseline.
+        ValueError: there is no scene, or a scene has no baseline.
     """
     if not scenes:
         raise ValueError("scenes: expected at least one with HR.png, got none")
@@ -89,10 +89,10 @@ def report(scenes: Mapping[str, Mapping], norm: Mapping[str, float] | None) -> d
 
 
 def table(scored: Mapping) -> str:
-    """Lay a report out for a terminal: the scenes' cPSNR, then the means of all metrics.
+    """Format a report for a terminal: the cPSNR of each scene, then the means of all metrics.
 
     Args:
-        scored: what `report` returned.
+        scored: the result of `report`.
     """
     mean = scored["mean"]
     width = max(len("scene"), *map(len, scored["scenes"]))

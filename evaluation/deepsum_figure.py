@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw a part of a scene of ESA's challenge: its clearest image, the mean of the registered ones, a product, the truth.
+"""Draw part of a challenge scene: its clearest image, the mean of the registered images, a product, and the truth.
 
     python -m inference.deepsum --input probav/train/NIR/imgset0012 --output sr.png
     python -m evaluation.deepsum_figure --scene probav/train/NIR/imgset0012 --image sr.png --figure figure.png
 
-Titles give the cPSNR of the whole scene. What it does not count is taken away: images have the truth's brightness, and
-the truth lies where the product agrees best with it, up to 3 pixels away.
+Titles give the cPSNR of the whole scene. Differences that it ignores are removed: images are adjusted to the brightness
+of the truth, and the truth is shifted, by up to 3 pixels, to where the product agrees best with it.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from chain.runtime.command_line import add_program_arguments, run
 
 PART = 128
-"""Side of the part that is drawn, in fine pixels."""
+"""Side of the drawn part, in fine pixels."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -25,9 +25,15 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--scene", required=True, metavar="DIR", help="folder of a scene with HR.png")
-    add("--image", required=True, metavar="PNG", help="what inference.deepsum made of it")
+    add("--image", required=True, metavar="PNG", help="product of inference.deepsum for this scene")
     add("--figure", required=True, metavar="PNG", help="file of the figure")
-    add("--part", type=int, default=PART, metavar="N", help="side of the middle that is drawn (default: %(default)s)")
+    add(
+        "--part",
+        type=int,
+        default=PART,
+        metavar="N",
+        help="side of the central part to draw, in pixels (default: %(default)s)",
+    )
     add_program_arguments(parser)
     return parser
 
@@ -36,7 +42,7 @@ def draw_scene(arguments: argparse.Namespace) -> None:
     """Draw the figure of the command line.
 
     Raises:
-        ValueError: the scene has no truth or is left out of trainings, or the image is none of it.
+        ValueError: the scene has no truth or too few usable images, or the image does not match it.
         OSError: the figure cannot be written.
     """
     import numpy as np

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a DeepSUM registers simulated scenes, whose true displacements are known (`truth.json`).
+"""Score a DeepSUM's registration on simulated scenes, whose true displacements are known (`truth.json`).
 
     python -m evaluation.deepsum_registration --model-dir weights/deepsum/NIR --scenes probav/train/NIR/imgset0006 …
 
-Of the nine best frames of each scene, all but the reference: where the largest weight of a frame's filter says that its
-content lies, from where it is in the reference, against the truth. Displacements are fractions of pixels, filters move
-by whole ones. Shares are given of frames for which it is the `nearest` whole displacement, and of those for which it is
-one around the true one, less than a pixel off along rows and columns (`within_a_pixel`); and the mean distance from the
-truth, in pixels of the fine grid. Beside them, the same of the preparation's cross-correlation.
+For the nine best frames of each scene, except the reference, the displacement given by the largest weight of the
+frame's filter is compared with the truth. True displacements are fractions of pixels, those of filters are integers.
+The scores are the share of frames with the `nearest` integer displacement, the share of frames less than a pixel off
+along rows and columns (`within_a_pixel`), and the mean distance from the truth, in pixels of the fine grid. The same
+scores are given for the cross-correlation of the preparation.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model-dir", required=True, metavar="DIR", help="folder of a model")
-    add("--scenes", required=True, nargs="+", metavar="DIR", help="scenes that simulate.probav_scenes made")
+    add("--scenes", required=True, nargs="+", metavar="DIR", help="scenes of simulate.probav_scenes")
     add_program_arguments(parser)
     return parser
 
@@ -36,7 +36,7 @@ def score(arguments: argparse.Namespace) -> None:
     """Score the model of the command line, and print the scores.
 
     Raises:
-        ValueError: the model is none of DeepSUM, or a scene has no true displacements or too few images.
+        ValueError: the model is not a DeepSUM, or a scene has no true displacements or too few images.
     """
     import tensorflow as tf
 
@@ -67,28 +67,28 @@ def score(arguments: argparse.Namespace) -> None:
 
 
 def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return the true displacements of frames from the first one, (frames - 1, 2), known by their pixels."""
+    """Return the true displacements of frames from the first one, (frames - 1, 2); frames are identified by pixels."""
     from datasets.deepsum.preparation import enlarge
 
     try:
-        told = json.loads((folder / "truth.json").read_text(encoding="ascii"))["images"]
+        stated = json.loads((folder / "truth.json").read_text(encoding="ascii"))["images"]
     except OSError as error:
         raise ValueError(f"--scenes: expected a scene with truth.json, got {folder}") from error
     images = [enlarge(image) for image in lr]
     indices = [next(i for i, image in enumerate(images) if np.array_equal(image, frame)) for frame in frames]
-    places = np.array([told[index]["displacement"] for index in indices])
+    places = np.array([stated[index]["displacement"] for index in indices])
     return places[1:] - places[0]
 
 
 def _whole_displacements(logits: np.ndarray) -> np.ndarray:
-    """Return where the largest weights of filters say that frames lie: rows and columns, (frames, 2)."""
+    """Return the displacements of the largest filter weights: rows and columns, (frames, 2)."""
     from models.deepsum import FILTER
 
     return np.stack(np.divmod(logits.argmax(axis=-1), FILTER), axis=-1) - FILTER // 2
 
 
 def _summary(errors: np.ndarray) -> dict[str, float]:
-    """Return shares and the mean distance of errors (frames, 2)."""
+    """Return the shares and the mean distance of errors (frames, 2)."""
     largest = np.abs(errors).max(axis=1)
     return {
         "frames": len(errors),

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A product at the resolution it is made for, where no truth is known: consistency with its input, and QNR.
+"""Scores of a product at full resolution, without a truth: consistency with its input, and QNR.
 
-Consistency is Wald's first property: a sharpened band, made as coarse as it came (`datasets.wald.degrade`), is the band
-that came. It says nothing of the details. As `degrade` blurs across pixels at 20 m, not even a product that repeats
-pixels has no error there.
+Consistency is Wald's first property: a sharpened band, degraded to its original resolution (`datasets.wald.degrade`),
+should equal the original band. It says nothing about details. Because `degrade` blurs across pixels at 20 m, even a
+product of repeated pixels has an error there.
 
-QNR (Alparone et al. 2008, doi:10.14358/PERS.74.2.193) does: relations between bands, by Q of Wang and Bovik
+QNR (Alparone et al. 2008, doi:10.14358/PERS.74.2.193) does: relations between bands, measured by Q of Wang and Bovik
 (`evaluation.metrics.uiq`), should be those of the input. For the bands of one resolution, with exponents 1:
 
-* D_lambda: mean over pairs of bands of |Q(l, r) of the sharpened bands - Q(l, r) of the bands as they came|;
-* D_s: mean over bands of |Q(sharpened band, fine band) - Q(band as it came, fine band made as coarse)|;
-* QNR = (1 - D_lambda) (1 - D_s), 1 at best.
+* D_lambda: mean over pairs of bands of |Q(l, r) of the sharpened bands - Q(l, r) of the original bands|;
+* D_s: mean over bands of |Q(sharpened band, fine band) - Q(original band, degraded fine band)|;
+* QNR = (1 - D_lambda) (1 - D_s), at most 1.
 
-The index was made for one panchromatic band. Sentinel-2 has four fine bands: each coarse band has its own, the one of
-B02, B03, B04 and B08 that, made as coarse, has the largest coefficient of correlation with it, as in the band selection
-scheme of Wang et al. 2016 (Remote Sensing of Environment 187, 241-252); Vaiopoulos and Karantzalos 2016
-(doi:10.5194/isprs-archives-XLI-B7-723-2016) pair Sentinel-2's bands by spectral similarity too. Fine bands are made as
-coarse as in Wald's protocol. Q is averaged over windows that do not overlap and cover the same ground at both
+The index was designed for one panchromatic band. Sentinel-2 has four fine bands: each coarse band is paired with the
+one of B02, B03, B04 and B08 that correlates best with it when degraded, as in the band selection scheme of Wang et al.
+2016 (Remote Sensing of Environment 187, 241-252); Vaiopoulos and Karantzalos 2016
+(doi:10.5194/isprs-archives-XLI-B7-723-2016) also pair Sentinel-2's bands by spectral similarity. Fine bands are
+degraded as in Wald's protocol. Q is averaged over windows that do not overlap and cover the same ground at both
 resolutions: 8 x 8 coarse pixels, that is 16 x 16 (20 m bands) or 48 x 48 (60 m bands) pixels of 10 m; the original, for
-a ratio of 4, has 8 x 8 and 32 x 32.
+a ratio of 4, uses 8 x 8 and 32 x 32.
 
-Use it beside Wald's protocol, not instead of it: a band whose relations to others differ between resolutions is held to
-the coarse ones, and a sharper one may score worse than bicubic interpolation, which both reports state.
+Use it beside Wald's protocol, not instead of it: a band whose relations to others differ between resolutions is
+compared with the coarse relations, so a sharper band may score worse than bicubic interpolation, which both reports
+state.
 
     from evaluation.full_scale import evaluate
     print(evaluate(native, sharpened)["mean_20m"]["qnr"])
@@ -63,21 +64,21 @@ def evaluate(native: Bands, sharpened: Bands) -> dict:
     Args:
         native: name -> (rows, columns), digital numbers (DN) at native resolution, missing pixels NaN: the input, B02,
             B03, B04 and B08 at 10 m and the bands that were sharpened.
-        sharpened: name -> (rows, columns) at 10 m, DN, missing pixels NaN: the product. 10 m bands in it are passed
-            over.
+        sharpened: name -> (rows, columns) at 10 m, DN, missing pixels NaN: the product. Its 10 m bands are
+            ignored.
 
     Returns:
-        What JSON can hold; null stands for a number that is not defined (QNR of a single band):
+        Content for JSON; null stands for an undefined number (QNR of a single band):
 
         * `protocol`: `full-scale`;
         * `bands`: name -> `rmse` and `bias` of the consistency, DN, `relative`, the RMSE as a share of the mean; `d_s`;
-          these of bicubic interpolation, `bicubic_rmse` and so on; `mean` of the input; `fine_band`, that it is
-          compared with, and their `correlation`;
+          the same for bicubic interpolation, `bicubic_rmse` and so on; `mean` of the input; the paired `fine_band`
+          and their `correlation`;
         * `mean_20m`, `mean_60m`: means over the bands; `d_lambda`, `qnr`, `bicubic_d_lambda`, `bicubic_qnr`; `pixels`:
-          how many coarse ones were scored, those that no image lacks any part of.
+          the number of scored coarse pixels, those that are completely valid in every image.
 
     Raises:
-        ValueError: bands are missing, of different ground, too small, or without a pixel to score.
+        ValueError: bands are missing, cover different ground, are too small, or have no pixel to score.
     """
     check_bands("native", native)
     product = {name: band for name, band in sharpened.items() if name not in FINE}
@@ -123,11 +124,11 @@ def _group_scores(native: Bands, product: Bands, names: tuple[str, ...]) -> tupl
     scores = {}
     for name in names:
         fine_band, correlation = _closest(coarse[name], degraded_fine, valid)
-        wanted = coarse_quality(coarse[name], degraded_fine[fine_band])
+        original = coarse_quality(coarse[name], degraded_fine[fine_band])
         ours, theirs = (
             {
                 **_consistency(coarse[name], degraded[method][name], valid),
-                "d_s": abs(fine_quality(image[name], bands[fine_band]) - wanted),
+                "d_s": abs(fine_quality(image[name], bands[fine_band]) - original),
             }
             for method, image in images.items()
         )
@@ -159,12 +160,12 @@ def _size(native: Bands, product: Bands, names: tuple[str, ...]) -> tuple[int, i
 
 
 def _degrade(band: np.ndarray, scale: int) -> np.ndarray:
-    """Make one band coarser."""
+    """Degrade one band."""
     return degrade(band[..., np.newaxis], scale)[..., 0]
 
 
 def _consistency(coarse: np.ndarray, degraded: np.ndarray, valid: np.ndarray) -> dict[str, float]:
-    """Compare a band made as coarse as it came with what came."""
+    """Compare a sharpened and degraded band with the original."""
     error = metrics.rmse(coarse, degraded, valid)
     return {
         "rmse": error,
@@ -174,14 +175,14 @@ def _consistency(coarse: np.ndarray, degraded: np.ndarray, valid: np.ndarray) ->
 
 
 def _closest(band: np.ndarray, fine: Bands, valid: np.ndarray) -> tuple[str, float]:
-    """Return the fine band, made as coarse, that correlates best with a band, and the coefficient."""
+    """Return the degraded fine band that correlates best with a band, and the coefficient."""
     correlations = {name: _correlation(band[valid], other[valid]) for name, other in fine.items()}
     best = max(correlations, key=correlations.__getitem__)
     return best, correlations[best]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Compute the coefficient of correlation; 0 where one of the two is constant."""
+    """Compute the correlation coefficient; 0 if a band is constant."""
     x, y = (values - values.mean() for values in (x.astype(np.float64), y.astype(np.float64)))
     norm = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / norm if norm else 0.0

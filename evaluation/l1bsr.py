@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of L1BSR's networks on pairs of detectors' images.
+"""Scores of L1BSR's networks on pairs of detector images.
 
-Of `CSR`, where the truth is known: end-point errors, the distances in pixels between its flows and the true ones, from
-green into each other band (`B02`, `B04`, `B08`) and from one detector's green band into the other's (`cross`). Without
-a truth: Pearson's correlation of each band with the green one, before and after it is registered.
+For `CSR`, where the truth is known: end-point errors, the distances in pixels between its flows and the true ones, from
+green to each other band (`B02`, `B04`, `B08`) and from one detector's green band to the other's (`cross`). Without a
+truth: Pearson's correlation of each band with the green one, before and after registration.
 
-Of `REC`: PSNR to the truth, and PSNR between its output, sampled where the other detector has its pixels, and what that
-one saw; beside two baselines: bicubic interpolation of each band where it lies, and after registration by `CSR`, in one
-step. A `REC` for registered images is given what `CSR` makes of each image. PSNR is that of `PEAK` counts, and of all
-pixels inside a border.
+For `REC`: PSNR against the truth, and PSNR of its output, sampled at the pixels of the other detector, against the
+image of that detector. They are given beside two baselines: bicubic interpolation of each band without registration,
+and with registration by `CSR` in the same step. A `REC` for registered images gets the images registered by `CSR`. PSNR
+has a peak of `PEAK` counts, and covers all pixels inside a border.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,18 +25,18 @@ from models.warp import sample, standardize, warp, warp_and_decimate
 gdal.UseExceptions()
 
 PEAK = 4095.0
-"""Counts of a pixel that holds all it can: the converter has 12 bits."""
+"""Counts of a saturated pixel: the converter has 12 bits."""
 BORDER = 16
-"""Output pixels on each side that are not scored, as what the images lack is mirrored there."""
+"""Output pixels on each side that are not scored, because they depend on mirrored pixels."""
 REGISTRATION_BORDER = 10
-"""Pixels on each side where correlations are not computed: the longest flow."""
+"""Pixels on each side that correlations leave out: the largest flow."""
 
 
 def read_example(path: str | Path) -> np.ndarray:
     """Read an image of four bands as counts, float32 (rows, columns, 4).
 
     Raises:
-        ValueError: it cannot be read, or has another number of bands.
+        ValueError: the file cannot be read, or does not have four bands.
     """
     try:
         pixels = gdal.Open(str(path)).ReadAsArray()
@@ -48,7 +48,7 @@ def read_example(path: str | Path) -> np.ndarray:
 
 
 def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
-    """Score a network that registers.
+    """Score a registration network.
 
     Args:
         model: the network.
@@ -56,8 +56,8 @@ def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
         examples: further images, by name.
 
     Returns:
-        `end_point_error`: band -> `median`, `mean` and `percentile_90`, where truths are known; `pairs`: band -> mean
-        `correlation_before` and `correlation_after`; `examples`: name -> what `registration` gives.
+        `end_point_error`: band -> `median`, `mean` and `percentile_90`, where the truth is known; `pairs`: band -> mean
+        `correlation_before` and `correlation_after`; `examples`: name -> result of `registration`.
     """
     flow_of, errors, correlations = model.pair_model(), {}, []
     for left, right, truth in zip(pairs.left, pairs.right, pairs.truth):
@@ -86,10 +86,10 @@ def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
 
 
 def band_flows(flow_of: Callable, image: np.ndarray) -> list[np.ndarray]:
-    """Find the flow from the green band into each of `OTHERS`: (rows, columns, 2), in pixels.
+    """Compute the flow from the green band to each of `OTHERS`: (rows, columns, 2), in pixels.
 
     Args:
-        flow_of: the network of pairs of `CSR`.
+        flow_of: `CSR`'s model for pairs.
         image: counts, (rows, columns, 4).
     """
     return [_flow(flow_of, image[..., GREEN], image[..., other]) for other in OTHERS]
@@ -113,11 +113,11 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 
 
 def registration(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
-    """Say how far bands lie from the green one, and how well they correlate with it.
+    """Return the displacements of bands from the green one, and their correlations with it.
 
     Args:
         image: counts, (rows, columns, 4).
-        flows: as `band_flows` gives them.
+        flows: result of `band_flows`.
 
     Returns:
         Band -> medians `dx` and `dy` of its flow, in pixels, `correlation_before` and `correlation_after`.
@@ -137,7 +137,7 @@ def registration(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, di
 
 
 def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
-    """Lay the bands of an image (rows, columns, 4) onto its green one, by flows as `band_flows` gives them."""
+    """Warp the bands of an image (rows, columns, 4) onto its green one, by the result of `band_flows`."""
     result = np.array(image)
     for other, flow in zip(OTHERS, flows):
         band = tf.constant(image[np.newaxis, ..., other : other + 1])
@@ -146,14 +146,14 @@ def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def register(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
-    """Register an image as `inference.l1bsr` does.
+    """Register an image like `inference.l1bsr`.
 
     Args:
         image: counts, (rows, columns, 4).
-        flows: as `band_flows` gives them.
+        flows: result of `band_flows`.
 
     Returns:
-        Counts, uint16, of 1 at least, of the same shape.
+        Counts, uint16, at least 1, of the same shape.
     """
     registered = warped_bands(image.astype(np.float32), flows)
     return np.clip(np.rint(registered), 1, np.iinfo(np.uint16).max).astype(np.uint16)
@@ -164,16 +164,16 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def score_rec(model: REC, csr: CSR, pairs) -> dict:
-    """Score a network that super-resolves.
+    """Score a super-resolution network.
 
     Args:
         model: the network.
-        csr: the network that registers.
+        csr: the registration network.
         pairs: `datasets.l1bsr.pairs.Pairs`.
 
     Returns:
         `truth`, where it is known, and `other_detector`: method (`rec`, `bicubic`, `registered_bicubic`) -> PSNR in dB
-        by band and over all bands (`mean` of the bands').
+        by band, and the `mean` over bands.
     """
     network, flow_of = model.training_model(), csr.pair_model()
     errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "other_detector": {}}
@@ -197,7 +197,7 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
 
 
 def _roles(pairs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Give each image, what the other detector saw, and the truth."""
+    """Yield each image, the image of the other detector, and the truth."""
     for left, right, truth in zip(pairs.left, pairs.right, pairs.truth):
         yield left, right, None if truth is None else truth["hr_left"]
         yield right, left, None if truth is None else truth["hr_right"]
@@ -218,10 +218,10 @@ def baselines(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, np.nd
 
     Args:
         image: counts, (rows, columns, 4).
-        flows: as `band_flows` gives them.
+        flows: result of `band_flows`.
 
     Returns:
-        `bicubic`: each band where it lies; `registered_bicubic`: all on the green grid. (2 rows, 2 columns, 4).
+        `bicubic`: without registration; `registered_bicubic`: registered onto the green band. (2 rows, 2 columns, 4).
     """
     still = np.zeros((*image.shape[:2], 2), np.float32)
     onto_green = [still] * len(BANDS)
@@ -236,7 +236,7 @@ def baselines(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, np.nd
 
 
 def _enlarged(image: np.ndarray, band: int, flow: np.ndarray) -> np.ndarray:
-    """Sample a band where a flow leads, at twice the resolution: (2 rows, 2 columns, 1)."""
+    """Warp a band by a flow, at twice the resolution: (2 rows, 2 columns, 1)."""
     rows, columns = (SCALE * length for length in image.shape[:2])
     x, y = np.meshgrid(np.arange(columns, dtype=np.float32) / SCALE, np.arange(rows, dtype=np.float32) / SCALE)
     x, y = tf.constant(x[np.newaxis]), tf.constant(y[np.newaxis])

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Score models of L1BSR on pairs of detectors' images, and draw what they make of one.
+"""Score L1BSR's models on pairs of detector images, and draw their output for one.
 
     python -m evaluation.l1bsr_networks --pairs pairs --csr weights/l1bsr/CSR --rec weights/l1bsr/REC \
         --examples 00.tif --scores scores.json --figure figure.png
 
-What is scored, and how, is in `evaluation/l1bsr.py`.
+The scores are described in `evaluation/l1bsr.py`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from chain.runtime.command_line import add_program_arguments, run
 
 PART = 48
-"""Side of what a figure shows, in pixels of 10 m."""
+"""Side of the part shown in a figure, in pixels of 10 m."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -25,10 +25,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--pairs", required=True, nargs="+", metavar="DIR", help="folders with NAME_left and NAME_right")
-    add("--valid-share", type=float, metavar="SHARE", help="score the last pairs only, which trainings validate on")
-    add("--csr", required=True, metavar="DIR", help="folder of a model that registers")
-    add("--rec", metavar="DIR", help="folder of a model that super-resolves")
-    add("--examples", nargs="+", default=[], metavar="IMG", help="images of 4 bands, to register and score")
+    add("--valid-share", type=float, metavar="SHARE", help="score only the last pairs, on which trainings validate")
+    add("--csr", required=True, metavar="DIR", help="folder of a registration model")
+    add("--rec", metavar="DIR", help="folder of a super-resolution model")
+    add("--examples", nargs="+", default=[], metavar="IMG", help="images of 4 bands to register and score")
     add("--scores", metavar="JSON", help="file of the scores")
     add("--figure", metavar="PNG", help="file of a figure of the middle of the first pair")
     add_program_arguments(parser)
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def score(arguments: argparse.Namespace) -> None:
-    """Score, print and write."""
+    """Compute, print and write the scores."""
     from datasets.l1bsr.folders import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
     from evaluation.side_by_side import draw
@@ -59,7 +59,7 @@ def score(arguments: argparse.Namespace) -> None:
 
 
 def _pictures(csr, rec, image, truth) -> dict:
-    """Return the middle of an image in true colours, by what was done to it, at 5 m."""
+    """Return the centre of an image in true colours at 5 m, for each method."""
     import numpy as np
 
     from evaluation.l1bsr import band_flows, baselines, register
@@ -80,7 +80,7 @@ def _pictures(csr, rec, image, truth) -> dict:
 
 
 def open_model(kind: type, path: str):
-    """Make a model of the folder of one.
+    """Load a model from a folder.
 
     Args:
         kind: `models.l1bsr.CSR` or `REC`.

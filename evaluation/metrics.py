@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an image is from the truth, per band and over all bands.
+"""Errors of an image against the truth, per band and over all bands.
 
-Two sets of metrics. `Scores` and `score` take images (height, width, bands) in reflectance; the functions below them
-take digital numbers (DN) and leave out pixels that are missing, and are defined as in the paper of DSen2 (Lanaras et
+There are two sets of metrics. `Scores` and `score` take images (height, width, bands) in reflectance. The functions
+below them take digital numbers (DN), leave out missing pixels, and are defined as in the paper of DSen2 (Lanaras et
 al. 2018, doi:10.1016/j.isprsjprs.2018.09.018). Definitions, with N pixels, x the truth and y the estimate:
 
 * L1: mean of |x - y|. L2: mean of (x - y)^2. RMSE: its square root. Bias: mean of y - x;
-* PSNR: 10 log10(peak^2 / L2), in dB, `peak` being the largest value of the truth in the band;
+* PSNR: 10 log10(peak^2 / L2), in dB, where `peak` is the largest value of the truth in the band;
 * SRE: 10 log10((mean of x)^2 / L2), in dB: the signal to reconstruction error;
 * UIQ: Wang and Bovik 2002 (doi:10.1109/97.995823), the universal image quality index Q of 8 x 8 windows at every
   position, averaged. Q is the product of a correlation and contrast term 2 cov(x, y) / (var x + var y) and of a
-  luminance term 2 mean(x) mean(y) / (mean(x)^2 + mean(y)^2). As in the authors' program, a term that is 0 / 0 is 1: two
-  constant windows have the Q of their luminance, 1 where they are equal;
+  luminance term 2 mean(x) mean(y) / (mean(x)^2 + mean(y)^2). As in the authors' program, a term of 0 / 0 is 1: two
+  constant windows have the Q of their luminance, 1 if they are equal;
 * SSIM: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), Gaussian window of sigma 1.5, computed by
   scikit-image, data range = `peak`; mean over pixels, then over images weighted by their number of pixels;
 * SAM: Kruse et al. 1993 (doi:10.1016/0034-4257(93)90013-N), the angle between the spectra of a pixel, in
@@ -20,7 +20,7 @@ al. 2018, doi:10.1016/j.isprsjprs.2018.09.018). Definitions, with N pixels, x th
   ground sampling distances of the truth and of the input of the super-resolution (1/4 for a scale of 4).
 
 Lower is better for L1, L2, RMSE, SAM and ERGAS, higher for PSNR, SRE, UIQ and SSIM, closer to zero for the bias. Over
-all bands: the mean of the bands' values for what is defined per band.
+all bands, metrics that are defined per band are averaged.
 
     from evaluation.metrics import score
     print(score(truth, estimate, scale=4)["psnr"])
@@ -37,11 +37,11 @@ UNITS = {"l1": "reflectance", "l2": "reflectance^2", "psnr": "dB", "ssim": "", "
 HIGHER_IS_BETTER = {"psnr", "ssim", "sre", "uiq"}
 UIQ_WINDOW = 8
 SSIM_WINDOW = 11
-"""Side of the window of a Gaussian of sigma 1.5, cut at 3.5 sigma as scikit-image does."""
+"""Side of scikit-image's window: a Gaussian of sigma 1.5, truncated at 3.5 sigma."""
 STRIP = 512
-"""Number of rows that are scored at once, so that memory does not grow with the height of images."""
+"""Number of rows scored at once, so that memory use does not grow with the height of images."""
 ROUNDING = 1e-12
-"""Variance, relative to the mean square, that is taken for rounding."""
+"""Variance, relative to the mean square, that is considered a rounding error."""
 
 
 class Scores:
@@ -67,7 +67,7 @@ class Scores:
             estimate: of the same shape.
 
         Raises:
-            ValueError: the shapes differ, or are not those of images of that many bands.
+            ValueError: the shapes differ, or do not have this number of bands.
         """
         if truth.shape != estimate.shape or truth.ndim != 3 or truth.shape[-1] != len(self.peak):
             raise ValueError(
@@ -134,7 +134,7 @@ def spectral_angles(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
         estimate: of the same shape.
 
     Returns:
-        One angle per pixel that has two spectra.
+        One angle per pixel with two non-zero spectra.
     """
     norms = np.linalg.norm(truth, axis=-1), np.linalg.norm(estimate, axis=-1)
     valid = (norms[0] > 0) & (norms[1] > 0)
@@ -172,7 +172,7 @@ def rmse(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = Non
         valid: (rows, columns), the pixels to score; all by default.
 
     Returns:
-        The error, in DN; NaN if no pixel is to be scored.
+        The error, in DN; NaN if there is no pixel to score.
 
     Raises:
         ValueError: the shapes differ.
@@ -182,13 +182,13 @@ def rmse(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = Non
 
 
 def bias(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Compute by how much the estimate is larger than the truth on average, in DN; arguments as those of `rmse`."""
+    """Compute the mean of estimate minus truth, in DN; arguments as for `rmse`."""
     x, y = _pixels(truth, estimate, valid)
     return float(_mean(y - x))
 
 
 def sre(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Compute the signal to reconstruction error of a band, in dB; arguments as those of `rmse`.
+    """Compute the signal to reconstruction error of a band, in dB; arguments as for `rmse`.
 
     Returns:
         The ratio; infinity if the estimate is perfect.
@@ -210,12 +210,12 @@ def uiq(
     Args:
         truth: (rows, columns).
         estimate: of the same shape.
-        valid: (rows, columns), the pixels that are not missing; all by default.
+        valid: (rows, columns), the valid pixels; all by default.
         window: side of the square windows, in pixels.
-        step: distance of the windows, in pixels; `window` for windows that do not overlap.
+        step: distance between windows, in pixels; equal to `window` if they must not overlap.
 
     Returns:
-        The mean over the windows in which no pixel is missing; NaN if there are none.
+        The mean over windows without missing pixels; NaN if there are none.
 
     Raises:
         ValueError: the shapes differ, or the image is smaller than a window.
@@ -233,10 +233,10 @@ def ssim(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = Non
     Args:
         truth: (rows, columns).
         estimate: of the same shape.
-        valid: (rows, columns), the pixels that are not missing; all by default.
+        valid: (rows, columns), the valid pixels; all by default.
 
     Returns:
-        The mean over the windows in which no pixel is missing; NaN if there are none, or if no value is above zero.
+        The mean over windows without missing pixels; NaN if there are none, or if no value is above zero.
 
     Raises:
         ValueError: the shapes differ, or the image is smaller than a window.
@@ -256,10 +256,10 @@ def ssim(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = Non
 
 
 def sam(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Compute the mean spectral angle of images (rows, columns, bands), in degrees; arguments as those of `rmse`.
+    """Compute the mean spectral angle of images (rows, columns, bands), in degrees; arguments as for `rmse`.
 
     Returns:
-        The mean over the pixels that have two spectra; NaN if there are none.
+        The mean over pixels with two non-zero spectra; NaN if there are none.
     """
     total, count = 0.0, 0
     valid = _checked(truth, estimate, valid)
@@ -280,7 +280,7 @@ def ergas(truth: np.ndarray, estimate: np.ndarray, scale: float, valid: np.ndarr
         valid: (rows, columns), the pixels to score; all by default.
 
     Returns:
-        The error, without unit; NaN if no pixel is to be scored.
+        The error, without unit; NaN if there is no pixel to score.
 
     Raises:
         ValueError: the shapes differ.
@@ -299,7 +299,7 @@ def _mean(values: np.ndarray) -> np.float64:
 
 
 def _pixels(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels to score, one after the other, in double precision."""
+    """Return the pixels to score, flattened, in double precision."""
     valid = _checked(truth, estimate, valid)
     return truth[valid].astype(np.float64), estimate[valid].astype(np.float64)
 
@@ -318,7 +318,7 @@ def _checked(truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None) 
 def _window_strips(
     truth: np.ndarray, estimate: np.ndarray, valid: np.ndarray | None, window: int, step: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield strips of rows of two images, in double precision, and of the mask, that hold each window once."""
+    """Yield strips of rows of two images, in double precision, and of the mask, that contain each window once."""
     valid = _checked(truth, estimate, valid)
     count, at_once = (len(valid) - window) // step + 1, max(STRIP // step, 1)
     for first in range(0, count, at_once):
@@ -335,7 +335,7 @@ def _mean_over_windows(
     window: int,
     step: int,
 ) -> float:
-    """Average an index, one value per window, over the windows in which no pixel is missing."""
+    """Average an index, one value per window, over windows without missing pixels."""
     if truth.ndim != 2 or min(truth.shape) < window:
         raise ValueError(f"truth: expected at least {window} x {window} pixels per band, got {truth.shape}")
     total, count = 0.0, 0
@@ -361,7 +361,7 @@ def _universal_quality(x: np.ndarray, y: np.ndarray, window: int, step: int) -> 
 
 
 def _window_sums(image: np.ndarray, window: int, step: int) -> np.ndarray:
-    """Add up each window of (rows, columns): exact for integers, unlike a running sum."""
+    """Sum each window of (rows, columns); exact for integers, unlike a running sum."""
     for _ in range(2):
         ends = (start + image.shape[0] - window + 1 for start in range(window))
         image = sum(image[start:end:step] for start, end in enumerate(ends)).T

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What multi-image super-resolution is compared with: images enlarged by cubic convolution, one or the mean of several.
+"""Baselines of multi-image super-resolution: cubic convolution of one image, or the mean of several.
 
 frames = prepare(lr, qm)
 cpsnr(hr, clearest(frames), clear), cpsnr(hr, mean_of_registered(frames), clear)
@@ -16,17 +16,17 @@ def clearest(frames: Frames) -> np.ndarray:
 
 
 def esa_baseline(lr: np.ndarray, qm: np.ndarray) -> np.ndarray:
-    """Make the image whose cPSNR `norm.csv` states: the mean of all images of the largest clearance, unregistered.
+    """Compute the image behind `norm.csv`: the unregistered mean of all images with the largest clear share.
 
     Args:
-        lr: digital numbers (images, rows, columns), on the coarse grid; all of a scene, corrupt ones too.
+        lr: digital numbers (images, rows, columns) of all images of a scene, corrupt ones too, on the coarse grid.
         qm: whether a pixel is clear, of the same shape.
 
     Returns:
         (rows x 3, columns x 3), digital numbers, float32; averaged in float64.
 
     Raises:
-        ValueError: shapes are not those above.
+        ValueError: the shapes are not as above.
     """
     if lr.ndim != 3 or 0 in lr.shape or qm.shape != lr.shape:
         raise ValueError(

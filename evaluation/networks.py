@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of DSen2 as the protocols see them: arrays of native bands in, arrays of 10 m bands out.
+"""DSen2's networks in the form that the protocols need: arrays of native bands in, arrays of 10 m bands out.
 
-They are served as in any inference: TensorflowModelServe, mirrored borders, missing pixels filled.
+They are served as in any inference: with TensorflowModelServe, mirrored borders, and filled missing pixels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,8 @@ Bands = Mapping[str, np.ndarray]
 def sharpener(networks: Sequence[Network]) -> Callable[[Bands, tuple[str, ...]], dict[str, np.ndarray]]:
     """Return the function that `evaluation.wald.evaluate` calls.
 
-    It takes bands (rows, columns), float32 digital numbers, missing ones NaN, at their own resolutions, and the names
-    of those to be made; it returns these on the grid of the 10 m bands, not rounded.
+    It takes bands (rows, columns), float32 digital numbers with missing pixels NaN, at their native resolutions, and
+    the names of the bands to sharpen. It returns these on the grid of the 10 m bands, not rounded.
     """
 
     def sharpen(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:

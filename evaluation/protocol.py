@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the protocols share: Sentinel-2's bands on one ground, and scores beside those of bicubic interpolation.
+"""Shared parts of the protocols: Sentinel-2's bands of the same ground, and scores beside bicubic interpolation's.
 
 Bands are a dictionary, name -> (rows, columns) of digital numbers, each on its own grid; missing pixels are NaN. All
-grids begin at the same upper left corner.
+grids start at the same upper left corner.
 """
 
 import math
@@ -18,31 +18,31 @@ GROUPS = {
     "20m": tuple(name for name, gsd in BANDS.items() if gsd == 20.0),
     "60m": tuple(name for name, gsd in BANDS.items() if gsd == 60.0 and name != "B10"),
 }
-"""Bands that are made finer, by their resolution. B10 does not see the ground."""
+"""Bands to sharpen, by resolution. B10 does not see the ground."""
 
 Bands = Mapping[str, np.ndarray]
 
 
 def ratio(name: str) -> int:
-    """Return how many 10 m pixels lie along a pixel of a band."""
+    """Return the number of 10 m pixels along one pixel of a band."""
     return round(BANDS[name] / FINE_GSD)
 
 
 def groups_of(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the bands of each group that are among some names; groups of which there is none are left out."""
+    """Return the bands of each group among given names, without empty groups."""
     found = {group: tuple(name for name in members if name in names) for group, members in GROUPS.items()}
     return {group: members for group, members in found.items() if members}
 
 
 def check_bands(argument: str, bands: Bands) -> None:
-    """Refuse what is not all 10 m bands and some coarser ones, as images.
+    """Check that bands are images, and include all 10 m bands and at least one coarser band.
 
     Args:
-        argument: name of the argument that brought the bands.
+        argument: name of the argument that gave the bands.
         bands: the bands.
 
     Raises:
-        ValueError: a 10 m band is missing, there is no coarser one, a name is another, or an array is no image.
+        ValueError: a 10 m band or a coarser one is missing, a name is unknown, or an array is not an image.
     """
     received = " ".join(bands) or "none"
     coarse = [name for members in GROUPS.values() for name in members]
@@ -59,11 +59,11 @@ def extent(argument: str, bands: Bands) -> tuple[int, int]:
     """Return the size that all bands cover, in 10 m pixels.
 
     Args:
-        argument: name of the argument that brought the bands.
-        bands: the bands, as `check_bands` lets them pass.
+        argument: name of the argument that gave the bands.
+        bands: bands that passed `check_bands`.
 
     Raises:
-        ValueError: the bands' sizes differ by a pixel of the coarsest band, or more.
+        ValueError: the sizes of the bands differ by a pixel of the coarsest band or more.
     """
     sizes = {name: np.array(band.shape) * ratio(name) for name, band in bands.items()}
     smallest, largest = np.min(list(sizes.values()), axis=0), np.max(list(sizes.values()), axis=0)
@@ -74,7 +74,7 @@ def extent(argument: str, bands: Bands) -> tuple[int, int]:
 
 
 def crop(bands: Bands, rows: int, columns: int) -> dict[str, np.ndarray]:
-    """Cut the upper left part out of bands, as float32.
+    """Crop bands to their upper left part, as float32.
 
     Args:
         bands: the bands.
@@ -88,12 +88,12 @@ def crop(bands: Bands, rows: int, columns: int) -> dict[str, np.ndarray]:
 
 
 def whole(size: int, step: int) -> int:
-    """Return the largest multiple of `step` that is not larger than `size`."""
+    """Return the largest multiple of `step` up to `size`."""
     return size // step * step
 
 
 def present(*images: np.ndarray) -> np.ndarray:
-    """Return where images (rows, columns[, bands]) of the same size hold numbers in all their bands."""
+    """Return where images (rows, columns[, bands]) of the same size are finite in all bands."""
     masks = [np.isfinite(image) for image in images]
     return np.logical_and.reduce([mask if mask.ndim == 2 else mask.all(axis=-1) for mask in masks])
 
@@ -104,18 +104,18 @@ def beside(ours: Mapping[str, float], bicubic: Mapping[str, float]) -> dict[str,
 
 
 def quotient(numerator: float, denominator: float) -> float:
-    """Divide; NaN where the denominator is zero."""
+    """Divide; NaN if the denominator is zero."""
     return numerator / denominator if denominator else math.nan
 
 
 def means(scores: Sequence[Mapping]) -> dict[str, float]:
-    """Average the numbers of several bands, by name."""
+    """Average the scores of several bands, by name."""
     names = [name for name, value in scores[0].items() if isinstance(value, float)]
     return {name: float(np.mean([band[name] for band in scores])) for name in names}
 
 
 def json_numbers(report):
-    """Return a report in which None stands for infinity and NaN, which JSON does not have."""
+    """Return a report with None in place of infinity and NaN, which JSON lacks."""
     if isinstance(report, dict):
         return {key: json_numbers(value) for key, value in report.items()}
     if isinstance(report, float):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the protocols found, to be read: JSON, a Markdown table, bars per band, and a look at the pixels.
+"""Reports of the protocols for people: a Markdown table, bars per band, and a view of the pixels.
 
 from evaluation import report
 print(report.table(scores))
@@ -20,7 +20,7 @@ from evaluation.protocol import GROUPS, Bands, crop, extent, present, ratio, who
 DISPLAY_PERCENTILES = (2, 98)
 NATURAL_COLOURS = ("B04", "B03", "B02")
 WINDOW = 198
-"""Side of the window that is shown, in 10 m pixels: whole pixels of 20 m and of 60 m."""
+"""Side of the shown window, in 10 m pixels: a whole number of 20 m and of 60 m pixels."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Column:
     name: str
     """Its key in reports."""
     label: str
-    """What it is called, with its unit."""
+    """Its title, with the unit."""
     decimals: int
-    """Number of digits behind the point."""
+    """Number of decimals."""
     best: str = "low"
-    """`low`, `high`, or `zero` where values nearer to zero are better."""
+    """Which values are better: `low`, `high`, or `zero` (closer to zero)."""
 
     def better(self, ours: float, theirs: float) -> bool:
-        """Say whether the first value is the better one."""
+        """Return whether the first value is better."""
         if self.best == "zero":
             return abs(ours) < abs(theirs)
         return ours > theirs if self.best == "high" else ours < theirs
@@ -71,14 +71,14 @@ DRAWN = {"wald": ("rmse", "sre", "uiq", "ssim"), "full-scale": ("relative", "d_s
 
 
 def table(report: dict) -> str:
-    """Lay a report out as Markdown: bands in rows, each score beside bicubic interpolation's, the better one in bold.
+    """Format a report as Markdown: bands in rows, each score beside bicubic interpolation's, the better one in bold.
 
     Args:
-        report: what `evaluation.wald.evaluate` or `evaluation.full_scale.evaluate` returned.
+        report: the result of `evaluation.wald.evaluate` or `evaluation.full_scale.evaluate`.
 
     Returns:
-        Two tables: scores of each band and their means, and what is scored of the bands of one resolution together. A
-        dash stands for what has no finite number.
+        Two tables: scores of each band with their means, and joint scores of the bands of one resolution. A dash stands
+        for a number that is not finite.
     """
     protocol = report["protocol"]
     means = {group: report[f"mean_{group}"] for group in GROUPS if f"mean_{group}" in report}
@@ -92,7 +92,7 @@ def _spaced(group: str) -> str:
 
 
 def _table(columns: Sequence[Column], rows: dict[str, dict]) -> str:
-    """Lay scores out, two columns for each metric."""
+    """Format scores, two columns per metric."""
     lines = ["| band | " + " | ".join(f"{column.label} | bicubic" for column in columns) + " |"]
     lines.append("|---|" + "---|---|" * len(columns))
     for name, scores in rows.items():
@@ -102,7 +102,7 @@ def _table(columns: Sequence[Column], rows: dict[str, dict]) -> str:
 
 
 def _cells(column: Column, scores: dict) -> list[str]:
-    """Write a score and bicubic's, the better one in bold, where they differ as written."""
+    """Format a score and bicubic's; the better one is bold if the texts differ."""
     values = [scores[column.name], scores[f"bicubic_{column.name}"]]
     texts = ["–" if value is None else _number(value, column.decimals) for value in values]
     if None not in values and texts[0] != texts[1]:
@@ -112,7 +112,7 @@ def _cells(column: Column, scores: dict) -> list[str]:
 
 
 def _number(value: float, decimals: int) -> str:
-    """Write a number; what rounds to zero has no sign."""
+    """Format a number; a number that rounds to zero has no sign."""
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
@@ -121,7 +121,7 @@ def draw_scores(path: str | Path, report: dict) -> None:
 
     Args:
         path: the PNG file.
-        report: what `evaluation.wald.evaluate` or `evaluation.full_scale.evaluate` returned.
+        report: the result of `evaluation.wald.evaluate` or `evaluation.full_scale.evaluate`.
     """
     from matplotlib.figure import Figure
 
@@ -144,17 +144,17 @@ def draw_scores(path: str | Path, report: dict) -> None:
 
 
 def draw_details(path: str | Path, native: Bands, sharpened: Bands, band: str = "B11") -> None:
-    """Draw a band as it came and sharpened, beside the natural colours, where the scene has most texture.
+    """Draw an original and a sharpened band beside natural colours, where the scene has most texture.
 
     Args:
         path: the PNG file.
         native: name -> (rows, columns), digital numbers at native resolution, missing pixels NaN: B04, B03 and B02 at
             10 m, and `band`.
         sharpened: name -> (rows, columns) at 10 m: the product.
-        band: the band to look at.
+        band: the band to draw.
 
     Raises:
-        ValueError: a band is missing or of another size, or no pixel is in all of them.
+        ValueError: a band is missing or has another size, or no pixel is valid in all of them.
     """
     from matplotlib.figure import Figure
 
@@ -178,7 +178,7 @@ def draw_details(path: str | Path, native: Bands, sharpened: Bands, band: str = 
 
 
 def _shown(native: Bands, sharpened: Bands, band: str) -> tuple[slice, slice]:
-    """Choose the rows and columns to show, in 10 m pixels: among windows side by side, the one with most texture."""
+    """Choose the rows and columns to show, in 10 m pixels: among adjacent windows, the one with most texture."""
     used = (*NATURAL_COLOURS, band)
     if set(used) - set(native):
         raise ValueError(f"native: expected the bands {' '.join(used)}, got {' '.join(native) or 'none'}")
@@ -186,7 +186,7 @@ def _shown(native: Bands, sharpened: Bands, band: str) -> tuple[slice, slice]:
         raise ValueError(f"sharpened: expected the band {band}, got {' '.join(sharpened) or 'none'}")
     scale, bands = ratio(band), {name: native[name] for name in used}
     size = tuple(whole(length, scale) for length in extent("native", bands))
-    if min(size) == 0 or any(got < wanted for got, wanted in zip(sharpened[band].shape, size)):
+    if min(size) == 0 or any(length < least for length, least in zip(sharpened[band].shape, size)):
         raise ValueError(f"sharpened: expected {band} of {size[0]} x {size[1]} pixels, got {sharpened[band].shape}")
     bands = crop(bands, *size)
     coarse = bands.pop(band).repeat(scale, axis=0).repeat(scale, axis=1)
@@ -205,7 +205,7 @@ def _shown(native: Bands, sharpened: Bands, band: str) -> tuple[slice, slice]:
 
 
 def _texture(images: Sequence[np.ndarray], seen: np.ndarray) -> np.ndarray:
-    """Compute how much neighbours differ, relative to their brightness, so that clouds do not outdo fields."""
+    """Compute the differences of neighbours relative to their brightness, so that clouds do not outweigh fields."""
     brightness = np.log(np.maximum(np.where(seen, sum(images), 1), 1))
     texture = np.zeros_like(brightness)
     texture[:-1] += np.where(seen[1:] & seen[:-1], np.abs(np.diff(brightness, axis=0)), 0)
@@ -214,7 +214,7 @@ def _texture(images: Sequence[np.ndarray], seen: np.ndarray) -> np.ndarray:
 
 
 def _range(image: np.ndarray) -> tuple[float, float]:
-    """Return the values that are shown black and white; missing pixels have no say."""
+    """Return the values shown as black and white, without missing pixels."""
     low, high = np.nanpercentile(image, DISPLAY_PERCENTILES)
     return float(low), float(max(high, low + 1))
 
@@ -226,7 +226,7 @@ def _stretched(image: np.ndarray) -> np.ndarray:
 
 
 def _save(figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, completely or not at all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

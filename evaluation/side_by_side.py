@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A figure of the same place by what was done to it."""
+"""A figure of several images of the same place, side by side."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ PERCENTILES = (1, 99)
 
 
 def draw(path: str | Path, images: Mapping[str, np.ndarray]) -> None:
-    """Draw images side by side, stretched as the last one is.
+    """Draw images side by side, stretched like the last one.
 
     Args:
-        path: the figure, a PNG.
-        images: by their titles, all of one size and unit: grey (rows, columns), or red, green, blue (rows, columns, 3).
+        path: PNG file of the figure.
+        images: images of one size and unit, by title: grey (rows, columns), or red, green, blue (rows, columns, 3).
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     low, high = np.percentile(list(images.values())[-1], PERCENTILES, axis=(0, 1))
     figure = Figure(figsize=(3.2 * len(images), 3.6), layout="constrained")

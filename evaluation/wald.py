@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wald's protocol: bands made coarser by the factor that is then undone, so that the bands themselves are the truth.
+"""Wald's protocol: bands are degraded by the super-resolution factor, so that the original bands are the truth.
 
 Wald, Ranchin, Mangolini 1997, "Fusion of satellite images of different spatial resolutions: assessing the quality of
-resulting images" (PE&RS 63(6)); as in the paper of DSen2 (Lanaras et al. 2018, section 4): for the 20 m bands, all
-bands are made coarser by 2 and the 20 m bands are compared with what is made of 40 m and 20 m ones; for the 60 m bands,
-by 6, with what is made of 360 m, 120 m and 60 m ones. What is measured is thus the system at that factor of its
-resolution; `evaluation.full_scale` looks at a product itself.
+resulting images" (PE&RS 63(6)). As in the paper of DSen2 (Lanaras et al. 2018, section 4), all bands are degraded by 2
+for the 20 m bands, which are then compared with the result from 40 m and 20 m bands; for the 60 m bands, they are
+degraded by 6 and compared with the result from 360 m, 120 m and 60 m bands. The scores are therefore those of the
+system at a coarser resolution; `evaluation.full_scale` scores a product itself.
 
     from evaluation.wald import evaluate
     report = evaluate(bands, sharpen)
@@ -42,27 +42,27 @@ def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None
 
     Args:
         bands: name -> (rows, columns), digital numbers (DN) at native resolution, missing pixels NaN: B02, B03, B04 and
-            B08 at 10 m, and bands of 20 m (B05, B06, B07, B8A, B11, B12), of 60 m (B01, B09), or of both. The lower
-            and right margins that make no whole pixel of the coarsest degraded band are left out.
-        sharpen: the system. It is given the degraded bands (float32 DN, missing pixels NaN; the finest are four or
-            more) and names of coarse ones among them, and gives these at the resolution of the finest, DN. It is called
-            once for the bands of 20 m and once for those of 60 m. What it gives that is no number is not scored.
+            B08 at 10 m, and bands of 20 m (B05, B06, B07, B8A, B11, B12), of 60 m (B01, B09), or of both. Margins at
+            the bottom and right that do not fill a pixel of the coarsest degraded band are left out.
+        sharpen: the system. It gets the degraded bands (float32 DN, missing pixels NaN; the finest are four or more)
+            and the names of coarse ones among them, and returns these at the resolution of the finest, in DN. It is
+            called once for the 20 m bands and once for the 60 m bands. Output pixels that are NaN are not scored.
         scored: coarse bands to score; all of `bands` by default.
 
     Returns:
-        What JSON can hold; null stands for a number that is infinite (SRE of a perfect band) or not defined:
+        Content for JSON; null stands for a number that is infinite (SRE of a perfect band) or undefined:
 
         * `protocol`: `wald`;
-        * `bands`: name -> `rmse`, `sre`, `uiq`, `ssim`, `bias` and, of bicubic interpolation, `bicubic_rmse` and so on;
+        * `bands`: name -> `rmse`, `sre`, `uiq`, `ssim`, `bias`; for bicubic interpolation `bicubic_rmse` and so on;
           `mean` of the truth; `ratio` of the RMSE to that of bicubic. Units and definitions: `evaluation.metrics`;
         * `mean_20m`, `mean_60m`: means over the bands; `ratio` of the mean RMSEs; `joint_rmse` over all bands and
-          pixels, `sam`, `ergas` and, again, `bicubic_joint_rmse` and so on; `pixels`: how many were scored, those that
-          neither the truth of a band, nor bicubic interpolation, nor the system lacks;
-        * `sam`: that of the 20 m bands, or else of the 60 m ones.
+          pixels, `sam`, `ergas` and, again, `bicubic_joint_rmse` and so on; `pixels`: the number of scored pixels,
+          those valid in the truth of all bands, in bicubic interpolation and in the system's output;
+        * `sam`: that of the 20 m bands, or of the 60 m bands if there are none.
 
     Raises:
-        ValueError: bands are missing, of different ground, too small or without a pixel to score, or `sharpen` gives
-            other bands or sizes than it was asked for.
+        ValueError: bands are missing, cover different ground, are too small or have no pixel to score, or `sharpen`
+            returns other bands or sizes than requested.
     """
     check_bands("bands", bands)
     report: dict = {"protocol": "wald", "bands": {}}
@@ -91,7 +91,7 @@ def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None
 
 
 def _cropped(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Crop bands so that all of them can be degraded by what makes `names` finer."""
+    """Crop bands so that all of them can be degraded by the factor of `names`."""
     step = ratio(names[0]) * max(ratio(name) for name in bands)
     size = extent("bands", bands)
     rows, columns = (whole(length, step) for length in size)
@@ -105,7 +105,7 @@ def _cropped(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _sharpened(result: Bands, names: tuple[str, ...], size: tuple[int, int]) -> np.ndarray:
-    """Stack what a system gave, in the order of the names."""
+    """Stack the output of a system, in the order of the names."""
     for name in names:
         received = result[name].shape if name in result else " ".join(result) or "none"
         if received != size:
@@ -126,7 +126,7 @@ def _band_scores(truth: np.ndarray, estimate: np.ndarray, interpolated: np.ndarr
 
 
 def _mean_scores(scores: list[dict]) -> dict:
-    """Average the scores of bands; add the errors over all pixels of all bands, which have equally many."""
+    """Average the scores of bands, and add the joint errors over all pixels of all bands, whose numbers are equal."""
     result = means(scores)
     result["ratio"] = quotient(result["rmse"], result["bicubic_rmse"])
     for name in ("rmse", "bicubic_rmse"):
@@ -136,6 +136,6 @@ def _mean_scores(scores: list[dict]) -> dict:
 
 
 def _spectral_scores(truth: np.ndarray, estimate: np.ndarray, scale: int, valid: np.ndarray) -> dict:
-    """Score all bands together; a single one has no spectral angle."""
+    """Score all bands jointly; a single band has no spectral angle."""
     angle = metrics.sam(truth, estimate, valid) if truth.shape[-1] > 1 else np.nan
     return {"sam": angle, "ergas": metrics.ergas(truth, estimate, scale, valid)}
