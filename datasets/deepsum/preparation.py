@@ -201,9 +201,8 @@ def descending(values: Sequence[int] | np.ndarray) -> np.ndarray:
     which cannot happen with up to 38 elements; this implementation does not.) Later versions of NumPy order equal
     elements differently, depending on the processor.
     """
-    values = np.asarray(values).tolist()
     indices = list(range(len(values)))
-    _quicksort(values, indices, 0, len(indices) - 1)
+    _quicksort(np.asarray(values).tolist(), indices, 0, len(indices) - 1)
     return np.array(indices[::-1], np.int64)
 
 

@@ -258,7 +258,7 @@ def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping
         if all(file.exists() for file in files):
             continue
         sample, digest = _read(folder / name)
-        if digest != digests[name]:
+        if sample is None or digest != digests[name]:
             raise ValueError(f"--input: expected an unchanged {folder / name}, or --overwrite, got another content")
         for file, chunk in zip(files, places[name]):
             _write(file, [serialize(name, sample.part(row, column, PATCH_SIZE).best()) for row, column in chunk])

@@ -213,7 +213,7 @@ def _each(
     for number, scene in enumerate(scenes):
         part = progress.part(number / len(scenes), (number + 1) / len(scenes))
         part(0.0, scene.name)
-        is_done = bool(finished) and finished.has(scene)
+        is_done = finished is not None and finished.has(scene)
         found = attempts.make(scene.name, _one, scene, way_of(scene.folder), finished, is_done, scored, part)
         if found is not None:
             outcomes[scene.name], scores[scene.name] = DONE if is_done else MADE if finished else SCORED, found

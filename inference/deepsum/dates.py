@@ -11,7 +11,7 @@ scene classification. Missing pixels, declared as nodata or 0, are never clear.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -113,21 +113,17 @@ def sources_of(inputs: Sequence, options: Options) -> list[Source]:
     """
     names = [each for one in inputs for each in (expanded([str(one)]) if isinstance(one, str | Path) else [one])]
     images = [each for name in names for each in (items_of(name) if _is_collection(name) else [name])]
-    masks = expanded(options.clear_masks or ()) or [None] * len(images)
+    masks: Sequence[str | None] = expanded(options.clear_masks or ()) or [None] * len(images)
     if len(masks) != len(images):
         raise ValueError(f"--clear-masks: expected one for each of {len(images)} images, got {len(masks)}")
-    return [
-        Source(image, mask, number)
-        for image, mask in zip(images, masks)
-        for number in (dates_in(image, options) if is_raster(image) else None) or [None]
-    ]
+    return [Source(image, mask, number) for image, mask in zip(images, masks) for number in dates_in(image, options)]
 
 
 def _is_collection(name) -> bool:
     return isinstance(name, str) and is_collection(name)
 
 
-def is_raster(image) -> bool:
+def is_raster(image: Any) -> TypeGuard[str]:
     """Return whether an image is neither a SAFE product nor a STAC item."""
     if not isinstance(image, str):
         return False
@@ -136,20 +132,26 @@ def is_raster(image) -> bool:
     return not is_product and not is_item(image)
 
 
-def dates_in(name: str, options: Options) -> list[int] | None:
-    """Return the bands of a raster if each is a date: by option, or because they are named after days. None if not.
+def dates_in(image: Any, options: Options) -> Sequence[int | None]:
+    """Return the bands of a raster if each is a date: by option, or because they are named after days.
+
+    Args:
+        image: a raster, a SAFE folder or zip, or a STAC item.
+        options: how it is read.
+
+    Returns:
+        Their numbers; `[None]` where the image is one date.
 
     Raises:
-        ValueError: it cannot be opened.
+        ValueError: a raster cannot be opened.
     """
-    if options.band or options.qa:
-        return None
-    bands = data_bands(open_raster(name, "--input"))
-    if options.bands_are_dates:
-        return list(bands)
-    if not named_after_days(list(bands.values())):
-        return None
-    LOG.info("%s: its %d bands are treated as dates", shown(name), len(bands))
+    if options.band or options.qa or not is_raster(image):
+        return [None]
+    bands = data_bands(open_raster(image, "--input"))
+    if not options.bands_are_dates:
+        if not named_after_days(list(bands.values())):
+            return [None]
+        LOG.info("%s: its %d bands are treated as dates", shown(image), len(bands))
     return list(bands)
 
 
@@ -226,7 +228,7 @@ def _read_product(source: Source, options: Options) -> Date:
         block = read_block(image, [grid], 0, product.nodata)
         values, present = block.pixels[..., 0], block.present[..., 0]
         if source.mask:
-            clear = read_mask(source.mask, None, grid, True, values.shape, None)
+            clear = read_mask(source.mask, None, grid, True, (grid.rows, grid.columns), None)
         elif options.unmasked:
             clear = present
         elif product.classes:
@@ -264,12 +266,11 @@ def _hidden(values: np.ndarray, present: np.ndarray) -> np.ndarray:
 def _region(grid: Grid, options: Options) -> Region:
     """Return the part of an image that is asked for."""
     if options.bbox or options.geometry:
-        flag = "--bbox" if options.bbox else "--geometry"
-        bounds = (
-            bbox_bounds(options.bbox, grid.projection)
-            if options.bbox
-            else geometry_bounds(str(options.geometry), grid.projection)
-        )
+        if options.bbox:
+            west, south, east, north = options.bbox
+            flag, bounds = "--bbox", bbox_bounds((west, south, east, north), grid.projection)
+        else:
+            flag, bounds = "--geometry", geometry_bounds(str(options.geometry), grid.projection)
         return bounds_region(bounds, grid, (grid.left, grid.top), 1, flag)
     x, y, columns, rows = options.box or (0, 0, grid.columns, grid.rows)
     if columns < 1 or rows < 1 or x + columns > grid.columns or y + rows > grid.rows:

@@ -7,6 +7,7 @@ image = network.run(frames.images, frames.masks)
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,8 @@ class DeepSumNetwork:
         grid = Grid(0.0, 0.0, description.gsd, description.gsd, frames.shape[1], frames.shape[0], "")
         with memory_image(frames, grid) as first, memory_image(masks, grid) as second, OTB_LOCK:
             images = {"frames": first, "masks": second}
-            return serve_whole(images, description, self.served.model_dir, [output]).app.to_numpy(copy=True)
+            application: Any = serve_whole(images, description, self.served.model_dir, [output]).app
+            return application.to_numpy(copy=True)
 
 
 @dataclass(frozen=True)
