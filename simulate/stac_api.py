@@ -31,16 +31,16 @@ PATH = "/api/stac/v1"
 MAXIMUM_LIMIT, DEFAULT_LIMIT = 1000, 250
 
 _COMPARISONS = {
-    "eq": lambda value, wanted: value == wanted,
-    "neq": lambda value, wanted: value != wanted,
-    "lt": lambda value, wanted: value is not None and value < wanted,
-    "lte": lambda value, wanted: value is not None and value <= wanted,
-    "gt": lambda value, wanted: value is not None and value > wanted,
-    "gte": lambda value, wanted: value is not None and value >= wanted,
-    "in": lambda value, wanted: value in wanted,
-    "startsWith": lambda value, wanted: str(value).startswith(wanted),
-    "endsWith": lambda value, wanted: str(value).endswith(wanted),
-    "contains": lambda value, wanted: wanted in str(value),
+    "eq": lambda value, expected: value == expected,
+    "neq": lambda value, expected: value != expected,
+    "lt": lambda value, expected: value is not None and value < expected,
+    "lte": lambda value, expected: value is not None and value <= expected,
+    "gt": lambda value, expected: value is not None and value > expected,
+    "gte": lambda value, expected: value is not None and value >= expected,
+    "in": lambda value, expected: value in expected,
+    "startsWith": lambda value, expected: str(value).startswith(expected),
+    "endsWith": lambda value, expected: str(value).endswith(expected),
+    "contains": lambda value, expected: expected in str(value),
 }
 
 
@@ -86,10 +86,10 @@ def matches(item: dict, search: dict) -> bool:
         return False
     for name, conditions in (search.get("query") or {}).items():
         value = item["id"] if name == "id" else item["properties"].get(name)
-        for operator, wanted in conditions.items():
+        for operator, expected in conditions.items():
             if operator not in _COMPARISONS:
                 raise ValueError(f"query: expected one of {', '.join(_COMPARISONS)}, got {operator}")
-            if not _COMPARISONS[operator](value, wanted):
+            if not _COMPARISONS[operator](value, expected):
                 return False
     for name, shape in (("intersects", _geometry), ("bbox", _box)):
         if search.get(name) and not _geometry(item["geometry"]).Intersects(shape(search[name])):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights: the authors' published files, found, checked and converted to this project's models."""
+"""Weights: download, check and conversion of the authors' published files to this project's models."""

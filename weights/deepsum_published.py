@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published checkpoints of DeepSUM: what is known of each, and where they are fetched from.
+"""The published checkpoints of DeepSUM: known files and their download.
 
-The repository that they are in states no licence. Nothing of them is part of this project: who fetches them decides
-what may be done with them.
+Their repository states no licence. They are not part of this project: users who download them must find out what they
+may do with them.
 
 python -c "from pathlib import Path; from weights.deepsum_published import download; download(['NIR'], Path('cache'))"
 """
@@ -15,7 +15,7 @@ from weights.published import GITHUB_RAW, Published
 DATA = ".data-00000-of-00001"
 INDEX = ".index"
 INDEX_SIZE = 6265
-"""Number of bytes of each published index, whose git blob id is not known: TensorFlow compares its checksums."""
+"""Size in bytes of each published index. Its git blob id is unknown, but TensorFlow compares its checksums."""
 AUTHORS = "DeepSUM (Molini et al. 2020)"
 REPOSITORY = "diegovalsesia/deepsum"
 COMMIT = "a1ef5ff4f32d9b819de50dec44edd575930a93cd"
@@ -33,32 +33,32 @@ PUBLISHED = tuple(
         ),
     )
 )
-"""Known checkpoints, by the ids of the files that hold the numbers; the role is the band."""
+"""Known checkpoints, with the ids of their data files; the role is the band."""
 
 
 def download(bands: Sequence[str], cache: Path, base_url: str | None = None) -> list[Path]:
-    """Fetch published checkpoints, those that are not in the cache.
+    """Download the published checkpoints that are not in the cache.
 
     Args:
         bands: `NIR`, `RED` or both.
-        cache: folder of the files; there is one for each checkpoint of DeepSUM in it.
-        base_url: address in place of `https://raw.githubusercontent.com`.
+        cache: cache folder; it gets a folder for each checkpoint of DeepSUM.
+        base_url: URL to use instead of `https://raw.githubusercontent.com`.
 
     Returns:
-        The files that hold the numbers.
+        The data files.
 
     Raises:
-        ValueError: what comes is not the published file.
+        ValueError: the downloaded file is not the published one.
         RuntimeError: there is no connection, or the server refuses.
     """
     return [_fetch(file, cache, base_url or GITHUB_RAW) for file in PUBLISHED if file.role in bands]
 
 
 def _fetch(file: Published, cache: Path, base_url: str) -> Path:
-    """Fetch a checkpoint's two files, and return the one that holds the numbers.
+    """Download the two files of a checkpoint, and return the data file.
 
     Raises:
-        ValueError: what comes is not the published file.
+        ValueError: the downloaded file is not the published one.
         RuntimeError: there is no connection, or the server refuses.
     """
     from weights.download import RemoteFile, fetch, github_file

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches published files: from a commit at GitHub, or from a record at Zenodo.
+"""Download of published files, from a commit at GitHub or a record at Zenodo.
 
-A file is known by its content. What has come of it stays under a temporary name, from which the next attempt goes on;
-it gets its name when it is whole and right.
+Files are identified by content. An incomplete download is kept under a temporary name and resumed by the next attempt;
+a file is renamed when it is complete and its content is right.
 
     python -c "from weights.download import zenodo_files; print(zenodo_files(11091321, ['L2A20M.pt']))"
 """
@@ -29,14 +29,14 @@ TIMEOUT = (15, 60)
 """Seconds to wait for a connection, and for data."""
 CHUNK = 1 << 16
 BUSY = (429, 500, 502, 503, 504)
-"""Statuses of a server that may answer later."""
+"""HTTP statuses of a server that may answer later."""
 
 
 Result = TypeVar("Result")
 
 
 class Interrupted(RuntimeError):
-    """A server has not sent what it was asked for, and may do so at the next attempt."""
+    """A server has not sent the requested content, but may do so at the next attempt."""
 
 
 AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -44,15 +44,15 @@ AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, requests.excep
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch."""
+    """A file to download."""
 
     name: str
-    """Name that it gets."""
+    """Local name."""
     url: str
-    wanted: dict[str, str]
-    """Its digests: `blob` (of git), `sha256` or `md5`, each whole or its first digits."""
+    expected: dict[str, str]
+    """Its digests: `blob` (of git), `sha256` or `md5`, each complete or its first digits."""
     size: int | None = None
-    """Number of bytes, where it is known."""
+    """Number of bytes, if known."""
 
 
 def github_file(repository: str, commit: str, path: str, blob: str, base_url: str = GITHUB_RAW) -> RemoteFile:
@@ -63,18 +63,18 @@ def github_file(repository: str, commit: str, path: str, blob: str, base_url: st
         commit: id of the commit.
         path: the file in the repository.
         blob: its git blob id.
-        base_url: address of the server.
+        base_url: URL of the server.
     """
     url = f"{base_url.rstrip('/')}/{repository}/{commit}/{path}"
     return RemoteFile(Path(path).name, url, {"blob": blob})
 
 
 def _check_status(response: requests.Response) -> None:
-    """Raise unless a server has sent what it was asked for.
+    """Raise an error unless a server has sent the requested content.
 
     Raises:
         Interrupted: it may do so later.
-        RuntimeError: it will not.
+        RuntimeError: it refuses.
     """
     if response.status_code in BUSY:
         raise Interrupted(f"HTTP status {response.status_code}")
@@ -83,11 +83,10 @@ def _check_status(response: requests.Response) -> None:
 
 
 def _persist(action: Callable[[], Result], url: str) -> Result:
-    """Do what needs the network, several times if need be.
+    """Run a network operation, with several attempts.
 
     Raises:
-        RuntimeError: it has failed each time, the server cannot be reached in the first place, or there is no such
-            address.
+        RuntimeError: every attempt has failed, the server cannot be reached at all, or there is no such address.
     """
 
     def tell(error: Exception, attempt: int, delay: float) -> None:
@@ -106,17 +105,17 @@ def _no_connection(error: Exception, url: str) -> RuntimeError:
 
 
 def _reason(error: Exception) -> str:
-    """Say what an attempt has failed of; what requests says of a lost connection is long."""
+    """Return the reason of a failed attempt; the text of requests for a lost connection is long."""
     return str(error) if isinstance(error, Interrupted) else f"the connection failed ({type(error).__name__})"
 
 
 def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) -> list[RemoteFile]:
-    """Ask Zenodo for the addresses, sizes and checksums of a record's files.
+    """Get the URLs, sizes and checksums of a record's files from Zenodo.
 
     Args:
         record: number of the record.
         names: names of the files.
-        base_url: address of the server.
+        base_url: URL of the server.
 
     Raises:
         ValueError: the answer is not a record's, or the record lacks a file.
@@ -145,10 +144,10 @@ def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) ->
 
 
 def _receive(file: RemoteFile, partial: Path) -> None:
-    """Fetch a file, or what is missing of it.
+    """Download a file, or its missing part.
 
     Raises:
-        Interrupted: not all of it has come.
+        Interrupted: the download is incomplete.
         RuntimeError: the server refuses.
     """
     start = partial.stat().st_size if partial.exists() else 0
@@ -172,31 +171,31 @@ def _receive(file: RemoteFile, partial: Path) -> None:
                 progress.update(len(chunk))
     received = partial.stat().st_size
     if end is not None and received < end:
-        raise Interrupted(f"{received} of {end} bytes have come")
+        raise Interrupted(f"received {received} of {end} bytes")
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """Fetch a file, unless it is there already.
+    """Download a file, unless it already exists.
 
     Args:
         file: the file.
-        folder: folder that it goes to, which is made.
+        folder: folder to write into, created if necessary.
 
     Returns:
         Its path.
 
     Raises:
-        ValueError: what has come has another content: nothing of it is kept.
-        RuntimeError: there is no connection, the server refuses, or another process fetches the same file.
+        ValueError: the downloaded content is wrong; it is deleted.
+        RuntimeError: there is no connection, the server refuses, or another process downloads the same file.
     """
     path, partial = folder / file.name, folder / f"{file.name}.partial"
-    if is_whole(path, file.wanted):
+    if is_whole(path, file.expected):
         return path
     folder.mkdir(parents=True, exist_ok=True)
     refusal = RuntimeError(f"download: another process is fetching {path}")
     with locked(folder / f".{file.name}.lock", refusal):
         _persist(lambda: _receive(file, partial), file.url)
-        difference = mismatch(partial, file.wanted)
+        difference = mismatch(partial, file.expected)
         if difference:
             partial.unlink()
             raise ValueError(f"download: {difference} from {file.url}")
@@ -204,6 +203,6 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     return path
 
 
-def is_whole(path: Path, wanted: dict[str, str]) -> bool:
-    """Return whether a file is there, with the content that is wanted."""
-    return path.is_file() and not mismatch(path, wanted)
+def is_whole(path: Path, expected: dict[str, str]) -> bool:
+    """Return whether a file exists and has the expected digests."""
+    return path.is_file() and not mismatch(path, expected)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the convolutions of a DSen2 or VDSen2 from any format in which its weights are published.
+"""Reading of DSen2's and VDSen2's convolutions from all formats in which weights are published.
 
 - Keras HDF5, weights only or whole model: the original (Lanaras et al.), UP42, RSP 0.1;
 - torch, state_dict: RSP 0.2;
-- TorchScript, scripted, traced or frozen: RSP 0.2.2 (with the skip inside) and 0.3 (which leaves it to its caller).
+- TorchScript, scripted, traced or frozen: RSP 0.2.2 (including the skip) and 0.3 (which leaves it to the caller).
 
-Where a file has code, the order is that of the computation, and the code must compute DSen2. `torch.jit.freeze` moves
-the residual branches' factor of 0.1 into the convolutions: it is taken out again.
+If a file contains code, the order is that of the computation, and the code must compute DSen2. `torch.jit.freeze` moves
+the factor of 0.1 of the residual branches into the convolutions; it is extracted again.
 """
 
 import itertools
@@ -24,18 +24,18 @@ from weights.formats.torchscript import Node, follow
 RESIDUAL_SCALE = 0.1
 FIRST_CHANNELS = (10, 12)
 LAST_CHANNELS = (6, 2)
-"""Numbers of bands into the first convolution, and out of the last one, of the two roles."""
+"""Numbers of input bands of the first convolution and of output bands of the last, for the two roles."""
 
 
 def _scaled(name: str, kernel: np.ndarray, bias: np.ndarray, factor: float) -> Convolution:
-    """Make a convolution of torch's arrays, multiplied by a factor."""
+    """Make a convolution from torch's arrays, multiplied by a factor."""
     if factor != 1:
         kernel, bias = kernel * np.float64(factor), bias * np.float64(factor)
     return from_torch(name, kernel, bias)
 
 
 def _take(node: Node, kind: str) -> Node:
-    """Return the one step whose result a step of the given kind takes.
+    """Return the input of a step of a given kind.
 
     Raises:
         ValueError: the step is of another kind.
@@ -46,7 +46,7 @@ def _take(node: Node, kind: str) -> Node:
 
 
 def _branch(node: Node, before: Node) -> list[tuple[Node, float]]:
-    """Return the two convolutions of a residual branch with what their results are multiplied by."""
+    """Return the two convolutions of a residual branch, each with the factor on its result."""
     factor = 1.0
     while node.kind == "scale":
         factor *= node.values[0]
@@ -59,14 +59,14 @@ def _branch(node: Node, before: Node) -> list[tuple[Node, float]]:
 
 
 def _is_branch(node: Node) -> bool:
-    """Return whether a step, but for its scale, is a convolution."""
+    """Return whether a step is a convolution, apart from its scale."""
     while node.kind == "scale":
         node = node.inputs[0]
     return node.kind == "convolution"
 
 
 def _computed_order(last: Node, inputs: list[Node]) -> tuple[list[tuple[Node, float]], bool]:
-    """Find the convolutions in the order of the computation, and whether the last input is added at the end.
+    """Return the convolutions in the order of computation, and whether the last input is added at the end.
 
     Raises:
         ValueError: the computation is not DSen2's.
@@ -96,7 +96,7 @@ def _of_code(file: TorchFile, last: Node, inputs: list[Node]) -> WeightsFile:
         inputs: its inputs.
 
     Raises:
-        ValueError: the code does not compute DSen2, or tensors are left over.
+        ValueError: the code does not compute DSen2, or there are extra tensors.
     """
     tensors = file.tensors()
     names = {id(tensor): name for name, tensor in tensors.items()}
@@ -123,10 +123,10 @@ def _numbers(name: str) -> tuple[int, ...]:
 
 
 def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
-    """Order convolutions: first and last by their shapes, those between by the numbers in their names.
+    """Order convolutions: the first and the last by shape, the others by the numbers in their names.
 
     Raises:
-        ValueError: tensors are missing or left over, or their names do not tell the order.
+        ValueError: tensors are missing or unknown, or their names do not give the order.
     """
     pairs: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
@@ -148,7 +148,7 @@ def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
     inner = [c for c in convolutions if c is not first[0] and c is not last[0]]
     for one in inner:
         if re.sub(r"\d+", "#", one.name) != re.sub(r"\d+", "#", inner[0].name):
-            raise ValueError(f"the names of {inner[0].name} and {one.name} do not tell which is computed first")
+            raise ValueError(f"the names of {inner[0].name} and {one.name} do not give their order")
     numbers = {_numbers(one.name) for one in inner}
     starts = [min(min(values), 1) for values in zip(*numbers)]
     ranges = [range(start, min(max(values), start + len(numbers)) + 1) for start, values in zip(starts, zip(*numbers))]
@@ -159,14 +159,15 @@ def _of_names(tensors: dict[str, np.ndarray]) -> list[Convolution]:
 
 
 def read_dsen2_file(path: str | Path, published: bool = False) -> WeightsFile:
-    """Read a file of weights of DSen2 or VDSen2, whichever its format.
+    """Read a weights file of DSen2 or VDSen2, in any format.
 
     Args:
         path: the file.
-        published: it is known to be DSen2: should its code not be understood, the names of its tensors tell the order.
+        published: whether the file is known to be DSen2; if its code is not supported, the order is then taken from the
+            names of its tensors.
 
     Raises:
-        ValueError: it is not such a file; it is damaged; it holds something else; the order cannot be known.
+        ValueError: it is not such a file, is damaged or holds something else, or the order is unknown.
         OSError: it cannot be read.
     """
     with open(path, "rb") as stream:

@@ -31,7 +31,7 @@ PUBLISHED = tuple(
         ("RSP 0.2.2", "L2A60M.pt", "6x", "L2A", "3b7435bda15d6e17b8a6e8618bd5cb72321107f2"),
     )
 )
-"""Known files. UP42's two for the 20 m bands are the same; RSP 0.1 has UP42's."""
+"""Known files. UP42's two files for the 20 m bands are identical; RSP 0.1 contains UP42's."""
 
 ORIGINAL_REPOSITORY = "lanha/DSen2"
 ORIGINAL_COMMIT = "38d7209d38a298d5d4c4856e02d5dcefa94a192a"
@@ -42,18 +42,18 @@ RSP_RECORD = 11091321
 
 
 def download(source: str, cache: Path, base_url: str | None = None) -> list[Path]:
-    """Fetch the published files of a source, those that are not in the cache.
+    """Download the published files of a source that are not in the cache.
 
     Args:
         source: `original` (GitHub) or `rsp` (RSP 0.2.2, Zenodo).
-        cache: folder of the files; each source has one in it.
-        base_url: address in place of `https://raw.githubusercontent.com` or `https://zenodo.org`.
+        cache: cache folder; it gets a folder for each source.
+        base_url: URL to use instead of `https://raw.githubusercontent.com` or `https://zenodo.org`.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: what comes is not the published file.
+        ValueError: the downloaded file is not the published one.
         RuntimeError: there is no connection, or the server refuses.
     """
     from weights.download import fetch, github_file, is_whole, zenodo_files
@@ -71,7 +71,7 @@ def download(source: str, cache: Path, base_url: str | None = None) -> list[Path
         ]
     else:
         files = [
-            dataclasses.replace(file, wanted={**file.wanted, "blob": blobs[file.name]})
+            dataclasses.replace(file, expected={**file.expected, "blob": blobs[file.name]})
             for file in zenodo_files(RSP_RECORD, blobs, base_url or ZENODO)
         ]
     return [fetch(file, folder) for file in files]

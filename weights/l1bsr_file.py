@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the weights of L1BSR's networks, REC and CSR, from the formats in which they are published.
+"""Reading of the weights of L1BSR's networks, REC and CSR, from the formats in which they are published.
 
-- torch, state_dict: `REC_Real_L1B.pt`, whose tensors are saved as they are, and `CSR_Real_L1B.pth.tar`, a checkpoint
-  that holds those of CSR as `state_dictCSR`, beside what its training needed;
-- safetensors: what third parties have made of the first.
+- torch, state_dict: `REC_Real_L1B.pt`, with the tensors themselves, and `CSR_Real_L1B.pth.tar`, a checkpoint with CSR's
+  tensors in `state_dictCSR`, beside the state of its training;
+- safetensors: conversions of the first file by third parties.
 
-Which tensors there must be, and of which shapes, follows from the number of groups and blocks in the names, and from
-the shapes of the first. All of them must be there, and no other.
+The required tensors and their shapes follow from the number of groups and blocks in the names, and from the shapes of
+the first ones. The file must contain exactly these tensors.
 """
 
 import re
@@ -25,28 +25,28 @@ CHECKPOINT_ENTRY = "state_dictCSR"
 SCALE = 2
 
 Plan = Iterator[tuple[str, str, tuple[int, int, int, int]]]
-"""Convolutions: their names in the file, the names of our layers, and the shapes of torch's kernels."""
+"""Convolutions: their names in the file, the names of our layers, and the kernel shapes in torch."""
 
 
 @dataclass(frozen=True)
 class L1BSRFile:
-    """What a file of weights of REC or CSR holds."""
+    """The content of a weights file of REC or CSR."""
 
     format: str
     """Format of the file, in words."""
     network: str
     """`REC` or `CSR`."""
     arguments: dict[str, int]
-    """Arguments of the model's class in `models/l1bsr.py` that follow from the tensors."""
+    """Arguments of the model's class in `models/l1bsr.py`, derived from the tensors."""
     layers: dict[str, Convolution]
-    """Convolutions by the names of the model's layers, with channels in the model's order."""
+    """Convolutions by layer of the model, with channels in the model's order."""
 
 
 def _shape(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a tensor that tells a size.
+    """Return the shape of a tensor that determines a size.
 
     Raises:
-        ValueError: it is missing, or has another number of dimensions.
+        ValueError: the tensor is missing, or has another number of dimensions.
     """
     if name not in tensors:
         raise ValueError(f"{name} is missing")
@@ -57,10 +57,10 @@ def _shape(tensors: dict[str, np.ndarray], name: str, dimensions: int) -> tuple[
 
 
 def _rec_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
-    """Find the sizes of REC.
+    """Return the sizes of REC.
 
     Raises:
-        ValueError: a tensor that tells them is missing, or its shape is none that a REC has.
+        ValueError: a tensor that determines them is missing, or its shape is impossible for a REC.
     """
     matches = [re.fullmatch(r"body\.(\d+)\.body\.(\d+)\.body\.0\.weight", name) for name in tensors]
     groups, blocks = ({match[part] for match in matches if match} for part in (1, 2))
@@ -91,10 +91,10 @@ def _rec_plan(num_groups: int, num_blocks: int, depth: int, reduction: int) -> P
 
 
 def _csr_arguments(tensors: dict[str, np.ndarray]) -> dict[str, int]:
-    """Find the size of CSR.
+    """Return the size of CSR.
 
     Raises:
-        ValueError: the tensor that tells it is missing, or its shape is none that a CSR has.
+        ValueError: the tensor that determines it is missing, or its shape is impossible for a CSR.
     """
     return {"depth": _shape(tensors, "convPool1.convleaky.conv1.weight", 4)[0]}
 
@@ -116,10 +116,10 @@ NETWORKS = {"REC": (_rec_arguments, _rec_plan), "CSR": (_csr_arguments, _csr_pla
 
 
 def _network(tensors: dict[str, np.ndarray]) -> str:
-    """Tell by the names of tensors whose they are.
+    """Identify the network by the names of its tensors.
 
     Raises:
-        ValueError: they are neither network's.
+        ValueError: the names are those of neither network.
     """
     prefixed = next((name for name in tensors if name.startswith("module.")), None)
     if prefixed:
@@ -132,10 +132,10 @@ def _network(tensors: dict[str, np.ndarray]) -> str:
 
 
 def _take(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Take a tensor out of those that are left.
+    """Remove and return a tensor.
 
     Raises:
-        ValueError: it is missing, or of another shape.
+        ValueError: it is missing, or has another shape.
     """
     if name not in tensors:
         raise ValueError(f"{name} is missing")
@@ -146,10 +146,10 @@ def _take(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> 
 
 
 def _shuffled(array: np.ndarray) -> np.ndarray:
-    """Reorder the channels, the first axis, that are to be shuffled into pixels.
+    """Reorder the channels, the first axis, that are shuffled into pixels.
 
-    Of the SCALE^2 pixels that a channel makes, torch has them side by side; TensorFlow has all channels of the first
-    pixel, then all of the second.
+    In torch, the SCALE^2 pixels of a channel are adjacent; in TensorFlow, all channels of the first pixel precede all
+    channels of the second.
     """
     return np.concatenate([array[pixel :: SCALE**2] for pixel in range(SCALE**2)])
 
@@ -176,13 +176,13 @@ def _read_tensors(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def read_l1bsr_file(path: str | Path) -> L1BSRFile:
-    """Read a file of weights of REC or CSR.
+    """Read a weights file of REC or CSR.
 
     Args:
-        path: the file, of torch or of safetensors.
+        path: the file, in torch's or the safetensors format.
 
     Raises:
-        ValueError: it is not such a file; it is damaged; a tensor is missing, left over or of another shape.
+        ValueError: it is not such a file or is damaged, or a tensor is missing, unknown or of another shape.
         OSError: it cannot be read.
     """
     kind, tensors = _read_tensors(path)

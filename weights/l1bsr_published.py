@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published files of weights of L1BSR: what is known of each, and where they are fetched from.
+"""The published weights of L1BSR: known files and their download.
 
-They are under the GPL-3.0, the licence of the repository that they are in, and so is what is made of them.
+They are under the GPL-3.0, the licence of their repository, and so are works derived from them.
 
 python -c "from pathlib import Path; from weights.l1bsr_published import download; download(Path('cache'))"
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from weights.published import GITHUB_RAW, Published
 
 BANDS = ("B02", "B03", "B04", "B08")
-"""Order of the bands, of the files and of our models."""
+"""Order of the bands, in the files and in our models."""
 AUTHORS = "L1BSR (Nguyen et al. 2023)"
 LICENCE = "GPL-3.0"
 REPOSITORY = "centreborelli/L1BSR"
@@ -30,17 +30,17 @@ PUBLISHED = tuple(
 
 
 def download(cache: Path, base_url: str | None = None) -> list[Path]:
-    """Fetch the published files, those that are not in the cache.
+    """Download the published files that are not in the cache.
 
     Args:
-        cache: folder of the files; there is one for L1BSR in it.
-        base_url: address in place of `https://raw.githubusercontent.com`.
+        cache: cache folder; it gets a folder for L1BSR.
+        base_url: URL to use instead of `https://raw.githubusercontent.com`.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: what comes is not the published file.
+        ValueError: the downloaded file is not the published one.
         RuntimeError: there is no connection, or the server refuses.
     """
     from weights.download import fetch, github_file

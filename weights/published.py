@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published files: which one a file is, by its content; where they are fetched from, and where they stay.
+"""Published files: their description, and their identification by content.
 
 python -c "from weights.published import digests; print(digests('s2_032_lr_1e-04.hdf5'))"
 """
@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 def is_web_address(text: str) -> bool:
-    """Return whether a text is the address of a server: http or https, and a host."""
+    """Return whether a text is the URL of a server, with http or https and a host."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -43,17 +43,17 @@ def digests(path: str | Path) -> dict[str, str]:
     return {"blob": blob.hexdigest(), "sha256": sha256.hexdigest(), "md5": md5.hexdigest()}
 
 
-def mismatch(path: str | Path, wanted: dict[str, str]) -> str:
-    """Say in what a file differs from what is wanted of it; nothing when it does not.
+def mismatch(path: str | Path, expected: dict[str, str]) -> str:
+    """Describe how the digests of a file differ from the expected ones; empty if they do not.
 
     Args:
         path: the file.
-        wanted: digests by name, as `digests` gives them, each whole or its first digits.
+        expected: digests by the names of `digests`, each complete or its first digits.
     """
     received = digests(path)
     differences = [
         f"expected {name} {digest}, got {received[name]}"
-        for name, digest in wanted.items()
+        for name, digest in expected.items()
         if not received[name].startswith(digest)
     ]
     return "; ".join(differences)
@@ -61,27 +61,27 @@ def mismatch(path: str | Path, wanted: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """A file of weights that its authors have published."""
+    """A published weights file."""
 
     who: str
-    """Who has published it."""
+    """Its publisher."""
     name: str
-    """What they call it."""
+    """Its published name."""
     role: str
     """Role of its network."""
     levels: tuple[str, ...]
     """Processing levels of the products that it is for."""
     blob: str
-    """Git blob id, or as many of its first digits as are known."""
+    """Git blob id, or its known first digits."""
     band_order: tuple[str, ...]
     """Bands of the first input, in the file's order."""
 
     @property
     def matched_by(self) -> str:
-        """What of the content is compared."""
+        """The part of the digest that is compared."""
         return "git blob id" if len(self.blob) == 40 else f"first {len(self.blob)} digits of the git blob id"
 
 
 def identify(blob: str, published: Iterable[Published]) -> Published | None:
-    """Return the published file that has a git blob id."""
+    """Return the published file with a git blob id."""
     return next((file for file in published if blob.startswith(file.blob)), None)

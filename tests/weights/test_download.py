@@ -49,7 +49,7 @@ def test_a_cached_file_is_verified(server, remote, tmp_path):
 def test_dropped_connections(server, remote, tmp_path, ranges, size):
     """What has come is kept where the server can continue, and fetched anew where it cannot."""
     server.faults, server.ranges = ["drop", "drop"], ranges
-    remote = RemoteFile(remote.name, remote.url, remote.wanted, size)
+    remote = RemoteFile(remote.name, remote.url, remote.expected, size)
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
     starts = [int(requested[6:-1]) if requested else 0 for _, requested in server.requests]
     assert 0 == starts[0] < starts[1] and (starts[1] < starts[2] if ranges else starts[1] == starts[2])
@@ -65,7 +65,7 @@ def test_a_later_run_continues(server, remote, tmp_path):
 @pytest.mark.parametrize("size", [len(CONTENT), None])
 def test_a_partial_file_that_is_whole(server, remote, tmp_path, size):
     (tmp_path / "file.partial").write_bytes(CONTENT)
-    assert fetch(RemoteFile("file", remote.url, remote.wanted, size), tmp_path).read_bytes() == CONTENT
+    assert fetch(RemoteFile("file", remote.url, remote.expected, size), tmp_path).read_bytes() == CONTENT
 
 
 def test_a_server_that_continues_elsewhere(server, remote, tmp_path):
@@ -106,7 +106,7 @@ def test_wrong_content_is_not_kept(server, remote, tmp_path, partial):
 
 def test_a_file_without_length(server, remote, tmp_path):
     server.faults = ["no length"]
-    assert fetch(RemoteFile("file", remote.url, remote.wanted), tmp_path).read_bytes() == CONTENT
+    assert fetch(RemoteFile("file", remote.url, remote.expected), tmp_path).read_bytes() == CONTENT
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_records_of_zenodo(server, tmp_path):
 def test_files_of_github():
     file = github_file("lanha/DSen2", "38d7", "models/x.hdf5", "dd4b", "https://raw.githubusercontent.com/")
     assert file.url == "https://raw.githubusercontent.com/lanha/DSen2/38d7/models/x.hdf5"
-    assert file.name == "x.hdf5" and file.wanted == {"blob": "dd4b"}
+    assert file.name == "x.hdf5" and file.expected == {"blob": "dd4b"}
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_published_code_that_is_not_understood(tmp_path):
 REFUSED = {
     "refused_module.pt": "asks to run __main__.Two: refused",
     "refused_bfloat16.pt": "got torch.BFloat16Storage",
-    "refused_order.pt": "late.b and late.a do not tell which is computed first",
+    "refused_order.pt": "late.b and late.a do not give their order",
     "refused_activation.pt": "expected code that gives the order of the convolutions .* got torch.tanh",
     "refused_block.pt": "expected DSen2",
     "refused_skip.pt": "does not begin with all its inputs in order",
@@ -207,7 +207,7 @@ def remove(file, name):
 
 KERAS = {
     "missing weight": (lambda f: remove(f, "conv2d_3/conv2d_3/bias:0"), "conv2d_3/bias:0 is named .* but missing"),
-    "missing layer": (lambda f: remove(f, "conv2d_3"), "the layer conv2d_3 is named, but missing"),
+    "missing layer": (lambda f: remove(f, "conv2d_3"), "the layer conv2d_3 is named but missing"),
     "extra weight": (lambda f: f.create_dataset("conv2d_3/x", data=1.0), "/conv2d_3/x is not among the weights"),
     "extra layer": (lambda f: f.copy("conv2d_3", "conv2d_9"), "conv2d_9 is not among the layers"),
     "unnamed layers": (

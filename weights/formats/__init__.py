@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of weights of other frameworks, read without running anything in them."""
+"""Readers of other frameworks' weights files that never execute any of their content."""

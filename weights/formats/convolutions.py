@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read from a file of weights, whichever its format: convolutions, in the order in which they are computed."""
+"""The content of a weights file of any format: convolutions in the order of computation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution and what it is called in its file."""
+    """A convolution and its name in the file."""
 
     name: str
     kernel: np.ndarray
@@ -19,25 +19,25 @@ class Convolution:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file of weights holds."""
+    """The content of a weights file."""
 
     format: str
     """Format of the file, in words."""
     convolutions: list[Convolution]
-    """All convolutions, in the order in which they are computed."""
+    """All convolutions, in the order of computation."""
     order: str
-    """What tells this order."""
+    """The source of this order."""
     inputs: int | None = None
-    """Number of images that the network takes; None where the file does not tell."""
+    """Number of input images of the network; None if the file does not contain it."""
     residual_only: bool | None = None
-    """Whether the network leaves the addition of the interpolated bands to its caller; None where it is not told."""
+    """Whether the network leaves the addition of the interpolated bands to its caller; None if unknown."""
 
 
 def float32(name: str, array: np.ndarray) -> np.ndarray:
     """Return an array of 16, 32 or 64-bit floating-point numbers as 32-bit ones.
 
     Raises:
-        ValueError: they are of another type, or one is not finite.
+        ValueError: the type is another one, or a value is not finite.
     """
     if array.dtype.kind != "f":
         raise ValueError(f"expected floating-point numbers in {name}, got {array.dtype}")
@@ -49,10 +49,10 @@ def float32(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def convolution(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
-    """Check that a kernel, (height, width, input channels, output channels), and a bias go together.
+    """Make a convolution from a kernel, (height, width, input channels, output channels), and a bias.
 
     Raises:
-        ValueError: they do not, or they are not of finite floating-point numbers.
+        ValueError: their shapes do not match, or they contain other than finite floating-point numbers.
     """
     if kernel.ndim != 4:
         raise ValueError(f"expected a kernel of 4 dimensions in {name}, got shape {kernel.shape}")
@@ -62,10 +62,10 @@ def convolution(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
 
 
 def from_torch(name: str, kernel: np.ndarray, bias: np.ndarray) -> Convolution:
-    """Make a convolution of torch's arrays: kernels are (output channels, input channels, height, width).
+    """Make a convolution from torch's arrays: kernels are (output channels, input channels, height, width).
 
     Raises:
-        ValueError: kernel and bias do not go together, or are not of finite floating-point numbers.
+        ValueError: the shapes do not match, or the arrays contain other than finite floating-point numbers.
     """
     if kernel.ndim != 4:
         raise ValueError(f"expected a kernel of 4 dimensions in {name}, got shape {kernel.shape}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that Keras 2 has saved as HDF5, alone or in a whole model.
+"""HDF5 files of Keras 2, with weights alone or a whole model.
 
-Layers and weights are named, in order, in the attributes `layer_names` and `weight_names`; the groups themselves have
-no order. The description of a whole model, which may contain code, is not looked at.
+The attributes `layer_names` and `weight_names` list layers and weights in order; the groups themselves are unordered.
+The description of a whole model, which may contain code, is ignored.
 """
 
 import re
@@ -17,7 +17,7 @@ WHOLE_MODEL = "model_weights"
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Read names from an attribute: bytes before Keras 2.4, text since.
+    """Read names from an attribute: bytes before Keras 2.4, text since then.
 
     Raises:
         ValueError: there is no such attribute.
@@ -28,17 +28,17 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def _arrays(layer: h5py.Group) -> dict[str, np.ndarray]:
-    """Read the weights of a layer, by the names that it gives them, in their order.
+    """Read the weights of a layer, by name, in the order of the names.
 
     Raises:
-        ValueError: one is missing, or there are others.
+        ValueError: a weight is missing or unnamed.
     """
     stored = {}
     layer.visititems(lambda name, item: stored.update({name: item}) if isinstance(item, h5py.Dataset) else None)
     names = _names(layer, "weight_names")
     for name in names:
         if name not in stored:
-            raise ValueError(f"{name} is named in {layer.name}, but missing")
+            raise ValueError(f"{name} is named in {layer.name} but missing")
     for name in stored:
         if name not in names:
             raise ValueError(f"{layer.name}/{name} is not among the weights that its layer names")
@@ -46,7 +46,7 @@ def _arrays(layer: h5py.Group) -> dict[str, np.ndarray]:
 
 
 def _convolutions(layer: h5py.Group) -> list[Convolution]:
-    """Read the convolutions of a layer: one, or several when it is itself a model.
+    """Read the convolutions of a layer: one, or several if it is a nested model.
 
     Raises:
         ValueError: its weights are not kernels and biases.
@@ -65,7 +65,7 @@ def read_keras_file(path: str | Path) -> WeightsFile:
     """Read the convolutions of an HDF5 file of Keras 2.
 
     Raises:
-        ValueError: the file is not such a file, or is damaged.
+        ValueError: it is not such a file, or is damaged.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -74,7 +74,7 @@ def read_keras_file(path: str | Path) -> WeightsFile:
             layers = _names(root, "layer_names")
             for name in layers:
                 if not isinstance(root.get(name), h5py.Group):
-                    raise ValueError(f"the layer {name} is named, but missing")
+                    raise ValueError(f"the layer {name} is named but missing")
             for name in root:
                 if name not in layers and _names(root[name], "weight_names"):
                     raise ValueError(f"{name} is not among the layers that the file names")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the format safetensors: named arrays, and nothing that could be run.
+"""Files in the safetensors format: named arrays, without any code.
 
-A file is the length of its header (8 bytes, little-endian), the header, in JSON, and the arrays' bytes
-(https://github.com/huggingface/safetensors). The header says of each array its type, its shape, and where it lies:
-together they fill all that follows, without gaps.
+A file consists of the length of its header (8 bytes, little-endian), the header in JSON, and the bytes of the arrays
+(https://github.com/huggingface/safetensors). The header gives the type, shape and position of each array; the arrays
+fill the rest of the file without gaps.
 
     python -c "from weights.formats.safetensors_file import read_safetensors as read; print(read('REC.safetensors'))"
 """
@@ -26,22 +26,22 @@ DTYPES = {
     "U8": "u1",
     "BOOL": "?",
 }
-"""numpy's names of types."""
+"""NumPy's names of the types."""
 LARGEST_HEADER = 4 << 20
-"""Number of bytes of a header, at most; that of `REC` with its 1628 tensors has a twentieth of it."""
+"""Largest size of a header, in bytes; that of `REC`, with 1628 tensors, has a twentieth of it."""
 
 
 def is_safetensors(path: str | Path) -> bool:
-    """Return whether a file begins as one of this format does."""
+    """Return whether a file begins like one of this format."""
     with open(path, "rb") as stream:
         return stream.read(9)[8:] == b"{"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of pairs.
+    """Make a dict from pairs.
 
     Raises:
-        ValueError: a key is there twice.
+        ValueError: a key occurs twice.
     """
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -50,10 +50,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_entry(name: str, entry: Any) -> None:
-    """Refuse what does not describe an array.
+    """Check the description of an array.
 
     Raises:
-        ValueError: a part of it is missing, unknown or not of its type.
+        ValueError: a part of it is missing, unknown or of the wrong type.
     """
     if type(entry) is not dict or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"expected dtype, shape and data_offsets of {name}, got {entry!r:.80}")
@@ -67,10 +67,10 @@ def _check_entry(name: str, entry: Any) -> None:
 
 
 def _read_header(stream: Any, rest: int) -> dict[str, Any]:
-    """Read the header from a file's beginning, given the number of bytes after its length.
+    """Read the header at the beginning of a file, given the number of bytes after its length.
 
     Raises:
-        ValueError: it is too large, or not such a header.
+        ValueError: it is too large or malformed.
     """
     length = int.from_bytes(stream.read(8), "little")
     if not 0 < length <= min(rest, LARGEST_HEADER):
@@ -91,7 +91,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Read all arrays of a file, by name.
 
     Raises:
-        ValueError: the file is not of this format, or is damaged: arrays overlap, leave gaps, reach beyond its end, or
+        ValueError: the file has another format or is damaged: arrays overlap, leave gaps or exceed the file, or
             something follows them.
         OSError: it cannot be read.
     """

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the weights of DeepSUM's networks from checkpoints of TensorFlow 1.
+"""Reading of the weights of DeepSUM's networks from checkpoints of TensorFlow 1.
 
-A checkpoint is several files of one name: `model.ckpt-968999.index` says where each variable is in
-`model.ckpt-968999.data-00000-of-00001`, and has a checksum of each, which TensorFlow compares. `.meta` is not read.
-There are three kinds: the whole network; SISRNet's pre-training, with a last layer of its own; RegNet's pre-training.
+A checkpoint consists of several files with a common prefix: `model.ckpt-968999.index` gives the position of each
+variable in `model.ckpt-968999.data-00000-of-00001`, and its checksum, which TensorFlow compares. `.meta` is not read.
+There are three kinds: the whole network; the pre-training of SISRNet, with its own last layer; that of RegNet.
 
-All weights of one of these must be there, of the right shapes, and nothing else but what Adam keeps, which is not read:
-two variables for each weight, two powers, and the number of steps.
+A checkpoint must contain exactly the weights of one of these, and may contain Adam's state, which is not read: two
+variables per weight, two powers, and the number of steps.
 """
 
 import re
@@ -25,19 +25,19 @@ COUNTERS = ("beta1_power", "beta2_power", "global_step")
 
 Shapes = dict[str, tuple[int, ...]]
 Plan = Iterator[tuple[str, str, Shapes]]
-"""Layers: their names in the checkpoint, those of ours, and their variables, in the order of our weights."""
+"""Layers: their names in the checkpoint, the names of our layers, and their variables, in our order of weights."""
 
 
 @dataclass(frozen=True)
 class DeepSUMCheckpoint:
-    """What a checkpoint of DeepSUM holds."""
+    """The content of a checkpoint of DeepSUM."""
 
     network: str
     """`DeepSUM`, `SISRNet` or `RegNet`."""
     depth: int
     """Number of features."""
     layers: dict[str, list[np.ndarray]]
-    """Weights of the layers of `models.deepsum.DeepSUM`, by name, as their `set_weights` takes them."""
+    """Weights by layer of `models.deepsum.DeepSUM`, in the order of `set_weights`."""
 
 
 def _convolution(theirs: str, ours: str, *kernel: int) -> tuple[str, str, Shapes]:
@@ -49,7 +49,7 @@ def _normalization(theirs: str, ours: str, depth: int) -> tuple[str, str, Shapes
 
 
 def _sisr_plan(depth: int) -> Plan:
-    """List the layers of SISRNet that the whole network has."""
+    """List the layers of SISRNet that are part of the whole network."""
     for index in range(8):
         yield _convolution(f"conv_up_{index}", f"sisr_{index + 1}", 1, 3, 3, depth if index else 1, depth)
         yield _normalization(f"inst_norm_up_{index}", f"sisr_norm_{index + 1}", depth)
@@ -85,14 +85,14 @@ NETWORKS = {
     "SISRNet": ("conv_up_", "conv_up_0/b", _sisrnet_plan),
     "RegNet": ("Rconv", "Rconv2b/b", _regnet_plan),
 }
-"""Of each network: how names of its own begin, the variable that tells its size, and its layers."""
+"""By network: the beginning of its own names, the variable that determines its size, and its layers."""
 
 
 def _network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int]:
-    """Tell by the names of variables whose they are, and the number of features.
+    """Identify the network by the names of its variables, and return the number of features.
 
     Raises:
-        ValueError: they are no network's, or the one that tells the size is missing or of another shape.
+        ValueError: the names are no network's, or the variable of the size is missing or of another shape.
     """
     found = [
         network for network, (beginning, _, _) in NETWORKS.items() if any(name.startswith(beginning) for name in shapes)
@@ -109,10 +109,10 @@ def _network(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, int]:
 
 
 def _as_ours(layer: str, array: np.ndarray) -> np.ndarray:
-    """Turn a variable into a weight of our layer.
+    """Convert a variable to a weight of our layer.
 
-    All their kernels are (frames, rows, columns, in, out). Those of the fusion stay so; others become two-dimensional,
-    the two frames of a pair being features one after the other.
+    All their kernels are (frames, rows, columns, in, out). Those of the fusion stay as they are; others become
+    two-dimensional, with the features of a pair's two frames one after the other.
     """
     if array.ndim == 5 and not layer.startswith("fusion"):
         return np.concatenate(list(array), axis=2)
@@ -120,14 +120,15 @@ def _as_ours(layer: str, array: np.ndarray) -> np.ndarray:
 
 
 def find_layers(shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], np.ndarray]) -> DeepSUMCheckpoint:
-    """Find the weights of our layers among the variables of a checkpoint.
+    """Convert the variables of a checkpoint to the weights of our layers.
 
     Args:
         shapes: shapes of all variables, by name.
-        read: gives a variable, as an array, by its name.
+        read: returns a variable as an array, by name.
 
     Raises:
-        ValueError: a variable is missing, left over, of another shape, or not of finite floating-point numbers.
+        ValueError: a variable is missing, unknown, of another shape, or contains other than finite floating-point
+            numbers.
     """
     network, depth = _network(shapes)
     left, layers = {*shapes} - {*COUNTERS}, {}
@@ -146,10 +147,10 @@ def find_layers(shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], np.
 
 
 def data_file(path: str | Path) -> Path:
-    """Return the file of a checkpoint that holds the numbers, given any of its files, or what their names begin with.
+    """Return the data file of a checkpoint, given any of its files or their common prefix.
 
     Raises:
-        ValueError: that file or the index is not there.
+        ValueError: the data file or the index is missing.
     """
     prefix = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", str(path))
     for ending in (INDEX, DATA):
@@ -162,10 +163,10 @@ def read_deepsum_checkpoint(path: str | Path) -> DeepSUMCheckpoint:
     """Read a checkpoint of DeepSUM, SISRNet or RegNet.
 
     Args:
-        path: any of its files, or what their names begin with.
+        path: any of its files, or their common prefix.
 
     Raises:
-        ValueError: it is not such a checkpoint, or damaged; a weight is missing, or something is left over.
+        ValueError: it is not such a checkpoint or is damaged, or a variable is missing or unknown.
     """
     import tensorflow as tf
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of torch, read without torch: state_dicts and TorchScript archives.
+"""Reading of torch files without torch: state_dicts and TorchScript archives.
 
-Both are zip archives: `data.pkl` is a pickle whose tensors lie in `data/`; TorchScript adds the text of its code, in
-`code/`, and tensors that are constants of the code: `constants.pkl` and `constants/`. Before version 1.6 torch wrote
-state_dicts otherwise, see `weights/formats/torch_legacy.py`. What a pickle may hold is in
-`weights/formats/torch_pickle.py`.
+Both are zip archives: `data.pkl` is a pickle whose tensors are in `data/`. TorchScript adds its source code, in
+`code/`, and tensors that are constants of the code, in `constants.pkl` and `constants/`.
+
+`weights.formats.torch_legacy` reads state_dicts written before torch 1.6, and `weights.formats.torch_pickle` defines
+what pickles may contain.
 """
 
 import zipfile
@@ -18,22 +19,22 @@ from weights.formats.torch_legacy import is_legacy, read_legacy
 from weights.formats.torch_pickle import ScriptModule, Unpickler
 
 LARGEST = 1 << 30
-"""Number of bytes to unpack, at most; VDSen2 has an eighth of it."""
+"""Largest number of bytes to unpack; VDSen2 has an eighth of it."""
 
 
 class TorchFile:
-    """A file that torch has written.
+    """A torch file.
 
     Args:
         path: the file.
 
     Attributes:
-        root: what was saved: a dict, or a `ScriptModule`.
+        root: the saved object, a dict or a `ScriptModule`.
         constants: tensors that are constants of the code.
-        is_script: whether it is of TorchScript.
+        is_script: whether it is a TorchScript archive.
 
     Raises:
-        ValueError: the file is damaged, is not of torch, or holds something else than tensors and modules.
+        ValueError: the file is damaged, is not a torch file, or holds anything but tensors and modules.
     """
 
     def __init__(self, path: str | Path):
@@ -45,7 +46,7 @@ class TorchFile:
                 self._open(path)
         except (ValueError, OSError):
             raise
-        except Exception as error:  # whatever a damaged pickle or archive makes Python say
+        except Exception as error:  # a damaged pickle or archive can raise anything
             raise ValueError(f"expected a complete torch file ({type(error).__name__}: {error})") from error
 
     def _open(self, path: str | Path) -> None:
@@ -64,10 +65,10 @@ class TorchFile:
             }
 
     def _load(self, name: str) -> Any:
-        """Unpickle `data` or `constants`, whose storages lie in the folder of that name.
+        """Unpickle `data` or `constants`, whose storages are in the folder of that name.
 
         Raises:
-            ValueError: a storage is not as the pickle says.
+            ValueError: a storage does not match the pickle.
         """
 
         def read_storage(key: str, code: str, size: int) -> np.ndarray:
@@ -80,7 +81,7 @@ class TorchFile:
         return Unpickler(BytesIO(self.read(f"{name}.pkl")), read_storage).load()
 
     def _find_folder(self) -> str:
-        """Return the name of the folder, with a slash, that holds all members.
+        """Return the name of the archive's top folder, with a slash.
 
         Raises:
             ValueError: there is none.
@@ -106,7 +107,7 @@ class TorchFile:
         return self._zip.read(info)
 
     def read(self, name: str, default: bytes | None = None) -> bytes:
-        """Read a member by its name in the archive's folder.
+        """Read a member by its name in the top folder.
 
         Raises:
             ValueError: it is too large, or missing without a default.
@@ -115,7 +116,7 @@ class TorchFile:
         return default if default is not None and member not in self._zip.namelist() else self._unpack(member)
 
     def code(self, module: str) -> str:
-        """Return the code of a module, such as `__torch__.torch.nn.functional`, as text.
+        """Return the source code of a module, such as `__torch__.torch.nn.functional`.
 
         Raises:
             ValueError: there is none.
@@ -126,13 +127,13 @@ class TorchFile:
         return self._code[name]
 
     def tensors(self, entry: str | None = None) -> dict[str, np.ndarray]:
-        """Return all tensors, by name: those of dicts and modules as torch names them, constants as the code does.
+        """Return all tensors, by the names of torch for dicts and modules, and of the code for constants.
 
         Args:
-            entry: name in the dict that was saved of what holds the tensors; by default they are in it themselves.
+            entry: key of the tensors in the saved dict; by default the dict itself.
 
         Raises:
-            ValueError: something else was saved than a dict of tensors, or a module.
+            ValueError: the saved object is neither a dict of tensors nor a module.
         """
         root = self.root if entry is None else self.root[entry]
         found: dict[str, np.ndarray] = {}

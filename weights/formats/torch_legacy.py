@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that torch wrote before version 1.6, read without torch.
+"""Reading of files written by torch before version 1.6, without torch.
 
-They are five pickles, one after the other (a magic number, the version, the machine's types, what was saved, and the
-keys of the storages), and after these the storages: each its number of elements (8 bytes), then the elements.
+They consist of five consecutive pickles (a magic number, the version, the machine's types, the saved object, and the
+keys of the storages), followed by the storages: for each, the number of elements (8 bytes) and the elements.
 """
 
 from pathlib import Path
@@ -13,27 +13,27 @@ import numpy as np
 from weights.formats.torch_pickle import Unpickler
 
 BEGINNING = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""How such files begin: the pickle of the magic number."""
+"""First bytes of such files: the pickle of the magic number."""
 VERSION = 1001
 
 
 def is_legacy(path: str | Path) -> bool:
-    """Return whether a file is of this format."""
+    """Return whether a file has this format."""
     with open(path, "rb") as stream:
         return stream.read(len(BEGINNING)) == BEGINNING
 
 
 def read_legacy(path: str | Path) -> Any:
-    """Read what was saved: tensors, as arrays, and what holds them.
+    """Read the saved object, with tensors as arrays.
 
     Raises:
-        ValueError: the file is damaged, or holds something else than tensors.
+        ValueError: the file is damaged, or holds anything but tensors.
     """
     size = Path(path).stat().st_size
     storages: dict[str, np.ndarray] = {}
 
     def reserve(key: str, code: str, count: int) -> np.ndarray:
-        """Make the array of a storage, whose content follows the pickles."""
+        """Allocate the array of a storage, whose content follows the pickles."""
         storage = np.empty(0, code)
         total = count * storage.itemsize + sum(other.nbytes for other in storages.values())
         if key in storages or total > size:
@@ -58,7 +58,7 @@ def _fill(storage: np.ndarray, count: bytes, content: bytes, key: str) -> None:
     """Fill the array of a storage.
 
     Raises:
-        ValueError: the file has another number of elements, or ends.
+        ValueError: the number of elements differs, or the file ends.
     """
     if len(count) != 8 or int.from_bytes(count, "little") != storage.size or len(content) != storage.nbytes:
         raise ValueError(f"expected {storage.size} elements in storage {key}: the file is damaged or truncated")

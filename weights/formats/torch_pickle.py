@@ -26,21 +26,21 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-"""numpy's names of the types of storages."""
+"""NumPy's names of the storage types."""
 NUMPY_NUMBER = (
     ("numpy.core.multiarray", "scalar"),
     ("numpy._core.multiarray", "scalar"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 )
-"""What makes a number of numpy in a pickle."""
+"""Functions that make NumPy numbers in a pickle."""
 
 ReadStorage = Callable[[str, str, int], np.ndarray]
-"""Gives the array, of one dimension, of a storage: its key, numpy's name of its type, its number of elements."""
+"""Returns the one-dimensional array of a storage, given its key, NumPy's name of its type, and its length."""
 
 
 class ScriptModule:
-    """A module of TorchScript, as data.
+    """A TorchScript module, as data.
 
     Attributes:
         qualified_name: name of its class in the archive's code.
@@ -57,7 +57,7 @@ class ScriptModule:
 
 
 class NumpyNumber:
-    """A number of numpy, or a part of one: it is not needed, and not made."""
+    """A NumPy number, or a part of one, which is not needed and therefore ignored."""
 
     def __init__(self, *_: Any):
         pass
@@ -67,11 +67,11 @@ class NumpyNumber:
 
 
 class Unpickler(pickle.Unpickler):
-    """Unpickles tensors, as arrays, modules, as `ScriptModule`s, and what holds them.
+    """Unpickles tensors as arrays, modules as `ScriptModule`s, and their containers.
 
     Args:
         stream: the pickle.
-        read_storage: gives the storages of its tensors.
+        read_storage: returns the storages of tensors.
     """
 
     def __init__(self, stream: IO[bytes], read_storage: ReadStorage):
@@ -80,10 +80,10 @@ class Unpickler(pickle.Unpickler):
         self._storages: dict[tuple[str, str], np.ndarray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a global name of the pickle.
+        """Return the replacement of a global name of the pickle.
 
         Raises:
-            ValueError: it is not a name that files of weights need.
+            ValueError: weights files do not need the name.
         """
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return self._tensor
@@ -104,10 +104,10 @@ class Unpickler(pickle.Unpickler):
         raise ValueError(f"expected a file of tensors only, got one that asks to run {module}.{name}: refused")
 
     def persistent_load(self, identifier: Any) -> np.ndarray:
-        """Return a storage, as an array of one dimension.
+        """Return a storage as an array of one dimension.
 
         Raises:
-            ValueError: it is something else, a part of another storage, or not as the pickle says.
+            ValueError: it is not a storage, or part of another one, or does not match the pickle.
         """
         kind, code, key, _, size, *part = identifier
         if kind != "storage" or code not in STORAGES.values() or any(part):
@@ -119,10 +119,10 @@ class Unpickler(pickle.Unpickler):
         return self._storages[key, code]
 
     def _tensor(self, storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: Any) -> np.ndarray:
-        """Make the array of a tensor, a view of its storage.
+        """Return the array of a tensor, a view of its storage.
 
         Raises:
-            ValueError: it reaches beyond its storage, or repeats it.
+            ValueError: the tensor exceeds its storage, or repeats it.
         """
         numbers = (offset, *shape, *strides)
         if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(strides):

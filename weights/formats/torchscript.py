@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the code in a TorchScript archive computes, found by reading it: nothing of it is run.
+"""Symbolic evaluation of the code in a TorchScript archive, without executing it.
 
-TorchScript's code is text, a small part of Python. `follow` reads it as a syntax tree and goes through the statements
-with symbols in place of images. What it knows is what convolutional networks need; all else is an error. The result
-says in which order convolutions follow each other, and by what the residual branches are multiplied, which the names of
-tensors do not: in a frozen archive the tensors have no names, and a factor may have been moved into them.
+TorchScript's code is text in a small subset of Python. `follow` parses it and evaluates the statements with symbols in
+place of images. It supports what convolutional networks need; everything else is an error. The result gives the order
+of the convolutions and the factors of the residual branches, which the names of tensors do not: in a frozen archive,
+tensors have no names, and a factor may have been moved into them.
 """
 
 import ast
@@ -17,9 +17,9 @@ import numpy as np
 from weights.formats.torch_file import ScriptModule, TorchFile
 
 DEEPEST = 60
-"""Number of calls within calls, at most."""
+"""Largest depth of nested calls."""
 LONGEST = 100_000
-"""Number of expressions to go through, at most."""
+"""Largest number of expressions to evaluate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +29,14 @@ class Node:
     kind: str
     """`input`, `join`, `convolution`, `relu`, `add`, `scale`."""
     inputs: tuple["Node", ...] = ()
-    """The steps whose results it takes."""
+    """The steps that give its inputs."""
     values: tuple = ()
     """Number of an input; kernel (as torch has it) and bias of a convolution; factor of a scale."""
 
 
 @dataclass(eq=False)
 class Image:
-    """An image of the computation: an operation in place changes which step it is the result of."""
+    """An image of the computation. In-place operations replace the step that it results from."""
 
     node: Node
 
@@ -67,12 +67,12 @@ def _join(images: list, axis: int) -> Image:
 
 
 def _convolve(image: Any, kernel: Any, bias: Any, settings: tuple, expected: tuple) -> Image:
-    """Convolve with stride 1, so that the size stays."""
+    """Convolve with stride 1 and unchanged size."""
     if not isinstance(kernel, np.ndarray) or not isinstance(bias, np.ndarray):
         raise _unexpected("a convolution with a kernel and a bias", f"{type(kernel).__name__}, {type(bias).__name__}")
     for setting, right in zip(settings, expected):
         if setting not in right:
-            raise _unexpected("a convolution whose stride is 1 and whose size stays", settings)
+            raise _unexpected("a convolution with stride 1 and unchanged size", settings)
     return Image(Node("convolution", (_image(image),), (kernel, bias)))
 
 
@@ -110,11 +110,11 @@ OPERATIONS: dict[str, Callable] = {
     "mul": _multiply,
     "relu": _relu,
 }
-"""Operations by their names in torch; a name that ends in `_` is of the same operation in place."""
+"""Operations by their names in torch; a trailing `_` marks the in-place variant."""
 
 
 def _dotted(expression: ast.expr) -> str:
-    """Return an expression such as `torch.add` as text; nothing for others."""
+    """Return an expression such as `torch.add` as text; empty for others."""
     if isinstance(expression, ast.Attribute):
         owner = _dotted(expression.value)
         return f"{owner}.{expression.attr}" if owner else ""
@@ -122,7 +122,7 @@ def _dotted(expression: ast.expr) -> str:
 
 
 class _Reader:
-    """Goes through the code of an archive."""
+    """Evaluates the code of an archive."""
 
     def __init__(self, file: TorchFile):
         self._file = file
@@ -131,7 +131,7 @@ class _Reader:
         self._length = 0
 
     def _definition(self, name: str, kind: type, body: list | None = None) -> Any:
-        """Find a function or class: by its name in a body, or by its qualified name."""
+        """Return a function or class, by its name in a body or by its qualified name."""
         if body is None:
             module, _, name = name.rpartition(".")
             if module not in self._modules:
@@ -143,12 +143,12 @@ class _Reader:
         raise _unexpected(f"a definition of {name}", "none")
 
     def method(self, module: ScriptModule, name: str) -> ast.FunctionDef:
-        """Find a method of a module."""
+        """Return a method of a module."""
         body = self._definition(module.qualified_name, ast.ClassDef).body
         return self._definition(name, ast.FunctionDef, body)
 
     def call(self, function: ast.FunctionDef, values: list) -> Any:
-        """Go through a function, given its arguments in order."""
+        """Evaluate a function, given its arguments in order."""
         names = [argument.arg for argument in function.args.args]
         defaults = [self._value(default, {}) for default in function.args.defaults]
         values = values + defaults[len(defaults) - (len(names) - len(values)) :] if len(values) < len(names) else values
@@ -162,7 +162,7 @@ class _Reader:
         return result
 
     def _run(self, body: list[ast.stmt], variables: dict[str, Any]) -> Any:
-        """Go through statements; return what the function returns, if it does here."""
+        """Evaluate statements; return the function's result if they contain the return."""
         for statement in body:
             if isinstance(statement, ast.Return) and statement.value is not None:
                 return self._value(statement.value, variables)
@@ -178,7 +178,7 @@ class _Reader:
         return None
 
     def _value(self, expression: ast.expr, variables: dict[str, Any]) -> Any:
-        """Find the value of an expression."""
+        """Evaluate an expression."""
         self._length += 1
         if self._length > LONGEST:
             raise _unexpected(f"at most {LONGEST} expressions", "more")
@@ -199,14 +199,14 @@ class _Reader:
         raise _unexpected("an expression of a convolutional network", ast.unparse(expression))
 
     def _attribute(self, owner: ast.expr, name: str, variables: dict[str, Any]) -> Any:
-        """Find an attribute of a module."""
+        """Return an attribute of a module."""
         module = self._value(owner, variables)
         if not isinstance(module, ScriptModule) or name not in module.state:
             raise _unexpected(f"a module with {name}", ast.unparse(owner))
         return module.state[name]
 
     def _called(self, call: ast.Call, variables: dict[str, Any]) -> Any:
-        """Find what a call returns: of an operation, of a function of the code, or of a module's method."""
+        """Evaluate a call of an operation, of a function of the code, or of a module's method."""
         name = _dotted(call.func)
         if name == "getattr" and isinstance(call.args[1], ast.Constant):
             return self._attribute(call.args[0], call.args[1].value, variables)
@@ -229,7 +229,7 @@ class _Reader:
 
 
 def follow(file: TorchFile) -> tuple[Node, list[Node]]:
-    """Go through the code of an archive, from its module's `forward`.
+    """Evaluate the code of an archive, starting at its module's `forward`.
 
     Args:
         file: a TorchScript archive.
@@ -238,7 +238,7 @@ def follow(file: TorchFile) -> tuple[Node, list[Node]]:
         The last step, and the inputs: images, in the order of the arguments.
 
     Raises:
-        ValueError: the code does what convolutional networks do not need, or the file is damaged.
+        ValueError: the code contains unsupported operations, or the file is damaged.
     """
     try:
         reader = _Reader(file)
