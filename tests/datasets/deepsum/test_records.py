@@ -227,7 +227,7 @@ def test_finished_scenes_are_not_prepared_again(made_scenes, tmp_path, monkeypat
     arguments = ["--input", str(made_scenes), "--output", str(tmp_path / "out"), *COMMON]
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_draw", Interruption(writing._draw, 1))
-        assert main(arguments) == 1
+        assert main(arguments) == 130
     counting = Interruption(writing._read, at=0)
     monkeypatch.setattr(writing, "_read", counting)
     assert main(arguments) == 0
@@ -245,7 +245,7 @@ def test_other_arguments_or_scenes_are_noticed(scenes, tmp_path, monkeypatch, ca
     arguments = ["--input", str(scenes), "--output", str(tmp_path / "out"), *COMMON]
     original = writing._write
     monkeypatch.setattr(writing, "_write", Interruption(original, 6))
-    assert main(arguments) == 1
+    assert main(arguments) == 130
     monkeypatch.setattr(writing, "_write", original)
     capsys.readouterr()
     assert failing([*arguments, "--seed", "5"], capsys).endswith(f"{tmp_path / 'out'}, begun with different seed")
