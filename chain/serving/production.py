@@ -22,7 +22,7 @@ from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
-from chain.serving.provenance import differences, identity_of, product_metadata, write_record
+from chain.serving.provenance import check_same, identity_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import Recipe
 from chain.serving.super_resolution import Bands
@@ -174,11 +174,7 @@ def produce(
     identity = production.identity()
     layout = production.layout(identity)
     if keep_done and output.exists() and not options.overwrite:
-        changed = differences(output, identity)
-        if changed:
-            raise FileExistsError(
-                f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
-            )
+        check_same(output, identity)
         return product_of(output, layout, DONE)
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production

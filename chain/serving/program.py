@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program that super-resolves scenes of Sentinel-2: one course from names to products, as a library and as a command.
+"""A program that makes products of scenes: one course from names to products, as a library and as a command.
 
-A system says what its options are, and how a scene is opened and what its product is made of; the rest is the same for
-all: one scene or many, resuming, Dask's workers, `--info`, the command line.
+A system says what its options are, and how the product of a scene is made; one that super-resolves Sentinel-2 says how
+a scene is opened and what its product is made of. The rest is the same for all: one scene or many, resuming, Dask's
+workers, `--info`, the command line.
 
-    PROGRAM = SceneProgram("inference.spot7", "Super-resolve …", Options, Command, opened)
+    PROGRAM = SceneProgram("inference.spot7", "Super-resolve …", Options, Command, opened=opened)
     super_resolve, main = PROGRAM.super_resolve, PROGRAM.main
 """
 
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chain.runtime.command_line import quiet, run_program
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
-from chain.serving.options import SceneCommand, ServingOptions
+from chain.serving.options import SceneCommand, ServingOptions, ThreadOptions
 
 PRODUCT_SUFFIX = "_SR"
 """End of the names of products in a folder."""
@@ -30,33 +31,32 @@ Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class SceneProgram:
-    """An inference program.
+class Program:
+    """An inference program; a subclass says how the product of one scene is made.
 
     Attributes:
-        name: its module, such as `inference.spot7`, which names this instance `PROGRAM`: Dask's workers find it there.
+        name: its module, such as `inference.spot7`.
         description: what it does, in a sentence.
         options: the class of its options.
         command: the class of its command line: a subclass of these and of `chain.serving.options.SceneCommand`.
-        opened: opens the scene of some names for a while, given the options; gives the image and the
-            `chain.serving.recipe.Recipe` of its product. It raises ValueError when they do not suit each other.
         weights: folders of weights that no option names.
         epilog: ends the help.
+        suffix: ends the names of products in a folder.
     """
 
     name: str
     description: str
-    options: type[ServingOptions]
-    command: type[ServingOptions]
-    opened: Callable[[Sequence, Any], AbstractContextManager]
+    options: type[Any]
+    command: type[Any]
     weights: tuple[Path, ...] = ()
     epilog: str = ""
+    suffix: str = PRODUCT_SUFFIX
 
     def super_resolve(
         self,
         input,
         output: str | Path,
-        options: ServingOptions | None = None,
+        options: Any = None,
         *,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -89,7 +89,7 @@ class SceneProgram:
         self,
         inputs: Sequence,
         output_dir: str | Path,
-        options: ServingOptions | None = None,
+        options: Any = None,
         *,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -126,10 +126,142 @@ class SceneProgram:
         with self._workers(options) as workers:
 
             def make(name: str, names: Sequence, part: Progress):
-                return self._make_in_folder(folder / f"{name}{PRODUCT_SUFFIX}.tif", names, options, workers, part)
+                return self._make_in_folder(folder / f"{name}{self.suffix}.tif", names, options, workers, part)
 
             at_once = SCENES_AT_ONCE if workers else 1
             return run_all(scenes, make, Progress(progress, cancelled), at_once)
+
+    def make(
+        self,
+        names: Sequence,
+        output: Path,
+        options: Any,
+        keep_done: bool = False,
+        workers=None,
+        progress: Progress = SILENT,
+    ):
+        """Make the product of one scene.
+
+        Args:
+            names: its files, or its item.
+            output: the product.
+            options: how it is made.
+            keep_done: leave it alone when it is there and would be made again as it is.
+            workers: as `_workers` gives them.
+            progress: where progress is reported.
+        """
+        raise NotImplementedError
+
+    def describe(self, input, options: Any = None) -> dict[str, Any]:
+        """Return what a scene is taken for and what would be made of it, without computing.
+
+        Args:
+            input: the scene, as of `super_resolve`.
+            options: how its product would be made; None for the defaults.
+
+        Raises:
+            ValueError: the scene, the weights or the options do not suit each other.
+        """
+        raise NotImplementedError
+
+    def main(self, argv: list[str] | None = None) -> int:
+        """Run the program.
+
+        Args:
+            argv: words of the command line.
+
+        Returns:
+            Exit status: 0, 1 when it failed, 130 when it was interrupted. Wrong usage ends the program with status 2.
+        """
+        parser = argparse.ArgumentParser(
+            prog=f"python -m {self.name}", description=self.description, epilog=self.epilog or None, allow_abbrev=False
+        )
+        return run_program(parser, self.command, self.run, argv, self.complete)
+
+    def complete(self, values: dict) -> dict:
+        """Return the values of the command line with those that come from elsewhere."""
+        return values
+
+    def inputs(self, command) -> Sequence:
+        """Return what is super-resolved, after the command line: names, or one STAC item."""
+        return command.input
+
+    def run(self, command: Any, progress: Progress) -> None:
+        """Do what the command line asks for."""
+        from chain.serving.batch import check_all, summary
+
+        prepare(command)
+        inputs = self.inputs(command)
+        if command.info:
+            self._tell(inputs, command)
+        elif command.output_dir:
+            outcomes = self.super_resolve_scenes(
+                inputs, command.output_dir, command, progress=progress, cancelled=progress.cancelled
+            )
+            print(summary(outcomes))
+            check_all(outcomes)
+        else:
+            self.run_one(inputs, command, progress)
+
+    def run_one(self, inputs: Sequence, command: Any, progress: Progress) -> None:
+        """Make the one product that the command line names."""
+        print(self.super_resolve(inputs, command.output, command, progress=progress, cancelled=progress.cancelled))
+
+    def _tell(self, inputs: Sequence, command: SceneCommand) -> None:
+        """Print what scenes are taken for."""
+        from chain.serving.batch import scenes_of
+        from chain.serving.info import text
+
+        scenes: Mapping[str, Sequence] = {"": inputs}
+        if command.output_dir and all(isinstance(name, str) for name in inputs):
+            scenes = scenes_of(inputs)
+        found = {name: self.describe(names, command) for name, names in scenes.items()}
+        for name, described in found.items():
+            output = Path(command.output_dir) / f"{name}{self.suffix}.tif" if command.output_dir else command.output
+            described["product"]["path"] = str(output) if output else None
+        described = found if command.output_dir else found[""]
+        if command.json:
+            print(json.dumps(described, indent=2, default=str))
+        else:
+            print("\n\n".join(text(each) for each in found.values()))
+
+    def _workers(self, options: Any) -> AbstractContextManager:
+        """Give what makes regions elsewhere for a while, or None, once this process is prepared to compute."""
+        prepare(options)
+        return nullcontext()
+
+    def _make_in_folder(self, output: Path, names: Sequence, options: Any, workers, progress: Progress):
+        """Make a product in a folder, unless it is told without opening the scene that it is done."""
+        from chain.serving.product import DONE
+        from chain.serving.product_file import existing_product
+        from chain.serving.provenance import add_to_record
+        from chain.serving.up_to_date import fingerprint, is_done, mark
+
+        found = fingerprint(options, names, self.weights)
+        if not options.overwrite and is_done(output, found) and self.is_complete(output, options):
+            return existing_product(output)
+        made = self.make(names, output, options, True, workers, progress)
+        if made.outcome != DONE and output.exists():
+            add_to_record(output, mark(output, found))
+        return made
+
+    def is_complete(self, output: Path, options: Any) -> bool:
+        """Return whether all that goes with a finished product is there."""
+        return True
+
+
+@dataclass(frozen=True)
+class SceneProgram(Program):
+    """A program that super-resolves scenes of Sentinel-2 region by region.
+
+    Its module names this instance `PROGRAM`: Dask's workers find it there.
+
+    Attributes:
+        opened: opens the scene of some names for a while, given the options; gives the image and the
+            `chain.serving.recipe.Recipe` of its product. It raises ValueError when they do not suit each other.
+    """
+
+    opened: Callable[[Sequence, Any], AbstractContextManager] = field(kw_only=True)
 
     def make(
         self,
@@ -187,67 +319,6 @@ class SceneProgram:
         with self.opened(names_of(input), options) as (image, recipe):
             return describe(image, recipe, options)
 
-    def main(self, argv: list[str] | None = None) -> int:
-        """Run the program.
-
-        Args:
-            argv: words of the command line.
-
-        Returns:
-            Exit status: 0, 1 when it failed, 130 when it was interrupted. Wrong usage ends the program with status 2.
-        """
-        parser = argparse.ArgumentParser(
-            prog=f"python -m {self.name}", description=self.description, epilog=self.epilog or None, allow_abbrev=False
-        )
-        return run_program(parser, self.command, self.run, argv, self.complete)
-
-    def complete(self, values: dict) -> dict:
-        """Return the values of the command line with those that come from elsewhere."""
-        return values
-
-    def inputs(self, command) -> Sequence:
-        """Return what is super-resolved, after the command line: names, or one STAC item."""
-        return command.input
-
-    def run(self, command: Any, progress: Progress) -> None:
-        """Do what the command line asks for."""
-        from chain.serving.batch import check_all, summary
-
-        prepare(command)
-        inputs = self.inputs(command)
-        if command.info:
-            self._tell(inputs, command)
-        elif command.output_dir:
-            outcomes = self.super_resolve_scenes(
-                inputs, command.output_dir, command, progress=progress, cancelled=progress.cancelled
-            )
-            print(summary(outcomes))
-            check_all(outcomes)
-        else:
-            self.run_one(inputs, command, progress)
-
-    def run_one(self, inputs: Sequence, command: Any, progress: Progress) -> None:
-        """Make the one product that the command line names."""
-        print(self.super_resolve(inputs, command.output, command, progress=progress, cancelled=progress.cancelled))
-
-    def _tell(self, inputs: Sequence, command: SceneCommand) -> None:
-        """Print what scenes are taken for."""
-        from chain.serving.batch import scenes_of
-        from chain.serving.info import text
-
-        scenes: Mapping[str, Sequence] = {"": inputs}
-        if command.output_dir and all(isinstance(name, str) for name in inputs):
-            scenes = scenes_of(inputs)
-        found = {name: self.describe(names, command) for name, names in scenes.items()}
-        for name, described in found.items():
-            output = Path(command.output_dir) / f"{name}{PRODUCT_SUFFIX}.tif" if command.output_dir else command.output
-            described["product"]["path"] = str(output) if output else None
-        described = found if command.output_dir else found[""]
-        if command.json:
-            print(json.dumps(described, indent=2, default=str))
-        else:
-            print("\n\n".join(text(each) for each in found.values()))
-
     def _workers(self, options: ServingOptions) -> AbstractContextManager:
         """Give Dask's workers for a while, or None, once this process is prepared to compute."""
         prepare(options)
@@ -255,27 +326,8 @@ class SceneProgram:
 
         return opened_workers(options, self.name)
 
-    def _make_in_folder(self, output: Path, names: Sequence, options: ServingOptions, workers, progress: Progress):
-        """Make a product in a folder, unless it is told without opening the scene that it is done."""
-        from chain.serving.product import DONE
-        from chain.serving.product_file import existing_product
-        from chain.serving.provenance import add_to_record
-        from chain.serving.up_to_date import fingerprint, is_done, mark
 
-        found = fingerprint(options, names, self.weights)
-        if not options.overwrite and is_done(output, found) and self.is_complete(output, options):
-            return existing_product(output)
-        made = self.make(names, output, options, True, workers, progress)
-        if made.outcome != DONE and output.exists():
-            add_to_record(output, mark(output, found))
-        return made
-
-    def is_complete(self, output: Path, options: ServingOptions) -> bool:
-        """Return whether all that goes with a finished product is there."""
-        return True
-
-
-def prepare(options: ServingOptions) -> None:
+def prepare(options: ThreadOptions) -> None:
     """Prepare this process to compute: threads, and libraries that say nothing but errors."""
     quiet()
     prepare_process(options.threads)

@@ -80,6 +80,23 @@ def differences(output: Path, identity: dict) -> list[str]:
     return [name for name in now if before.get(name) != now[name]] or ["unknown"]
 
 
+def check_same(output: Path, identity: dict) -> None:
+    """Refuse to leave a product alone that would be made otherwise.
+
+    Args:
+        output: the product.
+        identity: what would be made.
+
+    Raises:
+        FileExistsError: it is of another identity.
+    """
+    changed = differences(output, identity)
+    if changed:
+        raise FileExistsError(
+            f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
+        )
+
+
 def files_of(product) -> list[str]:
     """Return the local files that a product's bands are read from."""
     return files_behind({**product.bands, **product.originals}.values())

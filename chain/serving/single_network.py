@@ -49,7 +49,7 @@ def single_network_program(system: str, description: str) -> SceneProgram:
         system: its name, as its models state it.
         description: what it does, in a sentence.
     """
-    return SceneProgram(f"inference.{system}", description, Options, Command, partial(opened, system))
+    return SceneProgram(f"inference.{system}", description, Options, Command, opened=partial(opened, system))
 
 
 @contextmanager

@@ -145,7 +145,7 @@ PROGRAM = DSen2Program(
     "Make the 20 m and 60 m bands of Sentinel-2 10 m fine.",
     Options,
     Command,
-    opened,
+    opened=opened,
     weights=(PROJECT_WEIGHTS,),
     epilog="Without --input, IMAGES_PATH, SR_IMAGES_PATH, SR_20M_PATH and SR_60M_PATH of .env or the environment "
     "stand for --input, --output-dir and --weights.",
