@@ -9,15 +9,16 @@ each step of the refinement goes through all tiles.
     flow = CsrByTiles(model, pixels).flow(region)
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import cached_property, partial
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from chain.raster.grids import Region, plan
+from chain.runtime.progress import SILENT, Progress
 from models.flow_refinement import CELL, PIXELS_REACH, advance, normal_equations, pool, smooth, spread
 from models.l1bsr import CSR, GREEN, LEVELS, OTHERS
 from models.warp import CUBIC_REACH
@@ -25,7 +26,7 @@ from models.warp import CUBIC_REACH
 STEP = 1 << LEVELS
 """Pixels that become one at the coarsest level."""
 MARGIN = 112
-"""Pixels on each side of a tile that begins at multiples of `STEP` that have a say in its flow: 110, in whole steps."""
+"""Pixels on each side of a tile on which its flow depends: 110, in whole steps."""
 TILE = 512
 """Side of the tiles of which flows are refined, in pixels: a multiple of `STEP` and of `CELL`."""
 ROWS = 512
@@ -39,11 +40,19 @@ class CsrByTiles:
         model: the network.
         pixels: (rows, columns, bands), float32, counts.
         release: called after each tile that is refined, to let go of memory that the pixels take without need.
+        progress: where progress of the refinement is reported.
     """
 
-    def __init__(self, model: CSR, pixels: np.ndarray, release: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        model: CSR,
+        pixels: np.ndarray,
+        release: Callable[[], None] = lambda: None,
+        progress: Progress = SILENT,
+    ):
         self._pixels = pixels
         self._release = release
+        self._progress = progress
         self._means, self._deviations = statistics(pixels)
         self._refinements = model.arguments["refinements"]
         pairs = [tf.TensorSpec((None, None, None, 2))]
@@ -68,22 +77,22 @@ class CsrByTiles:
         """The refined flows of the whole image, by cells: (bands, rows, columns, 2)."""
         rows, columns = self._pixels.shape[:2]
         tiles = plan(Region(0, 0, columns, rows), TILE)
-        with tqdm(total=(1 + self._refinements) * rows * columns, unit="px", unit_scale=True, desc="cells") as progress:
+        done, total = itertools.count(1), len(tiles) * (1 + self._refinements)
 
-            def gather(cells_of: Callable[[Region], tf.Tensor]) -> tf.Tensor:
-                strips: dict[int, list[tf.Tensor]] = {}
-                for tile in tiles:
-                    strips.setdefault(tile.y, []).append(cells_of(tile))
-                    self._release()
-                    progress.update(tile.rows * tile.columns)
-                return tf.concat([tf.concat(strip, axis=2) for strip in strips.values()], axis=1)
+        def gather(cells_of: Callable[[Region], tf.Tensor]) -> tf.Tensor:
+            strips: dict[int, list[tf.Tensor]] = {}
+            for tile in tiles:
+                strips.setdefault(tile.y, []).append(cells_of(tile))
+                self._release()
+                self._progress(next(done) / total, "flow")
+            return tf.concat([tf.concat(strip, axis=2) for strip in strips.values()], axis=1)
 
-            cells = gather(lambda tile: pool(tf.constant(self._found(tile))))
-            for _ in range(self._refinements):
-                cells = smooth(cells)
-                reach = PIXELS_REACH + math.ceil(np.abs(cells).max()) + CUBIC_REACH
-                margin = -(-reach // CELL) * CELL
-                cells = advance(cells, gather(partial(self._equations, cells, margin)))
+        cells = gather(lambda tile: pool(tf.constant(self._found(tile))))
+        for _ in range(self._refinements):
+            cells = smooth(cells)
+            reach = PIXELS_REACH + math.ceil(np.abs(cells).max()) + CUBIC_REACH
+            margin = -(-reach // CELL) * CELL
+            cells = advance(cells, gather(partial(self._equations, cells, margin)))
         return cells
 
     def _found(self, region: Region) -> np.ndarray:
@@ -97,7 +106,7 @@ class CsrByTiles:
 
         Args:
             cells: the flows.
-            margin: pixels on each side of the tile that have a say in them.
+            margin: pixels on each side of the tile on which they depend.
             region: the tile.
         """
         seen = _extended(region, margin, self._pixels.shape)

@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a product of L1BSR is: its grid, its metadata, how numbers become its pixels, and what these depend on."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chain.raster.grids import Grid, Region
-from chain.runtime.provenance import software
+from chain.runtime.progress import SILENT, Progress
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
-from chain.serving.provenance import IDENTITY_KEY, digest, files_behind, stamps, weights_of
+from chain.serving.provenance import file_metadata, files_behind, stamps, weights_of
 from chain.serving.super_resolution import Bands
-from inference.l1bsr.image import Counts, L1BImage
-from inference.l1bsr.model import SYSTEM, Mode
-from inference.l1bsr.scratch import Scratch
+from inference.l1bsr.image import L1BImage
 from models.description import ModelDescription
 
 STATISTICS_SUFFIX = ".aux.xml"
@@ -25,77 +23,88 @@ STATISTICS_SUFFIX = ".aux.xml"
 
 @dataclass(frozen=True)
 class ProductInputs:
-    """What a product is made of."""
+    """What a product is made of, and what its file is."""
 
-    arguments: argparse.Namespace
-    """Those of `inference.l1bsr`."""
+    task: str
+    """`superresolution` or `registration`."""
+    output: Path
+    """The product's file."""
     image: L1BImage
     """The input."""
-    counts: Counts
-    """Its pixels."""
     network: Network
     """The network."""
-    mode: Mode
-    """How the network is run."""
-    scratch: Scratch
-    """Makes the arrays that memory cannot hold."""
     registrar: Network | None = None
     """The network that registers the pixels before, if any."""
+    scale: float = 1.0
+    """Counts of one digital number."""
+    offset: float = 0.0
+    """Added to digital numbers before."""
+    original_cast: bool = False
+    """Whether fractions are cut off and numbers wrapped, as by the authors' program."""
+    overwrite: bool = False
+    """Whether the file may be replaced."""
+    restart: bool = False
+    """Whether an interrupted product that was made otherwise is begun anew."""
 
     @property
-    def output(self) -> Path:
-        """The product's file."""
-        return Path(self.arguments.output)
-
-    @property
-    def inputs(self) -> dict:
-        """All that the network's output depends on."""
-        image, arguments = self.image, self.arguments
-        files = (Path(name) for name in files_behind(image.files) if not name.endswith(STATISTICS_SUFFIX))
-        return {
-            "input": {
-                "files": stamps(files),
-                "bands": image.bands,
-                "level": image.level,
-                "scale": arguments.scale,
-                "offset": arguments.offset,
-            },
-            "models": [weights_of(network) for network in self._networks],
-        }
-
-    @property
-    def _networks(self) -> list[Network]:
+    def networks(self) -> list[Network]:
+        """All networks."""
         return [self.network, *([self.registrar] if self.registrar else [])]
 
     @property
-    def identity(self) -> dict:
-        """All that the product's pixels depend on."""
-        return {**self.inputs, "original_cast": self.arguments.original_cast}
+    def inputs(self) -> dict[str, Any]:
+        """All that the network's output depends on."""
+        files = (Path(name) for name in files_behind(self.image.files) if not name.endswith(STATISTICS_SUFFIX))
+        return {
+            "input": {
+                "files": stamps(files),
+                "bands": self.image.bands,
+                "level": self.image.level,
+                "scale": self.scale,
+                "offset": self.offset,
+            },
+            "models": [weights_of(network) for network in self.networks],
+        }
 
     @property
-    def notes(self) -> dict:
+    def identity(self) -> dict[str, Any]:
+        """All that the product's pixels depend on."""
+        return {**self.inputs, "original_cast": self.original_cast}
+
+    @property
+    def notes(self) -> dict[str, Any]:
         """What is to be known of the network, as `chain.serving.provenance.write_record` takes it."""
         models = [
             {**network.description.to_json(), "folder": network.model_dir, "engine": network.engine}
-            for network in self._networks
+            for network in self.networks
         ]
-        return {"models": models, "precision": {"precision": self.network.description.precision}}
-
-    def layout(self, bands: tuple[str, ...], dtype: str, identity: dict) -> Layout:
-        """Return what a file of this product's grid is."""
-        description = self.network.description
-        metadata = {
-            "TIFFTAG_SOFTWARE": software(),
-            "SR_SYSTEM": SYSTEM,
-            "SR_TASK": self.arguments.task,
-            "SR_WEIGHTS": description.weights or "unknown",
-            "SR_INPUT": ", ".join(Path(name).name for name in self.image.files),
-            "SR_LEVEL": self.image.level,
-            IDENTITY_KEY: digest(identity),
+        named_by = [f"{band}: known by {reason}" for band, reason in self.image.named_by.items()]
+        return {
+            "models": models,
+            "precision": {"precision": self.network.description.precision},
+            "decisions": [*named_by, *self.image.warnings],
         }
-        return Layout(output_grid(self.image.grid, description), bands, dtype, metadata, self.image.placed)
 
-    def write(self, layout: Layout, regions: Sequence[Region], maker: object, make: Callable) -> int:
+    @property
+    def grid(self) -> Grid:
+        """Where the product's pixels lie."""
+        return output_grid(self.image.grid, self.network.description)
+
+    def layout(self, bands: tuple[str, ...], dtype: str, identity: dict[str, Any]) -> Layout:
+        """Return what a file of this product's grid is."""
+        source = ", ".join(Path(name).name for name in self.image.files)
+        stated = {"SR_TASK": self.task, "SR_LEVEL": self.image.level}
+        metadata = file_metadata(self.networks, source, identity, **stated)
+        return Layout(self.grid, bands, dtype, metadata, self.image.placed)
+
+    def write(
+        self,
+        layout: Layout,
+        regions: Sequence[Region],
+        maker: Any,
+        make: Callable,
+        progress: Progress = SILENT,
+    ) -> int:
         """Write the product of counts, as `chain.serving.product_file.write_product` does.
 
         Returns:
@@ -114,10 +123,23 @@ class ProductInputs:
             maker,
             self.identity,
             self.notes,
-            self.arguments.overwrite,
-            self.arguments.restart,
+            self.overwrite,
+            self.restart,
+            advance=progress_of(progress, layout.grid, self.output.name),
             make=make,
         )
+
+
+def progress_of(progress: Progress, grid: Grid, text: str) -> Callable[[Region], None]:
+    """Return what reports the part of a grid that is made, given each region that is."""
+    made, total = 0, grid.rows * grid.columns
+
+    def advance(region: Region) -> None:
+        nonlocal made
+        made += region.rows * region.columns
+        progress(made / total, text)
+
+    return advance
 
 
 def output_grid(grid: Grid, description: ModelDescription) -> Grid:
@@ -155,7 +177,7 @@ def bands_of(names: tuple[str, ...], values: np.ndarray, present: np.ndarray, or
     """
     wrong = np.count_nonzero(~np.isfinite(values).all(axis=-1) & present)
     if wrong:
-        raise RuntimeError(f"model: finite values are wanted. Received: {wrong} pixels that are not")
+        raise RuntimeError(f"model: expected finite values, got {wrong} pixels that are not")
     if not original_cast:
         return {name: (values[..., index], present) for index, name in enumerate(names)}
     values = np.mod(np.trunc(np.where(present[..., np.newaxis], values, 0)), np.float32(65536))

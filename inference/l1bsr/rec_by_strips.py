@@ -9,6 +9,7 @@ side that two convolutions see, and nothing is computed approximately; rounding 
     strips = RecByStrips(model, np.empty, rows_within(2**30, columns, depth)).super_resolve(pixels)
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -65,20 +66,28 @@ class RecByStrips:
 
     @property
     def steps(self) -> int:
-        """Number of times that `super_resolve` calls `advance`."""
-        return 3 + self._sizes["num_groups"] * (self._sizes["num_blocks"] + 1)
+        """Number of layers and blocks that are computed for the whole image before the last two."""
+        return 2 + self._sizes["num_groups"] * (self._sizes["num_blocks"] + 1)
 
-    def super_resolve(self, image: np.ndarray, advance: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
+    def super_resolve(
+        self, image: np.ndarray, report: Callable[[float], None] = lambda done: None
+    ) -> Iterator[np.ndarray]:
         """Super-resolve an image.
 
         Args:
             image: (rows, columns, bands), counts.
-            advance: called whenever a layer or a block is done.
+            report: called with the fraction that is done, whenever a layer or a block is that has to be done before
+                the first strip is there.
 
         Yields:
             float32 (2 rows, 2 columns, bands) of each strip, from the top, in counts.
         """
         rows, columns = image.shape[:2]
+        done = itertools.count(1)
+
+        def advance() -> None:
+            report(next(done) / self.steps)
+
         shape = (rows, columns, self._sizes["depth"])
         first, group, features, branch = (self._empty(shape, np.float32) for _ in range(4))
         for strip in self._strips(rows):
@@ -99,13 +108,10 @@ class RecByStrips:
         advance()
         for strip in self._strips(rows):
             finer = tf.nn.depth_to_space(self._convolved(features[strip.seen], "upsample"), 2)
-            pixels = strip.cut(self._convolved(finer, "last"), 2) / self._normalization
-            if strip.inside.stop == rows:
-                advance()
-            yield pixels
+            yield strip.cut(self._convolved(finer, "last"), 2) / self._normalization
 
     def _block(self, name: str, features: np.ndarray, branch: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Add the last block's branch to the features; make that of this block, and return the weights it wants."""
+        """Add the last block's branch to the features; make this block's, and return the weights that it needs."""
         total = np.zeros(features.shape[2])
         for strip in self._strips(len(features)):
             merged = self._merge(features, branch, weights, strip)

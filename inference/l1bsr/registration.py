@@ -5,9 +5,7 @@ The flow is the expensive part. It is a product of its own, under a hidden name 
 run goes on with what it has. So is an image that is registered before it is super-resolved.
 """
 
-import os
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,36 +13,50 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from osgeo import gdal
-from tqdm import tqdm
 
 from chain.raster.grids import Region, plan
+from chain.runtime.progress import LOG, SILENT, Progress
+from chain.serving.journal import Journal
 from chain.serving.product_file import make_regions, write_product
 from chain.serving.provenance import IDENTITY_KEY, digest
 from chain.serving.super_resolution import Bands
+from inference.l1bsr.counts import Counts, read_counts
 from inference.l1bsr.csr_by_tiles import CsrByTiles
-from inference.l1bsr.image import open_image, read_counts
-from inference.l1bsr.model import choose_mode, keras_model
-from inference.l1bsr.product import ProductInputs, bands_of
-from inference.l1bsr.whole_image import run_whole
+from inference.l1bsr.image import open_image
+from inference.l1bsr.model import Execution, keras_model, run_whole
+from inference.l1bsr.options import REGISTRATION
+from inference.l1bsr.product import ProductInputs, bands_of, progress_of
 from models.l1bsr import BANDS, OTHERS
 from models.warp import CUBIC_REACH, sample
 
 TILE = 512
 """Side of a region of the product, in pixels: a multiple of the 16 that are one at the coarsest level."""
 FLOW_BANDS = tuple(f"{BANDS[other]}_{axis}" for other in OTHERS for axis in ("dx", "dy"))
+FOUND, REFINED = 0.9, 0.8
+"""Fractions that are done: of a registration when the flow is there, of the flow when it is refined."""
 
 
-def flow_file(work: ProductInputs) -> Path:
-    """Return the name that the flow has until the product is there."""
-    target = Path(work.arguments.flow or work.output)
+def flow_file(target: Path) -> Path:
+    """Return the name that a flow has until the product is there, given the name of its file or of the product."""
     return target.with_name(f".{target.stem}.flow.tif")
 
 
-def register(work: ProductInputs) -> int:
-    """Make the registered image and, under the name of `flow_file`, its flow.
+def registered_file(output: Path) -> Path:
+    """Return the name of an image that is registered before it is super-resolved, until this is done."""
+    return output.with_name(f".{output.stem}.registered.tif")
+
+
+def register(
+    inputs: ProductInputs, counts: Counts, execution: Execution, flow: Path, progress: Progress = SILENT
+) -> int:
+    """Make the registered image and its flow.
 
     Args:
-        work: what it is made of.
+        inputs: what it is made of.
+        counts: the pixels.
+        execution: what the network may be run with.
+        flow: file of the flow, which is not made again if it is there.
+        progress: where progress is reported.
 
     Returns:
         Number of regions that were there.
@@ -52,33 +64,33 @@ def register(work: ProductInputs) -> int:
     Raises:
         FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
-    layout = work.layout(BANDS, "uint16", work.identity)
+    layout = inputs.layout(BANDS, "uint16", inputs.identity)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), TILE)
 
-    def make(journal, todo, maker) -> Iterator[Region]:
-        _make_flow(work, regions)
+    def make(journal: Journal, todo: Sequence[Region], maker: _Registered) -> Iterator[Region]:
+        _make_flow(inputs, counts, execution, flow, regions, progress.part(0, FOUND))
         yield from make_regions(journal, todo, maker)
 
-    return work.write(layout, regions, _Registered(work), make)
+    maker = _Registered(counts, execution, flow, inputs.original_cast)
+    return inputs.write(layout, regions, maker, make, progress.part(FOUND, 1))
 
 
-def _make_flow(work: ProductInputs, regions: list[Region]) -> None:
+def _make_flow(
+    inputs: ProductInputs,
+    counts: Counts,
+    execution: Execution,
+    path: Path,
+    regions: Sequence[Region],
+    progress: Progress,
+) -> None:
     """Make the file of the flow, unless it is there."""
-    path, identity = flow_file(work), {**work.inputs, "flow": True}
+    identity = {**inputs.inputs, "flow": True}
     if _is_made(path, identity):
         return
-    layout = work.layout(FLOW_BANDS, "float32", identity)
-    with tqdm(total=work.counts.present.size, unit="px", unit_scale=True, desc="flow") as progress:
-        write_product(
-            path,
-            layout,
-            regions,
-            _Flow(work),
-            identity,
-            overwrite=True,
-            restart=True,
-            advance=lambda region: progress.update(region.columns * region.rows),
-        )
+    layout = inputs.layout(FLOW_BANDS, "float32", identity)
+    advance = progress_of(progress.part(REFINED, 1), layout.grid, "flow")
+    maker = _Flow(inputs, counts, execution, progress.part(0, REFINED))
+    write_product(path, layout, regions, maker, identity, overwrite=True, restart=True, advance=advance)
 
 
 def _is_made(path: Path, identity: dict) -> bool:
@@ -86,43 +98,35 @@ def _is_made(path: Path, identity: dict) -> bool:
     return path.exists() and gdal.Open(str(path)).GetMetadataItem(IDENTITY_KEY) == digest(identity)
 
 
-def registered_file(output: Path) -> Path:
-    """Return the name that an image has which is registered before it is super-resolved, until this is done."""
-    return output.with_name(f".{output.stem}.registered.tif")
-
-
-def register_first(work: ProductInputs, memory: int | None) -> ProductInputs:
-    """Register the image of a super-resolution, unless it is, and return the same work on what came of it.
+def register_first(inputs: ProductInputs, counts: Counts, execution: Execution, progress: Progress = SILENT) -> Counts:
+    """Register the image of a super-resolution, unless it is, and return the counts of what came of it.
 
     Args:
-        work: the super-resolution, with its registrar.
-        memory: bytes that may be used; by default, a part of those that there are.
+        inputs: the super-resolution, with its registrar.
+        counts: its pixels.
+        execution: what the network may be run with.
+        progress: where progress is reported.
 
     Raises:
         FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
-    path, arguments = registered_file(work.output), vars(work.arguments)
-    changed = {"task": "registration", "output": str(path), "flow": None, "original_cast": False}
+    path = registered_file(inputs.output)
     registration = replace(
-        work,
-        arguments=Namespace(**{**arguments, **changed, "overwrite": True, "restart": True}),
-        network=work.registrar,
+        inputs,
+        task=REGISTRATION,
+        output=path,
+        network=inputs.registrar,
         registrar=None,
-        mode=choose_mode(work.arguments.mode, work.registrar.description, work.counts.present.size, memory),
+        original_cast=False,
+        overwrite=True,
+        restart=True,
     )
     if not _is_made(path, registration.identity):
-        register(registration)
-        keep_flow(registration)
-    pixels = read_counts(open_image([str(path)]), work.scratch).pixels
-    return replace(work, counts=replace(work.counts, pixels=pixels))
-
-
-def keep_flow(work: ProductInputs) -> None:
-    """Give the flow the name that it is wanted under, if it is."""
-    if work.arguments.flow:
-        os.replace(flow_file(work), work.arguments.flow)
-    else:
-        flow_file(work).unlink()
+        flow = flow_file(path)
+        register(registration, counts, execution, flow, progress)
+        flow.unlink()
+    registered = read_counts(open_image([str(path)]), execution.scratch)
+    return replace(counts, pixels=registered.pixels)
 
 
 def _window(region: Region) -> tuple[slice, slice]:
@@ -133,42 +137,51 @@ def _window(region: Region) -> tuple[slice, slice]:
 class _Flow:
     """Makes regions of the flow."""
 
-    def __init__(self, work: ProductInputs):
-        self._work = work
+    def __init__(self, inputs: ProductInputs, counts: Counts, execution: Execution, progress: Progress):
+        self._network = inputs.network
+        self._counts = counts
+        self._scratch = execution.scratch
+        self._progress = progress
+        self._mode = execution.chosen(inputs.network.description, counts.present.size)
+        LOG.info("registration by %s: %s", inputs.network.description.model, self._mode)
 
     @cached_property
     def _whole(self) -> np.ndarray:
-        return run_whole(self._work, "flow")
+        self._progress(0, "flow")
+        return run_whole(self._network, self._counts.pixels, "flow")
 
     @cached_property
     def _tiles(self) -> CsrByTiles:
-        return CsrByTiles(keras_model(self._work.network), self._work.counts.pixels, self._work.scratch.release)
+        return CsrByTiles(keras_model(self._network), self._counts.pixels, self._scratch.release, self._progress)
 
     def read(self, region: Region) -> None:
         """Read nothing: what a region needs is there."""
 
     def compute(self, region: Region, _: None) -> Bands:
         """Compute a region."""
-        flow = self._whole[_window(region)] if self._work.mode.whole else self._tiles.flow(region)
-        self._work.scratch.release()
-        return bands_of(FLOW_BANDS, flow, self._work.counts.present[_window(region)])
+        flow = self._whole[_window(region)] if self._mode.whole else self._tiles.flow(region)
+        self._scratch.release()
+        return bands_of(FLOW_BANDS, flow, self._counts.present[_window(region)])
 
 
 class _Registered:
     """Makes regions of the registered image from the file of the flow."""
 
-    def __init__(self, work: ProductInputs):
-        self._work = work
+    def __init__(self, counts: Counts, execution: Execution, flow: Path, original_cast: bool):
+        self._counts = counts
+        self._scratch = execution.scratch
+        self._flow = flow
+        self._original_cast = original_cast
 
     def read(self, region: Region) -> np.ndarray:
         """Read the flow of a region: (rows, columns, 2 x bands); 0 where pixels are missing."""
-        dataset = gdal.Open(str(flow_file(self._work)))
+        dataset = gdal.Open(str(self._flow))
         flow = dataset.ReadAsArray(region.x, region.y, region.columns, region.rows)
         return np.nan_to_num(np.moveaxis(flow, 0, -1), nan=0.0)
 
     def compute(self, region: Region, flow: np.ndarray) -> Bands:
         """Compute a region."""
-        counts = self._work.counts
+        counts = self._counts
         reach = int(np.ceil(np.abs(flow).max())) + CUBIC_REACH
         top, left = max(region.y - reach, 0), max(region.x - reach, 0)
         seen = counts.pixels[top : region.y + region.rows + reach, left : region.x + region.columns + reach]
@@ -179,5 +192,5 @@ class _Registered:
             x, y = columns + flow[..., 2 * number], rows + flow[..., 2 * number + 1]
             band = tf.constant(seen[np.newaxis, ..., other : other + 1])
             values[..., other] = sample(band, x[np.newaxis], y[np.newaxis]).numpy()[0, ..., 0]
-        self._work.scratch.release()
-        return bands_of(BANDS, values, counts.present[_window(region)], self._work.arguments.original_cast)
+        self._scratch.release()
+        return bands_of(BANDS, values, counts.present[_window(region)], self._original_cast)

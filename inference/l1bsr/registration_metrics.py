@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from inference.l1bsr.image import Counts
+from inference.l1bsr.counts import Counts
 from models.l1bsr import BANDS, GREEN, OTHERS
 
 BORDER = 10

@@ -41,8 +41,8 @@ class Scratch:
                 mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
             raise OSError(
-                f"--output: {size / 1e9:.3f} GB more on its disk, for the time being, are wanted. "
-                f"Received: {self._folder} ({error.strerror})"
+                f"--output: expected {size / 1e9:.3f} GB more on its disk, for the time being, got {self._folder} "
+                f"({error.strerror})"
             ) from error
         self._mapped.add(mapped)
         return np.frombuffer(mapped, dtype).reshape(shape)

@@ -5,26 +5,31 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from chain.raster.grids import Region
+from chain.runtime.progress import LOG, SILENT, Progress
 from chain.serving.journal import Journal
 from chain.serving.product_file import keep_region
-from inference.l1bsr.model import LIBRARIES, keras_model
+from inference.l1bsr.counts import Counts
+from inference.l1bsr.model import LIBRARIES, Execution, keras_model, run_whole
 from inference.l1bsr.product import ProductInputs, bands_of
 from inference.l1bsr.rec_by_strips import RecByStrips, rows_within
-from inference.l1bsr.whole_image import run_whole
 from models.l1bsr import BANDS
 
 REGION_ROWS = 512
 """Rows of a region of the product."""
+COMPUTED = 0.95
+"""Fraction of the work that is done when the first rows are there."""
 
 
-def super_resolve(work: ProductInputs) -> int:
+def super_resolve(inputs: ProductInputs, counts: Counts, execution: Execution, progress: Progress = SILENT) -> int:
     """Make the product.
 
     Args:
-        work: what it is made of.
+        inputs: what it is made of.
+        counts: the pixels, registered if the network is for such.
+        execution: what the network may be run with.
+        progress: where progress is reported.
 
     Returns:
         Number of regions that were there.
@@ -32,25 +37,43 @@ def super_resolve(work: ProductInputs) -> int:
     Raises:
         FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
-    layout = work.layout(BANDS, "uint16", work.identity)
+    layout = inputs.layout(BANDS, "uint16", inputs.identity)
     columns, rows = layout.grid.columns, layout.grid.rows
     regions = [Region(0, top, columns, min(REGION_ROWS, rows - top)) for top in range(0, rows, REGION_ROWS)]
-    return work.write(layout, regions, work, lambda journal, todo, _: _make(journal, todo, work))
+
+    def make(journal: Journal, todo: Sequence[Region], maker: None) -> Iterator[Region]:
+        if todo:
+            strips = _strips(inputs, counts, execution, progress.part(0, COMPUTED))
+            yield from _written(journal, todo, strips, inputs, counts)
+
+    return inputs.write(layout, regions, None, make, progress.part(COMPUTED, 1))
 
 
-def _make(journal: Journal, todo: Sequence[Region], work: ProductInputs) -> Iterator[Region]:
-    """Compute the image from the top, and write the regions that are not there yet."""
-    if not todo:
-        return
-    image = _Rows(_whole(work) if work.mode.whole else _by_strips(work))
-    scale, last = round(work.network.description.scale), max(region.y for region in todo)
-    begun = time.perf_counter()
+def _strips(inputs: ProductInputs, counts: Counts, execution: Execution, progress: Progress) -> Iterator[np.ndarray]:
+    """Return the image in strips from the top: one if it is computed at once."""
+    description, text = inputs.network.description, inputs.output.name
+    mode = execution.chosen(description, counts.present.size)
+    LOG.info("%s by %s: %s", inputs.task, description.model, mode)
+    progress(0, text)
+    if mode.whole:
+        return iter([run_whole(inputs.network, counts.pixels, "sr")])
+    rows = rows_within(mode.memory - LIBRARIES, inputs.image.grid.columns, description.arguments["depth"])
+    by_strips = RecByStrips(keras_model(inputs.network), execution.scratch.empty, rows, execution.scratch.release)
+    return by_strips.super_resolve(counts.pixels, lambda done: progress(done, text))
+
+
+def _written(
+    journal: Journal, todo: Sequence[Region], strips: Iterator[np.ndarray], inputs: ProductInputs, counts: Counts
+) -> Iterator[Region]:
+    """Write the regions that are not there yet, and yield them."""
+    image, scale = _Rows(strips), round(inputs.network.description.scale)
+    last, begun = max(region.y for region in todo), time.perf_counter()
     for region in sorted(journal.regions, key=lambda region: region.y):
         values = image.take(region.rows)
         if region in todo:
-            native = work.counts.present[region.y // scale : -(-(region.y + region.rows) // scale)]
+            native = counts.present[region.y // scale : -(-(region.y + region.rows) // scale)]
             present = np.repeat(np.repeat(native, scale, axis=0), scale, axis=1)[region.y % scale :][: region.rows]
-            bands = bands_of(BANDS, values, present, work.arguments.original_cast)
+            bands = bands_of(BANDS, values, present, inputs.original_cast)
             keep_region(journal, region, bands, time.perf_counter() - begun)
             begun = time.perf_counter()
             yield region
@@ -73,17 +96,3 @@ class _Rows:
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._rest = rows[number:]
         return rows[:number]
-
-
-def _whole(work: ProductInputs) -> Iterator[np.ndarray]:
-    """Yield the image, computed at once."""
-    yield run_whole(work, "sr")
-
-
-def _by_strips(work: ProductInputs) -> Iterator[np.ndarray]:
-    """Yield the image, computed strip by strip."""
-    depth = work.network.description.arguments["depth"]
-    rows = rows_within(work.mode.memory - LIBRARIES, work.image.grid.columns, depth)
-    strips = RecByStrips(keras_model(work.network), work.scratch.empty, rows, work.scratch.release)
-    with tqdm(total=strips.steps, unit="layer", desc=work.output.name) as progress:
-        yield from strips.super_resolve(work.counts.pixels, progress.update)

@@ -87,7 +87,7 @@ def image(exported, write_raster):
     files = []
     for gsd, bands in groups.items():
         ratio = round(gsd / min(groups))
-        pixels = rng.integers(1000, 5000, (rows // ratio, columns // ratio, len(bands))).astype(np.uint16)
+        pixels = rng.integers(900, 5000, (rows // ratio, columns // ratio, len(bands))).astype(np.uint16)
         pixels[missing[::ratio, ::ratio]] = 0
         files.append(str(write_raster(f"{NAME}_{gsd:g}m.tif", pixels, gsd=gsd, bands=bands)))
     ground = rng.integers(1000, 5000, (rows, columns))
@@ -147,7 +147,7 @@ def test_its_product_lies_on_the_whole_ground_and_misses_what_is_missing(program
     rows, columns = missing.shape
     assert grid.columns == math.ceil(columns * scale - 1e-6) and grid.rows == math.ceil(rows * scale - 1e-6)
     under = [
-        np.clip(np.floor((main.shift + np.arange(count) + 0.5) / scale + 1e-9).astype(int), 0, size - 1)
+        np.clip(np.floor((main.shift + np.arange(count) + 0.5) / scale - 1e-9).astype(int), 0, size - 1)
         for count, size in ((grid.rows, rows), (grid.columns, columns))
     ]
     expected = missing[np.ix_(*under)]

@@ -59,6 +59,6 @@ def _is_link(descriptor):
 
 def test_a_disk_that_is_too_small_is_told_of_in_one_line(tmp_path):
     size = 10 * shutil.disk_usage(tmp_path).total
-    with pytest.raises(OSError, match="^--output: .* GB more on its disk, .* are wanted. Received: ") as error:
+    with pytest.raises(OSError, match="^--output: expected .* GB more on its disk, .*, got ") as error:
         Scratch(tmp_path).empty((size,), np.uint8)
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())

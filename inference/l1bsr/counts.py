@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pixels of an image, as the counts that the networks of L1BSR take.
+
+Counts of L1B have 12 bits: some hundreds over land, up to 4095 over clouds. Numbers that cannot be such counts
+(reflectance, 8 bits, the 10 000 steps of L1C) are refused before anything is computed.
+
+    counts = read_counts(image, Scratch(folder))
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from osgeo import gdal
+
+from chain.raster.blocks import fill_missing
+from chain.raster.mask import grow
+from chain.runtime.progress import LOG, SILENT, Progress
+from inference.l1bsr.image import ROWS, L1BImage, open_raster, unreadable
+from inference.l1bsr.scratch import Scratch
+from models.l1bsr import BANDS
+
+FILLED = 32
+"""Distance from valid pixels, in pixels, up to which missing ones are filled from them; farther ones get the mean."""
+REFLECTANCE, EIGHT_BITS, TWELVE_BITS = 2, 255, 5000
+"""Reflectance of 1, 8 bits, and counts of L1B with what equalising the detectors may add, do not exceed these."""
+OUTLIERS, SATURATED, NEGATIVE = 0.001, 0.01, 0.1
+"""Shares of the values that may be beyond what the others are, beyond 12 bits, and below 0."""
+WITH_OFFSET = 1000
+"""Lowest digital number of L1C and L2A of baseline 04.00 on."""
+PER_REFLECTANCE = 1400
+"""Counts of a reflectance of 1, or so, over land in summer."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The pixels of an image, of which none is missing any more."""
+
+    pixels: np.ndarray
+    """float32 (rows, columns, bands), counts."""
+    present: np.ndarray
+    """Whether they were there, (rows, columns)."""
+    statistics: "Statistics"
+    """Of the pixels that were there."""
+
+    @property
+    def constant(self) -> tuple[str, ...]:
+        """Bands of one value."""
+        return tuple(band for band, (low, high) in self.statistics.ranges.items() if low == high)
+
+
+@dataclass
+class Statistics:
+    """What is to be known of the counts of an image's valid pixels, which are added strip by strip."""
+
+    pixels: int = 0
+    """Number of pixels, valid or not."""
+    valid: int = 0
+    """Number of valid pixels."""
+    lowest: np.ndarray = field(default_factory=lambda: np.full(len(BANDS), np.inf))
+    """Of each band."""
+    highest: np.ndarray = field(default_factory=lambda: np.full(len(BANDS), -np.inf))
+    """Of each band."""
+    total: np.ndarray = field(default_factory=lambda: np.zeros(len(BANDS)))
+    """Sum of each band."""
+    negative: int = 0
+    """Number of values below 0."""
+    beyond: np.ndarray = field(default_factory=lambda: np.zeros(3, int))
+    """Numbers of values beyond `REFLECTANCE`, `EIGHT_BITS` and `TWELVE_BITS`."""
+
+    def add(self, values: np.ndarray, present: np.ndarray) -> None:
+        """Add pixels: (rows, columns, bands), and where they are valid."""
+        self.pixels += present.size
+        valid = values[present]
+        if not len(valid):
+            return
+        self.valid += len(valid)
+        self.lowest = np.minimum(self.lowest, valid.min(axis=0))
+        self.highest = np.maximum(self.highest, valid.max(axis=0))
+        self.total += valid.sum(axis=0, dtype=np.float64)
+        self.negative += int(np.count_nonzero(valid < 0))
+        self.beyond += [np.count_nonzero(valid > bound) for bound in (REFLECTANCE, EIGHT_BITS, TWELVE_BITS)]
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest count of each band."""
+        return {band: (float(low), float(high)) for band, low, high in zip(BANDS, self.lowest, self.highest)}
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean count of each band."""
+        return self.total / self.valid
+
+    def check_valid(self) -> None:
+        """Refuse an image without valid pixels.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not self.valid:
+            raise ValueError("--input: expected valid pixels, got nodata only")
+
+    def check_range(self, scale: float | None) -> None:
+        """Refuse numbers that cannot be counts of L1B.
+
+        Args:
+            scale: counts of one digital number, as the user says; None if not.
+
+        Raises:
+            ValueError: they cannot be counts.
+        """
+        beyond_reflectance, beyond_eight_bits, beyond_twelve_bits = self.beyond / (len(BANDS) * self.valid)
+        negative = self.negative / (len(BANDS) * self.valid)
+        got = f"expected counts of L1B, up to 4095, got {self.lowest.min():g} to {self.highest.max():g}"
+        if negative > NEGATIVE:
+            raise ValueError(
+                f"--input: {got}, {negative:.0%} of them below 0; --count-offset is added to numbers, and rasters have "
+                "to declare their nodata"
+            )
+        if beyond_reflectance < OUTLIERS:
+            raise ValueError(
+                f"--input: {got}; --count-scale {PER_REFLECTANCE} makes counts, or so, of reflectance from 0 to 1"
+            )
+        doubt = None
+        if beyond_eight_bits < OUTLIERS:
+            doubt = "as in 8 bits; --count-scale X makes counts of them"
+        elif beyond_twelve_bits > SATURATED:
+            doubt = f"--count-scale {PER_REFLECTANCE / 1e4:g} makes counts, or so, of 10 000 x reflectance"
+        elif self.lowest.min() >= WITH_OFFSET:
+            doubt = (
+                f"as in L1C and L2A of baseline 04.00 on; --count-offset -1000 --count-scale {PER_REFLECTANCE / 1e4:g} "
+                "makes counts of them, or so"
+            )
+        if doubt and scale is None:
+            raise ValueError(f"--input: {got}: {doubt}; --count-scale 1 takes numbers as they are")
+        if doubt:
+            LOG.warning("%s", got)
+
+
+def read_counts(
+    image: L1BImage, scratch: Scratch, scale: float | None = None, offset: float = 0.0, progress: Progress = SILENT
+) -> Counts:
+    """Read an image. Pixels that a band misses are missing, and so are those that are 0 in all bands.
+
+    They are filled, so that a network sees no cliff.
+
+    Args:
+        image: the image.
+        scratch: makes the arrays.
+        scale: counts of one digital number; None for 1.
+        offset: added to digital numbers before.
+        progress: where progress is reported.
+
+    Raises:
+        ValueError: a raster cannot be read, or all pixels are missing.
+    """
+    shape = (image.grid.rows, image.grid.columns)
+    pixels, present = scratch.empty((*shape, len(BANDS)), np.float32), scratch.empty(shape, np.bool_)
+    statistics = Statistics()
+    for rows, values, there in _read(image, scale, offset):
+        pixels[rows], present[rows] = values, there
+        statistics.add(values, there)
+        scratch.release()
+        progress(rows.stop / shape[0], "reading")
+    statistics.check_valid()
+    if statistics.valid < present.size:
+        _fill(pixels, present, statistics.means.astype(np.float32))
+    return Counts(pixels, present, statistics)
+
+
+def statistics_of(image: L1BImage, scale: float | None = None, offset: float = 0.0) -> Statistics:
+    """Return what is to be known of the counts of an image.
+
+    Raises:
+        ValueError: a raster cannot be read, or all pixels are missing.
+    """
+    statistics = Statistics()
+    for _, values, there in _read(image, scale, offset):
+        statistics.add(values, there)
+    statistics.check_valid()
+    return statistics
+
+
+def _strips(rows: int) -> list[slice]:
+    """Return the rows that are read one after the other."""
+    return [slice(top, min(top + ROWS, rows)) for top in range(0, rows, ROWS)]
+
+
+def _read(image: L1BImage, scale: float | None, offset: float) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield rows of an image: which, float32 counts (rows, columns, bands), and whether they are there."""
+    datasets = {name: open_raster(name) for name in image.files}
+    sources = [(name, datasets[name].GetRasterBand(number)) for name, number in image.bands.values()]
+    masks = {name: _mask(name, dataset, image) for name, dataset in datasets.items()}
+    for rows in _strips(image.grid.rows):
+        window = (0, rows.start, image.grid.columns, rows.stop - rows.start)
+        values = np.empty((window[3], window[2], len(sources)), np.float32)
+        there, dark = np.ones(values.shape[:2], bool), np.ones(values.shape[:2], bool)
+        for index, (name, band) in enumerate(sources):
+            try:
+                numbers = band.ReadAsArray(*window)
+                mask = masks[name].ReadAsArray(*window) if masks[name] else None
+            except RuntimeError as error:
+                raise unreadable(name, error) from error
+            nodata = band.GetNoDataValue()
+            there &= np.isfinite(numbers)
+            if nodata is not None:
+                there &= numbers != nodata
+            if mask is not None:
+                there &= mask > 0
+            dark &= numbers == 0
+            values[..., index] = numbers
+        if (scale, offset) not in ((None, 0), (1, 0)):
+            values = (values + np.float32(offset)) * np.float32(1 if scale is None else scale)
+        yield rows, values, there & ~dark
+
+
+def _mask(name: str, dataset: gdal.Dataset, image: L1BImage) -> gdal.Band | None:
+    """Return the mask of a raster, if it has one: an alpha band that is none of the image's bands, or a mask band."""
+    used = {number for file, number in image.bands.values() if file == name}
+    for number in set(range(1, dataset.RasterCount + 1)) - used:
+        if dataset.GetRasterBand(number).GetColorInterpretation() == gdal.GCI_AlphaBand:
+            return dataset.GetRasterBand(number)
+    band = dataset.GetRasterBand(1)
+    flags = band.GetMaskFlags()
+    return band.GetMaskBand() if flags & gdal.GMF_PER_DATASET and not flags & gdal.GMF_ALPHA else None
+
+
+def _fill(pixels: np.ndarray, present: np.ndarray, means: np.ndarray) -> None:
+    """Fill missing pixels from the valid ones around, or by the means of the bands far away from them."""
+    for rows in _strips(len(pixels)):
+        seen = slice(max(rows.start - FILLED, 0), rows.stop + FILLED)
+        inside = slice(rows.start - seen.start, rows.stop - seen.start)
+        known = present[seen]
+        if not known[inside].all():
+            there = np.broadcast_to(known[..., np.newaxis], pixels[seen].shape)
+            filled = fill_missing(pixels[seen], there, FILLED)
+            pixels[rows] = np.where(grow(known, FILLED)[..., np.newaxis], filled, means)[inside]
