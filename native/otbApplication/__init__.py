@@ -2,7 +2,7 @@
 """OTB's application engine in Python: the module of OTB's official wrapper, for machines without it.
 
 The compiled part (``native/src``, pybind11) binds ``otb::Wrapper::Application`` and the registry; the Python
-part adds what the official wrapper writes in Python: parameters by value, numpy images, logs.
+part adds what the official wrapper implements in Python: parameters by value, numpy images, logs.
 
     >>> import otbApplication
     >>> app = otbApplication.Registry.CreateApplication("BandMath")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of an application as numpy arrays (height, width, bands), and back, sharing memory.
 
-An exported array shows OTB's own buffer and keeps it alive; an imported one is read by OTB in place and is kept alive
-as long as OTB needs it, which the official wrapper leaves to the caller. An array that is not C-contiguous, or not of
-native byte order, is refused, as there.
+An exported array is a view of OTB's buffer and keeps it alive. OTB reads an imported array in place and keeps it alive
+as long as needed, which the official wrapper leaves to the caller. Like there, arrays that are not C-contiguous or not
+in native byte order are refused.
 """
 
 import numpy as np

@@ -29,4 +29,4 @@ def find(application: str) -> type:
         module = f"{package}.{module_name(application)}"
         if find_spec(package) is not None and find_spec(module) is not None:
             return getattr(import_module(module), application)
-    raise ValueError(f"module {module_name(application)} expected in one of the packages {', '.join(packages)}")
+    raise ValueError(f"expected module {module_name(application)} in one of the packages {', '.join(packages)}")

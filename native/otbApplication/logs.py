@@ -7,7 +7,7 @@ from otbApplication import _engine
 
 
 class PythonPrintCallback:
-    """Where log lines go: subclass it, and hand an instance to PythonLogOutput.SetCallback."""
+    """Destination of log lines: subclass it, and pass an instance to PythonLogOutput.SetCallback."""
 
     def Call(self, content: str) -> None:
         """Write a piece of log."""
@@ -18,7 +18,7 @@ class PythonPrintCallback:
         sys.stdout.flush()
 
     def IsInteractive(self) -> bool:
-        """Tell whether progress may be drawn in place."""
+        """Return whether progress may be drawn in place."""
         return sys.stdout.isatty()
 
 

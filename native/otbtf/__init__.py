@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documented Python API of OTBTF, for machines that do not have the otbtf image.
+"""The documented Python API of OTBTF, for machines without the otbtf image.
 
-The module stands in for the package `otbtf` of the images `mdl4eo/otbtf`: same names, signatures and
-conventions. It behaves as OTBTF 4.3.1 under Keras 2 and as OTBTF 5.0 under Keras 3. It is written from the
-documentation and the behaviour of that package, see https://otbtf.readthedocs.io.
+This module replaces the package `otbtf` of the images `mdl4eo/otbtf`, with the same names, signatures and conventions.
+It behaves like OTBTF 4.3.1 under Keras 2 and like OTBTF 5.0 under Keras 3. It is written from the documentation and the
+behaviour of that package, see https://otbtf.readthedocs.io.
 
 python -c "import otbtf; print(otbtf.__version__)"
 """
@@ -15,7 +15,7 @@ try:  # before TensorFlow, whose copy of sqlite would hide the one GDAL needs fo
 except ImportError as error:
     if error.name is None or error.name.split(".")[0] != "osgeo":
         raise
-    warnings.warn(f"GDAL is missing ({error}): patches images cannot be read, TFRecords can.", stacklevel=2)
+    warnings.warn(f"GDAL is missing ({error}): patches images cannot be read, but TFRecords can.", stacklevel=2)
     HAS_GDAL = False
 else:
     HAS_GDAL = True

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datasets made of patches images: square patches stacked vertically in one raster per source.
+"""Datasets of patches images: square patches stacked vertically, in one raster per source.
 
-A reader gives the sample of a given index, an iterator says which index comes next, and a dataset reads
-samples in a thread of its own: one buffer is filled while the other is consumed.
+A reader returns the sample of an index, an iterator yields the indices, and a dataset reads samples in a separate
+thread: one buffer is filled while the other is consumed.
 
     from otbtf import DatasetFromPatchesImages
     dataset = DatasetFromPatchesImages({"lr": ["train_lr.tif"], "hr": ["train_hr.tif"]})
@@ -41,14 +41,14 @@ class Buffer:
         """Append one sample.
 
         Raises:
-            ValueError: the buffer is complete.
+            ValueError: the buffer is full.
         """
         if self.is_complete():
             raise ValueError(f"The buffer is full: it holds {self.max_length} samples")
         self.container.append(new_element)
 
     def is_complete(self) -> bool:
-        """Say whether the buffer has reached its length."""
+        """Return whether the buffer has reached its length."""
         return self.size() >= self.max_length
 
 
@@ -56,7 +56,7 @@ class IteratorBase(abc.ABC):
     """An endless stream of indices of samples.
 
     Args:
-        patches_reader: the reader whose samples the indices are.
+        patches_reader: the reader of the samples.
     """
 
     @abc.abstractmethod
@@ -75,11 +75,11 @@ class IteratorBase(abc.ABC):
 class RandomIterator(IteratorBase):
     """All indices in random order, then all of them again in another order.
 
-    The orders follow numpy's global generator as it is when the iterator is made (`numpy.random.seed`); what
-    other threads draw from it later changes nothing.
+    The orders depend on NumPy's global generator at the time the iterator is created (`numpy.random.seed`), not on what
+    other threads draw from it later.
 
     Args:
-        patches_reader: the reader whose samples the indices are.
+        patches_reader: the reader of the samples.
     """
 
     def __init__(self, patches_reader: PatchesReaderBase):
@@ -99,7 +99,7 @@ class RandomIterator(IteratorBase):
 
 
 class _Miner(threading.Thread):
-    """Fills one buffer, then ends. What it raises is kept for the consumer."""
+    """Fills one buffer and ends. Exceptions are kept for the consumer."""
 
     def __init__(self, reader: PatchesReaderBase, iterator: IteratorBase, length: int):
         super().__init__(name="otbtf-miner", daemon=True)
@@ -119,7 +119,7 @@ class _Miner(threading.Thread):
         """Wait for the buffer.
 
         Raises:
-            BaseException: what the reader or the iterator raised.
+            BaseException: the exception of the reader or the iterator.
         """
         self.join()
         if self.error is not None:
@@ -131,10 +131,10 @@ class Dataset:
     """Samples of a reader, in the order of an iterator, read ahead in a thread.
 
     Args:
-        patches_reader: gives the samples.
-        buffer_length: number of samples of a buffer; two are held in memory.
-        iterator_cls: gives the order.
-        max_nb_of_samples: number of samples of an epoch, at most; all by default.
+        patches_reader: reader of the samples.
+        buffer_length: number of samples per buffer; two buffers are held in memory.
+        iterator_cls: determines the order.
+        max_nb_of_samples: largest number of samples per epoch; all by default.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Dataset:
         """Return the next sample.
 
         Raises:
-            BaseException: what reading it raised.
+            BaseException: the exception raised when reading it.
         """
         with self._lock:
             if not self._samples:
@@ -176,7 +176,7 @@ class Dataset:
             return self._samples.pop()
 
     def _swap(self) -> None:
-        """Take the buffer that was being filled, and have the next one filled."""
+        """Take the buffer that was being filled, and start filling the next one."""
         start = time.perf_counter()
         miner, self._miner = self._miner or self._start_miner(), None
         self._samples = miner.take().container[::-1]
@@ -203,13 +203,13 @@ class Dataset:
         """Make a TensorFlow dataset; one pass over it is one epoch.
 
         Args:
-            batch_size: number of samples of a batch.
+            batch_size: number of samples per batch.
             drop_remainder: whether an incomplete last batch is dropped.
             preprocessing_fn: applied to each sample, a dict of tensors; returns a dict of tensors.
             targets_keys: keys of the targets. With them, the dataset yields (inputs, targets).
 
         Returns:
-            Batches: a dict, or two.
+            Batches: one dict, or a pair of dicts.
         """
         if 2 * batch_size >= self.buffer_length:
             logging.warning("buffer_length (%s) is small for batches of %s samples.", self.buffer_length, batch_size)
@@ -229,9 +229,9 @@ class Dataset:
         """Write one epoch as TFRecords.
 
         Args:
-            output_dir: folder, made when it does not exist.
-            n_samples_per_shard: number of samples of a file.
-            drop_remainder: whether the samples that do not fill a file are dropped.
+            output_dir: folder, created if necessary.
+            n_samples_per_shard: number of samples per file.
+            drop_remainder: whether to drop samples that do not fill a file.
         """
         TFRecords(output_dir).ds2tfrecord(self, n_samples_per_shard, drop_remainder)
 
@@ -241,9 +241,9 @@ class DatasetFromPatchesImages(Dataset):
 
     Args:
         filenames_dict: source key -> patches images.
-        use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
-        buffer_length: number of samples of a buffer; two are held in memory.
-        iterator_cls: gives the order.
+        use_streaming: read each patch on access; otherwise everything is held in memory.
+        buffer_length: number of samples per buffer; two buffers are held in memory.
+        iterator_cls: determines the order.
     """
 
     def __init__(

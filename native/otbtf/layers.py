@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that are of use in models served on images: nodata masks, scalars as images, classes.
+"""Layers for models that are served on images: nodata masks, scalars as images, classes.
 
 import otbtf
 mask = otbtf.layers.DilatedMask(nodata_value=0, radius=64)(inputs["image"][:, :, :, :1])
@@ -33,7 +33,7 @@ class DilatedMask(keras.layers.Layer):
         return tf.cast(tf.nn.max_pool2d(mask, 2 * self.radius + 1, 1, "SAME"), tf.uint8)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "nodata_value": self.nodata_value, "radius": self.radius}
 
 
@@ -56,7 +56,7 @@ class ApplyMask(keras.layers.Layer):
         return tf.where(tf.equal(mask, 1), tf.cast(self.out_nodata, tensor.dtype), tensor)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "out_nodata": self.out_nodata}
 
 
@@ -64,8 +64,8 @@ class ApplyMask(keras.layers.Layer):
 class ScalarsTile(keras.layers.Layer):
     """Repeat scalars over the pixels of a reference image.
 
-    The scalars are a list of tensors (batch,), one for each band. As in OTBTF, one tensor counts as the list of its
-    rows, so that (batch, n) comes out transposed.
+    The scalars are a list of tensors (batch,), one for each band. As in OTBTF, a single tensor is treated as the list
+    of its rows, so that (batch, n) is transposed.
     """
 
     def __init__(self, name: str | None = None, **kwargs):
@@ -98,7 +98,7 @@ class Argmax(keras.layers.Layer):
         return tf.expand_dims(index, axis=-1) if self.expand_last_dim else index
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "expand_last_dim": self.expand_last_dim}
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ModelBase`: a Keras model made from the datasets it is trained with, ready to be served on images.
+"""`ModelBase`: a Keras model made from the specification of its training dataset, ready to be served on images.
 
-A subclass says how inputs are normalised and how outputs are computed. The base class makes the inputs from
-the dataset's element specification, with free height and width, and adds cropped copies of every output: what
-is left of an output once the pixels that the tile's border has spoilt are removed.
+A subclass defines how inputs are normalised and how outputs are computed. The base class makes the inputs from the
+dataset's element specification, with free height and width, and adds cropped copies of every output, without the pixels
+that are affected by the border of a tile.
 
 Names of the exported outputs: under Keras 2 (`save`), the name of the layer that makes the output; under
 Keras 3 (`export`), the key of the output.
@@ -20,12 +20,12 @@ Tensors = dict[str, tf.Tensor]
 
 
 def cropped_tensor_name(tensor_name: str, crop: int) -> str:
-    """Name the copy of an output of which `crop` pixels are removed on each side."""
+    """Return the name of the copy of an output that is cropped by `crop` pixels on each side."""
     return f"{tensor_name}_crop{crop}"
 
 
 def _producer(tensor: tf.Tensor) -> str:
-    """Name the layer that makes a symbolic tensor."""
+    """Return the name of the layer that makes a symbolic tensor."""
     history = tensor._keras_history
     return (history.operation if KERAS_3 else history.layer).name
 
@@ -35,9 +35,9 @@ def _identity(name: str) -> keras.layers.Layer:
 
 
 class ModelBase(abc.ABC):
-    """Base class of models. To be made inside the scope of the distribution strategy, where there is one.
+    """Base class of models, to be created inside the scope of the distribution strategy, if there is one.
 
-    What this class does not define is looked up in the Keras model, `model`: `compile`, `fit`, `summary`...
+    Attributes that this class does not define are those of the Keras model, `model`: `compile`, `fit`, `summary`...
 
     Args:
         dataset_element_spec: `element_spec` of a batched dataset that yields (inputs, targets).
@@ -60,7 +60,7 @@ class ModelBase(abc.ABC):
         self.model = self.create_network()
 
     def __getattr__(self, name: str):
-        """Look up in the Keras model what this object does not have."""
+        """Return an attribute of the Keras model."""
         if name == "model":
             raise AttributeError("The Keras model is not made yet: ModelBase.__init__() has not run.")
         return getattr(self.model, name)
@@ -74,7 +74,7 @@ class ModelBase(abc.ABC):
         return inputs
 
     def normalize_inputs(self, inputs: Tensors) -> Tensors:
-        """Normalise the inputs, in the graph that is exported. To be overridden; this one changes nothing."""
+        """Normalise the inputs, in the exported graph. To be overridden; by default, inputs are unchanged."""
         logging.warning("normalize_inputs() is undefined: the inputs are used as they are.")
         return inputs
 
@@ -83,10 +83,10 @@ class ModelBase(abc.ABC):
         """Compute the outputs of the model from its normalised inputs."""
 
     def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
-        """Make the outputs that are added for the inference: the cropped ones.
+        """Make the additional outputs for inference: the cropped ones.
 
         Args:
-            outputs: what `get_outputs` returned, (batch, height, width, bands) each.
+            outputs: the result of `get_outputs`, (batch, height, width, bands) each.
             inputs: inputs of the model.
             normalized_inputs: normalised inputs of the model.
 
@@ -130,6 +130,6 @@ class ModelBase(abc.ABC):
 
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Say whether this process is the one that writes, under the strategy."""
+    """Return whether this process is the one that writes, under the strategy."""
     resolver = strategy.cluster_resolver
     return not resolver or not resolver.task_type or resolver.task_type == "chief" or resolver.task_id == 0

@@ -6,7 +6,7 @@ from tensorflow import keras
 
 
 def one_hot(labels: tf.Tensor, nb_classes: int) -> tf.Tensor:
-    """Turn an image of labels into one band per class.
+    """Convert an image of labels to one band per class.
 
     Args:
         labels: class numbers from 0, shape (..., 1): the last axis is dropped.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers: they give the sample of a given index.
+"""Readers, which return the sample of an index.
 
 Use them as `otbtf.PatchesImagesReader` or `otbtf.dataset.PatchesImagesReader`.
 """
@@ -15,11 +15,11 @@ Sample = dict[str, np.ndarray]
 
 
 class PatchesReaderBase(abc.ABC):
-    """What a dataset asks of a reader of patches."""
+    """The interface of a reader of patches."""
 
     @abc.abstractmethod
     def get_sample(self, index: int) -> Sample:
-        """Return the sample of this index: source key -> array (height, width, bands)."""
+        """Return the sample of an index: source key -> array (height, width, bands)."""
 
     @abc.abstractmethod
     def get_stats(self) -> dict[str, dict[str, np.ndarray]]:
@@ -31,16 +31,16 @@ class PatchesReaderBase(abc.ABC):
 
 
 class PatchesImagesReader(PatchesReaderBase):
-    """Reads patches images: the patches of index i of all sources make sample i.
+    """Reads patches images: the patches of index i of all sources are sample i.
 
     Args:
-        filenames_dict: source key -> patches images. All sources have as many images, and as many patches.
-        use_streaming: read each patch when it is asked for; otherwise everything is held in memory.
-        scalar_dict: key -> one scalar per patches image, given to all samples of that image, as an array of no
-            dimension.
+        filenames_dict: source key -> patches images. All sources have equally many images and patches.
+        use_streaming: read each patch on access; otherwise everything is held in memory.
+        scalar_dict: key -> one scalar per patches image, added to all samples of that image as an array without
+            dimensions.
 
     Raises:
-        ValueError: the sources do not match, or an image holds no square patch.
+        ValueError: the sources do not match, or an image has no square patch.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PatchesImagesReader(PatchesReaderBase):
         self.use_streaming = use_streaming
         self.scalar_dict = scalar_dict or {}
         self.gdal_ds = {key: [gdal_open(name) for name in names] for key, names in filenames_dict.items()}
-        self._lock = threading.Lock()  # a GDAL dataset is not to be read from two threads at once
+        self._lock = threading.Lock()  # two threads must not read a GDAL dataset at once
         self._check_number_of_files()
         counts = {key: [ds.RasterYSize // ds.RasterXSize for ds in sets] for key, sets in self.gdal_ds.items()}
         totals = {key: sum(values) for key, values in counts.items()}
@@ -77,7 +77,7 @@ class PatchesImagesReader(PatchesReaderBase):
             raise ValueError(f"filenames_dict: expected as many files for every key, got {numbers}")
 
     def _locate(self, key: str, index: int) -> tuple[int, int]:
-        """Find the image of a patch, and the patch's rank in it."""
+        """Return the image of a patch, and the patch's index in it."""
         ends = self._ends[key]
         image = int(np.searchsorted(ends, index, side="right"))
         return image, index - (int(ends[image - 1]) if image else 0)
@@ -91,11 +91,11 @@ class PatchesImagesReader(PatchesReaderBase):
         with self._lock:
             array = dataset.ReadAsArray(0, rank * size, size, size)
         if array is None:
-            raise OSError(f"{dataset.GetDescription()}: patch {rank} cannot be read")
+            raise OSError(f"{dataset.GetDescription()}: cannot read patch {rank}")
         return array[..., np.newaxis] if array.ndim == 2 else np.ascontiguousarray(np.moveaxis(array, 0, -1))
 
     def get_sample(self, index: int) -> Sample:
-        """Return the sample of this index: source key -> array (height, width, bands).
+        """Return the sample of an index: source key -> array (height, width, bands).
 
         Raises:
             IndexError: there is no such sample.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many sources an application is made with: the environment variable ``OTB_TF_NSOURCES``.
+"""The number of sources of an application, from the environment variable ``OTB_TF_NSOURCES``.
 
 python -c "from otbtf_applications.number_of_sources import number_of_sources as n; print(n())"
 """
@@ -13,7 +13,7 @@ def number_of_sources() -> int:
     """Return the number of sources, 1 if the variable is not set.
 
     Raises:
-        RuntimeError: If the variable holds no positive integer.
+        RuntimeError: The variable is not a positive integer.
     """
     text = os.environ.get(VARIABLE, "").strip() or "1"
     if not text.isdecimal() or int(text) < 1:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where PatchesSelection puts its patches, and to which output it gives each of them.
+"""The positions of PatchesSelection's patches, and the output of each.
 
-Everything here is plain arithmetic on pixel positions counted from the first pixel of the image, and follows
-OTBTF 4.3.1, its peculiarities included: the first row and column are left out of odd patches unless the step
-is 1, and even patches are located by the lower-left corner of the pixel at half their size.
+Everything is plain arithmetic on pixel positions, counted from the first pixel of the image, and follows OTBTF 4.3.1
+including its peculiarities: odd patches leave out the first row and column unless the step is 1, and even patches are
+located by the lower-left corner of the pixel at half their size.
 
     python -c "from otbtf_applications.patch_grid import candidates; print(candidates(60, psize=8, step=8))"
 """
@@ -16,7 +16,7 @@ import numpy as np
 from otbtf_applications.libstdcpp_shuffle import shuffled
 
 _GAP_WORTH_SKIPPING = 256
-"""Rows or columns between two boxes from which on they are read apart."""
+"""Smallest gap between two boxes, in rows or columns, at which they are read separately."""
 
 
 def candidates(length: int, psize: int, step: int, offset: int = 0) -> np.ndarray:
@@ -26,9 +26,8 @@ def candidates(length: int, psize: int, step: int, offset: int = 0) -> np.ndarra
         length: Size of the image, in pixels.
         psize: Size of the patches, in pixels.
         step: Distance between the centres, in pixels.
-        offset: Shift of the grid, in pixels; counts modulo the step, with the sign of the offset as in C++,
-            so that a negative offset that is no multiple of the step leaves no candidate but, at most, the
-            very first pixel.
+        offset: Shift of the grid, in pixels, taken modulo the step with the sign of the offset, as in C++: a negative
+            offset that is not a multiple of the step leaves at most the very first pixel as a candidate.
 
     Returns:
         Increasing int64 pixel positions.
@@ -44,17 +43,16 @@ def chessboard_groups(column_ranks: np.ndarray, row_ranks: np.ndarray) -> np.nda
 
 
 def split_groups(count: int, proportions: Sequence[float], maximum: int | None = None) -> np.ndarray:
-    """Deal samples to groups in the given proportions: each goes to the least served group.
+    """Assign samples to groups in given proportions: each goes to the group that lags behind most.
 
     Args:
         count: Number of samples.
-        proportions: Weight of each group, in any unit. A group of weight zero is served nothing.
-        maximum: When given, this many samples are dealt, their groups shuffled (in the same order on every
-            run), and the first ones kept: OTBTF's random split, where it is the number of nodes of the grid.
+        proportions: Weight of each group, in any unit. A group of weight zero gets no samples.
+        maximum: If given, this many samples are assigned, their groups are shuffled (identically on every run), and
+            the first ones are kept. This is OTBTF's random split, where it is the number of nodes of the grid.
 
     Returns:
-        int64 group of each of the samples, -1 if all weights are zero. Of two groups as well served as each other,
-        the first is taken.
+        int64 group of each sample, -1 if all weights are zero. Ties go to the first group.
     """
     total = sum(proportions)
     if not total:
@@ -71,10 +69,10 @@ def split_groups(count: int, proportions: Sequence[float], maximum: int | None =
 
 
 def balanced_groups(histograms: np.ndarray, count: int, outputs: int) -> np.ndarray:
-    """Choose patches so that the classes are as even as they can be in each output.
+    """Choose patches so that the classes are as balanced as possible in each output.
 
-    The outputs take turns. The one whose turn it is looks for its rarest class so far among the classes that
-    are still to be had, and takes the patch with the largest share of that class (the first of equals).
+    The outputs take turns. Each selects its rarest class so far among those still available, and takes the patch with
+    the largest share of that class (the first in case of a tie).
 
     Args:
         histograms: (patches, classes) number of pixels of each class in each patch.
@@ -82,7 +80,7 @@ def balanced_groups(histograms: np.ndarray, count: int, outputs: int) -> np.ndar
         outputs: Number of outputs.
 
     Returns:
-        int64 output of each patch, -1 for the patches that are left.
+        int64 output of each patch, -1 for patches that are not chosen.
     """
     groups = np.full(len(histograms), -1, dtype=np.int64)
     order = np.argsort(-histograms, axis=0, kind="stable").T
@@ -105,7 +103,7 @@ def balanced_groups(histograms: np.ndarray, count: int, outputs: int) -> np.ndar
 
 
 def box_any(flags: np.ndarray, columns: np.ndarray, rows: np.ndarray, radius: int) -> np.ndarray:
-    """Tell, around each crossing of the columns and the rows, whether a box of radius pixels holds a flag.
+    """Return whether a box around each intersection of columns and rows contains a flag.
 
     Args:
         flags: (height, width) bool; the boxes must lie inside.
@@ -130,20 +128,19 @@ def box_sums(values: np.ndarray, columns: np.ndarray, rows: np.ndarray, size: in
 def reading_blocks(
     columns: np.ndarray, rows: np.ndarray, radius: int, max_pixels: int
 ) -> Iterator[tuple[slice, slice]]:
-    """Cut the grid of candidates into blocks whose surroundings are small enough to be read at once.
+    """Divide the grid of candidates into blocks that are small enough to be read at once.
 
-    Blocks are as wide as the grid, and as high as fits, or one row high and as wide as fits. What lies
-    between two neighbours is left unread where it is large enough to be worth another request.
+    Blocks are as wide as the grid and as high as possible, or one row high and as wide as possible. A gap between two
+    neighbours is not read if it is large enough to justify another request.
 
     Args:
         columns: Increasing positions of the centres.
         rows: Increasing positions of the centres.
         radius: A block is read with this many pixels around its outermost centres.
-        max_pixels: Number of pixels a block may read; the box of a single candidate is read whatever its
-            size.
+        max_pixels: Largest number of pixels per block; a single candidate may exceed it.
 
     Yields:
-        Ranges of ranks (of columns, of rows) of each block, rows first.
+        Ranges of indices (of columns, of rows) of each block, in row order.
     """
     margin = 2 * radius + 1
     width = int(columns[-1] - columns[0]) + margin if len(columns) else 0
@@ -154,7 +151,7 @@ def reading_blocks(
 
 
 def _runs(positions: np.ndarray, margin: int, fits: Callable[[int], bool]) -> Iterator[slice]:
-    """Cut increasing positions where two neighbours are far apart, or where what is read no longer fits."""
+    """Divide increasing positions where neighbours are far apart, or where the limit is reached."""
     start = 0
     for end in range(1, len(positions) + 1):
         if (
@@ -167,5 +164,5 @@ def _runs(positions: np.ndarray, margin: int, fits: Callable[[int], bool]) -> It
 
 
 def sample_count(proportion: float, total: int) -> int:
-    """Return how many of a number of candidates a proportion stands for, rounded to the nearest."""
+    """Return the number of candidates that a proportion corresponds to, rounded to the nearest."""
     return min(total, max(0, math.floor(proportion * total + 0.5)))

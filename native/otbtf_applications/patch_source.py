@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A source of patches: images stacked by bands, read around points.
 
-A point is located as ITK does, to the last bit: the reciprocal of the spacing multiplies, and halves go up.
-It matters for even patches, whose points lie on pixel corners. Neighbouring patches are read together (see
-``read_plan``), and patches that another source has rejected are not read at all.
+Points are located exactly like in ITK, to the last bit: the offset is multiplied by the reciprocal of the spacing, and
+halves are rounded up. This matters for even patches, whose points are on pixel corners. Neighbouring patches are read
+together (see ``read_plan``), and patches that another source has rejected are not read at all.
 
     native/bin/otbcli PatchesExtraction -help
 """
@@ -19,7 +19,7 @@ from otbtf_applications.read_plan import plan_reads
 
 
 class SourceImage(Protocol):
-    """What a source asks of an image; the images of an application's body have it."""
+    """The interface of an image that a source needs, implemented by the images of an application's body."""
 
     size: tuple[int, int]
     """Width and height, in pixels."""
@@ -32,7 +32,7 @@ class SourceImage(Protocol):
     bands: int
 
     def read(self, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Return the pixels of a region that starts at an index, (height, width, bands) float32."""
+        """Return the pixels of a region starting at an index, (height, width, bands) float32."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PatchSource:
         return index - np.array(image.index) - np.array(self.patch_size) // 2
 
     def contains(self, starts: np.ndarray) -> np.ndarray:
-        """Tell which patches lie wholly inside the image."""
+        """Return which patches are completely inside the image."""
         last = np.array(self.images[0].size) - np.array(self.patch_size)
         return np.all((starts >= 0) & (starts <= last), axis=1)
 
@@ -79,7 +79,7 @@ class PatchSource:
         return patches
 
     def without_nodata(self, patches: np.ndarray) -> np.ndarray:
-        """Tell which patches have no nodata value in any band of any pixel."""
+        """Return which patches have no nodata value in any band of any pixel."""
         if self.nodata is None:
             return np.ones(len(patches), dtype=bool)
         return np.array([not np.any(patch == self.nodata) for patch in patches], dtype=bool)
@@ -89,12 +89,12 @@ def extract_paired(sources: list[PatchSource], points: np.ndarray) -> tuple[np.n
     """Extract the patches of the points that no source rejects.
 
     Args:
-        sources: Where to extract from. Those with a nodata value are read first, as they may spare other
-            reads.
+        sources: The sources. Those with a nodata value are read first, because they may make other reads
+            unnecessary.
         points: (points, 2) map coordinates.
 
     Returns:
-        Ranks of the points kept, and for each source its (kept, height, width, bands) float32 patches.
+        Indices of the points kept, and for each source its (kept, height, width, bands) float32 patches.
     """
     starts = [source.starts(points) for source in sources]
     kept = np.flatnonzero(np.all([source.contains(s) for source, s in zip(sources, starts, strict=True)], axis=0))

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PatchesExtraction: patches of one or several sources around points, stacked in one image for each source.
 
-Behaves as OTBTF 4.3.1's application of the same name. It deviates in how the sources are read: OTBTF asks the
-chain behind a source for each patch; here, neighbouring patches are read together (see ``read_plan``), and
-patches that another source has already rejected are not read at all. The patches come out in the order of the
-points.
+It behaves like OTBTF 4.3.1's application of the same name, except for the reading of the sources: OTBTF requests each
+patch from the chain behind a source; here, neighbouring patches are read together (see ``read_plan``), and patches that
+another source has already rejected are not read at all. Patches are in the order of the points.
 
     OTB_TF_NSOURCES=2 native/bin/otbcli PatchesExtraction -source1.il xs.tif -source1.patchsizex 32
     -source1.patchsizey 32 -source1.out xs_patches.tif uint16 -source2.il pan.tif -source2.patchsizex 128
@@ -34,7 +33,7 @@ class PatchesExtraction:
     """Body of the application."""
 
     def init(self, app: otb.PythonApplication) -> None:
-        """Declare the parameters, for as many sources as the environment says."""
+        """Declare the parameters, for the number of sources in the environment."""
         app.SetDescription("Extracts patches from images, around points")
         app.SetDocLongDescription(_LONG_DESCRIPTION)
         app.SetDocLimitations("All patches are held in memory. The points are not reprojected.")
@@ -76,7 +75,7 @@ class PatchesExtraction:
         """Do nothing: no parameter depends on another one."""
 
     def execute(self, app: otb.PythonApplication) -> None:
-        """Extract the patches of all sources, and hand them over to the outputs."""
+        """Extract the patches of all sources, and pass them to the outputs."""
         keys = [f"source{number}" for number in range(1, self._number_of_sources + 1)]
         sources = [_source(app, key) for key in keys]
         points, labels = read_points(app.GetParameterString("vec"), app.GetParameterString("field"))
@@ -98,7 +97,7 @@ class PatchesExtraction:
 
 
 def _source(app: otb.PythonApplication, key: str) -> PatchSource:
-    """Return a source as its parameters describe it."""
+    """Return the source described by its parameters."""
     images = app.GetParameterImages(f"{key}.il")
     for number, image in enumerate(images):
         if tuple(image.size) != tuple(images[0].size):

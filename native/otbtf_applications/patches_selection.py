@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PatchesSelection: points on a regular grid, where patches can be taken for training, validation and test.
+"""PatchesSelection: points on a regular grid at which to take patches for training, validation and test.
 
-Behaves as OTBTF 4.3.1's application of the same name (grid, order, ids, groups, nodata and mask rules, vector
-layers). It deviates in the strategy ``balanced``, which upstream calls experimental and which writes
-uninitialised points: here, candidates are taken one after the other so as to keep the classes as even as
-possible (see ``patch_grid.balanced_groups``). The pixels are read block by block, within the memory of the
-parameter ``ram``.
+It behaves like OTBTF 4.3.1's application of the same name (grid, order, ids, groups, nodata and mask rules, vector
+layers), except for the strategy ``balanced``, which upstream calls experimental and which writes uninitialised points:
+here, candidates are chosen one by one so that the classes are as balanced as possible (see
+``patch_grid.balanced_groups``). Pixels are read block by block, within the memory of the parameter ``ram``.
 
     native/bin/otbcli PatchesSelection -in xs.tif -grid.step 32 -grid.psize 32 -outtrain points.geojson
 """
@@ -112,7 +111,7 @@ class PatchesSelection:
         """Do nothing: no parameter depends on another one."""
 
     def execute(self, app: otb.PythonApplication) -> None:
-        """Select the patches and hand the points over to the outputs."""
+        """Select the patches and pass the points to the outputs."""
         image = app.GetParameterImages("in")[0]
         psize, step = app.GetParameterInt("grid.psize"), app.GetParameterInt("grid.step")
         columns, rows = (
@@ -154,7 +153,7 @@ def patch_points(image: otb.Image, columns: np.ndarray, rows: np.ndarray, psize:
 
 
 def _outputs(app: otb.PythonApplication) -> list[str]:
-    """Return the outputs that receive samples: the training one, and those that the user asked for."""
+    """Return the outputs that receive samples: the training one, and those that the user has set."""
     strategy_outputs = {"all": OUTPUTS[:1], "split": OUTPUTS}.get(app.GetParameterString("strategy"), OUTPUTS[:2])
     return [key for key in strategy_outputs if key == "outtrain" or app.HasValue(key)]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group patches into few image reads, so that a chain behind the image is not run for each patch.
+"""Grouping of patches into few image reads, so that the chain behind an image is not run for each patch.
 
-A read is the rectangle around some patches. All patches start as one group; a group whose rectangle is too
-large for memory, or mostly empty, is cut in two halves, first into horizontal bands (images are stored, and
-filtered, by rows), then, once a band is a few patches high, across. What is left are strips of neighbouring
-patches, and single patches where they are sparse.
+A read is the rectangle around some patches. All patches start as one group. A group whose rectangle is too large for
+memory, or mostly empty, is divided in two, first into horizontal bands (images are stored and filtered by rows), then,
+once a band is a few patches high, vertically. The result is strips of neighbouring patches, and single patches where
+they are sparse.
 
     python -c "from otbtf_applications.read_plan import plan_reads; print(plan_reads([[0, 0], [8, 0]], (8, 8),
     4))"
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_BYTES = 64 * 2**20
-"""Most that is read at once, in bytes of float32 pixels."""
+"""Largest size of a read, in bytes of float32 pixels."""
 
 MAX_WASTE = 4
-"""Most that is read, in areas of the patches wanted."""
+"""Largest area of a read, as a multiple of the area of its patches."""
 
 _BAND_HEIGHT = 4
-"""Bands this many patches high, or less, are cut across."""
+"""Bands up to this many patches high are divided vertically."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Read:
     region: tuple[int, int, int, int]
     """First column, first row, width and height, in pixels."""
     patches: np.ndarray
-    """Ranks of the patches that lie in the region."""
+    """Indices of the patches in the region."""
 
 
 def plan_reads(
@@ -47,8 +47,8 @@ def plan_reads(
         starts: (patches, 2) first column and first row of each patch, in pixels.
         size: Width and height of the patches, in pixels.
         bands: Number of float32 bands read.
-        max_bytes: Most that one read may hold, in bytes; a single patch is read whatever its size.
-        max_waste: Most that one read may cover, as a multiple of the area of its patches.
+        max_bytes: Largest size of a read, in bytes; a single patch may exceed it.
+        max_waste: Largest area of a read, as a multiple of the area of its patches.
 
     Returns:
         The reads, from top to bottom.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a signature of a SavedModel on arrays, with OTBTF's rules for names, types and user placeholders.
 
-As OTBTF does, the model is loaded into a TensorFlow 1 session, which computes what it is asked for and needs no more
-than that takes: labels that a signature also lists need no value, and outputs that cannot be computed for the window
-at hand do not matter unless they are asked for.
+As in OTBTF, the model is loaded into a TensorFlow 1 session, which computes only the requested outputs and needs only
+the inputs for them: labels that a signature also lists need no value, and outputs that cannot be computed for the given
+window do not matter unless they are requested.
 
-Models written by Keras 2 (``model.save``), Keras 3 (``model.export``), ``tf.Module`` and TensorFlow 1 are the same
-here: inputs and outputs are the keys of the signature ``serving_default``, else of the first signature. TensorFlow is
+Models written by Keras 2 (``model.save``), Keras 3 (``model.export``), ``tf.Module`` and TensorFlow 1 are treated
+alike: inputs and outputs are the keys of the signature ``serving_default``, else of the first signature. TensorFlow is
 imported when a model is loaded, not before.
 """
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 _TYPES = ("float32", "float64", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 _NO_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
-"""Keys under which TensorFlow keeps operations beside the signatures."""
+"""Keys of operations that TensorFlow stores beside the signatures."""
 
 
 def load(model_dir: str, tags: Sequence[str]) -> SavedModelSession:
-    """Return the session of a SavedModel; the last ones stay loaded until their folder changes.
+    """Return the session of a SavedModel; the most recent ones stay loaded until their folder changes.
 
     Args:
         model_dir: SavedModel folder.
         tags: Tag set of the graph, ``serve`` when empty.
 
     Raises:
-        RuntimeError: When the folder is no SavedModel, or has no graph with these tags.
+        RuntimeError: The folder is not a SavedModel, or has no graph with these tags.
     """
     folder = os.path.realpath(model_dir)
     files = ("saved_model.pb", "saved_model.pbtxt", "variables/variables.index")
@@ -73,7 +73,7 @@ def _load(folder: str, tags: tuple[str, ...], stamps: tuple) -> SavedModelSessio
 
 @contextmanager
 def _only_errors() -> Iterator[None]:
-    """Keep TensorFlow from saying that sessions are of its first generation."""
+    """Suppress TensorFlow's warning that sessions belong to TensorFlow 1."""
     import tensorflow as tf
 
     logger = tf.get_logger()
@@ -86,10 +86,10 @@ def _only_errors() -> Iterator[None]:
 
 
 def _import_h5py() -> None:
-    """Keep Keras, which TensorFlow imports, from h5py where h5py cannot be imported.
+    """Hide h5py from Keras, which TensorFlow imports, where h5py cannot be imported.
 
-    In OTB's launcher, h5py meets the HDF5 of OTB in place of its own and may fail with another error than ImportError.
-    Keras does without h5py, and serving needs none.
+    In OTB's launcher, h5py finds OTB's HDF5 instead of its own, and may fail with an error other than ImportError.
+    Keras works without h5py, and serving does not need it.
     """
     try:
         with warnings.catch_warnings():
@@ -124,18 +124,18 @@ class SavedModelSession:
         return sorted(self._outputs)
 
     def input_name(self, name: str) -> str:
-        """Return the signature's key of an input, of which only the part before ``:`` is compared."""
+        """Return the signature's key of an input; only the part before ``:`` is compared."""
         return _find(name, self._inputs)
 
     def output_name(self, name: str) -> str:
-        """Return the signature's key of an output, of which only the part before ``:`` is compared."""
+        """Return the signature's key of an output; only the part before ``:`` is compared."""
         return _find(name, self._outputs)
 
     def bands(self, output: str) -> int:
         """Return the number of bands of an output, from its static shape.
 
         Raises:
-            RuntimeError: When the shape does not say it.
+            RuntimeError: The shape does not determine it.
         """
         shape = self._outputs[output].tensor_shape
         rank = 0 if shape.unknown_rank else len(shape.dim)
@@ -157,13 +157,13 @@ class SavedModelSession:
         Args:
             inputs: float32 arrays by input name, cast here to the type of the input.
             constants: Arrays by input name, fed as they are.
-            outputs: Names of the outputs wanted.
+            outputs: Names of the requested outputs.
 
         Returns:
-            The outputs as float32 arrays, of the shapes that the network gave.
+            The outputs as float32 arrays, with the network's shapes.
 
         Raises:
-            RuntimeError: When TensorFlow refuses, or for types that OTBTF does not know.
+            RuntimeError: TensorFlow fails, or OTBTF does not support a type.
         """
         feeds = {name: self._cast(name, array) for name, array in inputs.items()} | constants
         for name in outputs:
@@ -175,9 +175,9 @@ class SavedModelSession:
         return [result.astype(np.float32, copy=False) for result in results]
 
     def _runner(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Callable[..., list[np.ndarray]]:
-        """Return what runs the session as C++ does: shapes are the operations' affair, those of inputs are not checked.
+        """Return a function that runs the session like C++, without checking the shapes of inputs.
 
-        A user placeholder, of rank 1, thus feeds an input that is stated as a scalar.
+        A user placeholder, of rank 1, can therefore feed a scalar input.
         """
         from tensorflow.core.protobuf import config_pb2
 
@@ -206,7 +206,7 @@ def parse_placeholder(text: str) -> tuple[str, np.ndarray]:
         The name and an array of rank 1.
 
     Raises:
-        ValueError: When the text is none of these.
+        ValueError: The text has none of these forms.
     """
     name, separator, value = (part.strip() for part in text.partition("="))
     values = [item.strip() for item in value.strip("()").split(",")]
@@ -239,6 +239,6 @@ def _check_type(dtype: tf.DType) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return TensorFlow's own reason: the last line before the nodes that it names."""
+    """Return TensorFlow's reason: the last line before the list of nodes."""
     lines = [line.strip() for line in str(error).split("[[")[0].splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

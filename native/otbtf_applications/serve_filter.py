@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The streaming filter of TensorflowModelServe: from a requested output region to session runs and back."""
+"""The streaming filter of TensorflowModelServe, from a requested output region to runs of the session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Source:
     """A stack of images that feeds one input of the network."""
 
     images: list[otb.Image]
-    """Images of one size; the first gives the place."""
+    """Images of one size; the first defines the grid."""
     fields: tuple[int, int]
     """Width and height of the receptive field, in pixels of this source."""
     placeholder: str
@@ -41,12 +41,12 @@ class Source:
 
 @dataclass(frozen=True)
 class ServeFilter:
-    """What OTB asks of the application's output, pixel region by pixel region."""
+    """Computes the application's output, region by region, on OTB's request."""
 
     session: SavedModelSession
     """The model."""
     sources: list[Source]
-    """The images, the first source being the reference of the output's grid."""
+    """The sources; the first is the reference of the output's grid."""
     constants: dict[str, np.ndarray]
     """User placeholders."""
     outputs: dict[str, int]
@@ -56,9 +56,9 @@ class ServeFilter:
     fields: tuple[int, int]
     """Width and height of the expression field, in output pixels."""
     fully_convolutional: bool
-    """Windows rather than patches."""
+    """Whether the model works on windows instead of patches."""
     blank: float
-    """Output of the runs where a source has no data."""
+    """Output of runs in which a source has no data."""
     tile: tuple[int, int] | None
     """Width and height of a run, in output pixels; None: one run per requested region."""
 
@@ -77,7 +77,7 @@ class ServeFilter:
         )
 
     def warnings(self) -> list[str]:
-        """Return what OTBTF warns of: tiles that are enlarged, sources whose origins differ from the first one's."""
+        """Return OTBTF's warnings: tiles that are enlarged, and sources whose origins differ from the first one's."""
         texts = []
         for axis, name in ((0, "optim.tilesizex"), (1, "optim.tilesizey")):
             if self.tile and self.tile[axis] % self.fields[axis]:
@@ -94,7 +94,7 @@ class ServeFilter:
         return texts
 
     def output_information(self) -> dict:
-        """Return the output's size, place and number of bands."""
+        """Return the output's size, position and number of bands."""
         reference = self.sources[0].images[0]
         spacing = tuple(unit * self.scale for unit in reference.spacing)
         origin = tuple(
@@ -124,7 +124,7 @@ class ServeFilter:
         Args:
             region: Output pixels.
             arrays: Pixels of each image, (height, width, bands).
-            regions: Where these pixels lie in the images.
+            regions: Regions of these pixels in the images.
 
         Returns:
             float32 array (height, width, bands) of the output region.
@@ -140,7 +140,7 @@ class ServeFilter:
         return result
 
     def _stack(self, arrays: list[np.ndarray], regions: list[Region]) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-        """Stack the images of each source, and return the first column and row that each stack holds."""
+        """Stack the images of each source, and return the first column and row of each stack."""
         stacks, corners, first = [], [], 0
         for source in self.sources:
             group = slice(first, first + len(source.images))
@@ -213,7 +213,7 @@ class ServeFilter:
         return np.concatenate(bands, axis=2) if len(bands) > 1 else bands[0]
 
     def _tensor(self, number: int, part: Window, stack: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
-        """Cut what the network is fed with out of a source: one window, or one patch per output pixel."""
+        """Cut the network's input out of a source: one window, or one patch per output pixel."""
         if self.fully_convolutional:
             (left, right), (top, bottom) = self._window(number, part)
             return stack[np.newaxis, top - corner[1] : bottom - corner[1], left - corner[0] : right - corner[0]]
@@ -243,7 +243,7 @@ def _edge(image: otb.Image, axis: int) -> float:
 
 
 def _lower_left(image: otb.Image) -> tuple[float, float]:
-    """Return the lower-left corner of the first pixel, which OTBTF takes for the upper-left one."""
+    """Return the lower-left corner of the first pixel, which OTBTF treats as the upper-left one."""
     return tuple(
         image.origin[axis] + image.index[axis] * image.spacing[axis] - 0.5 * abs(image.spacing[axis]) for axis in (0, 1)
     )

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the pixels of a served image come from: the grid arithmetic of TensorflowModelServe.
+"""The grid arithmetic of TensorflowModelServe: from output pixels to the pixels of the sources.
 
-A network is described by the receptive field of each source (pixels of that source it must see), the expression
-field (pixels of the output it writes at once) and the spacing of the output relative to the first source. From these
-follow the size and the place of the output, and the window of every source that one run of the network needs.
+A network is described by the receptive field of each source (pixels of that source that it reads), the expression
+field (pixels of the output that it writes at once) and the spacing of the output relative to the first source. These
+determine the size and the position of the output, and the window of every source that one run of the network needs.
 
-Everything is counted along one axis, in pixels of the first source, from the upper-left corner of the first source,
-so that no result depends on the magnitude of map coordinates.
+All positions are along one axis, in pixels of the first source, from its upper-left corner, so that no result depends
+on the magnitude of map coordinates.
 
-The arithmetic is OTBTF's, the half pixel included by which it misplaces outputs whose spacing differs from the first
-source's: the stated upper-left corner lies ``0.5 * (1 - scale)`` pixels of the first source right of and below the
-ground that the pixels show. Products are put right where they are made (``chain/serving/tensorflow_model_serve.py``),
-for OTBTF and for this application alike.
+The arithmetic is OTBTF's, including the half pixel by which it misplaces outputs whose spacing differs from the first
+source's: the stated upper-left corner is ``0.5 * (1 - scale)`` pixels of the first source to the right of and below the
+true one. Products are corrected where they are made (``chain/serving/tensorflow_model_serve.py``), for OTBTF and for
+this application alike.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TOLERANCE = 1e-6
-"""Pixels by which a position may miss an exact pixel corner or centre and still count as on it."""
+"""Largest distance, in pixels, at which a position still counts as being on a pixel corner or centre."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SourceAxis:
     """Pixel size, in pixels of the first source."""
 
     def on_grid(self, place: float, whole: Callable[[float], int], tolerance: float) -> float:
-        """Move a place, in pixels of the first source, to a pixel edge of this one, by `math.floor` or `ceil`."""
+        """Move a position, in pixels of the first source, to a pixel edge of this one, by `math.floor` or `ceil`."""
         return self.corner + whole((place - self.corner) / self.spacing + tolerance) * self.spacing
 
 
@@ -57,25 +57,25 @@ class OutputAxis:
 
 
 def round_half_up(value: float) -> int:
-    """Round to the nearest integer, halves upwards, as ITK turns a continuous index into a pixel."""
+    """Round to the nearest integer, halves upwards, as ITK rounds a continuous index to a pixel."""
     return math.floor(value + 0.5 + TOLERANCE)
 
 
 def output_axis(sources: list[SourceAxis], field: int, scale: float, fully_convolutional: bool) -> OutputAxis:
-    """Place the output where the whole receptive field lies inside every source.
+    """Place the output where the complete receptive field is inside every source.
 
-    Fully convolutional, what all sources share is cut to the pixel grid of each of them, so that it ends on the
-    coarsest one: where spacings differ, that costs a whole expression field unless the sources reach one coarse pixel
-    further.
+    In fully convolutional mode, the intersection of all sources is reduced to whole pixels of each of them, so that it
+    ends on the coarsest grid: where spacings differ, this costs a complete expression field unless the sources extend
+    one coarse pixel further.
 
     Args:
-        sources: The sources along this axis, the first one being the reference.
+        sources: The sources along this axis; the first one is the reference.
         field: Expression field, in output pixels.
         scale: Output spacing, in pixels of the first source.
         fully_convolutional: Whether start and end are moved onto the pixel grids of the sources.
 
     Raises:
-        ValueError: When not even one expression field fits.
+        ValueError: Not even one expression field fits.
     """
     start = max(source.corner + (source.field // 2) * source.spacing for source in sources)
     stop = min(

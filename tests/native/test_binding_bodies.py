@@ -264,7 +264,7 @@ def test_keyboard_interrupt_passes(toys, path, interruptible):
 
 
 def test_missing_body_is_said(toys):
-    message = "^ToyMissing: module toy_missing expected in one of the packages toy_applications, otbtf_applications$"
+    message = "^ToyMissing: expected module toy_missing in one of the packages toy_applications, otbtf_applications$"
     with pytest.raises(RuntimeError, match=message):
         toys("ToyMissing")
     assert "ToyMissing" not in otb.Registry.GetAvailableApplications()

@@ -62,7 +62,7 @@ def test_traceback_on_request(toy_environment, path, tmp_path):
 def test_missing_body(toy_environment):
     done = run(OTBCLI, "ToyMissing", "-in", "in.tif", env=toy_environment)
     assert done.returncode == 1
-    assert "ToyMissing: module toy_missing expected in one of the packages" in done.stderr
+    assert "ToyMissing: expected module toy_missing in one of the packages" in done.stderr
 
 
 def test_missing_parameter(toy_environment):
