@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.serving.engines.engines import ENGINES, open_engine
+from chain.serving.engines.engine import ENGINES, open_engine
 from models.description import ModelDescription, read_description
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -36,7 +36,7 @@ class BareNetwork:
 
     Args:
         network: folder of the model of one role.
-        engine: one of `chain.serving.engines.engines.ENGINES` without OTBTF.
+        engine: one of `chain.serving.engines.engine.ENGINES` without OTBTF.
         precision: one of `PRECISIONS`.
         cache: where models are prepared.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chain.serving.engines.engines import open_engine
+from chain.serving.engines.engine import open_engine
 from models.description import ModelDescription
 
 TILE_SIZE = 768
@@ -24,7 +24,7 @@ class Network:
     model_dir: str
     """Folder of its SavedModel."""
     engine: str = "otbtf"
-    """`otbtf` for TensorflowModelServe, or an engine of `chain.serving.engines.engines`."""
+    """`otbtf` for TensorflowModelServe, or an engine of `chain.serving.engines.engine`."""
 
     def scaled(self, factor: float) -> "Network":
         """Return the network for images whose pixels are all larger by a factor."""

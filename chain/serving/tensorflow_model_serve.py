@@ -14,7 +14,7 @@ Models of whole images are served in one piece, by `serve_whole`, and refused by
     served = serve({"lr": "lr.tif"}, read_description("model"), "model")
     served.app.to_numpy(), served.geotransform
 
-Other engines (`chain.serving.engines.engines`) run the same tiles without the application.
+Other engines (`chain.serving.engines.engine`) run the same tiles without the application.
 """
 
 from collections.abc import Mapping, Sequence
