@@ -95,6 +95,8 @@ def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cg
         cgroup: folder of the control group's files.
     """
     found = re.search(r"^MemAvailable: *(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
+    if not found:
+        raise OSError(f"{proc}/meminfo: expected MemAvailable, got none")
     least = int(found[1]) * 1024
     for limit, used in CGROUPS:
         try:
@@ -105,8 +107,15 @@ def available_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cg
 
 
 def bytes_of(size: str) -> int:
-    """Return a size such as `3GB` or `3000 MiB` in bytes."""
-    number, unit, binary = re.fullmatch(r"([\d.]+) ?([kMGT]?)(i?)B", size).groups()
+    """Return a size such as `3GB` or `3000 MiB` in bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]?)(i?)B", size)
+    if not found:
+        raise ValueError(f"expected a size such as 3GB or 3000MiB, got {size!r}")
+    number, unit, binary = found.groups()
     return int(float(number) * (BINARY_UNITS if binary else UNITS)[unit])
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from osgeo import gdal, ogr
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 class Candidate:
     """An item and what was measured of it over the footprint, as shares in [0, 1] of its surface."""
 
-    item: object
+    item: Any
     """The `pystac.Item`, unsigned."""
     cloudy: float
     """Share under clouds, their shadows, or snow."""

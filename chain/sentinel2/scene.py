@@ -54,7 +54,7 @@ class Scene:
 def opened_scene(
     names: Sequence[str],
     offset: int | None = None,
-    naming: Mapping[float, Sequence[str]] | None = None,
+    naming: Mapping[int, Sequence[str]] | None = None,
     bands: Collection[str] | None = None,
     resampled: str | None = None,
 ) -> Iterator[Scene]:
@@ -114,7 +114,7 @@ def _open(names: Sequence[str], offset: int | None) -> Sentinel2Image:
     return open_product(list(names) if len(names) > 1 else names[0], offset=offset)
 
 
-def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float, Sequence[str]]) -> Sentinel2Image:
+def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[int, Sequence[str]]) -> Sentinel2Image:
     """Open rasters whose bands the user names."""
     for gsd, bands in naming.items():
         for band in bands:
@@ -136,7 +136,7 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[float,
     return open_files(names, offset=offset, naming=named)
 
 
-def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[float, Sequence[str]]) -> Sequence[str]:
+def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[int, Sequence[str]]) -> Sequence[str]:
     """Return the names given for a raster: those of its pixel size, else, without georeference, of its count.
 
     There are none for a raster that describes its bands, or whose name does.

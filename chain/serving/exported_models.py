@@ -11,8 +11,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.description import FILE_NAME, read_description
+
+if TYPE_CHECKING:
+    from models.base import SuperResolutionModel
 
 SAVED_MODEL = "saved_model.pb"
 WEIGHTS = "weights.h5"
@@ -70,7 +74,7 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
     return exported(make, [folder / WEIGHTS, folder / FILE_NAME], name, cache)
 
 
-def exported(make: Callable[[], object], files: list[Path], name: str, cache: Path) -> Path:
+def exported(make: Callable[[], "SuperResolutionModel"], files: list[Path], name: str, cache: Path) -> Path:
     """Return the folder of an exported model in the cache, exported now if it is not there yet.
 
     Args:

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from chain.raster import http
@@ -117,7 +118,7 @@ def is_collection(name: str) -> bool:
         return False
     try:
         document = _api().read_json(name) if is_address(name) else json.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, *_api_errors()):
+    except (OSError, ValueError, *_api_errors()):  # type: ignore[misc]
         return False
     return isinstance(document, Mapping) and document.get("type") == "FeatureCollection"
 
@@ -139,7 +140,7 @@ def items_of(name: str) -> Iterator[dict]:
                 yield _item(feature, name)
             if any(link["rel"] == "next" and link.get("merge") and "body" in link for link in page.get("links", ())):
                 raise ValueError("a next page to be asked for by a search that is not known")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, *_api_errors()) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, *_api_errors()) as error:  # type: ignore[misc]
         raise ValueError(
             f"--input: expected a collection of STAC items, got {shown(name)}: {http.reason(error)}"
         ) from error
@@ -172,7 +173,7 @@ def _item(feature: Mapping, source: str) -> dict:
     return {**feature, "assets": assets}
 
 
-def _api():
+def _api() -> Any:
     """Return what reads documents and pages, with time limits and bounded retries."""
     from pystac_client.stac_api_io import StacApiIO
     from urllib3 import Retry

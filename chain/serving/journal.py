@@ -154,6 +154,7 @@ def opened_journal(
     wanted = Journal(product, plain(identity), tuple(regions), plain(notes or {}))
     with _held(product, shared, lambda refusal: _begin(wanted, restart, refusal)):
         journal = read_journal(product)
+        assert journal  # it was begun above, and is held
         if not shared:
             for leftover in journal.folder.glob("*.partial*"):
                 leftover.unlink()

@@ -4,6 +4,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chain.runtime.options import MISSING, BaseOptions, at_least, memory_size, option
 from chain.sentinel2.options import OffsetOptions
@@ -37,7 +38,7 @@ def scheduler(text: str) -> None:
         raise ValueError(f"expected processes, tcp://host:port or tls://host:port, got {text!r}")
 
 
-def box(text: str) -> tuple[int, ...]:
+def box(text: str) -> tuple[int, int, int, int]:
     """Read x,y,w,h.
 
     Raises:
@@ -45,10 +46,11 @@ def box(text: str) -> tuple[int, ...]:
     """
     if not re.fullmatch(r"\d+,\d+,\d+,\d+", text):
         raise ValueError(f"expected x,y,w,h in input pixels, got {text!r}")
-    return tuple(int(number) for number in text.split(","))
+    x, y, columns, rows = (int(number) for number in text.split(","))
+    return x, y, columns, rows
 
 
-def bbox(text: str) -> tuple[float, ...]:
+def bbox(text: str) -> tuple[float, float, float, float]:
     """Read west,south,east,north.
 
     Raises:
@@ -79,7 +81,7 @@ def _check_bbox(value: tuple[float, ...]) -> None:
 class AreaOptions(BaseOptions):
     """The part of the input that is super-resolved."""
 
-    box: tuple[int, ...] | None = option(
+    box: tuple[int, int, int, int] | None = option(
         None,
         "input pixels: first column and row, width and height",
         read=box,
@@ -87,7 +89,7 @@ class AreaOptions(BaseOptions):
         check=_check_box,
         group=PART,
     )
-    bbox: tuple[float, ...] | None = option(
+    bbox: tuple[float, float, float, float] | None = option(
         None,
         "box of longitudes and latitudes, in degrees",
         read=bbox,
@@ -212,7 +214,7 @@ class ServingOptions(ShareOptions, FileOptions, PrecisionOptions, AreaOptions, O
     )
 
     @property
-    def naming(self):
+    def naming(self) -> Any:
         """Names that are given to bands which nothing describes."""
         return None
 

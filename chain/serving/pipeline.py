@@ -47,9 +47,13 @@ def run_pipeline(
         """Make a region; return whether it is written, which it is not after another one's failure."""
         try:
             with reading:
-                blocks = None if stopped.is_set() else read(region)
+                if stopped.is_set():
+                    return False
+                blocks = read(region)
             with computing:
-                made = None if stopped.is_set() else compute(region, blocks)
+                if stopped.is_set():
+                    return False
+                made = compute(region, blocks)
             del blocks
             if stopped.is_set():
                 return False

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from osgeo import gdal
@@ -174,7 +174,7 @@ def write_product(
     restart: bool = False,
     share: Share | None = None,
     advance: Callable[[Region], None] = lambda region: None,
-    make: Callable[[Journal, Sequence[Region], object], Iterator[Region]] = make_regions,
+    make: Callable[[Journal, Sequence[Region], Any], Iterator[Region]] = make_regions,
 ) -> int:
     """Make the regions of a product that are not there yet, and the product when all are wanted.
 

@@ -22,10 +22,11 @@ from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
-from chain.serving.provenance import check_same, identity_of, product_metadata, write_record
+from chain.serving.provenance import identity_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import Recipe
 from chain.serving.super_resolution import Bands
+from chain.serving.up_to_date import check_same
 
 TILES_PER_REGION = 2
 """Tiles along the side of a region: regions are what an interruption can cost."""

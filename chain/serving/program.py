@@ -289,7 +289,7 @@ class SceneProgram(Program):
         output: Path,
         image,
         recipe,
-        options: ServingOptions,
+        options: Any,
         keep_done: bool,
         workers,
         progress: Progress,

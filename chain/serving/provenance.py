@@ -56,45 +56,9 @@ def weights_of(network) -> dict:
     return {**stated, "files": stamps(files)}
 
 
-def digest(identity: dict) -> str:
+def digest(identity: Mapping) -> str:
     """Return the SHA-256 of an identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def differences(output: Path, identity: dict) -> list[str]:
-    """Return in what an existing product differs from the one of an identity, by the words of the identity.
-
-    Args:
-        output: the product.
-        identity: what would be made.
-    """
-    from osgeo import gdal
-
-    if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
-        return []
-    try:
-        before = json.loads(provenance.record_of(output).read_text(encoding="utf-8"))["identity"]
-    except (OSError, ValueError, KeyError):
-        return ["unknown"]
-    now = json.loads(json.dumps(identity, default=str))
-    return [name for name in now if before.get(name) != now[name]] or ["unknown"]
-
-
-def check_same(output: Path, identity: dict) -> None:
-    """Refuse to leave a product alone that would be made otherwise.
-
-    Args:
-        output: the product.
-        identity: what would be made.
-
-    Raises:
-        FileExistsError: it is of another identity.
-    """
-    changed = differences(output, identity)
-    if changed:
-        raise FileExistsError(
-            f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
-        )
 
 
 def files_of(product) -> list[str]:
@@ -106,7 +70,8 @@ def files_behind(names: Iterable[str]) -> list[str]:
     """Return the local files that rasters are read from; mosaics (VRT) are followed to theirs."""
     from osgeo import gdal
 
-    found, asked = set(), list(names)
+    found: set[str] = set()
+    asked = list(names)
     while asked:
         names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
         asked += [name for name in names if name.lower().endswith(".vrt")]

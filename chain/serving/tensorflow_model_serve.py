@@ -3,11 +3,14 @@
 
 The sources handed over include the model's margin: `crop` output pixels on each side, of which the cropped output is
 free. From the description follow the receptive fields, (expression field + 2 crop) / scale, the spacing and the name
-of the output; from the margin follows the place of the output: the first source's corner, plus the crop. OTBTF states
-another place when the output spacing is not the first source's: `0.5 * (1 - spcscale)` source pixels off, more or less
-according to the expression field. This is the one spot where that is put right; an application that states the true
-place is accepted too, and one that states any other is refused, since its pixels would be somewhere else. A model whose
-output grid is shifted (`ModelDescription.shift`) has its output that much further right and down.
+of the output; from the margin follows the place of the output: the first source's corner, plus the crop.
+
+OTBTF states another place when the output spacing is not the first source's: `0.5 * (1 - spcscale)` source pixels off,
+more or less according to the expression field. What it states is not used. `serve` computes the true place
+(`Served.geotransform`), and refuses an application that states neither this nor OTBTF's, since its pixels would be
+somewhere else. Products have their grid from their input (`chain.serving.production`), and fill it with pixels that
+`serve` has placed. A model whose output grid is shifted (`ModelDescription.shift`) has its output that much further
+right and down.
 
 Models of whole images are served in one piece, by `serve_whole`, and refused by all else.
 
@@ -19,6 +22,7 @@ Other engines (`chain.serving.engines.engine`) run the same tiles without the ap
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chain.raster.grids import corner_and_spacing
 from chain.serving.network import TILE_SIZE, check_tiled, fields, output_name, whole_tile
@@ -32,7 +36,7 @@ TOLERANCE = 1e-3
 class Served:
     """A served image, computed when its pixels are asked for."""
 
-    app: object
+    app: Any
     """The pyotb.TensorflowModelServe application."""
     geotransform: tuple[float, float, float, float, float, float]
     """GDAL's: the true place of the output."""

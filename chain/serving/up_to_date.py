@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a product is done, told without opening its scene: nothing that it was made of has changed since.
+"""Whether a product is done: what it was made of has not changed since.
+
+`is_done` tells it without opening the scene, by a fingerprint; `differences` tells it of an open scene, by the identity
+of all that pixels depend on, and names what has changed.
 
 A fingerprint is taken of the command, before the scene is opened, and kept in the record beside the product, with the
 product's own size and time:
@@ -30,6 +33,7 @@ from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import record_of, software_version
 from chain.sentinel2.stac_item import read_item
 from chain.serving.inputs import is_item
+from chain.serving.provenance import IDENTITY_KEY, digest
 
 FINGERPRINT, PRODUCT = "fingerprint", "product"
 """Keys of a record."""
@@ -90,6 +94,40 @@ def mark(output: Path, found: str) -> dict:
     """
     status = os.stat(output)
     return {FINGERPRINT: found, PRODUCT: {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}}
+
+
+def differences(output: Path, identity: dict) -> list[str]:
+    """Return in what an existing product differs from the one of an identity, by the words of the identity.
+
+    Args:
+        output: the product.
+        identity: what would be made.
+    """
+    if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
+        return []
+    try:
+        before = json.loads(record_of(output).read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError):
+        return ["unknown"]
+    now = json.loads(json.dumps(identity, default=str))
+    return [name for name in now if before.get(name) != now[name]] or ["unknown"]
+
+
+def check_same(output: Path, identity: dict) -> None:
+    """Refuse to leave a product alone that would be made otherwise.
+
+    Args:
+        output: the product.
+        identity: what would be made.
+
+    Raises:
+        FileExistsError: it is of another identity.
+    """
+    changed = differences(output, identity)
+    if changed:
+        raise FileExistsError(
+            f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
+        )
 
 
 def _each(value) -> Sequence:

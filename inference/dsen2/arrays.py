@@ -81,7 +81,7 @@ def super_resolve_arrays(
     return dataset_of([(bands, made.grid)], attributes)
 
 
-def read_scene(input, options: Options | None = None, *, bbox: tuple[float, ...] | None = None):
+def read_scene(input, options: Options | None = None, *, bbox: tuple[float, float, float, float] | None = None):
     """Read a scene, at native resolutions, as an `xarray.Dataset` that `super_resolve_arrays` takes.
 
     Args:
@@ -147,7 +147,7 @@ def _images(arrays: Mapping[str, np.ndarray], origin: tuple[float, float], crs: 
     return images
 
 
-def _box(image, bbox: tuple[float, ...]) -> tuple[float, float, float, float]:
+def _box(image, bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of what a box of degrees covers of an image, in whole pixels of 60 m."""
     from osgeo import gdal
 

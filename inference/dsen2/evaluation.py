@@ -87,7 +87,7 @@ def read_bands(
     origin = common_origin({f"bands of {size:g} m": image_grid(image) for size, image in images.items()})
     step = round(max(images) / 10.0)
     first = round((ground.left - origin[0]) / gsd), round((origin[1] - ground.top) / gsd)
-    shift = tuple(-place % step for place in first)
+    shift = -first[0] % step, -first[1] % step
     found: dict[str, np.ndarray] = {}
     for size, image in images.items():
         ratio = round(size / 10.0)

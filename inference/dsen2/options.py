@@ -214,7 +214,7 @@ def with_settings(values: dict) -> dict:
 
     known = {**dotenv_values(values["env"]), **os.environ}
     found = {name: known[name] for name in SETTINGS if known.get(name)}
-    more = {}
+    more: dict[str, object] = {}
     if "IMAGES_PATH" in found:
         more["input"] = (found["IMAGES_PATH"],)
     if "SR_IMAGES_PATH" in found and not (values["output"] or values["output_dir"] or values["evaluate"]):

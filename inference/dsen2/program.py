@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSen2 as a program: what it does beyond making products, which is scores, files of single bands, and a search."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.resources import prepare_process
@@ -33,7 +34,7 @@ def opened(names: Sequence, options: Options) -> Iterator[tuple]:
         yield scene.product, recipe
 
 
-def score(input, options: Options | None = None) -> Mapping:
+def score(input, options: Options | None = None) -> dict:
     """Score the networks on a scene made coarser, where the scene is the truth (Wald's protocol).
 
     Args:
@@ -67,7 +68,7 @@ class DSen2Program(SceneProgram):
 
     def inputs(self, command: Command) -> Sequence:
         """Return what is super-resolved: names, or the item that --search finds."""
-        return [_found(command)] if command.search else command.input
+        return [_found(command)] if command.search else command.input or ()
 
     def run_one(self, inputs: Sequence, command: Command, progress: Progress) -> None:
         """Score the networks, or make the one product that the command line names, or both."""
@@ -114,11 +115,12 @@ class DSen2Program(SceneProgram):
         return not options.separate
 
 
-def _found(command: Command):
+def _found(command: Command) -> Any:
     """Return the item that --search finds: the clearest over --bbox."""
     from chain.raster.footprint import Footprint
     from chain.sentinel2 import cloud_cover, stac_search
 
+    assert command.bbox and command.search  # as `Command.check` has it
     footprint = Footprint.of_box(command.bbox)
     items = stac_search.search(footprint, command.search, command.stac_url, command.collection)
     found = cloud_cover.choose(items, footprint, command.max_cloud_cover)

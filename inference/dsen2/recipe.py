@@ -2,6 +2,7 @@
 """What the product of a scene is made of: which bands, which networks, which weights, what is left out."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from osgeo import gdal
@@ -124,12 +125,8 @@ def _converted(files: Sequence[str], level: str | None) -> list[Path]:
     for file in files:
         if not Path(file).is_file():
             raise ValueError(f"--weights: no such file: {file}")
-    return [
-        exported(
-            lambda file=file: read_model(file, levels), [Path(file)], f"{SYSTEM}-{level or 'any'}", default_cache()
-        )
-        for file in files
-    ]
+    key = f"{SYSTEM}-{level or 'any'}"
+    return [exported(partial(read_model, file, levels), [Path(file)], key, default_cache()) for file in files]
 
 
 def _masks(options: Options, scene) -> tuple[Mask, ...]:

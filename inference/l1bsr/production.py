@@ -13,8 +13,9 @@ from chain.runtime.resources import bytes_of
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
-from chain.serving.provenance import check_same, files_behind, write_record
+from chain.serving.provenance import files_behind, write_record
 from chain.serving.quicklook import write_quicklook
+from chain.serving.up_to_date import check_same
 from inference.l1bsr.counts import Counts, read_counts
 from inference.l1bsr.image import open_image
 from inference.l1bsr.model import Execution, check_size, find_network

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.raster.grids import Region
 from chain.raster.otb import OTB_LOCK
@@ -27,6 +28,10 @@ from chain.runtime.provenance import software_version
 from chain.serving.journal import Journal, parts_folder, plain, read_journal
 from chain.serving.network import Network
 from models.description import FILE_NAME
+
+if TYPE_CHECKING:
+    from chain.raster.blocks import Block
+    from chain.serving.production import Production
 
 SOFTWARE = software_version()
 """Version of what this process runs, as it was when it was loaded."""
@@ -65,14 +70,14 @@ class _Scene:
     """A scene that is open in this process."""
 
     stack: ExitStack
-    production: object
+    production: "Production"
     journal: Journal
     users: int = 0
     """Regions that are being made of it."""
     failure: Exception | None = None
     """Why it could not be read, if that was so once: OTB's pipelines then hold what is not true."""
 
-    def read(self, region: Region) -> object:
+    def read(self, region: Region) -> "dict[str, Block]":
         """Read what a region needs."""
         with OTB_LOCK:
             if self.failure:
@@ -186,6 +191,8 @@ def _open(job: Job) -> _Scene:
         product, recipe = stack.enter_context(program.opened(job.names, options))
         production = Production(options, product, replace(recipe, networks=job.networks))
         journal, identity = _journal(job), plain(production.identity())
+        if journal is None:
+            raise RuntimeError(f"--scheduler: expected the journal of {job.output}, got none")
         other = [key for key in identity if identity[key] != journal.identity.get(key)]
         if other:
             raise ValueError(

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from chain.raster.grids import Region
 from chain.runtime.command_line import is_quiet, one_line
@@ -111,7 +112,8 @@ class Workers:
         if regions:
             self._check(job)
         priority = -next(self._serial)
-        waiting, pending, finished = deque(regions), {}, queue.SimpleQueue()
+        waiting, pending = deque(regions), {}  # type: tuple[deque[Region], dict[Any, Any]]
+        finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             while waiting or pending:
                 while waiting and len(pending) < self._places():

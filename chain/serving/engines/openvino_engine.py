@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def compile_model(model):
     try:
         return _core().compile_model(model, "CPU", options)
     except Exception as error:
-        raise RuntimeError(f"model: OpenVINO cannot compile it. Received: {reason(error)}") from error
+        raise RuntimeError(f"model: OpenVINO cannot compile it: {reason(error)}") from error
 
 
 class OpenvinoEngine:
@@ -133,7 +134,8 @@ class OpenvinoEngine:
         self._model = read_model(folder)
         self._inputs = sorted(port.any_name for port in self._model.inputs)
         self._outputs = sorted(name for port in self._model.outputs for name in port.names)
-        self._output, self._request = "", None
+        self._output = ""
+        self._request: Any = None
 
     def run(self, sources: Mapping[str, np.ndarray], output: str) -> np.ndarray:
         """Run the model once, as `chain.serving.engines.engine.Engine` says."""
@@ -145,7 +147,7 @@ class OpenvinoEngine:
         try:
             self._request.infer(feeds)
         except Exception as error:
-            raise RuntimeError(f"model: OpenVINO cannot run it. Received: {reason(error)}") from error
+            raise RuntimeError(f"model: OpenVINO cannot run it: {reason(error)}") from error
         return self._request.get_output_tensor().data[0].copy()
 
     def release(self) -> None:

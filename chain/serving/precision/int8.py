@@ -85,7 +85,7 @@ def inner_convolutions(model) -> tuple[list, list]:
     nearest: dict[str, set[str]] = {}
     found, followed = [], set()
     for node in model.get_ordered_ops():
-        seen = set()
+        seen: set[str] = set()
         for port in node.inputs():
             source = port.get_source_output().get_node()
             name = source.get_friendly_name()
@@ -147,7 +147,7 @@ def _look(values: np.ndarray, kernel: Sequence[int], count: int, generator: np.r
     if min(rows, columns) < 1:
         received = " x ".join(map(str, values.shape[1:]))
         raise ValueError(f"tiles: expected at least {max(kernel)} rows and columns, got {received}")
-    windows = np.lib.stride_tricks.sliding_window_view(values, tuple(kernel), axis=(1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(values, tuple(kernel), axis=(1, 2))  # type: ignore[call-overload]
     samples = windows[:, generator.integers(0, rows, count), generator.integers(0, columns, count)]
     samples = samples.transpose(1, 0, 2, 3).reshape(count, len(values), -1)
     return Observed(values.min(axis=(1, 2)), values.max(axis=(1, 2)), samples.copy())

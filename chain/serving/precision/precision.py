@@ -8,10 +8,12 @@ differences from float32, is small enough; float32 stays unless another one is c
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,18 +82,18 @@ class _Candidate:
     """A network in some precision, for some engine, and how it does on tiles."""
 
     network: Network
-    rmse: float | None = None
-    largest: float | None = None
+    rmse: float = math.nan
+    largest: float = math.nan
     seconds: float = 0.0
 
     def record(self) -> dict:
         """Return what a record of the run should hold."""
-        content = {
+        content: dict[str, Any] = {
             "bands": list(self.network.description.bands),
             "precision": self.network.description.precision,
             "engine": self.network.engine,
         }
-        if self.rmse is not None:
+        if not math.isnan(self.rmse):
             content |= {"rmse": round(self.rmse, 4), "largest": round(self.largest, 4)}
         return content
 

@@ -54,7 +54,12 @@ def quantized_folder(folder: Path, tiles: Sequence[Mapping[str, np.ndarray]], ca
 def _files(folder: Path) -> list[Path]:
     """Return what a model in 8-bit integers depends on, beside tiles and OpenVINO."""
     variables = sorted((folder / "variables").iterdir())
-    return [folder / SAVED_MODEL, *variables, folder / FILE_NAME, *(Path(part.__file__) for part in (int8, rounding))]
+    return [
+        folder / SAVED_MODEL,
+        *variables,
+        folder / FILE_NAME,
+        *(Path(str(part.__file__)) for part in (int8, rounding)),
+    ]
 
 
 def _digest_of_tiles(tiles: Sequence[Mapping[str, np.ndarray]]) -> str:
@@ -63,7 +68,7 @@ def _digest_of_tiles(tiles: Sequence[Mapping[str, np.ndarray]]) -> str:
     for tile in tiles:
         for name, pixels in tile.items():
             digest.update(f"{name} {pixels.shape}".encode())
-            digest.update(pixels)
+            digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()
 
 
