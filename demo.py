@@ -4,7 +4,7 @@
 Simulates a landscape seen by Spot-7 and Sentinel-2, serves the Sentinel-2 images as the Planetary Computer
 does, makes patches with `sr_dataset.py`, trains the small network, super-resolves an area that the training has
 not seen, and compares the product with the truth, beside bicubic interpolation. Each step is a command of this
-project, printed as it is run.
+project, printed as it is run; what the command itself prints is in `logs/`.
 
     python demo.py --output demo
 """
@@ -21,18 +21,52 @@ from pathlib import Path
 BANDS = ("B04", "B03", "B02", "B08")
 METRICS = ("l1", "psnr", "ssim", "sam", "ergas")
 SCALE = 4
+POLLING = 0.5
+"""Seconds between two looks at a running command."""
+LONGEST_LINE = 100
 
 
-def run(step: str, command: str, seconds: dict[str, float], environment: dict[str, str] | None = None) -> None:
-    """Print and run one command of this project; record its wall time under the step's name.
+def run(step: str, command: str, log: Path, environment: dict[str, str] | None = None) -> float:
+    """Run one command of this project; print it, and a line that follows it.
+
+    Args:
+        step: what the command does.
+        command: its arguments after `python`.
+        log: file that takes what it prints.
+        environment: variables that it needs beside those of this process.
+
+    Returns:
+        Its wall time in seconds.
 
     Raises:
-        subprocess.CalledProcessError: the command failed.
+        subprocess.CalledProcessError: it failed; its `output` is the last line that it has printed.
     """
-    print(f"\n[{step}] python {command}", flush=True)
+    from tqdm import tqdm
+
+    print(f"\npython {command}", flush=True)
     start = time.monotonic()
-    subprocess.run([sys.executable, *shlex.split(command)], check=True, env={**os.environ, **(environment or {})})
-    seconds[step] = round(time.monotonic() - start, 1)
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *shlex.split(command)],
+            env={**os.environ, **(environment or {})},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        with process, tqdm(desc=step, bar_format="{desc} {elapsed}{postfix}", leave=False, disable=None) as line:
+            while process.poll() is None:
+                time.sleep(POLLING)
+                line.set_postfix_str(last_line(log)[:LONGEST_LINE])
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, last_line(log))
+    seconds = round(time.monotonic() - start, 1)
+    print(f"{step}: {seconds:.0f} s, {log}", flush=True)
+    return seconds
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a file, or the last state of a progress bar in it."""
+    lines = log.read_text(errors="replace").replace("\r", "\n").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def read(path: Path):
@@ -120,8 +154,8 @@ def report(output: Path, product: Path, held_out: Path, seconds: dict[str, float
     sr, served = read(product)
     if served.GetGeoTransform() != grid.GetGeoTransform() or sr.shape != truth.shape:
         raise ValueError(
-            f"the product is not on the truth's grid. Received: {served.GetGeoTransform()} "
-            f"{sr.shape}, wanted: {grid.GetGeoTransform()} {truth.shape}"
+            f"{product}: expected the truth's grid, {grid.GetGeoTransform()} {truth.shape}, "
+            f"got {served.GetGeoTransform()} {sr.shape}"
         )
     interpolated = bicubic(held_out / "sentinel2.tif", grid)
     result = {}
@@ -143,40 +177,40 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--size", type=int, default=3072, help="side of the scene, in 1.5 m pixels (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, default=40, help="training epochs at most (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=16, help="training epochs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of landscape, split and training (default: %(default)s)")
     arguments = parser.parse_args(argv)
     if arguments.size < 512 or arguments.size % 4:
-        parser.error(f"argument --size: a multiple of 4, at least 512, is wanted. Received: {arguments.size}")
+        parser.error(f"--size: expected a multiple of 4 from 512 on, got {arguments.size}")
     if arguments.epochs < 1:
-        parser.error(f"argument --epochs: at least 1 is wanted. Received: {arguments.epochs}")
+        parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
 
     from simulate.planetary_computer import LocalPlanetaryComputer
 
     output, seed, seconds = arguments.output, arguments.seed, {}
     scenes, patches, model, product = (output / name for name in ("scenes", "patches", "model", "sr.tif"))
-    run(
-        "simulate", f"-m simulate.scenes --output '{scenes}' --size {arguments.size} --overwrite --seed {seed}", seconds
-    )
+    (output / "logs").mkdir(parents=True, exist_ok=True)
+
+    def step(name: str, command: str, environment: dict[str, str] | None = None) -> None:
+        seconds[name] = run(name, command, output / "logs" / f"{name}.log", environment)
+
+    step("simulate", f"-m simulate.scenes --output '{scenes}' --size {arguments.size} --overwrite --seed {seed}")
     with LocalPlanetaryComputer.of_scenes(scenes) as server:
-        run(
+        step(
             "dataset",
             f"sr_dataset.py --xs '{scenes}/spot7/xs.tif' --pan '{scenes}/spot7/pan.tif' "
             f"--stac-url {server.stac_url} --output '{patches}' --overwrite --seed {seed}",
-            seconds,
             server.environment(),
         )
-    run(
+    step(
         "training",
         f"-m train.spot7 --patches '{patches}' --model-dir '{model}' --size small "
         f"--epochs {arguments.epochs} --overwrite --seed {seed}",
-        seconds,
     )
-    run(
+    step(
         "inference",
         f"-m inference.spot7 --input '{scenes}/held_out/sentinel2.tif' --model-dir '{model}' "
         f"--output '{product}' --overwrite",
-        seconds,
     )
     result = report(output, product, scenes / "held_out", seconds)
     print(f"\n{'':10}" + "".join(f"{name:>12}" for name in result["sr"]))
@@ -192,5 +226,7 @@ def main(argv=None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except subprocess.CalledProcessError as error:  # the command has said why
-        sys.exit(f"demo.py: error: {shlex.join(error.cmd[1:])} ended with status {error.returncode}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"demo.py: error: {shlex.join(error.cmd[1:])} ended with status {error.returncode}: {error.output}")
+    except KeyboardInterrupt:
+        sys.exit(130)
