@@ -41,4 +41,13 @@ class Product:
         if self.outcome != MADE:
             return self.outcome if self.outcome == DONE else f"{self.path}: {self.outcome}"
         size = f"{self.grid.columns} x {self.grid.rows} pixels"
-        return f"{self.path}: {size} of {self.grid.dx:g} m" if self.grid.projection else f"{self.path}: {size}"
+        return f"{self.path}: {size}{self._spacing()}"
+
+    def _spacing(self) -> str:
+        """Return the side of its pixels in the unit of its CRS; nothing without one."""
+        from osgeo import osr
+
+        if not self.grid.projection:
+            return ""
+        is_geographic = osr.SpatialReference(wkt=self.grid.projection).IsGeographic()
+        return f" of {self.grid.dx:.3g} degrees" if is_geographic else f" of {self.grid.dx:g} m"

@@ -2,10 +2,11 @@
 """`inference.deepsum` as a library: what it returns, progress, cancelling; and `--info`, which runs no network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from chain.runtime.progress import Cancelled
 from inference.deepsum import Command, Options, describe, main, super_resolve, super_resolve_scenes
@@ -43,6 +44,9 @@ def test_products_say_what_they_are(stack, infer, model_dir, tmp_path, capsys):
     product = super_resolve(images, tmp_path / "lib.tif", options, progress=lambda *words: told.append(words))
     np.testing.assert_array_equal(gdal.Open(str(product.path)).ReadAsArray(), wanted.ReadAsArray())
     assert (product.bands, product.dtype, product.nodata, product.outcome) == (("nir",), "uint16", 0, "made")
+    assert str(product) == f"{tmp_path / 'lib.tif'}: {3 * SIDE} x {3 * SIDE} pixels of 100 m"
+    degrees = replace(product.grid, projection=osr.SRS_WKT_WGS84_LAT_LONG, dx=1 / 12000)
+    assert str(replace(product, grid=degrees)).endswith("pixels of 8.33e-05 degrees")
     assert product.grid.geotransform == (ORIGIN[0], GSD / 3, 0, ORIGIN[1], 0, -GSD / 3)
     record = json.loads(product.record.read_text())
     assert record["arguments"]["clear_masks"] == masks and record["models"][0]["system"] == "deepsum"
