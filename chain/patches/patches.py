@@ -11,7 +11,6 @@ times smaller, and pixel borders of LR are pixel borders of HR.
 """
 
 import itertools
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +29,6 @@ from chain.raster.mask import grow
 STRIP_PIXELS = 4_000_000
 """Largest number of HR pixels in memory at once: 64 MB for 4 float32 bands, and a few copies in OTB."""
 ATTEMPTS = 5
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -211,13 +208,11 @@ def extract(
             return otb.read(lr, region), _padded(otb.read(hr, clipped), fine, clipped)
 
         lr, hr = retry(pull, (RuntimeError,), attempts, on_failure=on_failure)
-        _condition(lr, conditioning.lr_margin, np.any)
-        _condition(hr, conditioning.hr_margin if conditioning.hr_nodata else None, np.all)
+        lr_missing = _condition(lr, conditioning.lr_margin, np.any)
+        hr_missing = _condition(hr, conditioning.hr_margin if conditioning.hr_nodata else None, np.all)
         ranks = dealt[strip.patches]
         local = starts[ranks] - (region.x, region.y)
-        clean = _clean(lr, local, grid.lr_size)
-        if conditioning.hr_nodata:
-            clean &= _clean(hr, local * grid.scale, grid.hr_size)
+        clean = _clean(lr_missing, local, grid.lr_size) & _clean(hr_missing, local * grid.scale, grid.hr_size)
         cut = {
             int(group): _cut(lr, hr, local[clean & (groups[ranks] == group)], grid, conditioning.hr_nodata)
             for group in np.unique(groups[ranks[clean]])
@@ -243,14 +238,19 @@ def _padded(array: np.ndarray, region: Region, read: Region) -> np.ndarray:
     return whole
 
 
-def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
+def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> np.ndarray | None:
     """Round pixels, in place, to the range of uint16; set nodata, with the surroundings it affects, to 0.
+
+    NaN is nodata in any case.
 
     Args:
         array: (height, width, bands).
         margin: distance up to which nodata affects its surroundings, in pixels; None if 0 is not nodata.
         empty: whether 0 in any band (`np.any`: a harmonised Sentinel-2 pixel without data) or in all bands (`np.all`:
             a dark Spot pixel may be 0 in some band) means nodata.
+
+    Returns:
+        Whether a pixel is missing, (height, width); None if none is.
     """
     missing = None
     if not array.min() > 0:
@@ -261,13 +261,18 @@ def _condition(array: np.ndarray, margin: int | None, empty: Callable) -> None:
         array[unknown] = 0
     np.rint(array, out=array)
     np.clip(array, 0 if margin is None else 1, 65535, out=array)
-    if missing is not None and missing.any():
-        array[grow(missing, margin or 0)] = 0
+    if missing is None or not missing.any():
+        return None
+    missing = grow(missing, margin or 0)
+    array[missing] = 0
+    return missing
 
 
-def _clean(array: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """Return which patches contain no 0."""
-    return np.array([array[y : y + size, x : x + size].all() for x, y in starts], bool)
+def _clean(missing: np.ndarray | None, starts: np.ndarray, size: int) -> np.ndarray:
+    """Return which patches contain no missing pixel."""
+    if missing is None:
+        return np.ones(len(starts), bool)
+    return np.array([not missing[y : y + size, x : x + size].any() for x, y in starts], bool)
 
 
 def _cut(lr: np.ndarray, hr: np.ndarray, starts: np.ndarray, grid: PatchGrid, hr_nodata: bool) -> tuple:

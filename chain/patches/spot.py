@@ -82,7 +82,7 @@ class Bundle:
         return cls(xs, pan, footprint, correspondence, tuple(bands), nodata)
 
     def multispectral(self, lines: Sequence[Line] | None = None) -> OtbImage | str:
-        """Return the multispectral image, with nodata at 0.
+        """Return the multispectral image, with nodata at 0, where there is one.
 
         Args:
             lines: gain and offset of each band, to apply; valid pixels remain at least 1.
@@ -135,11 +135,14 @@ def acquisition_date(path: str) -> datetime | None:
 
 
 def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence[Line] | None) -> OtbImage | str:
-    """Return an image with nodata at 0 and a line applied to each band; the path itself if nothing changes."""
+    """Return an image with nodata at 0 and a line applied to each band; the path itself if nothing changes.
+
+    Without nodata, 0 is a value: missing pixels (NaN) then stay NaN.
+    """
     import pyotb
 
     floating = gdal.Open(path).GetRasterBand(1).DataType in (gdal.GDT_Float32, gdal.GDT_Float64)
-    if lines is None and not floating and nodata in (None, 0):
+    if lines is None and (nodata is None or not floating and nodata == 0):
         return path
     expressions: list[str] = []
     for band in (f"im1b{number}" for number in range(1, bands + 1)):
@@ -151,6 +154,7 @@ def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence[Line
         if nodata is not None and not math.isnan(nodata):
             everywhere = " && ".join(f"im1b{number} == {nodata!r}" for number in range(1, bands + 1))
             missing.append(f"({everywhere})")
-        expressions.append(f"({' || '.join(missing)}) ? 0 : {value}" if missing else value)
+        nothing = band if nodata is None else "0"
+        expressions.append(f"({' || '.join(missing)}) ? {nothing} : {value}" if missing else value)
     images = [pyotb.BandMath(il=[path], exp=expression) for expression in expressions]
     return pyotb.ConcatenateImages(il=images) if bands > 1 else images[0]

@@ -7,7 +7,6 @@ which costs a few requests, and the candidate with the least clouds *there* is c
 """
 
 import json
-import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from osgeo import gdal, ogr
 
 from chain.raster import http
 from chain.raster.footprint import Footprint
+from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_search
 
 CLOUDY_CLASSES = (3, 8, 9, 10, 11)
@@ -27,8 +27,6 @@ NODATA_CLASS = 0
 LEAST_OVERLAP = 0.99
 """Share of the footprint which the geometry of an item must contain for the item to be a candidate."""
 MAX_CANDIDATES = 60
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def measure(item, footprint: Footprint, samples: int = 256) -> Candidate:
     href = classification_asset(item)
 
     def forget(error: Exception, attempt: int, pause: float) -> None:
-        log.warning(
+        LOG.warning(
             "%s: reading SCL failed (%s); attempt %d of %d in %g s",
             item.id,
             http.reason(error),
@@ -171,7 +169,7 @@ def choose(
     candidates = []
     for item in covering[:MAX_CANDIDATES]:
         candidate = measure(item, footprint)
-        log.info(
+        LOG.info(
             "%s: %.1f %% clouds, %.1f %% without data over the image (tile: %s %% clouds)",
             item.id,
             100 * candidate.cloudy,

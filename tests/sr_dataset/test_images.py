@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sr_dataset.py on images of all kinds: what is refused, holes, formats, other orders and coordinate systems."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from osgeo import gdal
+
+from tests.sr_dataset.program import SMALL, failure, patches_of, run
+
+
+def _fill(array):
+    array[:] = 0
+
+
+@pytest.mark.parametrize(
+    "which, options, message",
+    [
+        ("xs", {"change": _fill}, "none of them valid"),
+        ("pan", {"change": _fill}, "rejected hold nodata"),
+        (
+            "xs",
+            {"srcWin": [0, 0, 1, 1]},
+            "--xs: expected at least 16 x 16 pixels, one patch of --lr-patch-size, got 1 x 1",
+        ),
+        ("pan", {"srcWin": [0, 0, 1, 1]}, "--lr-patch-size"),
+        ("xs", {"bandList": [1, 2, 3]}, "--xs: expected 4 bands, got 3"),
+        ("pan", {"outputBounds": [0, 5000, 768, 4232]}, "--pan: expected an image that overlaps"),
+        ("pan", {"width": 256}, "--hr-patch-size: expected 2 times"),
+    ],
+)
+def test_unsuitable_images(altered, local, tmp_path, capsys, which, options, message):
+    output = tmp_path / "patches"
+    images = altered(which, **options)
+    assert message in failure(capsys, *images, *local, "--output", output, *SMALL)
+    assert not output.exists()
+
+
+def test_sentinel2_of_another_place(spot, local, tmp_path, capsys):
+    moved = []
+    for path in local[1:]:
+        moved.append(tmp_path / Path(path).name)
+        gdal.Translate(str(moved[-1]), path, outputBounds=[600000, 5000000, 601000, 4999000])
+    line = failure(capsys, *spot, "--sentinel2", *moved, "--output", tmp_path / "patches", *SMALL)
+    assert "--sentinel2: expected an image of the place of --xs, got " in line
+    assert not (tmp_path / "patches").exists()
+
+
+def test_missing_truncated_and_sensor_geometry_images(spot, local, tmp_path, capsys):
+    output = ("--output", tmp_path / "patches", *SMALL)
+    assert "--xs: expected a readable raster" in failure(
+        capsys, "--xs", tmp_path / "no.tif", *spot[2:], *local, *output
+    )
+    broken = tmp_path / "broken.tif"
+    content = Path(spot[3]).read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    failure(capsys, *spot[:2], "--pan", broken, *local, *output)
+    gdal.Translate(str(tmp_path / "raw.tif"), spot[1])
+    dataset = gdal.Open(str(tmp_path / "raw.tif"), gdal.GA_Update)
+    dataset.SetProjection("")
+    dataset = None
+    assert "orthorectified" in failure(capsys, "--xs", tmp_path / "raw.tif", *spot[2:], *local, *output)
+    assert "does not exist" in failure(capsys, *spot, "--sentinel2", tmp_path / "no.SAFE", *output)
+    assert not (tmp_path / "patches").exists()
+
+
+def test_holes_and_nan_reject_their_patches_only(altered, local, tmp_path):
+    def hole(array):
+        array[..., 40:44, 60:64] = 0
+
+    images = altered("xs", hole)
+    assert run(*images, *local, "--output", tmp_path / "one", *SMALL, "--split", 1, 0, 0) == 0
+    record = json.loads((tmp_path / "one" / "dataset.json").read_text())
+    assert record["patches"]["train"] == 49 - 2 and patches_of(tmp_path / "one", "train_hr").min() > 0
+    images = altered("xs", lambda array: array[..., 40:44, 60:64].__setitem__(..., np.nan), outputType=gdal.GDT_Float32)
+    assert run(*images, *local, "--output", tmp_path / "two", *SMALL, "--split", 1, 0, 0) == 0
+    assert np.array_equal(patches_of(tmp_path / "two", "train_hr"), patches_of(tmp_path / "one", "train_hr"))
+    for name, nodata in (("three", "none"), ("four", "nan")):
+        assert run(*images, *local, "--output", tmp_path / name, *SMALL, "--nodata", nodata, "--split", 1, 0, 0) == 0
+        # Where there is no nodata, dark pixels may be 0.
+        made = np.maximum(patches_of(tmp_path / name, "train_hr"), 1)
+        assert np.array_equal(made, patches_of(tmp_path / "one", "train_hr"))
+
+
+def test_bands_of_xs_in_another_order_and_pan_in_another_crs(altered, local, spot, tmp_path, reference):
+    images = altered("xs", bandList=[3, 2, 1, 4])
+    order = ("--xs-bands", "B02,B03,B04,B08")
+    assert run(*images, *local, "--output", tmp_path / "two", *SMALL, *order) == 0
+    assert np.array_equal(patches_of(reference, "train_hr"), patches_of(tmp_path / "two", "train_hr"))
+    warped = tmp_path / "pan_2154.tif"
+    gdal.Warp(str(warped), spot[3], dstSRS="EPSG:2154", xRes=1.5, yRes=1.5, resampleAlg="cubic")
+    assert run(*spot[:2], "--pan", warped, *local, "--output", tmp_path / "three", *SMALL) == 0
+    record = json.loads((tmp_path / "three" / "dataset.json").read_text())
+    assert "another CRS" in record["alignment"]["grids"]
+    assert abs(record["alignment"]["shift_x"]) <= 1 and abs(record["alignment"]["shift_y"]) <= 1
+
+
+def test_jpeg_2000_images(spot, local, tmp_path, reference):
+    paths = {}
+    for name, source in (("xs", spot[1]), ("pan", spot[3])):
+        paths[name] = tmp_path / f"{name}.jp2"
+        gdal.Translate(
+            str(paths[name]), source, format="JP2OpenJPEG", creationOptions=["REVERSIBLE=YES", "QUALITY=100"]
+        )
+    assert run("--xs", paths["xs"], "--pan", paths["pan"], *local, "--output", tmp_path / "jp2", *SMALL) == 0
+    assert np.array_equal(patches_of(tmp_path / "jp2", "test_hr"), patches_of(reference, "test_hr"))
+
+
+DIMAP = """<?xml version="1.0" encoding="UTF-8"?>
+<Dimap_Document>
+ <Metadata_Identification><METADATA_FORMAT version="2.0">DIMAP</METADATA_FORMAT></Metadata_Identification>
+ <Coordinate_Reference_System><Projected_CRS>
+  <PROJECTED_CRS_CODE>urn:ogc:def:crs:EPSG::32631</PROJECTED_CRS_CODE></Projected_CRS></Coordinate_Reference_System>
+ <Geoposition><Geoposition_Insert><ULXMAP>{left}</ULXMAP><ULYMAP>{top}</ULYMAP><XDIM>{gsd}</XDIM><YDIM>{gsd}</YDIM>
+ </Geoposition_Insert></Geoposition>
+ <Raster_Data>
+  <Data_Access><Data_Files>
+   <Data_File tile_C="1" tile_R="1"><DATA_FILE_PATH href="{name}.TIF"/></Data_File></Data_Files></Data_Access>
+  <Raster_Dimensions><NROWS>{size}</NROWS><NCOLS>{size}</NCOLS><NBANDS>{bands}</NBANDS><Tile_Set><NTILES>1</NTILES>
+   <Regular_Tiling><NTILES_SIZE ncols="{size}" nrows="{size}"/><NTILES_COUNT ntiles_C="1" ntiles_R="1"/>
+   </Regular_Tiling></Tile_Set></Raster_Dimensions>
+  <Raster_Encoding><DATA_TYPE>INTEGER</DATA_TYPE><NBITS>16</NBITS><SIGN>UNSIGNED</SIGN></Raster_Encoding>
+ </Raster_Data>
+</Dimap_Document>
+"""
+
+
+def test_dimap_images(spot, local, tmp_path, reference):
+    """The georeference is in the .XML alone, and the pixels in a plain TIFF beside it."""
+    for name, source in (("XS", spot[1]), ("PAN", spot[3])):
+        image = gdal.Open(source)
+        left, gsd, _, top, _, _ = image.GetGeoTransform()
+        values = {"left": left, "top": top, "gsd": gsd, "size": image.RasterXSize, "bands": image.RasterCount}
+        (tmp_path / f"DIM_{name}.XML").write_text(DIMAP.format(name=name, **values))
+        options = ["PROFILE=BASELINE"]
+        gdal.Translate(str(tmp_path / f"{name}.TIF"), image, creationOptions=options)
+    images = ("--xs", tmp_path / "DIM_XS.XML", "--pan", tmp_path / "DIM_PAN.XML")
+    assert run(*images, *local, "--output", tmp_path / "patches", *SMALL) == 0
+    for name in ("train_lr", "train_hr"):
+        assert np.array_equal(patches_of(tmp_path / "patches", name), patches_of(reference, name))
+    assert run("--xs", tmp_path / "DIM_XS.XML", *spot[2:], *local, "--output", tmp_path / "mixed", *SMALL) == 0
+    assert "correspond" in json.loads((tmp_path / "mixed/dataset.json").read_text())["alignment"]["grids"]
