@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run every benchmark, or some, and write `benchmarks/RESULTS.md`: `make bench`.
 
-Each is a program of its own, which prints its table. What each found is kept in `benchmarks/output/sections`, so that
-they need not be run in one go.
+Each benchmark is a separate program that prints its table. Results are kept in `benchmarks/output/sections`, so they
+need not all be run at once.
 
     python -m benchmarks engines resuming
 """
@@ -33,7 +33,7 @@ SECTIONS = (
 )
 """Modules, in the order of the results."""
 MADE_ANEW = ("networks", "cache", "dataset_creation", "inference")
-"""Folders of what the measured code makes; the synthetic scenes and the sections stay."""
+"""Folders written by the measured code; the synthetic scenes and the sections are kept."""
 
 
 def section(name: str, output: Path, options: Sequence[str] = ()) -> str:
@@ -45,7 +45,7 @@ def section(name: str, output: Path, options: Sequence[str] = ()) -> str:
         options: options of the module's program.
 
     Raises:
-        CalledProcessError: it failed; it has said why.
+        CalledProcessError: it failed, and has printed the reason.
     """
     title, _, text = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())).partition("\n")
     load, start = os.getloadavg()[0], time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -56,13 +56,13 @@ def section(name: str, output: Path, options: Sequence[str] = ()) -> str:
 
 
 def commit() -> str:
-    """Return the short name of the commit that is measured, with a plus sign if files differ from it."""
+    """Return the short name of the measured commit, with a plus sign if files differ from it."""
     words = ["git", "-C", str(HERE), "describe", "--always", "--exclude", "*", "--dirty=+"]
     return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def main(argv=None) -> int:
-    """Measure; write the results of these and of earlier runs."""
+    """Run benchmarks, and write the results of these and of earlier runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"benchmarks: {', '.join(SECTIONS)} (default: all of them)"

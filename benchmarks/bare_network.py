@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bare network: a model run on tiles that lie ready in memory; nothing is read, cut or written.
+"""The bare network: a model run on tiles in memory, without reading, cutting or writing.
 
-It runs in a process of its own, which does what it is told by lines of its standard input: sizes of tiles, in output
-pixels without margins, as JSON; it answers with the seconds that each took, conversion to tensors and back included.
+It runs in its own process, controlled by lines of standard input: sizes of tiles, in output pixels without margins, as
+JSON. It answers with the seconds of each tile, including the conversion to tensors and back.
 
     echo '[[512, 512], [512, 512]]' | \
         python -m benchmarks.bare_network --network weights/dsen2/2x --engine tensorflow --precision float32
@@ -26,19 +26,19 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 """Types of the inner convolutions."""
 DEFAULT_CACHE = Path("benchmarks/output/cache")
 CALIBRATION = 4, 240
-"""Number, and side in output pixels, of the tiles that int8 is adjusted to."""
+"""Number and side, in output pixels, of the tiles that calibrate int8."""
 
 Size = tuple[int, int]
 
 
 class BareNetwork:
-    """A network in a process of its own, for use in `with`.
+    """A network in its own process, for use in `with`.
 
     Args:
         network: folder of the model of one role.
         engine: one of `chain.serving.engines.engine.ENGINES` without OTBTF.
         precision: one of `PRECISIONS`.
-        cache: where models are prepared.
+        cache: folder of prepared models.
     """
 
     def __init__(self, network: Path, engine: str, precision: str, cache: Path = DEFAULT_CACHE):
@@ -53,14 +53,14 @@ class BareNetwork:
         self._process.communicate()
 
     def seconds(self, sizes: Sequence[Size]) -> list[float]:
-        """Return how long tiles took, in seconds each.
+        """Return the time of each tile, in seconds.
 
         Args:
             sizes: rows and columns of each tile, in output pixels, without margins: with them, whole pixels of all
                 sources.
 
         Raises:
-            RuntimeError: the process has failed; it has said why.
+            RuntimeError: the process has failed, and has printed the reason.
         """
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(sizes) + "\n")
@@ -104,7 +104,7 @@ def pixels(sizes: Sequence[Size], margin: int = 0) -> int:
 
 
 def arrays_of(description: ModelDescription, size: Size) -> dict[str, np.ndarray]:
-    """Return what a network is given for a tile and its margin: random digital numbers, by source."""
+    """Return the input of a network for a tile with its margin: random digital numbers, by source."""
     generator, arrays = np.random.default_rng(0), {}
     for source in description.sources:
         ratio = round(source.gsd / description.gsd)
@@ -114,7 +114,7 @@ def arrays_of(description: ModelDescription, size: Size) -> dict[str, np.ndarray
 
 
 def prepared(network: Path, precision: str, cache: Path) -> Path:
-    """Return the folder of a network in a precision, made in the cache if need be."""
+    """Return the folder of a network in a precision, prepared in the cache if necessary."""
     from chain.serving.exported_models import served_folder
 
     if precision != "int8":
@@ -131,9 +131,9 @@ def answer(engine, description: ModelDescription, sizes: Sequence[Size], ready: 
 
     Args:
         engine: the loaded model.
-        description: what it is.
+        description: its description.
         sizes: rows and columns of the tiles.
-        ready: arrays by size; those that are not there yet are added, and run once before.
+        ready: arrays by size; missing ones are added, and run once beforehand.
     """
     output = description.outputs["integer"]
     for size in sizes:
@@ -149,7 +149,7 @@ def answer(engine, description: ModelDescription, sizes: Sequence[Size], ready: 
 
 
 def main(argv=None) -> int:
-    """Answer lines until there are no more."""
+    """Answer lines of standard input until it ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", type=Path, required=True, help="folder of the model of one role")
     parser.add_argument("--engine", choices=ENGINES[1:], default="tensorflow", help="(default: %(default)s)")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patches from Sentinel-2 and Spot-7: one in-memory chain against the same chain run step by step with files.
 
-Both ways get the same local Sentinel-2 bands, XS and PAN (4096 x 4096 pixels at 1.5 m) and write the same
-kind of patches. The step-by-step way is what an OTB user types: `otbcli` once for each application, each
-result a GeoTIFF. They are run in turn, twice, and the ratio is that of the sums.
+Both ways use the same local Sentinel-2 bands, XS and PAN (4096 x 4096 pixels at 1.5 m) and write the same kind of
+patches. The step-by-step way is that of an OTB user: `otbcli` once per application, with a GeoTIFF for each result.
+They are run alternately, twice, and the ratio is that of the sums.
 
     python -m benchmarks.dataset_creation --output benchmarks/output
 """

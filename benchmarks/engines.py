@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bare network of DSen2, 20 m to 10 m, by engine and precision.
 
-Tiles of random digital numbers lie in memory; each engine has a process of its own, and all run one tile in turn, many
-times. A tile's margin, which the network needs and the product has not, is computed too: the rate of all pixels tells
-how fast an engine is, the rate of the product's pixels what is gained. Rates are those of the median time, ratios are
-medians of the ratios of neighbours in time.
+Tiles of random digital numbers are in memory. Each engine has its own process, and all process one tile in turn, many
+times. The margin of a tile, which the network needs but the product does not contain, is computed too: the rate of all
+pixels is the speed of an engine, the rate of the product's pixels is the useful part. Rates are from the median time;
+ratios are medians of the ratios of consecutive runs.
 
     python -m benchmarks.engines --output benchmarks/output
 """
@@ -30,7 +30,7 @@ ROUNDS = 7
 
 
 def rows(name: str, output: Path, tile: int, rounds: int) -> list[str]:
-    """Measure all ways to run a network; return the lines of the table.
+    """Measure all engines and precisions for a network; return the lines of the table.
 
     Args:
         name: the network, one of `benchmarks.networks.NAMES`.

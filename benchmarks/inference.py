@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spot-7 inference at several sizes: time should grow with the number of pixels, memory should not grow.
+"""Spot-7 inference at several sizes: time should grow with the number of pixels, memory should not.
 
 Each size is a run of `python -m inference.spot7 --box` over the same simulated 10 m image, with an untrained network
-(`--size small`), in a process of its own.
+(`--size small`), in its own process.
 
     python -m benchmarks.inference --output benchmarks/output
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wall time, peak memory and disk of a command, measured from outside the process; and ways that are run in turn."""
+"""Wall time, peak memory and disk use of a command, measured from outside the process, and alternating runs."""
 
 import importlib.metadata
 import importlib.util
@@ -25,7 +25,7 @@ PACKAGES = ("numpy", "scikit-image", "tensorflow", "tensorflow-cpu", "keras", "o
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a command cost."""
+    """Resources used by a command."""
 
     seconds: float
     """Wall time, in seconds."""
@@ -67,7 +67,7 @@ class Watch(threading.Thread):
 
 
 def folder_size(folder: Path) -> int:
-    """Sum of the sizes of all files below a folder, in bytes; files that vanish meanwhile count as nothing."""
+    """Sum of the sizes of all files below a folder, in bytes; files that disappear meanwhile count as empty."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -78,7 +78,7 @@ def folder_size(folder: Path) -> int:
 
 
 def processes_below(parent: int) -> set[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -96,7 +96,7 @@ def processes_below(parent: int) -> set[int]:
 
 
 def memory_below(parent: int) -> int:
-    """Return the memory of a process and all that descend from it, in bytes; a shared page is counted once."""
+    """Return the memory of a process and all its descendants, in bytes; shared pages count once."""
     total = 0
     for process in processes_below(parent):
         try:
@@ -108,7 +108,7 @@ def memory_below(parent: int) -> int:
 
 
 def busy_seconds() -> float:
-    """Return the time that all cores together have worked since the machine started, in seconds."""
+    """Return the total busy time of all cores since the machine started, in seconds."""
     with open("/proc/stat") as stat:
         user, nice, system, _, _, irq, softirq = map(int, stat.readline().split()[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
@@ -126,7 +126,7 @@ def measure(
         together: run them all at once, instead of one after the other.
 
     Raises:
-        RuntimeError: a command failed; the message ends with what it printed last.
+        RuntimeError: a command failed; the message ends with its last output.
     """
     folder.mkdir(parents=True, exist_ok=True)
     disk = Watch(lambda: folder_size(folder))
@@ -161,7 +161,7 @@ def _started(command: list[str], log: Path, environment: dict[str, str] | None) 
 
 
 def measure_alone(command: list[str], folder: Path) -> tuple[Measurement, int]:
-    """Run a command in a new folder, which is then removed; return what it cost, and what it left there, in bytes."""
+    """Run a command in a new, temporary folder; return its cost, and the size of its files, in bytes."""
     shutil.rmtree(folder, ignore_errors=True)
     run = measure([command], folder)
     left = folder_size(folder)
@@ -170,10 +170,10 @@ def measure_alone(command: list[str], folder: Path) -> tuple[Measurement, int]:
 
 
 def in_turn(ways: Mapping[str, Callable[[int], Result]], repetitions: int) -> dict[str, list[Result]]:
-    """Run ways in turn, A, B, A, B, so that whatever slows the machine slows all of them.
+    """Run ways alternately, A, B, A, B, so that other load on the machine affects all of them.
 
     Args:
-        ways: for each name, what runs the way; it is given the number of the repetition.
+        ways: by name, a function that runs the way, given the number of the repetition.
         repetitions: number of runs of each.
 
     Returns:
@@ -192,7 +192,7 @@ def median_seconds(runs: Sequence[Measurement]) -> float:
 
 
 def busiest(runs: Sequence[Measurement]) -> str:
-    """Return a sentence on what else the machine did during runs."""
+    """Return a sentence on other load of the machine during runs."""
     return f"Other processes kept {max(run.others for run in runs):.2f} cores busy at most, on average over a run."
 
 
@@ -202,7 +202,7 @@ def installed(package: str) -> bool:
 
 
 def machine() -> str:
-    """One line on the machine and the versions that the numbers belong to."""
+    """Return one line on the machine and the versions of the software."""
     with open("/proc/cpuinfo") as cpuinfo:
         lines = dict(line.split(":", 1) for line in cpuinfo if ":" in line)
     facts = {key.strip(): value.strip() for key, value in lines.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks that are measured: DSen2 of the paper's size, and the one that this project has trained.
+"""The measured networks: DSen2 of the paper's size, and the one trained by this project.
 
-The paper's is not trained: its weights are random (He), and its last convolution is made weak, so that its products
-are compressed as well as those of a trained one.
+The paper's is not trained: its weights are random (He), with a weak last convolution, so that its products compress as
+well as those of a trained network.
 
     python -m benchmarks.networks --output benchmarks/output/networks
 """
@@ -23,11 +23,11 @@ LAST_CONVOLUTION = 0.05
 
 
 def network_folder(name: str, output: Path) -> Path:
-    """Return the folder of a network, which holds one of each role; the paper's is made once.
+    """Return the folder of a network, with one model for each role; the paper's is made once.
 
     Args:
         name: one of `NAMES`.
-        output: where networks are made.
+        output: folder for new networks.
     """
     if name == "project":
         return PROJECT_WEIGHTS
@@ -39,7 +39,7 @@ def network_folder(name: str, output: Path) -> Path:
 
 
 def multiplications(description: ModelDescription) -> int:
-    """Return how many multiplications a network needs for a pixel of its output; each goes with an addition."""
+    """Return the number of multiplications per output pixel of a network; each comes with an addition."""
     depth, blocks = description.arguments["depth"], description.arguments["num_blocks"]
     bands = sum(len(source.bands) for source in description.sources)
     return 9 * depth * (bands + 2 * blocks * depth + len(description.bands))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow with oneDNN and without: speed of training and of the bare network, and how far their numbers are apart.
+"""TensorFlow with and without oneDNN: speed of training and of the bare network, and difference of the results.
 
-Trainings turn oneDNN on, which TensorFlow itself does on CPUs with AVX-512 alone. Each way has a process of its own,
-and both run in turn. A step of training is one of SRModel's, size base, on 4 patches of 32 x 32 pixels; tiles hold
-random digital numbers.
+Trainings enable oneDNN, which TensorFlow itself does only on CPUs with AVX-512. Each way has its own process, and they
+run alternately. A training step is one of SRModel, size base, on 4 patches of 32 x 32 pixels; tiles contain random
+digital numbers.
 
     python -m benchmarks.onednn --output benchmarks/output
 """
@@ -35,7 +35,7 @@ BATCH, PATCH = 4, 32
 
 
 class Worker:
-    """A process with oneDNN on or off, which runs a workload whenever it is told to, for use in `with`."""
+    """A process with oneDNN on or off that runs a workload on request, for use in `with`."""
 
     def __init__(self, workload: str, onednn: bool, output: Path, tile: int):
         words = [sys.executable, "-m", "benchmarks.onednn", "--output", str(output), "--tile", str(tile)]
@@ -54,14 +54,14 @@ class Worker:
         self._process.communicate()
 
     def run(self) -> tuple[float, list[float]]:
-        """Return the seconds that the workload took, and numbers that it gave."""
+        """Return the seconds of the workload, and numbers from its result."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return tuple(json.loads(self._process.stdout.readline()))
 
 
 def training_step():
-    """Return a function that makes a step of training and returns the loss."""
+    """Return a function that does a training step and returns the loss."""
     from tensorflow import keras
 
     from models.spot7 import SIZES, SRModel
@@ -87,7 +87,7 @@ def network_on_tile(network: Path, output: Path, tile: int):
 
 
 def work(workload: str, output: Path, tile: int) -> None:
-    """Run a workload for each line of the standard input, after a first time that does not count."""
+    """Run a workload for each line of standard input, after a first run that is not counted."""
     function = training_step() if workload == TRAINING else network_on_tile(NETWORKS[workload], output, tile)
     function()
     for _ in sys.stdin:

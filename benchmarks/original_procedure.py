@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSen2 as its authors ran it in 2018, written anew: the whole image in memory, all patches predicted in one call.
+"""DSen2 as its authors ran it in 2018, reimplemented: the whole image in memory, all patches predicted in one call.
 
 Images are padded and cut into overlapping patches; scikit-image interpolates each band of each patch; Keras' `predict`
-takes them all; their centres are put side by side, and written as an uncompressed GeoTIFF of 64-bit numbers. Only the
-weights are those of this project's networks.
+processes all of them; their centres are joined and written as an uncompressed GeoTIFF of 64-bit numbers. The weights
+are those of this project's networks.
 
     python -m benchmarks.original_procedure --input S1998_10m.tif S1998_20m.tif S1998_60m.tif --model-dir networks \
         --output original.tif
@@ -29,7 +29,7 @@ BANDS = {1: ("B04", "B03", "B02", "B08"), 2: ("B05", "B06", "B07", "B8A", "B11",
 
 
 def corners(length: int, step: int) -> list[int]:
-    """Return where tiles begin along an axis; the last one is moved back to end with the image."""
+    """Return the starts of tiles along an axis; the last one is moved back to end with the image."""
     whole = [index * step for index in range(length // step)]
     return whole + [length - step] * (length % step > 0)
 
@@ -39,8 +39,8 @@ def cut(image: np.ndarray, ratio: int, scale: int) -> np.ndarray:
 
     Args:
         image: (rows, columns, bands).
-        ratio: 10 m pixels along its pixels.
-        scale: the ratio of the coarsest image, in whose pixels tiles begin.
+        ratio: number of 10 m pixels along one of its pixels.
+        scale: ratio of the coarsest image, on whose pixels tiles begin.
 
     Returns:
         float32 (patches, side, side, bands).
@@ -54,7 +54,7 @@ def cut(image: np.ndarray, ratio: int, scale: int) -> np.ndarray:
 
 
 def interpolate(patches: np.ndarray, ratio: int) -> np.ndarray:
-    """Interpolate patches (patches, side, side, bands) to 10 m, each band of each patch by itself."""
+    """Interpolate patches (patches, side, side, bands) to 10 m, each band of each patch separately."""
     from skimage.transform import resize
 
     count, rows, columns, bands = patches.shape
@@ -67,7 +67,7 @@ def interpolate(patches: np.ndarray, ratio: int) -> np.ndarray:
 
 
 def put_together(patches: np.ndarray, rows: int, columns: int, scale: int) -> np.ndarray:
-    """Put the centres of patches (patches, side, side, bands) into an image of 10 m, (rows, columns, bands)."""
+    """Join the centres of patches (patches, side, side, bands) to an image at 10 m, (rows, columns, bands)."""
     patch, border = PATCH_AND_BORDER[scale]
     side = patch - 2 * border
     result = np.zeros((rows, columns, patches.shape[3]), np.float32)
@@ -79,11 +79,11 @@ def put_together(patches: np.ndarray, rows: int, columns: int, scale: int) -> np
 
 
 def super_resolve(images: Sequence[np.ndarray], ratios: Sequence[int], network) -> np.ndarray:
-    """Make the last image fine.
+    """Sharpen the last image.
 
     Args:
         images: digital numbers, each (rows, columns, bands) at its resolution.
-        ratios: 10 m pixels along the pixels of each.
+        ratios: number of 10 m pixels along one pixel of each.
         network: the Keras model.
 
     Returns:
@@ -99,7 +99,7 @@ def super_resolve(images: Sequence[np.ndarray], ratios: Sequence[int], network) 
 
 
 def make_network(arguments: Mapping, weights: Path):
-    """Make the Keras model of the paper, whose inputs are all at 10 m, with weights of this project's file.
+    """Make the Keras model of the paper, with all inputs at 10 m and the weights of a model of this project.
 
     Args:
         arguments: `role`, `depth` and `num_blocks`.

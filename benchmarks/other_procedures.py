@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSen2 from files to a product, against other ways to run the same weights on the same machine.
+"""DSen2 from files to a product, compared with other ways to run the same weights on the same machine.
 
-All get the same GeoTIFFs and the same weights, each in a process of its own, whose start is part of the time, in turn.
-First all 12 bands: the procedure that the authors published (`benchmarks/original_procedure.py`). Then the six 20 m
-bands alone: the package RSP's (`benchmarks/rsp_procedure.py`), and OTBTF's application that reads and writes files by
-itself (`benchmarks/serial_serving.py`), whose product lacks the network's margin. The others write what they write:
-a GeoTIFF of 64-bit numbers, a file for each band, a GeoTIFF without overviews. Networks of 16 and 8 bits are made by
-the first run, of the weights and of the scene, and kept for the others.
+All use the same GeoTIFFs and the same weights, each in its own process, whose start is part of the time, in turn. First
+all 12 bands: the procedure published by the authors (`benchmarks/original_procedure.py`). Then the six 20 m bands only:
+that of the package RSP (`benchmarks/rsp_procedure.py`), and OTBTF's application reading and writing files by itself
+(`benchmarks/serial_serving.py`), whose product lacks the network's margin. The others write their own formats: a
+GeoTIFF of 64-bit numbers, a file per band, a GeoTIFF without overviews. Networks of 16 and 8 bits are made by the first
+run, from the weights and the scene, and kept for the others.
 
     python -m benchmarks.other_procedures --output benchmarks/output
 """
@@ -35,13 +35,13 @@ def program(name: str, scene: Sequence[Path], networks: Path, output: Path) -> l
 
 
 def commands(scene: Sequence[Path], networks: Path, folder: Path, cache: Path) -> list[dict[str, list[str]]]:
-    """Return the commands that are compared, by name: of all bands, and of the 20 m bands.
+    """Return the compared commands, by name: for all bands, and for the 20 m bands.
 
     Args:
         scene: files of 10, 20 and 60 m.
         networks: folder of the networks.
-        folder: where products are written.
-        cache: where this project's program keeps networks.
+        folder: folder for products.
+        cache: folder in which this project's program keeps networks.
     """
     ways = [way for way in WAYS if way[0] == "otbtf" or installed(way[0])]
     product, two = folder / "product.tif", ("--bands", MEDIUM_BANDS)
@@ -58,7 +58,7 @@ def commands(scene: Sequence[Path], networks: Path, folder: Path, cache: Path) -
 
 
 def table(results: dict[str, list[tuple[Measurement, int]]], side: int) -> list[str]:
-    """Return the lines of a table; ratios are to the first way, medians over neighbours in time."""
+    """Return the lines of a table; ratios are relative to the first way, as medians over consecutive runs."""
     lines = [
         "| way | wall time, s | first run, s | product, Mpixel/s | peak memory, MiB | product, MiB | time, ratio |",
         "|---|---|---|---|---|---|---|",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far other precisions are from float32, with this project's networks of DSen2 on real scenes.
+"""Difference of other precisions from float32, with this project's networks of DSen2 on real scenes.
 
-Each scene is cut into tiles as on a chessboard; int8 is made from one half and measured, as the others are, on the
-other half. Differences are in digital numbers (DN, reflectance x 10000), before rounding. The last table says what
-they cost: errors against the truth by Wald's protocol, on scenes that are made coarser as `evaluation.wald` does.
+Each scene is divided into tiles like a chessboard. int8 is calibrated on one half; all are measured on the other half.
+Differences are in digital numbers (DN, reflectance x 10000), before rounding. The last table gives their effect: errors
+against the truth by Wald's protocol, on scenes degraded as by `evaluation.wald`.
 
     python -m benchmarks.precision --data ../shared/data --output benchmarks/output
 """
@@ -61,7 +61,7 @@ def read(stem: Path, description: ModelDescription) -> dict[str, np.ndarray]:
 
 
 def whole(images: Images, description: ModelDescription) -> tuple[int, int]:
-    """Return the rows and columns of output pixels that all images cover, in whole pixels of the coarsest."""
+    """Return the rows and columns, in output pixels, that all images cover with whole pixels of the coarsest."""
     coarsest = description.sources[-1]
     ratio = round(coarsest.gsd / description.gsd)
     return tuple(
@@ -71,7 +71,7 @@ def whole(images: Images, description: ModelDescription) -> tuple[int, int]:
 
 
 def cut(images: Images, description: ModelDescription, y: int, x: int, rows: int, columns: int) -> dict:
-    """Return a part of images, whose place is given in output pixels."""
+    """Return a part of images, with its position in output pixels."""
     parts = {}
     for source in description.sources:
         ratio = round(source.gsd / description.gsd)
@@ -80,7 +80,7 @@ def cut(images: Images, description: ModelDescription, y: int, x: int, rows: int
 
 
 def halves(images: Images, description: ModelDescription) -> tuple[list, list]:
-    """Return the tiles of two halves of a scene, as on a chessboard."""
+    """Return the tiles of the two halves of a scene, like a chessboard."""
     step = round(description.sources[-1].gsd / description.gsd)
     edges = []
     for length in whole(images, description):
@@ -105,7 +105,7 @@ def folders_of(role: str, tiles: list, cache: Path) -> dict[str, Path]:
 
 
 def made(engine: str, folder: Path, tile: Images, description: ModelDescription) -> np.ndarray:
-    """Return what a network makes of a tile, in digital numbers that are not rounded."""
+    """Return the output of a network for a tile, in unrounded digital numbers."""
     return open_engine(engine, str(folder)).run(tile, description.outputs["float"]) * DIGITAL_NUMBERS
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSen2 by one process of several threads, and by several processes of one thread each.
 
-Processes share a product by `--block-range I/N`; a last one assembles it, which is part of the time. Or Dask does that
-within one command, by `--scheduler processes`. There are as many processes as cores; all ways are run in turn, on the
-same scene.
+Processes share a product by `--block-range I/N`, and a last one assembles it, which is part of the time; or Dask does
+this within one command, with `--scheduler processes`. There are as many processes as cores. All ways are run in turn,
+on the same scene.
 
     python -m benchmarks.processes --output benchmarks/output
 """
@@ -27,12 +27,12 @@ REPETITIONS = 2
 
 
 def shared_product(command: list[str], count: int, folder: Path) -> list[Measurement]:
-    """Make a product by processes of one thread; return what making its regions, and then assembling it, costs.
+    """Make a product with single-threaded processes; return the cost of its regions and of assembling it.
 
     Args:
-        command: makes the product alone.
+        command: command that makes the product alone.
         count: number of processes.
-        folder: where it is made; it is emptied before and after.
+        folder: folder of the product, emptied before and after.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shares = [[*command, "--threads", "1", "--block-range", f"{number}/{count}"] for number in range(1, count + 1)]
@@ -42,7 +42,7 @@ def shared_product(command: list[str], count: int, folder: Path) -> list[Measure
 
 
 def single_product(command: list[str], options: Sequence[str], folder: Path) -> list[Measurement]:
-    """Make a product by one command with some options; return what it costs."""
+    """Make a product with one command and some options; return its cost."""
     return [measure_alone([*command, *options], folder)[0]]
 
 

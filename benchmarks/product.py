@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command whose cost is measured: `python -m inference.dsen2`, from three GeoTIFFs to a Cloud-Optimized GeoTIFF."""
+"""The measured command: `python -m inference.dsen2`, from three GeoTIFFs to a Cloud-Optimized GeoTIFF."""
 
 import sys
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ def product_command(
     Args:
         scene: files of 10, 20 and 60 m.
         networks: folder of the networks.
-        output: the product, which must not exist yet, or the folder of the product.
-        cache: where the program keeps the networks that it makes of these in other precisions.
-        engine: what runs the networks.
+        output: the product, which must not exist yet, or its folder.
+        cache: folder in which the program keeps networks in other precisions.
+        engine: engine of the networks.
         precision: type of the networks' inner convolutions.
         options: other options of the program.
     """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSen2 from files to a product, by size: time should grow with the pixels, memory should not, the network should rule.
+"""DSen2 from files to a product, by size: time should grow with the pixels, memory should not.
 
-GeoTIFFs of 10, 20 and 60 m go in, a Cloud-Optimized GeoTIFF of 12 bands at 10 m comes out, by
-`python -m inference.dsen2`, in a process of its own whose start is part of the time. After each product the bare
-networks run on as many tiles of the same sizes, ready in memory. Two shares of the bare network's speed are stated: of
-its speed over all pixels that it computes, margins included (the product's pixels count only once), and of the time
-alone, margins taken as they are (bare time / time of the product).
+`python -m inference.dsen2` makes a Cloud-Optimized GeoTIFF of 12 bands at 10 m from GeoTIFFs of 10, 20 and 60 m, in its
+own process, whose start is part of the time. After each product, the bare networks run on the same number of tiles of
+the same sizes in memory. Two shares of the bare network's speed are given: relative to its speed over all computed
+pixels, including margins (the product's pixels count once), and relative to its time alone (bare time / time of the
+product).
 
     python -m benchmarks.product_sizes --output benchmarks/output --full-tile
 """
@@ -31,12 +31,12 @@ REPETITIONS = {1998: 3}
 
 
 def bare_seconds(networks: list[BareNetwork], tiles: list[list[tuple[int, int]]]) -> float:
-    """Return how long the bare networks take for their tiles, one network after the other, in seconds."""
+    """Return the time of the bare networks for their tiles, one network after the other, in seconds."""
     return sum(sum(network.seconds(sizes)) for network, sizes in zip(networks, tiles))
 
 
 def line(side: int, name: str, engine: str, precision: str, output: Path, repetitions: int) -> tuple[str, list]:
-    """Measure a size; return its line of the table, and the runs."""
+    """Measure a size; return its line of the table and the runs."""
     scene = write_scene(output / "scenes", side)
     folder = network_folder(name, output / "networks")
     folders = [folder / role for role in ROLES]

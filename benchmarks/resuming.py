@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an interrupted DSen2 product costs when all its regions are made, and what a finished one costs.
+"""Cost of resuming a DSen2 product whose regions are all made, and of repeating a finished one.
 
-Each is compared with making the whole product: the same command after all regions were made and nothing assembled,
-`--assemble` at that point, and the same command when the product is there. Regions are made by `--block-range`, which
-leaves what a process leaves that is killed before it assembles.
+Compared with making the whole product are: the same command after all regions were made but not assembled,
+`--assemble` at that point, and the same command when the product exists. Regions are made by `--block-range`, which
+leaves the same state as a process that was killed before assembling.
 
     python -m benchmarks.resuming --output benchmarks/output
 """
@@ -25,7 +25,7 @@ REPETITIONS = 3
 
 
 def measured(command: list[str], folder: Path, start: Path | None) -> Measurement:
-    """Run a command in a folder that is a copy of another one, or new."""
+    """Run a command in a copy of a folder, or in a new one."""
     shutil.rmtree(folder, ignore_errors=True)
     if start:
         shutil.copytree(start, folder)

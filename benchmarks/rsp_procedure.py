@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSen2 as the package RSP (remote-sensing-processor 0.3) runs it, written anew: torch, tiles mirrored each by itself.
+"""DSen2 as run by the package RSP (remote-sensing-processor 0.3), reimplemented: torch, with tiles mirrored separately.
 
-The 20 m bands are interpolated over the whole image; tiles that do not overlap are cut, mirrored at their own edges,
-stacked, and given in batches to a scripted torch module, which returns what the interpolated bands lack; each band is
-written as a file of its own. Only the weights are those of this project's networks.
+The 20 m bands are interpolated over the whole image. Tiles that do not overlap are cut, mirrored at their own edges,
+stacked, and passed in batches to a scripted torch module, which returns the residuals to the interpolated bands. Each
+band is written to its own file. The weights are those of this project's networks.
 
     python -m benchmarks.rsp_procedure --input S1998_10m.tif S1998_20m.tif --model-dir networks/2x --output folder
 """
@@ -54,7 +54,7 @@ def cut(image: np.ndarray) -> np.ndarray:
 
 
 def put_together(tiles: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Put the centres of tiles (tiles, bands, side, side) side by side, (bands, rows, columns)."""
+    """Join the centres of tiles (tiles, bands, side, side) to an image, (bands, rows, columns)."""
     step = PATCH - 2 * BORDER
     down, across, bands = -(-rows // step), -(-columns // step), tiles.shape[1]
     centres = tiles[:, :, BORDER:-BORDER, BORDER:-BORDER].reshape(down, across, bands, step, step)
@@ -72,7 +72,7 @@ def kernels(weights: Path, blocks: int) -> Iterator[tuple[np.ndarray, np.ndarray
 
 
 def make_network(folder: Path):
-    """Make the scripted torch module of an exported model: (batch, bands, rows, columns) to what the coarse lack."""
+    """Make the scripted torch module of an exported model: (batch, bands, rows, columns) to coarse residuals."""
     import torch
 
     from chain.serving.exported_models import WEIGHTS
@@ -97,16 +97,16 @@ def make_network(folder: Path):
 
 
 def super_resolve(image: np.ndarray, network, coarse: int, batch: int) -> np.ndarray:
-    """Make the last bands fine.
+    """Sharpen the last bands.
 
     Args:
         image: float32 (bands, rows, columns), digital numbers.
         network: the torch module.
-        coarse: number of bands that are made fine.
-        batch: tiles that the network is given at once.
+        coarse: number of bands to sharpen.
+        batch: number of tiles per run of the network.
 
     Returns:
-        uint16 (coarse, rows, columns), digital numbers, their fractions cut off.
+        uint16 (coarse, rows, columns), truncated digital numbers.
     """
     import torch
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A synthetic scene of Sentinel-2 for measurements: three GeoTIFFs, of 10, 20 and 60 m, of any size.
+"""A synthetic Sentinel-2 scene for measurements: three GeoTIFFs of 10, 20 and 60 m, of any size.
 
-Fields, relief and noise, correlated between bands and resolutions: what is compressed and computed costs as much as
-with a real scene. It is written window by window, never held as a whole.
+It consists of fields, relief and noise, correlated between bands and resolutions, so that compression and computation
+cost as much as with a real scene. It is written window by window and never held completely.
 
     python -m benchmarks.scene --side 1998 --output benchmarks/output/scenes
 """
@@ -37,7 +37,7 @@ LEVELS |= {"B08": 2700, "B8A": 2900, "B09": 900, "B11": 2000, "B12": 1300}
 
 
 class Landscape:
-    """Fields of random numbers over a square of ground, the same wherever a window begins.
+    """Fields of random numbers over a square of ground, independent of the windows.
 
     Args:
         side: its side, in pixels of 10 m.
@@ -54,7 +54,7 @@ class Landscape:
         self._fields = generator.standard_normal((2, side // FIELD + 1, side // FIELD + 1), np.float32)
 
     def window(self, x: int, y: int, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return two layers of a window, each float32 (rows, columns): how bright, and how green the ground is."""
+        """Return two layers of a window, each float32 (rows, columns): brightness and greenness of the ground."""
         layers = []
         for index in range(2):
             across, down = (np.arange(start, start + count) // FIELD for start, count in ((x, columns), (y, rows)))
@@ -68,7 +68,7 @@ class Landscape:
         return layers[0], layers[1]
 
     def band(self, name: str, layers: tuple[np.ndarray, np.ndarray], place: tuple[int, int]) -> np.ndarray:
-        """Return a band, uint16 (rows, columns), of the layers at its spacing, and of noise that the place decides."""
+        """Return a band, uint16 (rows, columns), from the layers at its spacing and position-dependent noise."""
         order = list(BANDS).index(name)
         bright, green = layers
         generator = np.random.default_rng((self._seed, order, *place))
@@ -79,7 +79,7 @@ class Landscape:
 
 
 def _weights(start: int, count: int, spacing: int, points: int) -> np.ndarray:
-    """Return the matrix (count, points) that interpolates points to pixels from a first one on, linearly."""
+    """Return the matrix (count, points) that interpolates points linearly to pixels, starting at a first one."""
     positions = np.arange(start, start + count) / spacing
     before = positions.astype(int)
     weights = np.zeros((count, points), np.float32)
@@ -95,10 +95,10 @@ def _mean(layer: np.ndarray, ratio: int) -> np.ndarray:
 
 
 def write_scene(folder: Path, side: int) -> list[Path]:
-    """Write a scene, unless it is there.
+    """Write a scene, unless it exists.
 
     Args:
-        folder: where.
+        folder: folder to write into.
         side: its side, in pixels of 10 m, a multiple of 6.
 
     Returns:

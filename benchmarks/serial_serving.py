@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plain way of OTBTF: TensorflowModelServe reads two files and writes one, tile after tile, nothing overlapped.
+"""The plain way of OTBTF: TensorflowModelServe reads two files and writes one, tile after tile, without concurrency.
 
-The parameters are those that this project computes for the network; the product lacks the network's margin on each
-side, since the application does not complete images.
+The parameters are those that this project computes for the network. The product lacks the network's margin on each
+side, because the application does not pad images.
 
     python -m benchmarks.serial_serving --input S1998_10m.tif S1998_20m.tif --model-dir networks/2x --output serial.tif
 """
