@@ -40,9 +40,9 @@ class Progress:
         """Report the fraction that is done.
 
         Raises:
-            Cancelled: the work is to stop.
+            Cancelled: the work is to stop; what is done, fraction 1, is not.
         """
-        if self.cancelled and self.cancelled():
+        if fraction < 1 and self.cancelled and self.cancelled():
             raise Cancelled("cancelled: what was finished is kept, and the same call goes on")
         if self.report:
             self.report(min(max(fraction, 0.0), 1.0), text)

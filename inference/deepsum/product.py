@@ -152,6 +152,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     add_to_record(output, _notes(opened.stack, result))
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
+    progress(1.0, output.name)
     return Product(output, layout.grid, layout.bands, layout.dtype, layout.nodata, record_of(output))
 
 

@@ -137,8 +137,10 @@ def test_its_product_lies_on_the_whole_ground_and_misses_what_is_missing(program
         progress=lambda fraction, text: seen.append(fraction),
     )
     main = max((read_description(folder) for folder in exported), key=lambda each: each.scale)
-    scale = spacing / main.gsd if groups_of(exported) else main.scale
-    step, grid = spacing / scale, product.grid
+    grid = product.grid
+    scale = spacing / main.gsd if groups_of(exported) else round(spacing / grid.dx)
+    step = spacing / scale
+    assert scale > 1 or len(groups_of(exported)) > 1
     dataset = gdal.Open(str(product.path))
     assert dataset.GetGeoTransform() == grid.geotransform
     assert (dataset.RasterXSize, dataset.RasterYSize) == (grid.columns, grid.rows)
