@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from chain.runtime.options import Made, add_options, from_values
-from chain.runtime.progress import Progress, progress_bar, shown_on_terminal
+from chain.runtime.progress import SHOWN, Progress, shown_on_terminal
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
@@ -94,6 +94,20 @@ def _set_unless_given(variables: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
+def _with_numbers(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with values that begin with a minus bound to their options.
+
+    argparse takes `--bbox -4.3,50.8,-4.2,50.9` for two options.
+    """
+    bound: list[str] = []
+    for word in words:
+        if re.match(r"-\.?\d", word) and bound and re.fullmatch(r"--[a-z][a-z0-9-]*", bound[-1]):
+            bound[-1] = f"{bound[-1]}={word}"
+        else:
+            bound.append(word)
+    return bound
+
+
 def is_quiet() -> bool:
     """Return whether OTB, pyotb and TensorFlow say nothing but errors."""
     return all(os.environ.get(name) == value for name, value in QUIET.items())
@@ -123,14 +137,21 @@ def run_program(
     """
     add_options(parser, options)
     add_program_arguments(parser)
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--quiet", action="store_true", help="show warnings and errors alone")
+    parser.add_argument(
+        "--progress",
+        choices=list(SHOWN),
+        default="bar",
+        help="on the standard error: a bar, if it is a terminal; JSON on lines; or none (default: %(default)s)",
+    )
+    arguments = parser.parse_args(_with_numbers(sys.argv[1:] if argv is None else argv))
     try:
         made = from_values(options, complete(vars(arguments)) if complete else vars(arguments))
     except ValueError as error:
         parser.error(str(error))
 
     def shown(_) -> None:
-        with shown_on_terminal(), progress_bar() as progress:
+        with shown_on_terminal(arguments.quiet), SHOWN[arguments.progress]() as progress:
             command(made, progress)
 
     return run(parser, arguments, shown)

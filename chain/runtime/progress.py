@@ -8,8 +8,10 @@ Functions of the library print nothing. They report to a `Progress`, and tell wh
     progress(0.5, "regions")
 """
 
+import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,11 +70,11 @@ class _Terminal(logging.Handler):
 
 
 @contextmanager
-def shown_on_terminal() -> Iterator[None]:
-    """Show on the standard error, for a while, what is told."""
+def shown_on_terminal(quiet: bool = False) -> Iterator[None]:
+    """Show on the standard error, for a while, what is told; if `quiet`, warnings and errors alone."""
     handler, level = _Terminal(), LOG.level
     LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    LOG.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
@@ -99,3 +101,33 @@ def progress_bar() -> Iterator[Progress]:
     finally:
         if bar is not None:
             bar.close()
+
+
+@contextmanager
+def progress_lines() -> Iterator[Progress]:
+    """Give, for a while, where work reports to be read by a program: a JSON object on each line of the standard error.
+
+    `{"phase": "sr.tif", "fraction": 0.25, "seconds_left": 90.0}`; the seconds are null until they can be told.
+    """
+    start = time.monotonic()
+
+    def report(fraction: float, text: str) -> None:
+        passed = time.monotonic() - start
+        left = round(passed * (1 - fraction) / fraction, 1) if fraction > 0 else None
+        print(
+            json.dumps({"phase": text, "fraction": round(fraction, 4), "seconds_left": left}),
+            file=sys.stderr,
+            flush=True,
+        )
+
+    yield Progress(report)
+
+
+@contextmanager
+def no_progress() -> Iterator[Progress]:
+    """Give, for a while, where work reports to nobody."""
+    yield SILENT
+
+
+SHOWN = {"bar": progress_bar, "json": progress_lines, "none": no_progress}
+"""How progress is shown, by the words of --progress."""

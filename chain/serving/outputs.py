@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chain.runtime.options import BaseOptions, files_written
+from chain.runtime.options import BaseOptions, files_written, paths_read
 from chain.runtime.provenance import record_of
 from chain.serving.options import FileOptions
 
@@ -51,10 +51,12 @@ def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str
 def check_files(
     options: BaseOptions, inputs: Sequence, files: Sequence[str], output: Path | None, bands: Sequence[str] = ()
 ) -> None:
-    """Refuse to write over what is read.
+    """Refuse to write over what is read, and to write two things into one file.
+
+    Files are told apart by where they really lie: links, also hard ones, lead to the file itself.
 
     Args:
-        options: those of the program.
+        options: those of the program; files that they name are read too.
         inputs: names of what is super-resolved; those that are no names do not count.
         files: files that are read.
         output: the product, if there is one.
@@ -63,7 +65,24 @@ def check_files(
     Raises:
         ValueError: a file would be written over.
     """
-    read = {os.path.realpath(name) for name in (*files, *inputs) if isinstance(name, str | Path)}
+    named = (
+        name for value in paths_read(options).values() for name in (value if isinstance(value, tuple) else [value])
+    )
+    read = {_place(name) for name in (*files, *inputs, *named) if isinstance(name, str | Path)}
+    taken: dict[object, str] = {}
     for flag, path, _ in written(options, output, bands):
-        if os.path.realpath(path) in read:
+        place = _place(path)
+        if place in read:
             raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
+        if place in taken:
+            raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
+        taken[place] = flag
+
+
+def _place(name: str | Path) -> object:
+    """Return what tells a file from others: its inode, or its path while it does not exist."""
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return os.path.realpath(name)
+    return status.st_dev, status.st_ino

@@ -179,3 +179,13 @@ def test_a_changed_option_keeps_the_rest(capsys):
         trained(Other, "--help")
     shown = " ".join(capsys.readouterr().out.split())
     assert "--flips, --no-flips mirror (default: no)" in shown and "shares (default: 0.8 0.2)" in shown
+
+
+def test_values_that_begin_with_a_minus_are_read():
+    found = []
+    parser = argparse.ArgumentParser("program", allow_abbrev=False)
+    words = ["--input", "x.tif", "--bands", "-4.3,50.8", "--evaluate", "--tile-size", "64"]
+    assert run_program(parser, Options, lambda options, progress: found.append(options), words) == 0
+    assert found[0].bands == ("-4.3", "50.8") and found[0].evaluate and found[0].tile_size == 64
+    with pytest.raises(SystemExit):
+        parsed("--input", "x.tif", "--tile-size", "-8")

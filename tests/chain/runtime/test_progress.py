@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Progress: fractions of parts, cancelling, and what a library keeps to itself."""
 
+import json
+
 import pytest
 
-from chain.runtime.progress import LOG, SILENT, Cancelled, Progress, progress_bar, shown_on_terminal
+from chain.runtime.progress import LOG, SILENT, Cancelled, Progress, progress_bar, progress_lines, shown_on_terminal
 
 
 def test_parts_report_fractions_of_the_whole():
@@ -36,3 +38,19 @@ def test_no_bar_without_a_terminal(capsys):
     with progress_bar() as progress:
         progress(0.5, "a")
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_for_programs_is_json_on_lines(capsys):
+    with progress_lines() as progress:
+        progress(0.0, "begin")
+        progress(0.5, "middle")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["phase"], line["fraction"]) for line in lines] == [("begin", 0.0), ("middle", 0.5)]
+    assert lines[0]["seconds_left"] is None and lines[1]["seconds_left"] >= 0
+
+
+def test_quiet_shows_warnings_alone(capsys):
+    with shown_on_terminal(quiet=True):
+        LOG.info("decided")
+        LOG.warning("look")
+    assert capsys.readouterr().err == "warning: look\n"
