@@ -25,11 +25,14 @@ import hashlib
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chain.runtime.command_line import add_program_arguments, run
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, BaseOptions, at_least, option
+from chain.runtime.progress import Progress
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 
 if TYPE_CHECKING:
@@ -42,6 +45,39 @@ BUFFER = 256
 """Number of records, of 0.36 MB each, among which the next one is drawn."""
 OPEN_FILES = 16
 """Number of files, drawn at random, that are read in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BaseOptions):
+    """How records are made of scenes."""
+
+    band: str = option("NIR", "band", choices=BANDS)
+    chunks: int = option(5, "number of chunks of an epoch", metavar="N", check=at_least(1))
+    patches: int = option(20, "patches of a scene and chunk, at most", metavar="N", check=at_least(1))
+    seed: int = option(4, "seed of the patches' places", metavar="N", check=at_least(0))
+    splits: str = option(
+        "authors",
+        "share of the scenes for training, the others being for validation: "
+        + ", ".join(f"{name}: {share:.0%}".replace("%", " %") for name, share in SPLITS.items()),
+        choices=tuple(SPLITS),
+    )
+    on_error: str = option(
+        "fail",
+        "what to do about a scene that cannot be read, or lacks files",
+        choices=("fail", "skip"),
+        pixels=False,
+    )
+    overwrite: bool = option(False, "replace records that are in the folder", pixels=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Options):
+    """The command line."""
+
+    input: str = option(
+        MISSING, "folder of the scenes: train/<band>/imgsetNNNN, and norm.csv", metavar="DIR", reads=True, pixels=False
+    )
+    output: str = option(MISSING, "folder to write into", metavar="DIR", pixels=False)
 
 
 class Statistics(NamedTuple):
@@ -63,7 +99,7 @@ class Records:
         description: content of `deepsum.json`.
     """
 
-    def __init__(self, folder: Path, description: dict):
+    def __init__(self, folder: Path, description: dict[str, Any]):
         self.folder, self.description = folder, description
 
     @property
@@ -136,7 +172,7 @@ class Records:
         from datasets.deepsum.example import parse_batch
 
         if batch_size < 1 or not self.steps(batch_size):
-            raise ValueError(f"batch_size: 1 to {max(self.chunks)} is wanted. Received: {batch_size}")
+            raise ValueError(f"batch_size: expected 1 to {max(self.chunks)}, got {batch_size}")
         epochs, names = itertools.count(first_epoch), list(self.description[TRAINING])
 
         def chunks() -> Iterator[list[str]]:
@@ -174,7 +210,7 @@ class Records:
                 (record,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
             except (tf.errors.OpError, ValueError) as error:
                 reason = " ".join(str(error).split())
-                raise ValueError(f"{path}: one whole record is wanted. Received: {reason}") from error
+                raise ValueError(f"{path}: expected one whole record, got {reason}") from error
             yield parse(record)
 
 
@@ -193,69 +229,67 @@ def read_records(folder: str | Path) -> Records:
         ]
         files += [scene_file(folder, name) for name in records.validation_names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder}: a folder with {DESCRIPTION} is wanted. Received: {error}") from error
+        raise ValueError(f"{folder}: expected a folder with {DESCRIPTION} ({error})") from error
     for path in files:
         if not path.is_file():
-            raise ValueError(f"{folder}: all files that {DESCRIPTION} tells of are wanted. Received: no {path.name}")
+            raise ValueError(f"{folder}: expected all files that {DESCRIPTION} lists, found no {path.name}")
     return records
 
 
-def make_records(arguments: argparse.Namespace) -> None:
-    """Write records, and tell of them."""
-    from datasets.deepsum.writing import RecordsRecipe, write_records
+def make_records(
+    input: str | Path,
+    output: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Records:
+    """Write the records of a band; an interrupted run goes on.
 
-    recipe = RecordsRecipe(arguments.band, arguments.chunks, arguments.patches, arguments.seed, arguments.splits)
-    description = write_records(arguments.input, arguments.output, recipe, arguments.on_error, arguments.overwrite)
-    records = read_records(arguments.output)
+    Args:
+        input: folder of the challenge's data, with `train/<band>/imgsetNNNN` and optionally `norm.csv`.
+        output: folder to write into, made if necessary.
+        options: how.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Returns:
+        The records; `description` says what they were made of, and which scenes were left out (`excluded`).
+
+    Raises:
+        ValueError: there are no scenes, a scene cannot be read, the folder holds other records, or no patch is found.
+        OSError: the folder cannot be written.
+        RuntimeError: another process writes there.
+        Cancelled: `cancelled` said so; what was finished is kept.
+    """
+    from datasets.deepsum.writing import write_records
+
+    write_records(Path(input), Path(output), options, Progress(progress, cancelled))
+    return read_records(output)
+
+
+def command(options: Command, progress: Progress) -> None:
+    """Write records, and print what they are."""
+    records = make_records(options.input, options.output, options, progress=progress)
+    description = records.description
     for name, reason in description["excluded"].items():
         print(f"{name} is left out: {reason}")
     print(
-        f"{arguments.output}: {records.size} patches of {len(description[TRAINING])} scenes in {len(records.chunks)} "
+        f"{options.output}: {records.size} patches of {len(description[TRAINING])} scenes in {len(records.chunks)} "
         f"chunks, {len(records.validation_names)} scenes for validation, {len(description['excluded'])} left out"
     )
     print(", ".join(f"{name} {value:.3f}" for name, value in records.statistics._asdict().items()))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the program's command line."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the program."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets.deepsum.records",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--input", required=True, metavar="DIR", help="folder of the scenes: train/<band>/imgsetNNNN, and norm.csv")
-    add("--band", choices=BANDS, default="NIR", help="band (default: %(default)s)")
-    add("--output", required=True, metavar="DIR", help="folder to write into")
-    add("--chunks", type=int, default=5, metavar="N", help="number of chunks of an epoch (default: %(default)s)")
-    add("--patches", type=int, default=20, metavar="N", help="patches of a scene and chunk (default: %(default)s)")
-    add("--seed", type=int, default=4, metavar="N", help="seed of the patches' places (default: %(default)s)")
-    shares = ", ".join(f"{name}: {share:.0%}".replace("%", " %%") for name, share in SPLITS.items())
-    add(
-        "--splits",
-        choices=list(SPLITS),
-        default="authors",
-        help=f"share of the scenes for training, the others being for validation: {shares} (default: %(default)s)",
-    )
-    add(
-        "--on-error",
-        choices=["fail", "skip"],
-        default="fail",
-        help="what to do about a scene that cannot be read, or lacks files (default: %(default)s)",
-    )
-    add("--overwrite", action="store_true", help="replace records that are in the folder")
-    add_program_arguments(parser)
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    for name, least in (("chunks", 1), ("patches", 1), ("seed", 0)):
-        if getattr(arguments, name) < least:
-            parser.error(f"argument --{name}: {least} or more is wanted. Received: {getattr(arguments, name)}")
-    return run(parser, arguments, make_records)
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import hashlib
 import json
 import random
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,15 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from chain.runtime import provenance
 from chain.runtime.files import locked, whole_file
+from chain.runtime.options import values_for_pixels
+from chain.runtime.progress import Progress
 from datasets.deepsum.cmse import cmse_matrix
 from datasets.deepsum.example import serialize
 from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
 from datasets.deepsum.preparation import FARTHEST, FRAMES, mean_of_registered
+from datasets.deepsum.records import Options
 from datasets.deepsum.scenes import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
 
 STATE = ".making"
@@ -37,18 +38,6 @@ FEW = f"fewer than {FRAMES} images that are neither corrupt nor displaced by mor
 """Reason for which the authors leave out a scene."""
 
 Place = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class RecordsRecipe:
-    """The settings of a set of records."""
-
-    band: str
-    chunks: int
-    patches: int
-    """Largest number of patches per scene and chunk."""
-    seed: int
-    splits: str
 
 
 @dataclass(frozen=True)
@@ -79,42 +68,37 @@ class Notes:
             return cls(str(arrays["digest"]), str(arrays["reason"]), arrays["suitable"], moments, residual)
 
 
-def write_records(
-    root: str | Path, output: str | Path, recipe: RecordsRecipe, on_error: str = "fail", overwrite: bool = False
-) -> dict:
+def write_records(root: Path, output: Path, options: Options, progress: Progress) -> None:
     """Write the records of a band, or the missing ones.
 
     Args:
         root: folder of the challenge's data, with `train/<band>` and optionally `norm.csv`.
         output: folder to write into, created if necessary.
-        recipe: the settings.
-        on_error: `fail` if a scene cannot be read, or `skip` it.
-        overwrite: replace existing records.
-
-    Returns:
-        The content of the description.
+        options: how.
+        progress: where to report.
 
     Raises:
         ValueError: there are no scenes, a scene cannot be read, the folder holds other records, or no patch is found.
         OSError: the folder cannot be written.
         RuntimeError: another process writes there.
     """
-    folder, output = Path(root) / "train" / recipe.band, Path(output)
+    folder, settings = root / "train" / options.band, values_for_pixels(options)
     names = sorted(path.name for path in folder.glob("imgset*") if path.is_dir())
     if not names:
         raise ValueError(f"--input: expected folders {folder}/imgsetNNNN, got none")
-    parts = dict(zip((TRAINING, VALIDATION), split(names, SPLITS[recipe.splits])))
-    norm = read_norm(Path(root) / "norm.csv") if (Path(root) / "norm.csv").exists() else {}
-    with _output_folder(output, {**asdict(recipe), "names": names}, overwrite):
-        surveyed, excluded = _survey(folder, output, parts, on_error)
+    parts = dict(zip((TRAINING, VALIDATION), split(names, SPLITS[options.splits])))
+    norm = read_norm(root / "norm.csv") if (root / "norm.csv").exists() else {}
+    with _output_folder(output, {**settings, "names": names}, options.overwrite):
+        surveyed, excluded = _survey(folder, output, parts, options.on_error, progress.part(0, 0.5))
         used = {part: [name for name in members if name in surveyed] for part, members in parts.items()}
         _check_plan(output / STATE / "plan.json", {name: surveyed[name].digest for name in used[TRAINING]})
-        places = _draw(output / STATE, used[TRAINING], recipe)
-        if not any(places[name][chunk] for name in used[TRAINING] for chunk in range(recipe.chunks)):
+        places = _draw(output / STATE, used[TRAINING], options)
+        if not any(places[name][chunk] for name in used[TRAINING] for chunk in range(options.chunks)):
             raise ValueError(f"--input: expected scenes with patches that are clear enough, got none in {folder}")
-        _cut(folder, output, {name: surveyed[name].digest for name in used[TRAINING]}, places)
+        digests = {name: surveyed[name].digest for name in used[TRAINING]}
+        _cut(folder, output, digests, places, progress.part(0.5, 1))
         description = {
-            **asdict(recipe),
+            **settings,
             "patch_size": PATCH_SIZE,
             "statistics": _statistics([surveyed[name] for name in used[TRAINING]]),
             TRAINING: {name: [len(chunk) for chunk in places[name]] for name in used[TRAINING]},
@@ -126,7 +110,7 @@ def write_records(
         }
         provenance.write(output / DESCRIPTION, description)
         shutil.rmtree(output / STATE)
-    return description
+    progress(1, "done")
 
 
 @contextmanager
@@ -177,15 +161,18 @@ def _read_json(path: Path) -> dict | None:
 
 
 def _survey(
-    folder: Path, output: Path, parts: Mapping[str, Sequence[str]], on_error: str
+    folder: Path, output: Path, parts: Mapping[str, Sequence[str]], on_error: str, progress: Progress
 ) -> tuple[dict[str, Notes], dict[str, str]]:
     """Prepare all scenes once, and write the validation scenes.
 
     Returns:
         The notes of the scenes that are used, without the suitable positions, and the reasons for leaving out others.
     """
-    surveyed, excluded = {}, {}
-    for part, name in _progress([(part, name) for part, members in parts.items() for name in members], "scenes"):
+    surveyed: dict[str, Notes] = {}
+    excluded: dict[str, str] = {}
+    members = [(part, name) for part, names in parts.items() for name in names]
+    for number, (part, name) in enumerate(members):
+        progress(number / len(members), f"survey, {name}")
         path = output / STATE / f"{name}.npz"
         if not path.exists():
             try:
@@ -240,20 +227,27 @@ def _check_plan(path: Path, digests: Mapping[str, str]) -> None:
     provenance.write(path, dict(digests))
 
 
-def _draw(state: Path, names: Sequence[str], recipe: RecordsRecipe) -> dict[str, list[list[Place]]]:
+def _draw(state: Path, names: Sequence[str], options: Options) -> dict[str, list[list[Place]]]:
     """Draw the positions of all patches, by scene and chunk."""
-    stream = random.Random(recipe.seed)
+    stream = random.Random(options.seed)
     places: dict[str, list[list[Place]]] = {name: [] for name in names}
-    for _ in range(recipe.chunks):
+    for _ in range(options.chunks):
         for name in names:
             suitable = Notes.load(state / f"{name}.npz").suitable
-            places[name].append(draw_corners(suitable, stream, recipe.patches))
+            places[name].append(draw_corners(suitable, stream, options.patches))
     return places
 
 
-def _cut(folder: Path, output: Path, digests: Mapping[str, str], places: Mapping[str, list[list[Place]]]) -> None:
+def _cut(
+    folder: Path,
+    output: Path,
+    digests: Mapping[str, str],
+    places: Mapping[str, list[list[Place]]],
+    progress: Progress,
+) -> None:
     """Write the patches of all scenes whose files are missing."""
-    for name in _progress(list(places), "patches"):
+    for number, name in enumerate(places):
+        progress(number / len(places), f"patches, {name}")
         files = [chunk_file(output, chunk, name) for chunk in range(len(places[name]))]
         if all(file.exists() for file in files):
             continue
@@ -286,8 +280,3 @@ def _statistics(notes: Sequence[Notes]) -> dict[str, float]:
         "deviation": float(np.sqrt(squares / count - mean**2)),
         "target_deviation": float(np.sqrt(np.mean([one.residual for one in notes]))),
     }
-
-
-def _progress(items: Sequence, description: str) -> tqdm:
-    """Show a progress bar on a terminal."""
-    return tqdm(items, desc=description, unit="scene", disable=not sys.stderr.isatty())

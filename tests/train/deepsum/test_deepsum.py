@@ -206,7 +206,7 @@ def test_usage_errors(tmp_path, capsys, options, message):
 def test_failures_are_one_line(tmp_path, capsys):
     assert deepsum.main(["--stage", "sisrnet", "--records", str(tmp_path), "--model-dir", str(tmp_path / "m")]) == 1
     error = capsys.readouterr().err
-    assert "a folder with deepsum.json is wanted" in error and error.count("\n") == 1
+    assert "expected a folder with deepsum.json" in error and error.count("\n") == 1
 
 
 def test_help_imports_nothing_heavy():
