@@ -24,6 +24,8 @@ BANDS = {
     "B12": 20.0,
 }
 """Ground sampling distance of each band, in metres, in the order of ESA's band numbers."""
+FINEST = min(BANDS.values())
+"""Ground sampling distance of the finest bands, in metres."""
 SURFACE_BANDS = tuple(band for band in BANDS if band != "B10")
 """Bands that see the ground, in ESA's order: those of L2A."""
 COMMON_NAMES = {
@@ -49,6 +51,8 @@ RESERVED_BASELINE = 99
 """First number of the baselines that software outside ESA's ground segment writes: Sen2Cor run at home, sen2like, and
 data sets made by them, such as reBEN. They tell nothing of the offset."""
 OFFSET_HELP = "pass --offset -1000 (DN = 10000 x reflectance + 1000, baseline 04.00 on) or --offset 0"
+REFLECTANCE = 1e-4
+"""Reflectance of a digital number, but for the offset."""
 CLASSES_NAME = "SCL"
 """Name of the scene classification, in files, descriptions and catalogues."""
 COMPANIONS = ("AOT", "WVP", "TCI", "PVI", "CLD", "CLDPRB", "SNW", "SNWPRB", "VISUAL", "PREVIEW", "THUMBNAIL")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening Sentinel-2: whatever the container, the same bands, the same harmonised digital numbers.
 
-`open_product` takes a SAFE folder or zip, a STAC item (Planetary Computer, Earth Search), rasters with one or
-several bands each, or a folder of them, and says which file holds which band, and by which offset its digital
-numbers (DN) have to be harmonised. The offset is read from the metadata, never guessed from the date, because
-archives are reprocessed and some catalogues have removed it already. Where nothing states it, many numbers far
-below 1000 prove that there is none; otherwise an input which does not say it is an error.
+`open_product` takes a SAFE folder or zip, a STAC item of any catalogue, rasters with one or several bands each, or a
+folder of them, and says which file holds which band, and by which offset its digital numbers (DN) have to be
+harmonised. The offset is read from the metadata and held against the pixels, never guessed from the date, because
+archives are reprocessed and some catalogues have removed it already. Where nothing states it, many numbers far below
+1000 prove that there is none; otherwise an input which does not say it is an error.
 
     product = open_product("S2B_MSIL2A_20220714T105629_N0400_R094_T31UDQ_20220714T182657.SAFE")
     image = product.image(("B04", "B03", "B02", "B08"))     # pyotb, in memory: DN = 10 000 x reflectance
@@ -14,44 +14,45 @@ below 1000 prove that there is none; otherwise an input which does not say it is
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from osgeo import gdal
 
 from chain.raster import http
-from chain.raster.gdal_memory import new_name
-from chain.runtime.provenance import record_of
+from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
-from chain.sentinel2.bands import (
-    BANDS,
-    CLASSES_NAME,
-    COMMON_NAMES,
-    NODATA,
-    OFFSET_HELP,
-    band_in_name,
-    companion_in_name,
-    level_in_name,
-    scene_in_name,
-    wanted,
-)
-from chain.sentinel2.offset import FLOATING, LARGEST, check_digital_numbers, raster_offset
-from chain.sentinel2.safe import read_safe
+from chain.sentinel2.bands import BANDS, NODATA, wanted
+from chain.sentinel2.contents import Contents, Reading
+from chain.sentinel2.decision import Decision
+from chain.sentinel2.layers import Layer, opened_layer, release
+from chain.sentinel2.offset import decided_offset
+from chain.sentinel2.packings import folder_contents, zip_contents
+from chain.sentinel2.pixel_evidence import DARK_BANDS, evidence_of
+from chain.sentinel2.rasters import read_raster, read_rasters
+from chain.sentinel2.safe import is_safe, safe_contents
+from chain.sentinel2.sampling import FLOATING, LARGEST
 
-RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
+SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
+TOLD = ("offset", "scale", "files")
+"""Subjects of the decisions that are told when an image is opened."""
+SAFE_SUFFIX = ".SAFE"
+LOOKED_AT_REMOTELY = 4
+"""Bands of a remote image, at most, whose pixels are looked at before it is opened."""
 
 
 @dataclass
 class Sentinel2Image:
-    """A Sentinel-2 image whose bands GDAL and OTB can open by name."""
+    """A Sentinel-2 image whose bands GDAL and OTB can open by name: a `chain.sentinel2.opened_image.OpenedImage`."""
 
     bands: dict[str, str]
-    """For each band, a name for GDAL and OTB; remote ones are VRTs in GDAL's memory (`/vsimem`)."""
+    """For each band, a name for GDAL and OTB: its file, or a VRT in GDAL's memory (`/vsimem`)."""
     offset: int
     """Added to valid digital numbers to obtain 10 000 x reflectance."""
     level: str
     """`L1C`, `L2A`, or `unknown`."""
-    identity: dict
+    identity: dict[str, Any]
     """Where the pixels come from: what a run records."""
     nodata: int = NODATA
     """Digital number which means that there is no data."""
@@ -63,6 +64,10 @@ class Sentinel2Image:
     """Scene classification (SCL), where there is one: a URL, or a name for GDAL."""
     originals: dict[str, str] = field(default_factory=dict)
     """For each band that was brought to another grid for the time being, the name of what it was made of."""
+    layers: dict[str, Layer] = field(default_factory=dict)
+    """For each band, what it was opened from."""
+    decisions: list[Decision] = field(default_factory=list)
+    """What was decided about the input, and why."""
 
     def refresh(self, force: bool = False) -> bool:
         """Sign the remote bands again if their signatures are about to expire.
@@ -85,11 +90,19 @@ class Sentinel2Image:
         if signed == self.signed and not force:
             return False
         previous = [self.bands[band] for band in self.signed]
-        self.bands.update({band: _remote_vrt(band, href) for band, href in signed.items()})
+        self.bands.update({band: self._remote(band, href) for band, href in signed.items()})
         self.signed = signed
         for name in previous:
-            gdal.Unlink(name)
+            release(name)
         return True
+
+    def _remote(self, band: str, href: str) -> str:
+        """Return a signed band as a VRT in GDAL's memory, because OTB 8.1 cuts names at the `?` of a signature."""
+        layer = self.layers.get(band, Layer(href))
+        try:
+            return opened_layer(replace(layer, name=http.gdal_name(href)), band)
+        except RuntimeError as error:
+            raise http.RemoteError(f"{band}: cannot open {href.split('?')[0]} ({http.reason(error)})") from error
 
     def image(self, bands: Sequence[str]):
         """Return a `pyotb` image of harmonised digital numbers, in memory, on the bands' own grid.
@@ -108,7 +121,7 @@ class Sentinel2Image:
         names = [self.bands[band] for band in wanted(self.bands, bands, "bands")]
         grids = {_grid(name) for name in names}
         if len(grids) != 1:
-            raise ValueError(f"bands {', '.join(bands)}: one grid is wanted. Received: {sorted(grids)}")
+            raise ValueError(f"bands {', '.join(bands)}: expected one grid, got {sorted(grids)}")
         expressions = {name: self._expression(name) for name in names}
         return pyotb.ConcatenateImages(
             il=[pyotb.BandMath(il=[name], exp=expressions[name]) if expressions[name] else name for name in names]
@@ -120,7 +133,7 @@ class Sentinel2Image:
         band = dataset.GetRasterBand(1)
         declared, floating = band.GetNoDataValue(), band.DataType in FLOATING
         declared = None if declared in (None, self.nodata) or not abs(declared) < LARGEST else declared
-        if self.offset == 0 and declared is None and not floating:
+        if self.offset == 0 and declared is None and not floating and band.DataType not in SIGNED_INTEGERS:
             return ""
         valid = [f"im1b1 != {self.nodata}"]
         valid += [f"im1b1 != ({declared})"] if declared is not None else []
@@ -129,12 +142,13 @@ class Sentinel2Image:
 
     def close(self) -> None:
         """Release what the product holds in GDAL's memory, if it is still there."""
-        for name in self.bands.values():
-            if name.startswith("/vsimem/") and gdal.VSIStatL(name) is not None:
-                gdal.Unlink(name)
+        for name in (*self.bands.values(), self.classes):
+            release(name)
 
 
-def open_product(source, bands: Sequence[str] | None = None, offset: int | None = None) -> Sentinel2Image:
+def open_product(
+    source, bands: Sequence[str] | None = None, offset: int | None = None, reading: Reading = Reading()
+) -> Sentinel2Image:
     """Open a Sentinel-2 image.
 
     Args:
@@ -144,6 +158,7 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
         bands: bands wanted (all by default); of a raster which does not describe its bands, their names in
             order.
         offset: offset of the digital numbers, 0 or -1000, which overrides the metadata.
+        reading: how else it is to be read.
 
     Raises:
         ValueError: the source is of no known kind, a band is missing, or the offset cannot be known.
@@ -152,121 +167,36 @@ def open_product(source, bands: Sequence[str] | None = None, offset: int | None 
     http.configure()
     for band in bands or ():
         if band not in BANDS:
-            raise ValueError(f"--bands: names among {', '.join(BANDS)} are wanted. Received: {band}")
+            raise ValueError(f"--bands: expected names among {', '.join(BANDS)}, got {band}")
+    reading = reading if offset is None else replace(reading, offset=offset)
     if isinstance(source, Mapping) or hasattr(source, "assets"):
-        return _open_item(source, bands, offset)
+        return _open_item(source, bands, reading)
     if isinstance(source, str | Path):
-        return _open_path(str(source), bands, offset)
+        return _open_path(str(source), bands, reading)
     names = [str(name) for name in source]
-    return _open_path(names[0], bands, offset) if len(names) == 1 else open_files(names, bands, offset)
+    if len(names) == 1:
+        return _open_path(names[0], bands, reading)
+    return open_files(names, bands, reading=reading)
 
 
-def _open_path(path: str, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
+def _open_path(path: str, bands: Sequence[str] | None, reading: Reading) -> Sentinel2Image:
     """Open a path or URL by what it is."""
     if path.split("?")[0].endswith((".json", ".geojson")) or ("://" in path and "/collections/" in path):
-        return _open_item(path, bands, offset)
-    if path.startswith(("http://", "https://", "/vsi", "s3://", "gs://")):
-        return _open_raster(path, bands, offset)
-    if not Path(path).exists():
-        raise ValueError(f"{path}: a file or folder is wanted. Received: one which does not exist")
-    if Path(path).name.startswith("MTD_MSI"):
-        path = str(Path(path).parent)
-    if Path(path).is_dir():
-        rasters = [str(file) for file in rasters_in(Path(path))]
-        return open_files(rasters, bands, offset) if rasters else _open_safe(path, bands, offset)
-    return _open_safe(path, bands, offset) if path.lower().endswith(".zip") else _open_raster(path, bands, offset)
-
-
-def rasters_in(folder: Path) -> list[Path]:
-    """Return the rasters of a folder, but hidden ones and products of this project, beside which a record lies."""
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in RASTER_SUFFIXES
-        and not file.name.startswith(".")
-        and not record_of(file).exists()
-        and not record_of(file.with_name(f"{scene_in_name(file)}{file.suffix}")).exists()
-    ]
-
-
-def _open_safe(path: str, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
-    """Open a SAFE product, folder or zip."""
-    safe = read_safe(path)
-    files = {band: safe.files[band] for band in wanted(safe.files, bands, path)}
-    identity = {"kind": "SAFE", "path": path, "id": safe.identifier, "baseline": safe.baseline}
-    offset = safe.offset(files) if offset is None else offset
-    return Sentinel2Image(files, offset, safe.level, identity, classes=safe.classes)
-
-
-def _open_item(source, bands: Sequence[str] | None, offset: int | None) -> Sentinel2Image:
-    """Open a STAC item; its URLs are signed now."""
-    item = stac_item.read_item(source)
-    assets = stac_item.band_assets(item)
-    names = {band: assets[band]["href"] for band in wanted(assets, bands, item["id"])}
-    offset = stac_item.offset(item, list(names)) if offset is None else offset
-    remote = {band: href for band, href in names.items() if "://" in href}
-    classes = (stac_item.classes_asset(item) or {}).get("href")
-    product = Sentinel2Image(
-        names, offset, stac_item.level(item), stac_item.identity(item), hrefs=remote, classes=classes
-    )
-    attempts = itertools.count()
-    http.retry(lambda: product.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES)
-    return product
-
-
-def _remote_vrt(band: str, href: str) -> str:
-    """Wrap a URL in a VRT in GDAL's memory, because OTB 8.1 cuts names at the `?` of a signature."""
-    name = new_name(f"sentinel2_{band}", "vrt")
-    try:
-        gdal.Translate(name, gdal.Open(http.gdal_name(href)), format="VRT")
-    except RuntimeError as error:
-        raise http.RemoteError(f"{band}: {href.split('?')[0]} cannot be opened: {http.reason(error)}") from error
-    return name
-
-
-def _open_raster(path: str, bands: Sequence[str] | None, offset: int | None, alone: bool = True) -> Sentinel2Image:
-    """Open a raster with several bands, known by their descriptions, or named by `bands` in order.
-
-    Only a raster that is not `alone` may leave its offset open, None.
-    """
-    try:
-        dataset = gdal.Open(http.gdal_name(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path}: a raster is wanted. Received: {error}") from error
-    numbers = _band_numbers(dataset, path, bands)
-    names = wanted(numbers, bands, path)
-    opened = [numbers[band] for band in names]
-    check_digital_numbers(dataset, opened, path)
-    if offset is None:
-        offset = raster_offset(dataset, opened, path)
-        if offset is None and alone:
-            raise ValueError(f"{path}: the offset of its digital numbers is not stated: {OFFSET_HELP}")
-    identity = {"kind": "raster", "path": path, "id": Path(path).name}
-    product = Sentinel2Image({}, offset, level_in_name(Path(path).name), identity)
-    for band in names:
-        product.bands[band] = new_name(f"sentinel2_{band}", "vrt")
-        gdal.Translate(product.bands[band], dataset, format="VRT", bandList=[numbers[band]])
-    return product
-
-
-def _band_numbers(dataset: gdal.Dataset, path: str, bands: Sequence[str] | None) -> dict[str, int]:
-    """Return the number of each band of a raster, from descriptions, the file's name, or the names given."""
-    numbers = {}
-    for number in range(1, dataset.RasterCount + 1):
-        description = dataset.GetRasterBand(number).GetDescription().strip()
-        stated = band_in_name(description)
-        band = stated[0] if stated else COMMON_NAMES.get(description.lower())
-        if band:
-            numbers[band] = number
-    stated = band_in_name(Path(path).stem)
-    if not numbers and dataset.RasterCount == 1 and stated:
-        return {stated[0]: 1}
-    if not numbers and (bands is None or len(bands) != dataset.RasterCount):
-        raise ValueError(
-            f"{path}: its {dataset.RasterCount} bands are not described: --bands (of inference.dsen2: --bands-10m, "
-            f"-20m, -60m) has to name them in order. Received: {' '.join(bands or ()) or 'nothing'}"
-        )
-    return numbers or {band: number for number, band in enumerate(bands, 1)}
+        return _open_item(path, bands, reading)
+    if "://" in path or path.startswith("/vsi"):
+        return opened(read_raster(path, None, bands, reading), bands, reading)
+    file = Path(path)
+    if not file.exists():
+        raise ValueError(f"{path}: expected a file or folder, got a name that does not exist")
+    if file.name.startswith("MTD_MSI"):
+        file = file.parent
+    if file.is_dir() and (is_safe(file) or file.suffix == SAFE_SUFFIX):
+        return opened(safe_contents(str(file), bands, reading.offset), bands, reading)
+    if file.is_dir():
+        return opened(folder_contents(file, reading), bands, reading)
+    if file.suffix.lower() == ".zip":
+        return opened(zip_contents(str(file), bands, reading), bands, reading)
+    return opened(read_raster(path, None, bands, reading), bands, reading)
 
 
 def open_files(
@@ -274,6 +204,7 @@ def open_files(
     bands: Sequence[str] | None = None,
     offset: int | None = None,
     naming: Mapping[str, Sequence[str]] | None = None,
+    reading: Reading = Reading(),
 ) -> Sentinel2Image:
     """Open rasters, of one scene, of one or several bands each; names of files or descriptions say which.
 
@@ -283,47 +214,87 @@ def open_files(
         offset: offset of the digital numbers, which overrides the metadata. Without it, what some of the rasters state
             or prove holds for all.
         naming: bands, in order, of rasters that do not describe them, by their paths.
+        reading: how else they are to be read.
 
     Raises:
         ValueError: a band is missing or there twice, or offsets or levels differ, or no offset is known.
     """
-    companions = {path: companion_in_name(Path(path).stem) for path in paths}
-    classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
-    with ExitStack() as stack:
-        products = []
-        for path in paths:
-            if not companions[path]:
-                products.append((path, _open_raster(path, (naming or {}).get(path), offset, alone=False)))
-                stack.callback(products[-1][1].close)
-        product = _merged(products, paths, bands, classes)
-        stack.pop_all()
-    return product
+    http.configure()
+    reading = reading if offset is None else replace(reading, offset=offset)
+    return opened(read_rasters(paths, naming, bands, reading), bands, reading)
 
 
-def _merged(
-    products: Sequence[tuple[str, Sentinel2Image]],
-    paths: Sequence[str],
+def _open_item(source, bands: Sequence[str] | None, reading: Reading) -> Sentinel2Image:
+    """Open a STAC item; its URLs are signed now."""
+    contents, remote = stac_item.item_contents(source, bands, reading.offset)
+    return opened(contents, bands, reading, remote)
+
+
+def opened(
+    contents: Contents,
     bands: Sequence[str] | None,
-    classes: str | None,
+    reading: Reading,
+    remote: Mapping[str, str] | None = None,
 ) -> Sentinel2Image:
-    """Return the product that several make, each given with its path, among all paths given."""
-    merged: dict[str, str] = {}
-    for path, product in products:
-        twice = set(product.bands) & set(merged)
-        if twice:
-            raise ValueError(f"{path}: one file for each band is wanted. Received: {twice.pop()} twice")
-        merged.update(product.bands)
-    names = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    levels = sorted({product.level for _, product in products} - {"unknown"})
-    offsets = sorted({product.offset for _, product in products} - {None})
-    for what, found in (("offset", offsets), ("level", levels)):
-        if len(found) > 1:
-            raise ValueError(f"{names}: one {what} is wanted. Received: {found}")
-    if products and not offsets:
-        raise ValueError(f"{names}: the offset of their digital numbers is not stated: {OFFSET_HELP}")
-    opened = {band: merged[band] for band in wanted(merged, bands, names)}
-    identity = {"kind": "files", "paths": [path for path, _ in products], "id": scene_in_name(Path(products[0][0]))}
-    return Sentinel2Image(opened, offsets[0], levels[0] if levels else "unknown", identity, classes=classes)
+    """Open what an input holds.
+
+    Args:
+        contents: what it holds.
+        bands: bands wanted, all by default.
+        reading: how it is to be read.
+        remote: the address of each remote band.
+
+    Raises:
+        ValueError: a band is missing, or the offset cannot be known.
+        RemoteError: a remote band cannot be reached.
+    """
+    names = wanted(contents.layers, bands, contents.name)
+    hrefs = {band: href for band, href in (remote or {}).items() if band in names}
+    image = Sentinel2Image(
+        {},
+        reading.offset or 0,
+        contents.level,
+        contents.identity,
+        hrefs=hrefs,
+        layers={band: contents.layers[band] for band in names},
+        decisions=list(contents.decisions),
+    )
+    with ExitStack() as stack:
+        stack.callback(image.close)
+        for band in names:
+            image.bands[band] = hrefs.get(band) or opened_layer(contents.layers[band], band)
+        if hrefs:
+            attempts = itertools.count()
+            http.retry(lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES)
+        image.offset, decision = decided_offset(
+            contents.name, contents.statements, lambda: _evidence(image, contents, hrefs), reading.offset
+        )
+        image.decisions.append(decision)
+        if contents.classes:
+            remote_classes = "://" in contents.classes.name
+            image.classes = contents.classes.name if remote_classes else opened_layer(contents.classes, "classes")
+        stack.pop_all()
+    for decided in image.decisions:
+        if decided.subject in TOLD:
+            LOG.info("%s: %s", Path(contents.name.split("?")[0]).name, decided)
+    return image
+
+
+def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str]):
+    """Look at the pixels of an image: of some of its bands where it is remote, else of all that the input holds."""
+    if hrefs:
+        order = sorted(image.bands, key=lambda band: band not in DARK_BANDS)
+        return evidence_of({band: image.bands[band] for band in order[:LOOKED_AT_REMOTELY]})
+    others = {}
+    try:
+        if contents.identity["kind"] in ("raster", "files"):
+            for band in contents.layers:
+                if band not in image.bands:
+                    others[band] = opened_layer(contents.layers[band], band)
+        return evidence_of({**image.bands, **others})
+    finally:
+        for name in others.values():
+            release(name)
 
 
 def _grid(name: str) -> tuple:

@@ -26,7 +26,7 @@ from chain.raster.resampling.recognition import recognise_image, stated_image
 from chain.raster.resampling.restoration import TELLING, Mismatch, restore
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import Sentinel2Image
-from chain.sentinel2.offset import FLOATING, LARGEST
+from chain.sentinel2.sampling import FLOATING, LARGEST
 
 gdal.UseExceptions()
 

@@ -1,113 +1,153 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The digital numbers of Sentinel-2 rasters: what is none, and by which offset they carry reflectance.
+"""The offset of Sentinel-2's digital numbers: what states it, whether the pixels agree, and what is decided.
 
-The offset of 1000 (baseline 04.00 on) is what the raster states, in its bands, its metadata or its name. Where nothing
-states it, many numbers far below 1000 prove that there is none.
+Since processing baseline 04.00, DN = 10 000 x reflectance + 1000. Archives are reprocessed, catalogues and tools take
+the offset off without saying so, or keep saying it when it is off. So what is stated is held against the pixels
+(`chain.sentinel2.pixel_evidence`) and against each other; what contradicts is refused, not weighed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 from osgeo import gdal
 
-from chain.sentinel2.bands import NODATA, OFFSET_HELP, baseline_in_name, offset_of_baseline
+from chain.sentinel2.bands import OFFSET, OFFSET_HELP, REFLECTANCE, baseline_in_name, offset_of_baseline
+from chain.sentinel2.decision import Decision
+from chain.sentinel2.pixel_evidence import Evidence
 
-FLOATING = (gdal.GDT_Float32, gdal.GDT_Float64)
-LARGEST = 1000000
-"""Floating point numbers from here on, and those that are not numbers, are no digital numbers: OTB reads an infinite
-one as the largest of its type."""
-LOWEST = -1000
-"""Digital numbers below are none, but mean that there is no data."""
-LARGEST_REFLECTANCE = 10.0
-"""An image of floating point numbers up to here is one of reflectance."""
-IMPOSSIBLE_WITH_OFFSET = ((500, 0.01), (800, 0.1))
-"""Digital numbers, and the share of a band's pixels below them from which the band carries no offset of 1000: these
-would be reflectances below -0.05, or below -0.02 over large areas, which atmospheric correction does not leave."""
-SAMPLED_SIDE = 512
-"""Pixels along each side of a raster, at most, of which the numbers are looked at."""
+KEYS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+"""Items of a raster's metadata, and elements of those of a SAFE product, that state the offset."""
+LOWEST_OFFSET = -2000
+MOST_BANDS = 0.5
+"""Share of the dark bands whose pixels have to speak for an offset, to contradict metadata that state none."""
 
 
-def check_digital_numbers(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> None:
-    """Refuse pictures of 8 bits and reflectance, which would be taken for very dark digital numbers, and odd nodata.
+@dataclass(frozen=True)
+class Statement:
+    """What something says of the offset."""
 
-    Args:
-        dataset: a raster.
-        numbers: its bands, counted from 1.
-        path: its name, for errors.
+    offset: int
+    """The offset, in digital numbers."""
+    source: str
+    """What says it: the beginning of a sentence."""
+    firm: bool = True
+    """Whether it speaks of the offset, or only implies it, as a scale without offset does."""
+
+
+def stated_number(text: str, source: str) -> int:
+    """Return the offset that a text states.
 
     Raises:
-        ValueError: its bands hold no digital numbers.
+        ValueError: it is no number, several ones, or none that an offset can be.
     """
-    bands = [dataset.GetRasterBand(number) for number in numbers]
-    if any(band.DataType == gdal.GDT_Byte for band in bands):
-        raise ValueError(f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: 8 bits")
-    samples = [sampled(band) for band in bands if band.DataType != gdal.GDT_UInt16]
-    samples = [values for values in samples if values.size]
-    if not samples:
-        return
-    lowest, largest = min(values.min() for values in samples), max(values.max() for values in samples)
-    if lowest < LOWEST:
-        raise ValueError(
-            f"{path}: digital numbers, and nodata that the raster declares, are wanted. Received: {lowest:g}, "
-            "undeclared (gdal_edit.py -a_nodata declares it)"
-        )
-    if all(band.DataType in FLOATING for band in bands) and 0 < largest <= LARGEST_REFLECTANCE:
-        raise ValueError(
-            f"{path}: digital numbers, 10000 x reflectance, are wanted. Received: values up to {largest:g}"
-        )
-
-
-def sampled(band: gdal.Band) -> np.ndarray:
-    """Return a sample of the valid digital numbers of a band; none where it cannot be read, which its use will say."""
-    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
     try:
-        values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
-    except RuntimeError:
-        return np.empty(0)
-    nodata = band.GetNoDataValue()
-    return values[(np.abs(values) < LARGEST) & (values != NODATA) & (values != (NODATA if nodata is None else nodata))]
+        numbers = {round(float(word)) for word in str(text).replace(",", " ").split()}
+    except ValueError:
+        numbers = set()
+    if len(numbers) != 1 or not LOWEST_OFFSET < min(numbers) <= 0:
+        raise ValueError(f"{source}: expected an offset such as -1000 or 0, got {text!r}: {OFFSET_HELP}")
+    return numbers.pop()
 
 
-def raster_offset(dataset: gdal.Dataset, numbers: Sequence[int], path: str) -> int | None:
-    """Return the offset which a raster states by its bands' scale and offset, its metadata or its path, or proves.
+def statement_of_tags(scale: float | None, offset: float | None, path: str) -> Statement | None:
+    """Return what GDAL's scale and offset of a band state: physical value = DN x scale + offset.
+
+    Raises:
+        ValueError: they give neither reflectance nor 10 000 x reflectance.
+    """
+    scale, offset = 1.0 if scale is None else scale, offset or 0.0
+    source = f"its scale of {scale:g} and offset of {offset:g}"
+    if abs(scale - 1.0) < 1e-9:
+        if offset == 0.0:
+            return None
+        if abs(offset - OFFSET) < 0.5:
+            return Statement(OFFSET, source)
+    if abs(scale - REFLECTANCE) < 1e-3 * REFLECTANCE:
+        if offset == 0.0:
+            return Statement(0, source, firm=False)
+        if abs(offset - OFFSET * REFLECTANCE) < 0.5 * REFLECTANCE:
+            return Statement(OFFSET, source)
+    raise ValueError(
+        f"{path}: expected a scale and offset by which DN x scale + offset is reflectance (0.0001 and 0 or -0.1) or "
+        f"10000 x reflectance (1 and 0 or -1000), got {scale:g} and {offset:g}: {OFFSET_HELP}"
+    )
+
+
+def statements_of_raster(
+    dataset: gdal.Dataset, numbers: Iterable[int], path: str, by_tags: bool = True
+) -> list[Statement]:
+    """Return what a raster says of its offset: by scale and offset of its bands, its metadata, its name.
 
     Args:
         dataset: the raster.
         numbers: the bands that it has to hold for, counted from 1.
         path: its name.
-
-    Returns:
-        The offset, 0 or -1000 as a rule; None where it is not known.
+        by_tags: whether scale and offset of its bands count.
 
     Raises:
-        ValueError: statements contradict each other, or are no numbers.
+        ValueError: what it says is no offset, or differs between bands.
     """
     bands = [dataset.GetRasterBand(number) for number in numbers]
-    stated = {
-        round(band.GetOffset() / band.GetScale()) if band.GetScale() and band.GetOffset() is not None else None
-        for band in bands
-    }
-    if len(stated) == 1 and None not in stated:
-        return stated.pop()
+    tagged = {statement_of_tags(band.GetScale(), band.GetOffset(), path) for band in bands} if by_tags else set()
+    if len(tagged) > 1:
+        said = " and ".join(sorted(each.source if each else "none" for each in tagged))
+        raise ValueError(f"{path}: expected one offset, got bands with {said}: {OFFSET_HELP}")
+    found = [each for each in tagged if each]
     metadata = dataset.GetMetadata()
-    for key in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
-        if key in metadata:
-            try:
-                return round(float(metadata[key]))
-            except ValueError:
-                raise ValueError(
-                    f"{path}: a number is wanted in {key}, or --offset. Received: {metadata[key]}"
-                ) from None
-    baseline = metadata.get("PROCESSING_BASELINE") or baseline_in_name(path)
+    found += [Statement(stated_number(metadata[key], f"{path}: {key}"), key) for key in KEYS if key in metadata]
+    if "PROCESSING_BASELINE" in metadata:
+        found += statements_of_baseline(metadata["PROCESSING_BASELINE"], "its PROCESSING_BASELINE")
+    return found + statements_of_name(path)
+
+
+def statements_of_baseline(baseline: str, source: str) -> list[Statement]:
+    """Return what a baseline says: one statement, or none where it is reserved or no baseline."""
+    offset = offset_of_baseline(baseline)
+    return [] if offset is None else [Statement(offset, f"{source} {baseline}")]
+
+
+def statements_of_name(path: str) -> list[Statement]:
+    """Return what the baseline in a path says: that of the file, else of the nearest folder."""
+    for part in reversed(Path(path.split("?")[0]).parts):
+        baseline = baseline_in_name(part)
+        if baseline:
+            return statements_of_baseline(baseline, "the baseline in its name,")
+    return []
+
+
+def decided_offset(
+    name: str, statements: Iterable[Statement], evidence: Callable[[], Evidence], asked: int | None
+) -> tuple[int, Decision]:
+    """Decide on the offset of an image.
+
+    Args:
+        name: of the image, for errors.
+        statements: what is said of it.
+        evidence: looks at the pixels.
+        asked: what the user says, which overrides all.
+
+    Raises:
+        ValueError: nothing tells the offset, or what does contradicts itself or the pixels.
+    """
+    if asked is not None:
+        return asked, Decision("offset", str(asked), "--offset")
+    statements = list(dict.fromkeys(statements))
+    stated: Mapping[int, Statement] = {each.offset: each for each in sorted(statements, key=lambda each: each.firm)}
+    found = evidence()
+    if len(stated) > 1 and not all(each.firm for each in stated.values()) and found.offset == 0:
+        stated = {}
     if len(stated) > 1:
-        raise ValueError(f"{path}: one offset is wanted. Received: several ones: {OFFSET_HELP}")
-    of_baseline = offset_of_baseline(baseline or "")
-    if of_baseline is not None:
-        return of_baseline
-    return 0 if any(_disproves_offset(band) for band in bands) else None
-
-
-def _disproves_offset(band: gdal.Band) -> bool:
-    """Return whether many valid digital numbers are lower than any that carry an offset of 1000."""
-    valid = sampled(band)
-    return valid.size > 0 and any(np.mean(valid < number) > share for number, share in IMPOSSIBLE_WITH_OFFSET)
+        said = ", but ".join(f"{each.source} states an offset of {offset}" for offset, each in stated.items())
+        raise ValueError(f"{name}: {said}: {OFFSET_HELP}")
+    if not stated:
+        if found.offset == 0:
+            return 0, Decision("offset", "0", found.text)
+        hint = f" ({found.text})" if found.text else ""
+        raise ValueError(f"{name}: the offset of its digital numbers is not stated{hint}: {OFFSET_HELP}")
+    ((offset, statement),) = stated.items()
+    denied = offset == 0 and found.offset == OFFSET and (found.shown >= MOST_BANDS or not statement.firm)
+    if denied or (offset != 0 and found.offset == 0):
+        raise ValueError(f"{name}: {statement.source} states an offset of {offset}, but {found.text}: {OFFSET_HELP}")
+    agreeing = "; the pixels agree" if found.offset == offset else ""
+    return offset, Decision("offset", str(offset), f"{statement.source}{agreeing}")

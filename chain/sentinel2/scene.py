@@ -18,11 +18,12 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from chain.raster import http
 from chain.raster.gdal_memory import new_name
-from chain.sentinel2.bands import BANDS, COMMON_NAMES, band_in_name, companion_in_name, wanted
+from chain.sentinel2.bands import BANDS, companion_in_name, wanted
 from chain.sentinel2.image import Sentinel2Image, open_files, open_product
+from chain.sentinel2.layers import release
 from chain.sentinel2.native_bands import native_product
+from chain.sentinel2.rasters import NOT_TAKEN, data_bands, described, opened_raster
 
 gdal.UseExceptions()
 
@@ -80,7 +81,7 @@ def opened_scene(
         if unplaced:
             product = _placed(product)
             stack.callback(product.close)
-            stack.callback(_forget, product.classes)
+            stack.callback(release, product.classes)
         unit, is_native = _unit(product)
         methods: dict[str, str] = {}
         if not is_native:
@@ -118,19 +119,15 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[int, S
     """Open rasters whose bands the user names."""
     for gsd, bands in naming.items():
         for band in bands:
-            if band not in BANDS:
-                raise ValueError(f"--bands-{gsd:g}m: names among {', '.join(BANDS)} are wanted. Received: {band}")
+            if band not in BANDS and band != NOT_TAKEN:
+                raise ValueError(f"--bands-{gsd:g}m: expected names among {', '.join(BANDS)}, got {band}")
     named = {}
     for name in names:
         if not isinstance(name, str | Path):
-            raise ValueError(f"--bands-{next(iter(naming)):g}m: rasters are wanted beside it. Received: a STAC item")
+            raise ValueError(f"--bands-{next(iter(naming)):g}m: expected rasters, got a STAC item")
         if companion_in_name(Path(name).stem):
             continue
-        try:
-            dataset = gdal.Open(http.gdal_name(name))
-        except RuntimeError as error:
-            raise ValueError(f"{name}: a raster is wanted where bands are named. Received: {error}") from error
-        bands = _bands_of(dataset, name, naming)
+        bands = _bands_of(opened_raster(name), name, naming)
         if bands:
             named[name] = bands
     return open_files(names, offset=offset, naming=named)
@@ -145,31 +142,18 @@ def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[int, Sequence[st
     by_size = [bands for gsd, bands in naming.items() if abs(spacing - gsd) < TOLERANCE * gsd]
     by_count = [bands for bands in naming.values() if len(bands) == dataset.RasterCount]
     found = by_size or (by_count if dataset.GetGeoTransform(can_return_null=True) is None else [])
-    described = _described(dataset, name)
-    fitting = [bands for bands in found if len(bands) == dataset.RasterCount]
-    if described and not fitting:
+    told = described(dataset, name)
+    counts = {dataset.RasterCount, data_bands(dataset)}
+    fitting = [bands for bands in found if len(bands) in counts]
+    if told.bands and not fitting:
         return ()
     if len(fitting) != 1:
         options = ", ".join(f"--bands-{gsd:g}m" for gsd in naming)
         raise ValueError(
-            f"{name}: one of {options} that names its {dataset.RasterCount} bands of {spacing:g} m is wanted. "
-            f"Received: {', '.join(f'{len(bands)} at {gsd:g} m' for gsd, bands in naming.items())}"
-        )
-    if described and tuple(described) != tuple(fitting[0]):
-        raise ValueError(
-            f"{name}: names as it describes its bands itself, {','.join(described)}, or none, are wanted. "
-            f"Received: {','.join(fitting[0])}"
+            f"{name}: expected one of {options} that names its {dataset.RasterCount} bands of {spacing:g} m, "
+            f"got {', '.join(f'{len(bands)} at {gsd:g} m' for gsd, bands in naming.items())}"
         )
     return fitting[0]
-
-
-def _described(dataset: gdal.Dataset, name: str) -> list[str]:
-    """Return the bands that a raster says it holds, or the name of one with a single band; none where neither does."""
-    words = [dataset.GetRasterBand(number).GetDescription().strip() for number in range(1, dataset.RasterCount + 1)]
-    bands = [(band_in_name(word) or (COMMON_NAMES.get(word.lower()),))[0] for word in words]
-    if dataset.RasterCount == 1 and bands == [None]:
-        bands = [(band_in_name(Path(name).stem) or (None,))[0]]
-    return [band for band in bands if band] and [band or "?" for band in bands]
 
 
 def _is_unplaced(product: Sentinel2Image) -> bool:
@@ -196,10 +180,10 @@ def _placed(product: Sentinel2Image) -> Sentinel2Image:
         native = round(BANDS[band] / finest)
         ratio = next((ratio for ratio in (1, native) if _is_fraction(size, largest, ratio)), None)
         if ratio is None:
-            wanted = dict.fromkeys(tuple(-(-side // ratio) for side in largest) for ratio in (1, native))
+            fitting = dict.fromkeys(tuple(-(-side // ratio) for side in largest) for ratio in (1, native))
             raise ValueError(
-                f"{band}: an image of {' or '.join(f'{x} x {y}' for x, y in wanted)} pixels, as the others', "
-                f"is wanted. Received: {size[0]} x {size[1]}"
+                f"{band}: expected an image of {' or '.join(f'{x} x {y}' for x, y in fitting)} pixels, as the others', "
+                f"got {size[0]} x {size[1]}"
             )
         ratios[band] = ratio
     placed = {
@@ -236,12 +220,6 @@ def _at_corner(name: str, spacing: float, stem: str, projection: str = METRES) -
     return placed
 
 
-def _forget(name: str | None) -> None:
-    """Remove a raster in GDAL's memory, if there is one."""
-    if name:
-        gdal.Unlink(name)
-
-
 def _unit(product: Sentinel2Image) -> tuple[float, bool]:
     """Return by how much pixels are larger than native ones, and whether that is so in all bands.
 
@@ -255,13 +233,11 @@ def _unit(product: Sentinel2Image) -> tuple[float, bool]:
         dataset = gdal.Open(name)
         crs = dataset.GetSpatialRef()
         if crs is not None and not (crs.IsProjected() and crs.GetLinearUnits() == 1.0):
-            raise ValueError(f"input: a projected coordinate system in metres is wanted. Received: {crs.GetName()}")
+            raise ValueError(f"input: expected a projected coordinate system in metres, got {crs.GetName()}")
         factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
     coarsest = max(factors, key=factors.get)
     unit = factors[coarsest]
     is_native = unit - min(factors.values()) < TOLERANCE * unit
     if not is_native and unit > 1 + TOLERANCE and any(abs(factor - 1) < TOLERANCE for factor in factors.values()):
-        raise ValueError(
-            f"{coarsest}: pixels of {BANDS[coarsest]:g} m are wanted. Received: {unit * BANDS[coarsest]:g} m"
-        )
+        raise ValueError(f"{coarsest}: expected pixels of {BANDS[coarsest]:g} m, got {unit * BANDS[coarsest]:g} m")
     return unit, is_native

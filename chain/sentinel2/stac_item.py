@@ -1,29 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading Sentinel-2 STAC items, of Planetary Computer and of Earth Search: bands, level, baseline, offset.
+"""Reading Sentinel-2 STAC items of any catalogue, STAC 1.0 and 1.1: bands, level, baseline, offset.
 
-Planetary Computer leaves the pixels as ESA made them and states no offset: it follows from the baseline.
-Earth Search has removed the offset from most of its `sentinel-2-l2a` (`earthsearch:boa_offset_applied`),
-though its assets still state one; its `sentinel-2-c1-l2a` states the offset which its pixels have.
+An asset is a band's by its key (`B04`, `B04_10m`, `red`, `red-jp2`), by the one band that it lists (`eo:bands`,
+`bands`), or by its file's name. Of several resolutions the native one is taken, of several formats that of tiles.
+
+Planetary Computer leaves the pixels as ESA made them and states no offset: it follows from the baseline. Earth Search
+has removed the offset from most of its `sentinel-2-l2a` (`earthsearch:boa_offset_applied`), though its assets still
+state one; its `sentinel-2-c1-l2a` states the offset which its pixels have.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 from chain.raster import http
+from chain.sentinel2.band_names import ANCILLARY, STAC, esa_band
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
-    COMMON_NAMES,
-    OFFSET_HELP,
+    band_in_name,
     baseline_in_name,
+    companion_in_name,
     level_in_name,
-    offset_of_baseline,
 )
+from chain.sentinel2.contents import Contents
+from chain.sentinel2.decision import Decision
+from chain.sentinel2.layers import Layer
+from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_baseline
+
+BASELINE_KEYS = ("s2:processing_baseline", "sentinel:processing_baseline", "processing_baseline", "processing:version")
+NAME_KEYS = ("s2:product_uri", "sentinel:product_id", "s2:product_id", "title")
+"""Properties that hold the name of the SAFE product."""
+APPLIED_KEY = "boa_offset_applied"
+"""End of the name of the property by which catalogues say that they have taken the offset off."""
+PICTURE_ROLES = {"thumbnail", "overview", "visual", "metadata", "date"}
+FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
+CLASSES_GSD = 20.0
 
 
 def read_item(source) -> dict:
-    """Return a STAC item as a mapping.
+    """Return a STAC item as a mapping whose images are told by absolute names.
 
     Args:
         source: a mapping, a `pystac.Item`, a path or a URL.
@@ -38,18 +58,33 @@ def read_item(source) -> dict:
         for key, asset in source.assets.items():
             document["assets"][key]["href"] = asset.get_absolute_href() or asset.href
         return document
-    document = source
+    document, place = source, ""
     try:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             retried = (requests.ConnectionError, requests.Timeout)
-            document = http.retry(lambda: _get_json(source), retried, http.TRIES)
+            document, place = http.retry(lambda: _get_json(source), retried, http.TRIES), source
         elif isinstance(source, str | Path):
-            document = json.loads(Path(source).read_text())
+            document, place = json.loads(Path(source).read_text()), str(Path(source).resolve())
     except (OSError, ValueError) as error:
-        raise ValueError(f"{source}: a STAC item is wanted. Received: {error}") from error
+        raise ValueError(f"{source}: expected a STAC item ({error})") from error
     if not isinstance(document, Mapping) or "assets" not in document or "properties" not in document:
-        raise ValueError(f"{source}: a STAC item is wanted. Received: a document without assets")
-    return dict(document)
+        raise ValueError(f"{source}: expected a STAC item, got a document without assets")
+    if not place:
+        links = document.get("links", ())
+        place = next((link["href"] for link in links if link.get("rel") == "self" and "://" in link["href"]), "")
+    assets = {
+        key: {**asset, "href": _absolute(asset["href"], place)}
+        for key, asset in document["assets"].items()
+        if asset.get("href")
+    }
+    return {**document, "assets": assets}
+
+
+def _absolute(href: str, place: str) -> str:
+    """Return an address or path, relative to where the item lies if it is relative."""
+    if "://" in href or href.startswith("/") or not place:
+        return href
+    return urljoin(place, href) if "://" in place else str(Path(place).parent / href)
 
 
 def _get_json(url: str) -> dict:
@@ -63,16 +98,88 @@ def _get_json(url: str) -> dict:
     return response.json()
 
 
+@dataclass(frozen=True)
+class _Image:
+    """An asset that may be a band's."""
+
+    key: str
+    asset: dict[str, Any]
+    gsd: float | None
+    """Its resolution in metres, where it is told."""
+
+    def rank(self, gsd: float) -> tuple[float, bool]:
+        """Return a key by which the best image of a band of this resolution sorts first."""
+        return abs((self.gsd or gsd) - gsd), self.asset["href"].split("?")[0].lower().endswith(".jp2")
+
+
+def _images(item: Mapping) -> Iterator[_Image]:
+    """Yield the assets that may be bands'."""
+    for key, asset in item["assets"].items():
+        kind = asset.get("type") or "image/"
+        if PICTURE_ROLES & set(asset.get("roles") or ()) or not kind.startswith("image/") or kind == "image/png":
+            continue
+        stem = Path(asset["href"].split("?")[0]).stem
+        stated = re.search(r"[_-](\d\d)m$", key) or re.search(r"_(\d\d)m$", stem)
+        raster = [band.get("spatial_resolution") for band in asset.get("raster:bands", ())]
+        gsd = float(stated[1]) if stated else asset.get("gsd") or next(iter(raster), None)
+        yield _Image(key, asset, float(gsd) if gsd else None)
+
+
+def _band_of(image: _Image) -> str | None:
+    """Return the band of an asset."""
+    listed = _listed(image.asset)
+    if len(listed) > 1 or ANCILLARY.search(image.key) or companion_in_name(image.key):
+        return None
+    key = FORMATS.sub("", image.key)
+    words = [key, *(str(band.get("name", "")) for band in listed)]
+    words += [str(band.get(name, "")) for band in listed for name in ("common_name", "eo:common_name")]
+    found = (esa_band(word) or STAC.get(re.sub(r"[^a-z0-9]", "", word.lower())) for word in words)
+    stem = Path(image.asset["href"].split("?")[0]).stem
+    by_file = band_in_name(stem)
+    return next((band for band in found if band), by_file[0] if by_file else None)
+
+
+def _listed(asset: Mapping) -> Sequence[Mapping]:
+    """Return the bands that an asset lists."""
+    return asset.get("eo:bands") or asset.get("bands") or ()
+
+
 def band_assets(item: Mapping) -> dict[str, dict]:
-    """Return the asset of each band of an item: key `B04` (Planetary Computer) or `red` (Earth Search)."""
-    return {
-        band: asset for key, asset in item["assets"].items() if (band := key if key in BANDS else COMMON_NAMES.get(key))
-    }
+    """Return the asset of each band of an item.
+
+    Raises:
+        ValueError: several assets are a band's.
+    """
+    found: dict[str, list[_Image]] = {}
+    for image in _images(item):
+        band = _band_of(image)
+        if band:
+            found.setdefault(band, []).append(image)
+    chosen = {}
+    for band in sorted(found, key=list(BANDS).index):
+        images = sorted(found[band], key=lambda image: image.rank(BANDS[band]))
+        best = [image for image in images if image.rank(BANDS[band]) == images[0].rank(BANDS[band])]
+        if len(best) > 1:
+            keys = ", ".join(image.key for image in best)
+            raise ValueError(f"{item['id']}: expected one asset for each band, got {keys} for {band}")
+        chosen[band] = best[0].asset
+    return chosen
+
+
+def stacked_asset(item: Mapping) -> tuple[dict, dict[str, int]] | None:
+    """Return the asset that holds all bands, and the number of each, of an item that has one such asset."""
+    stacks = []
+    for image in _images(item):
+        listed = [esa_band(str(band.get("name", ""))) for band in _listed(image.asset)]
+        if len(listed) > 1 and all(listed) and len(set(listed)) == len(listed):
+            stacks.append((image.asset, {str(band): number for number, band in enumerate(listed, 1)}))
+    return stacks[0] if len(stacks) == 1 else None
 
 
 def classes_asset(item: Mapping) -> dict | None:
     """Return the asset of the scene classification of an item, or None."""
-    return next((asset for key, asset in item["assets"].items() if key.upper() == CLASSES_NAME), None)
+    images = [image for image in _images(item) if CLASSES_NAME in re.split(r"[_\W]", image.key.upper())]
+    return min(images, key=lambda image: image.rank(CLASSES_GSD)).asset if images else None
 
 
 def baseline(item: Mapping) -> str | None:
@@ -81,10 +188,12 @@ def baseline(item: Mapping) -> str | None:
     It is a property, or a part of the name of the SAFE product, in a property or in the URLs of the assets.
     """
     properties = item["properties"]
-    for key in ("s2:processing_baseline", "processing:version"):
-        if properties.get(key):
-            return str(properties[key])
-    names = [str(properties.get("s2:product_uri", "")), *(asset["href"] for asset in item["assets"].values())]
+    for key in BASELINE_KEYS:
+        stated = str(properties.get(key) or "")
+        if stated and (key != BASELINE_KEYS[-1] or re.fullmatch(r"\d\d\.\d\d", stated)):
+            return stated
+    names = [str(properties.get(key, "")) for key in NAME_KEYS]
+    names += [str(item["id"]), *(asset["href"] for asset in item["assets"].values())]
     found = {stated for name in names if (stated := baseline_in_name(name))}
     return found.pop() if len(found) == 1 else None
 
@@ -92,39 +201,70 @@ def baseline(item: Mapping) -> str | None:
 def level(item: Mapping) -> str:
     """Return the processing level of an item, or `unknown`."""
     properties = item["properties"]
-    stated_by = [properties.get(key) for key in ("s2:product_uri", "s2:product_type")]
+    stated_by = [properties.get(key) for key in (*NAME_KEYS, "s2:product_type", "processing:level")]
     names = (item.get("collection"), *stated_by, item["id"])
     return next((stated for name in names if (stated := level_in_name(str(name))) != "unknown"), "unknown")
 
 
-def offset(item: Mapping, bands: Sequence[str]) -> int:
-    """Return the offset of the bands' digital numbers: as the catalogue states it, else by the baseline.
+def statements(item: Mapping, assets: Sequence[Mapping]) -> list[Statement]:
+    """Return what an item says of the offset of some of its assets.
 
     Raises:
-        ValueError: nothing says it, or the bands differ.
+        ValueError: scale and offset of an asset give no reflectance, or differ.
     """
-    if item["properties"].get("earthsearch:boa_offset_applied") is True:
-        return 0
-    assets = band_assets(item)
-    stated = {_asset_offset(assets[band]) for band in bands}
-    if len(stated) == 1 and None not in stated:
-        return stated.pop()
-    of_baseline = offset_of_baseline(baseline(item) or "")
-    if len(stated) > 1 or of_baseline is None:
-        raise ValueError(
-            f"{item['id']}: the offset is ambiguous (baseline {baseline(item) or 'unknown'}): {OFFSET_HELP}"
-        )
-    return of_baseline
+    for key, value in item["properties"].items():
+        if key.endswith(APPLIED_KEY) and value is True:
+            return [Statement(0, f"its {key}")]
+    stated = {_of_asset(asset, str(item["id"])) for asset in assets}
+    if len(stated) > 1:
+        said = " and ".join(sorted(each.source if each else "none" for each in stated))
+        raise ValueError(f"{item['id']}: expected one offset, got assets with {said}")
+    found = [each for each in stated if each]
+    return found + statements_of_baseline(baseline(item) or "", "its baseline")
 
 
-def _asset_offset(asset: Mapping) -> int | None:
-    """Return the offset, in digital numbers, which an asset states (raster extension 1 or 2), or None."""
-    for statement in (*asset.get("raster:bands", ()), *asset.get("bands", ()), asset):
-        scale = statement.get("scale", statement.get("raster:scale"))
-        value = statement.get("offset", statement.get("raster:offset"))
-        if scale and value is not None:
-            return round(value / scale)
+def _of_asset(asset: Mapping, name: str) -> Statement | None:
+    """Return what an asset states (raster extension 1 or 2) by its scale and offset."""
+    for stated in (*asset.get("raster:bands", ()), *asset.get("bands", ()), asset):
+        scale = stated.get("scale", stated.get("raster:scale"))
+        offset = stated.get("offset", stated.get("raster:offset"))
+        if scale and offset is not None:
+            found = statement_of_tags(scale, offset, name)
+            return Statement(found.offset, found.source) if found else None
     return None
+
+
+def item_contents(source, bands: Sequence[str] | None = None, offset: int | None = None) -> tuple[Contents, dict]:
+    """Tell what a STAC item holds.
+
+    Args:
+        source: as `read_item`.
+        bands: those that are needed, all by default.
+        offset: offset of the digital numbers, which overrides the metadata.
+
+    Returns:
+        What it holds, and the address of each remote band.
+
+    Raises:
+        ValueError: it is no item, or has no bands of Sentinel-2.
+    """
+    item = read_item(source)
+    assets, numbers = band_assets(item), {}
+    stack = stacked_asset(item) if not assets else None
+    if stack:
+        assets, numbers = dict.fromkeys(stack[1], stack[0]), stack[1]
+    used = [assets[band] for band in assets if bands is None or band in bands]
+    classes = classes_asset(item)
+    contents = Contents(
+        str(item["id"]),
+        identity(item),
+        {band: Layer(asset["href"], numbers.get(band, 1)) for band, asset in assets.items()},
+        level(item),
+        statements(item, used) if offset is None else (),
+        Layer(classes["href"]) if classes else None,
+        [Decision("bands", ", ".join(assets), "assets of a STAC item"), Decision("nodata", "0", "a STAC item")],
+    )
+    return contents, {band: asset["href"] for band, asset in assets.items() if "://" in asset["href"]}
 
 
 def identity(item: Mapping) -> dict:

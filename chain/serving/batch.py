@@ -11,7 +11,7 @@ from pathlib import Path
 from chain.runtime.command_line import one_line
 from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
 from chain.sentinel2.bands import scene_in_name
-from chain.sentinel2.image import RASTER_SUFFIXES, rasters_in
+from chain.sentinel2.packings import RASTER_SUFFIXES, rasters_in
 from chain.serving.inputs import (
     JSON_SUFFIXES,
     expanded,

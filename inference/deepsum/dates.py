@@ -21,7 +21,7 @@ from chain.raster.grids import Grid, Region, image_grid, shifted
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
-from chain.sentinel2.offset import FLOATING
+from chain.sentinel2.sampling import FLOATING
 from chain.serving.inputs import expanded, is_address, is_collection, is_item, items_of, shown
 from inference.deepsum.normalization import Moments
 from inference.deepsum.options import Options

@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal, osr
 
 from chain.raster import http
-from chain.sentinel2.bands import BANDS
+from chain.sentinel2.bands import BANDS, offset_of_baseline
 from simulate.items import footprint, make_item
 from simulate.planetary_computer import LocalPlanetaryComputer
 
@@ -60,10 +60,15 @@ def make_sentinel2_item(tmp_path):
     def make(identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE):
         folder = tmp_path / "sentinel2" / identity
         rng = np.random.default_rng(sum(map(ord, identity)))
+        darkest = 1 - (offset_of_baseline(baseline) or 0)
         _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)
         for band in bands:
             side = round(size * 10.0 / BANDS[band])
-            _write(folder / f"{band}.tif", rng.integers(1, 4000, (side, side)).astype(np.uint16), BANDS[band])
+            _write(
+                folder / f"{band}.tif",
+                rng.integers(darkest, darkest + 4000, (side, side)).astype(np.uint16),
+                BANDS[band],
+            )
         left, top, side = *ORIGIN, size * 10.0
         right = left + covers * side
         ring = [(left, top), (right, top), (right, top - side), (left, top - side)]

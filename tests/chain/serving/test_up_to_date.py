@@ -273,7 +273,7 @@ def test_local_images_of_items_are_noticed(tmp_path, write_raster):
 
 
 def test_an_item_that_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="a STAC item is wanted"):
+    with pytest.raises(ValueError, match="expected a STAC item"):
         of_item(str(tmp_path / "none.json"))
 
 

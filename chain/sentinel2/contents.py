@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an input holds, before its pixels are looked at: the same for a SAFE product, an item, rasters, a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.sentinel2.decision import Decision
+from chain.sentinel2.layers import Layer
+from chain.sentinel2.offset import Statement
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a user wants an input to be read; what is not given is as the input says."""
+
+    offset: int | None = None
+    """Offset of the digital numbers."""
+    scale: float | None = None
+    """Reflectance of a number."""
+    prefix: str = ""
+    """Beginning of the descriptions of the bands to take."""
+    suffix: str = ""
+    """End of the descriptions of the bands to take."""
+
+
+@dataclass
+class Contents:
+    """What an input holds."""
+
+    name: str
+    """Of the input, for errors."""
+    identity: dict[str, Any]
+    """Where the pixels come from: what a run records."""
+    layers: dict[str, Layer]
+    """Each band."""
+    level: str = "unknown"
+    """`L1C`, `L2A`, or `unknown`."""
+    statements: Sequence[Statement] = ()
+    """What says something of the offset."""
+    classes: Layer | None = None
+    """The scene classification (SCL)."""
+    decisions: list[Decision] = field(default_factory=list)
+    """What was decided so far."""
+
+
+class UnknownBands(ValueError):
+    """A raster does not tell which bands it holds."""

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pixels of an image tell of the offset of its digital numbers (DN).
+
+Atmospheric correction leaves hardly any reflectance below -0.05, and none below -0.02 over large areas. So many DN
+far below 1000, in several bands, prove that there is no offset of 1000. Conversely the darkest parts of an image
+(vegetation and water in the visible, water and shadows in the short-wave infrared) lie far below 1000 without an
+offset, and never with one: where no band is as dark as that, an offset is likely.
+
+Pixels near others without data are not looked at: where an image was resampled before its nodata was declared, they
+are mixtures with the fill, and darker than any ground. Neither are pixels that are equal in all bands, which are fill.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from osgeo import gdal
+
+from chain.raster.mask import grow
+from chain.sentinel2.bands import BANDS
+from chain.sentinel2.sampling import sampled_parts
+
+IMPOSSIBLE_WITH_OFFSET = ((500, 0.01), (800, 0.1))
+"""Digital numbers, and the share of a band's pixels below them from which the band carries no offset of 1000."""
+DARK_BANDS = ("B02", "B03", "B04", "B05", "B10", "B11", "B12")
+"""Bands in which most images have dark pixels; B01 of L1C has none, for the air's own light."""
+FLOOR = 950
+"""Digital number below which hardly any pixel lies in an image with an offset of 1000, noise included."""
+DARK_WITH_OFFSET = 1600
+"""Digital number below which the darkest pixels of most bands lie in an image with an offset of 1000."""
+MIDDLE_WITH_OFFSET = 2800
+"""Digital number below which half of the pixels of most such bands lie in an image with an offset of 1000."""
+DARKEST = 0.5
+"""Percentile that stands for the darkest pixels of a band."""
+MARGIN = 3
+"""Native pixels of a band around one without data that are not looked at: the reach of Lanczos' kernel."""
+LEAST_PIXELS = 400
+"""Fewer pixels of a band tell nothing."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What pixels tell of the offset."""
+
+    offset: int | None = None
+    """0: there is none, for sure. -1000: there is likely one of 1000. None: they tell nothing."""
+    text: str = ""
+    """What this rests on."""
+    shown: float = 0.0
+    """Share of the bands of `DARK_BANDS` whose pixels lie where an offset of 1000 puts those of most images."""
+
+
+def evidence_of(names: Mapping[str, str]) -> Evidence:
+    """Look at the pixels of an image.
+
+    Args:
+        names: for each band, a raster of one band, of digital numbers.
+    """
+    samples = samples_of(names)
+    darkest, middle, disproved = {}, {}, []
+    for band, values in samples.items():
+        if values.size < LEAST_PIXELS:
+            continue
+        darkest[band], middle[band] = (float(value) for value in np.percentile(values, (DARKEST, 50)))
+        disproved += [f"{band} {share}" for share in _shares(values)[:1]]
+    needed = 1 if len(darkest) == 1 else max(2, len(darkest) // 4)
+    if disproved and len(disproved) >= needed:
+        text = f"pixels that no offset of 1000 allows: {', '.join(disproved[:4])}, away from missing ones"
+        return Evidence(0, text)
+    dark = {band: value for band, value in darkest.items() if band in DARK_BANDS}
+    if not disproved and dark and min(darkest.values()) >= FLOOR:
+        shown = sum(dark[band] < DARK_WITH_OFFSET and middle[band] < MIDDLE_WITH_OFFSET for band in dark) / len(dark)
+        listed = ", ".join(f"{band} {value:.0f}" for band, value in sorted(dark.items(), key=lambda item: item[1])[:4])
+        return Evidence(
+            -1000, f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest", shown
+        )
+    return Evidence()
+
+
+def _shares(values: np.ndarray) -> list[str]:
+    """Return in words which parts of a band's numbers are lower than an offset allows."""
+    parts = [(number, float(np.mean(values < number)), share) for number, share in IMPOSSIBLE_WITH_OFFSET]
+    return [f"{100 * part:.1f} % below {number}" for number, part, share in parts if part > share]
+
+
+def samples_of(names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return valid numbers of each band, (count,), away from missing ones; none where it cannot be read."""
+    datasets = {band: gdal.Open(name) for band, name in names.items()}
+    by_shape: dict[tuple[int, int], list[str]] = {}
+    for band, dataset in datasets.items():
+        by_shape.setdefault((dataset.RasterXSize, dataset.RasterYSize), []).append(band)
+    found: dict[str, np.ndarray] = {}
+    for bands in by_shape.values():
+        found.update(_clear({band: sampled_parts(datasets[band]) for band in bands}))
+    return found
+
+
+def _clear(bands: Mapping[str, list[tuple[np.ndarray, float]]]) -> dict[str, np.ndarray]:
+    """Return the numbers of bands of one shape that are valid in all and away from pixels that are not."""
+    found: dict[str, list[np.ndarray]] = {band: [] for band in bands}
+    for parts in zip(*bands.values()):
+        arrays, spacing = np.stack([array for array, _ in parts]), parts[0][1]
+        missing = np.isnan(arrays).any(axis=0)
+        if len(arrays) > 2:
+            missing |= (arrays == arrays[0]).all(axis=0)
+        for band, array in zip(bands, arrays):
+            reach = MARGIN * max(1, round(BANDS[band] / spacing))
+            looked = ~grow(missing, reach)
+            border = [min(reach, size // 8) for size in looked.shape]
+            looked[: border[0]] = looked[looked.shape[0] - border[0] :] = False
+            looked[:, : border[1]] = looked[:, looked.shape[1] - border[1] :] = False
+            found[band].append(array[looked])
+    return {band: np.concatenate(numbers) if numbers else np.empty(0) for band, numbers in found.items()}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which band each band of a raster is: by the whole set of descriptions, by the user, by its file's name."""
+
+import re
+
+import numpy as np
+import pytest
+from osgeo import gdal
+
+from chain.sentinel2.band_names import understand
+from chain.sentinel2.contents import Reading, UnknownBands
+from chain.sentinel2.image import open_files, open_product
+from chain.sentinel2.scene import opened_scene
+from tests.chain.sentinel2.scenes import ORDER, check_native, check_stack, fine, native, reason_of, write, write_stack
+
+FORCE = ("BLUE", "GREEN", "RED", "REDEDGE1", "REDEDGE2", "REDEDGE3", "BROADNIR", "NIR", "SWIR1", "SWIR2")
+TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+WORDS = (
+    "Coastal aerosol",
+    "Blue",
+    "Green",
+    "Red",
+    "Red edge 1",
+    "Red edge 2",
+    "Red edge 3",
+    "NIR",
+    "Narrow NIR",
+    "Water vapour",
+    "SWIR 1",
+    "SWIR 2",
+)
+SETS = {
+    "Earth Engine": ([band.replace("B0", "B") for band in ORDER], ORDER),
+    "FORCE": (FORCE, TEN),
+    "ESA's words": (WORDS, ORDER),
+    "Earth Search": (
+        ("blue", "green", "red", "rededge1", "nir", "nir08", "nir09", "swir16", "swir22", "coastal"),
+        None,
+    ),
+    "four": (("blue", "green", "red", "nir"), ("B02", "B03", "B04", "B08")),
+    "Australia": (("nbart_blue", "nbart_nir_1", "nbart_nir_2", "nbart_swir_2", "nbart_swir_3"), None),
+    "Australia, bare": (("nir_1", "nir_2", "swir_2", "swir_3"), ("B08", "B8A", "B11", "B12")),
+    "Africa": (("coastal_aerosol", "red_edge_1", "nir_1", "nir_narrow", "swir_1", "swir_2"), None),
+    "driver": ([f"{band}, central wavelength 665 nm" for band in ("B1", "B8", "B8A")], ("B01", "B08", "B8A")),
+    "B08A": (("B08", "B08A"), ("B08", "B8A")),
+    "one date": ([f"20200101_{band}" for band in ("B2", "B8A")], ("B02", "B8A")),
+    "medians": (("B2_median", "B8_median"), ("B02", "B08")),
+}
+MEANT = {
+    "Earth Search": ("B02", "B03", "B04", "B05", "B08", "B8A", "B09", "B11", "B12", "B01"),
+    "Australia": ("B02", "B08", "B8A", "B11", "B12"),
+    "Africa": ("B01", "B05", "B08", "B8A", "B11", "B12"),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_of_names_are_understood(name):
+    words, bands = SETS[name]
+    named = understand(words)
+    assert named.bands == {band: number for number, band in enumerate(bands or MEANT[name], 1)} and not named.problem
+
+
+@pytest.mark.parametrize(
+    "words, problem",
+    [
+        (("BLUE", "GREEN", "RED", "NIR"), "several conventions, 'NIR' meaning B08 or B8A"),
+        (("blue", "green", "red", "nir", "swir1", "swir2"), "several conventions, 'nir' meaning B08 or B8A"),
+        (FORCE[:6] + FORCE[7:], "several conventions, 'NIR' meaning B08 or B8A"),
+        (("nir_1", "swir_2"), "several conventions, 'swir_2' meaning B11 or B12"),
+        (("blue", "green", "slope"), "understood in part, not 'slope'"),
+        (("0_B2", "0_B3", "1_B2", "1_B3"), r"several bands of one name .B02 as 0_B2, 1_B2; B03 as 0_B3, 1_B3"),
+        (("B2_median", "B2_stdDev"), r"several bands of one name .B02 as B2_median, B2_stdDev"),
+        (("B08A", "B8A"), r"several bands of one name .B8A as B08A, B8A"),
+        (("B2_stdDev", "B3_stdDev"), "statistics that are no reflectance"),
+    ],
+)
+def test_sets_that_do_not_tell_are_not_guessed(words, problem):
+    named = understand(words)
+    assert not named.bands
+
+    assert re.search(problem, named.problem)
+
+
+@pytest.mark.parametrize("words", [("Band 1", "Band 2"), ("", ""), ("NDVI", "EVI")])
+def test_other_names_tell_nothing(words):
+    named = understand(words)
+    assert not named.bands and not named.problem
+
+
+def test_bands_that_tell_of_others_are_none_of_the_sensor():
+    words = ("B1", "B2", "SCL", "QA60", "view_zenith_mean_B2", "MSK_DETFOO_B02", "dataMask", "B_opaque_clouds", "foo")
+    named = understand(words)
+    assert (named.bands, named.classes, named.validity) == ({"B01": 1, "B02": 2}, 3, (7,))
+    assert set(named.left_out) == {"QA60", "view_zenith_mean_B2", "MSK_DETFOO_B02", "B_opaque_clouds", "foo"}
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return native(60)
+
+
+@pytest.mark.parametrize("name", ["FORCE", "Earth Engine", "ESA's words"])
+def test_a_stack_has_the_pixels_of_its_bands_by_name(tmp_path, pixels, name):
+    words, bands = SETS[name]
+    chosen = {band: pixels[band] for band in bands}
+    image = open_product(write_stack(tmp_path / "s.tif", chosen, words), offset=0)
+    check_stack(image, chosen)
+
+
+def two_dates(pixels, names):
+    first = list(fine(pixels).values())
+    second = [array // 2 for array in first]
+    return [*first, *second], [name.format(band) for name in names for band in pixels]
+
+
+@pytest.mark.parametrize("names", [("0_{}", "1_{}"), ("{}_median", "{}_stdDev"), ("{}", "{}_1")])
+def test_bands_of_several_dates_or_statistics_are_chosen_by_their_affix(tmp_path, pixels, names):
+    arrays, words = two_dates(pixels, names)
+    path = write(tmp_path / "two.tif", arrays, words)
+    with pytest.raises(UnknownBands, match="several bands of one name .B01 as .*--band-prefix or --band-suffix"):
+        open_product(path, offset=0)
+    prefix, suffix = names[0].split("{}")
+    if prefix or suffix:
+        check_stack(open_product(path, offset=0, reading=Reading(prefix=prefix, suffix=suffix)), pixels)
+    naming = {10.0: (*pixels, *("-" for _ in pixels))}
+    with opened_scene([path], 0, naming) as scene:
+        check_native(scene.product, {"B02": pixels["B02"], "B08": pixels["B08"]})
+
+
+def test_names_that_the_user_gives_overrule_those_that_are_understood_in_part(tmp_path, pixels):
+    words = [*WORDS[:8], "B-eight-a", *WORDS[9:]]
+    path = write_stack(tmp_path / "s.tif", pixels, words)
+    with pytest.raises(UnknownBands, match="understood in part, not 'B-eight-a': --bands-10m"):
+        open_product(path, offset=0)
+    image = open_product(path, ORDER, offset=0)
+    check_stack(image, pixels)
+    assert reason_of(image, "bands").endswith("(named by the user)")
+    with opened_scene([path], 0, {10.0: ORDER}) as scene:
+        check_native(scene.product, {band: pixels[band] for band in ("B02", "B8A", "B09")})
+
+
+def test_names_that_contradict_descriptions_are_refused(tmp_path, pixels):
+    path = write_stack(tmp_path / "s.tif", pixels)
+    wrong = (*ORDER[1:], ORDER[0])
+    with pytest.raises(
+        ValueError, match=f"expected names as it describes its bands itself, {','.join(ORDER)}, or none"
+    ):
+        with opened_scene([path], 0, {10.0: wrong}):
+            pass
+
+
+def test_undescribed_stacks_are_named_or_refused(tmp_path, pixels):
+    path = write_stack(tmp_path / "s.tif", pixels, [f"Band {number}" for number in range(1, 13)])
+    with pytest.raises(UnknownBands, match="its 12 bands are not described: --bands-10m"):
+        open_product(path, offset=0)
+    check_stack(open_product(path, ORDER, offset=0), pixels)
+
+
+@pytest.mark.parametrize("names", [("red.tif", "nir.tif"), ("plot_blue.tif", "plot_nir.tif"), ("B04.tif", "x_B8.tif")])
+def test_files_of_one_band_are_told_by_their_names(tmp_path, names):
+    array = np.random.default_rng(0).integers(1, 9000, (2, 30, 30)).astype(np.uint16)
+    files = [write(tmp_path / name, [one]) for name, one in zip(names, array)]
+    image = open_files(files, offset=0)
+    first = "B02" if "blue" in names[0] else "B04"
+    check_native(image, {first: array[0], "B08": array[1]})
+
+
+@pytest.mark.parametrize("words", [("SR_B2", "SR_B3"), ("sur_refl_b01", "sur_refl_b02")])
+def test_bands_of_other_sensors_are_not_taken_for_sentinel_2(tmp_path, words):
+    path = write(tmp_path / "x.tif", [np.full((20, 20), 2000, np.uint16)] * 2, words)
+    with pytest.raises(UnknownBands):
+        open_product(path, offset=0)
+    one = write(tmp_path / "LC08_L1TP_195025_20200101_B4.tif", [np.full((20, 20), 2000, np.uint16)])
+    with pytest.raises(UnknownBands):
+        open_product(one, offset=0)
+
+
+def test_a_scene_classification_in_a_stack_is_found(tmp_path, pixels):
+    classes = np.random.default_rng(0).integers(0, 12, (60, 60)).astype(np.uint16)
+    path = write(tmp_path / "s.tif", [*fine(pixels).values(), classes], [*ORDER, "SCL"])
+    with opened_scene([path], offset=0) as scene:
+        np.testing.assert_array_equal(gdal.Open(scene.scl).ReadAsArray(), classes)
+        check_native(scene.product, {"B02": pixels["B02"]})
