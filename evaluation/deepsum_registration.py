@@ -13,31 +13,50 @@ scores are given for the cross-correlation of the preparation.
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, BaseOptions, option
+from chain.runtime.progress import Progress
 
-from chain.runtime.command_line import add_program_arguments, run
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evaluation.deepsum_registration", description="Score the registration of a DeepSUM."
-    )
-    add = parser.add_argument
-    add("--model-dir", required=True, metavar="DIR", help="folder of a model")
-    add("--scenes", required=True, nargs="+", metavar="DIR", help="scenes of simulate.probav_scenes")
-    add_program_arguments(parser)
-    return parser
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def score(arguments: argparse.Namespace) -> None:
-    """Score the model of the command line, and print the scores.
+@dataclass(frozen=True, kw_only=True)
+class Command(BaseOptions):
+    """The command line."""
+
+    model_dir: str = option(MISSING, "folder of a model", metavar="DIR", reads=True)
+    scenes: tuple[str, ...] = option(MISSING, "scenes of simulate.probav_scenes", many=True, metavar="DIR", reads=True)
+
+
+def score_registration(
+    model_dir: str | Path,
+    scenes: Sequence[str | Path],
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Score how well a model registers.
+
+    Args:
+        model_dir: folder of a model of DeepSUM.
+        scenes: folders of simulated scenes.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Returns:
+        Of `network` and `cross-correlation`: the number of `frames`, shares `nearest` and `within_a_pixel`, and
+        `mean_distance` in fine pixels.
 
     Raises:
         ValueError: the model is not a DeepSUM, or a scene has no true displacements or too few images.
     """
+    import numpy as np
     import tensorflow as tf
 
     from datasets.deepsum.example import to_batch
@@ -46,13 +65,16 @@ def score(arguments: argparse.Namespace) -> None:
     from models.base import load_weights, read_description
     from models.deepsum import DeepSUM
 
-    description = read_description(arguments.model_dir)
+    told = Progress(progress, cancelled)
+    description = read_description(model_dir)
     if description.system != DeepSUM.system:
         raise ValueError(f"--model-dir: expected a deepsum model, got a {description.system} model")
     model = DeepSUM.from_bands(**description.arguments)
-    load_weights(model.model, arguments.model_dir)
-    network, errors = model.training_model(), {"network": [], "cross-correlation": []}
-    for folder in map(Path, arguments.scenes):
+    load_weights(model.model, model_dir)
+    network = model.training_model()
+    errors: dict[str, list[np.ndarray]] = {"network": [], "cross-correlation": []}
+    for number, folder in enumerate(map(Path, scenes)):
+        told(number / len(scenes), folder.name)
         lr, qm, hr, clear = open_scene(folder).read()
         sample = prepare_sample(lr, qm, hr, clear)
         if sample is None:
@@ -63,11 +85,13 @@ def score(arguments: argparse.Namespace) -> None:
         _, logits = network({name: tf.constant(value) for name, value in inputs.items()}, training=False)
         errors["network"].append(_whole_displacements(logits[0].numpy()) - true)
         errors["cross-correlation"].append(np.asarray(targets["shifts"])[0] - true)
-    print(json.dumps({method: _summary(np.concatenate(values)) for method, values in errors.items()}, indent=2))
+    return {method: _summary(np.concatenate(values)) for method, values in errors.items()}
 
 
-def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarray:
+def _displacements(folder: Path, lr: "np.ndarray", frames: "np.ndarray") -> "np.ndarray":
     """Return the true displacements of frames from the first one, (frames - 1, 2); frames are identified by pixels."""
+    import numpy as np
+
     from datasets.deepsum.preparation import enlarge
 
     try:
@@ -80,15 +104,19 @@ def _displacements(folder: Path, lr: np.ndarray, frames: np.ndarray) -> np.ndarr
     return places[1:] - places[0]
 
 
-def _whole_displacements(logits: np.ndarray) -> np.ndarray:
+def _whole_displacements(logits: "np.ndarray") -> "np.ndarray":
     """Return the displacements of the largest filter weights: rows and columns, (frames, 2)."""
+    import numpy as np
+
     from models.deepsum import FILTER
 
     return np.stack(np.divmod(logits.argmax(axis=-1), FILTER), axis=-1) - FILTER // 2
 
 
-def _summary(errors: np.ndarray) -> dict[str, float]:
+def _summary(errors: "np.ndarray") -> dict[str, float]:
     """Return the shares and the mean distance of errors (frames, 2)."""
+    import numpy as np
+
     largest = np.abs(errors).max(axis=1)
     return {
         "frames": len(errors),
@@ -98,11 +126,19 @@ def _summary(errors: np.ndarray) -> dict[str, float]:
     }
 
 
+def command(options: Command, progress: Progress) -> None:
+    """Score, and print the scores."""
+    print(json.dumps(score_registration(options.model_dir, options.scenes, progress=progress), indent=2))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    return run(parser, arguments, score)
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.deepsum_registration",
+        description="Score the registration of a DeepSUM.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":

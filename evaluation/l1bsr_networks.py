@@ -10,55 +10,116 @@ The scores are described in `evaluation/l1bsr.py`.
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from chain.runtime.command_line import add_program_arguments, run
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, BaseOptions, option
+from chain.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.l1bsr import CSR, REC
+
+Model = TypeVar("Model", "CSR", "REC")
 
 PART = 48
 """Side of the part shown in a figure, in pixels of 10 m."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evaluation.l1bsr_networks", description="Score the networks of L1BSR on pairs of images."
+def _share(value: float) -> None:
+    """Check a share that is neither nothing nor all.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"expected a number between 0 and 1, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BaseOptions):
+    """What is scored and drawn."""
+
+    valid_share: float | None = option(
+        None, "score only the last pairs, on which trainings validate", read=float, metavar="SHARE", check=_share
     )
-    add = parser.add_argument
-    add("--pairs", required=True, nargs="+", metavar="DIR", help="folders with NAME_left and NAME_right")
-    add("--valid-share", type=float, metavar="SHARE", help="score only the last pairs, on which trainings validate")
-    add("--csr", required=True, metavar="DIR", help="folder of a registration model")
-    add("--rec", metavar="DIR", help="folder of a super-resolution model")
-    add("--examples", nargs="+", default=[], metavar="IMG", help="images of 4 bands to register and score")
-    add("--scores", metavar="JSON", help="file of the scores")
-    add("--figure", metavar="PNG", help="file of a figure of the middle of the first pair")
-    add_program_arguments(parser)
-    return parser
+    rec: str | None = option(None, "folder of a super-resolution model", metavar="DIR", reads=True)
+    examples: tuple[str, ...] = option(
+        (), "images of 4 bands to register and score", many=True, metavar="IMG", reads=True
+    )
+    scores: str | None = option(None, "file of the scores", metavar="JSON", writes=(".json",), replaces=True)
+    figure: str | None = option(
+        None, "file of a figure of the middle of the first pair", metavar="PNG", writes=(".png",), replaces=True
+    )
 
 
-def score(arguments: argparse.Namespace) -> None:
-    """Compute, print and write the scores."""
+@dataclass(frozen=True, kw_only=True)
+class Command(Options):
+    """The command line."""
+
+    pairs: tuple[str, ...] = option(
+        MISSING, "folders with NAME_left and NAME_right", many=True, metavar="DIR", reads=True
+    )
+    csr: str = option(MISSING, "folder of a registration model", metavar="DIR", reads=True)
+
+
+def score_networks(
+    pairs: str | Path | Sequence[str | Path],
+    csr: str | Path,
+    options: Options = Options(),
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Score networks on pairs, and write the scores and a figure where they are asked for.
+
+    Args:
+        pairs: folders with `NAME_left` and `NAME_right`.
+        csr: folder of a registration model.
+        options: what is scored and drawn.
+        progress: called with the fraction that is done, 0 to 1, and a short text.
+        cancelled: says whether to stop.
+
+    Returns:
+        `csr` and `rec`: what `evaluation.l1bsr.score_csr` and `score_rec` return.
+
+    Raises:
+        ValueError: pairs or examples cannot be read, or a folder is of another model.
+        OSError: a file cannot be written.
+    """
     from datasets.l1bsr.folders import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
     from evaluation.side_by_side import draw
     from models.l1bsr import CSR, REC
 
-    pairs = read_pairs(arguments.pairs)
-    if arguments.valid_share:
-        pairs = pairs.split(arguments.valid_share)[1]
-    csr = open_model(CSR, arguments.csr)
-    rec = open_model(REC, arguments.rec) if arguments.rec else None
-    report = {"csr": score_csr(csr, pairs, {Path(name).name: read_example(name) for name in arguments.examples})}
+    told = Progress(progress, cancelled)
+    told(0, "models")
+    read = read_pairs(pairs)
+    if options.valid_share:
+        read = read.split(options.valid_share)[1]
+    registering = open_model(CSR, csr)
+    rec = open_model(REC, options.rec) if options.rec else None
+    examples = {Path(name).name: read_example(name) for name in options.examples}
+    told(0.1, "registration")
+    report = {"csr": score_csr(registering, read, examples)}
     if rec:
-        report["rec"] = score_rec(rec, csr, pairs)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if arguments.scores:
-        Path(arguments.scores).write_text(f"{text}\n", encoding="utf-8")
-    if arguments.figure:
-        draw(arguments.figure, _pictures(csr, rec, pairs.left[0], pairs.truth[0]))
+        told(0.5, "super-resolution")
+        report["rec"] = score_rec(rec, registering, read)
+    if options.scores:
+        Path(options.scores).write_text(f"{json.dumps(report, indent=2)}\n", encoding="utf-8")
+    if options.figure:
+        draw(options.figure, _pictures(registering, rec, read.left[0], read.truth[0]))
+    told(1, "done")
+    return report
 
 
-def _pictures(csr, rec, image, truth) -> dict:
+def _pictures(
+    csr: "CSR", rec: "REC | None", image: "np.ndarray", truth: "Mapping[str, np.ndarray] | None"
+) -> "dict[str, np.ndarray]":
     """Return the centre of an image in true colours at 5 m, for each method."""
     import numpy as np
 
@@ -79,7 +140,7 @@ def _pictures(csr, rec, image, truth) -> dict:
     return {title: picture[middle][..., colours] for title, picture in pictures.items()}
 
 
-def open_model(kind: type, path: str):
+def open_model(kind: "type[Model]", path: str | Path) -> "Model":
     """Load a model from a folder.
 
     Args:
@@ -103,11 +164,19 @@ def open_model(kind: type, path: str):
     return model
 
 
+def command(options: Command, progress: Progress) -> None:
+    """Score, and print the scores."""
+    print(json.dumps(score_networks(options.pairs, options.csr, options, progress=progress), indent=2))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    return run(parser, arguments, score)
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.l1bsr_networks",
+        description="Score the networks of L1BSR on pairs of images.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def test_a_registration_that_moves_nothing(scene, model, capsys):
     """It errs by the displacements themselves; the cross-correlation knows better."""
     assert deepsum_registration.main(["--model-dir", model, "--scenes", str(scene)]) == 0
     scores = json.loads(capsys.readouterr().out)
+    assert deepsum_registration.score_registration(model, [scene]) == scores
     told = np.array([image["displacement"] for image in json.loads((scene / "truth.json").read_text())["images"]])
     farthest = max(np.hypot(*(one - other)) for one in told for other in told)
     assert scores["network"]["frames"] == scores["cross-correlation"]["frames"] == 8

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program that scores L1BSR's networks on simulated pairs."""
+
+import json
+
+import pytest
+
+from evaluation.l1bsr_networks import Options, main, score_networks
+from models.base import export
+from models.l1bsr import CSR, REC
+from simulate.detector_pairs import write_pairs
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Folders of two pairs, of a network that registers, and of one that super-resolves."""
+    folder = tmp_path_factory.mktemp("l1bsr")
+    write_pairs(folder / "pairs", 2, rows=48, columns=40)
+    export(CSR.from_bands(depth=1), folder / "csr")
+    export(REC.from_bands(num_groups=1, num_blocks=1, depth=4, reduction=2), folder / "rec")
+    return {name: str(folder / name) for name in ("pairs", "csr", "rec")}
+
+
+def test_scores_are_printed_written_and_returned(material, tmp_path, capsys):
+    words = [word for name in ("pairs", "csr", "rec") for word in (f"--{name}", material[name])]
+    files = ["--scores", str(tmp_path / "s.json"), "--figure", str(tmp_path / "f.png"), "--valid-share", "0.5"]
+    assert main([*words, *files]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "s.json").read_text())
+    assert printed.keys() == {"csr", "rec"} and (tmp_path / "f.png").stat().st_size > 1000
+    told = []
+    options = Options(rec=material["rec"], valid_share=0.5)
+    made = score_networks(
+        material["pairs"], material["csr"], options, progress=lambda fraction, text: told.append(fraction)
+    )
+    for kind, value in made["rec"]["truth"].items():
+        assert value["mean"] == pytest.approx(printed["rec"]["truth"][kind]["mean"], rel=1e-3)
+    assert made.keys() == printed.keys() and told == sorted(told) and told[-1] == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--scores", "s.txt"], "--scores: expected a .json file, got 's.txt'"),
+        (["--valid-share", "1"], "--valid-share: expected a number between 0 and 1, got 1.0"),
+    ],
+)
+def test_usage_errors(capsys, words, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["--pairs", "a", "--csr", "b", *words])
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_models_that_are_exchanged_are_refused(material, capsys):
+    assert main(["--pairs", material["pairs"], "--csr", material["rec"]]) == 1
+    assert "--csr: expected the folder of an l1bsr CSR, got " in capsys.readouterr().err
