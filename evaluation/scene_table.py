@@ -11,28 +11,31 @@ the ratio of the mean RMSEs; then the mean of the scenes, and the worst of them.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from chain.runtime.command_line import add_program_arguments, run
+from chain.runtime.command_line import run_program
+from chain.runtime.options import MISSING, BaseOptions, option
+from chain.runtime.progress import Progress
 from evaluation.protocol import GROUPS
 
 Scores = Mapping[str, dict]
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evaluation.scene_table", description="Print scores of several scenes as a table in Markdown."
+@dataclass(frozen=True, kw_only=True)
+class Command(BaseOptions):
+    """The command line."""
+
+    metrics: tuple[str, ...] = option(
+        MISSING, "what --evaluate wald --metrics wrote, one for each scene", many=True, metavar="JSON", reads=True
     )
-    add = parser.add_argument
-    add("--metrics", required=True, nargs="+", metavar="JSON", help="what --evaluate wald --metrics wrote, one a scene")
-    add("--group", choices=list(GROUPS), default="20m", help="bands to tell of (default: %(default)s)")
-    add("--beside", metavar="JSON", help="ratios of other networks: group -> network -> scene -> number or text")
-    add_program_arguments(parser)
-    return parser
+    group: str = option("20m", "bands of the table", choices=tuple(GROUPS))
+    beside: str | None = option(
+        None, "ratios of other networks: group -> network -> scene -> number or text", metavar="JSON", reads=True
+    )
 
 
 def table(scores: Scores, group: str, others: Mapping[str, Mapping[str, object]]) -> str:
@@ -63,27 +66,32 @@ def table(scores: Scores, group: str, others: Mapping[str, Mapping[str, object]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _numbers(ratios) -> list[str]:
+def _numbers(ratios: Sequence[float]) -> list[str]:
     """Write ratios, the last one, that over all bands, in bold."""
     *bands, mean = (f"{ratio:.3f}" for ratio in ratios)
     return [*bands, f"**{mean}**"]
 
 
-def tell(arguments: argparse.Namespace) -> None:
-    """Print the table of the command line.
+def table_of_files(metrics: Sequence[str | Path], group: str = "20m", beside: str | Path | None = None) -> str:
+    """Return the table of scores in files.
+
+    Args:
+        metrics: what `--evaluate wald --metrics` wrote, one for each scene.
+        group: `20m` or `60m`.
+        beside: ratios of other networks: group -> network -> scene -> number or text.
 
     Raises:
         ValueError: a file is no scores, or lacks a band.
     """
-    scores = {Path(name).stem: _read(name, "--metrics") for name in arguments.metrics}
-    others = _read(arguments.beside, "--beside").get(arguments.group, {}) if arguments.beside else {}
+    scores = {Path(name).stem: _read(name, "--metrics") for name in metrics}
+    others = _read(beside, "--beside").get(group, {}) if beside else {}
     for name, found in scores.items():
-        if not {"bands", f"mean_{arguments.group}"} <= found.keys():
-            raise ValueError(f"--metrics: expected scores of bands of {arguments.group}, got none in {name}")
-    print(table(scores, arguments.group, others))
+        if not {"bands", f"mean_{group}"} <= found.keys():
+            raise ValueError(f"--metrics: expected scores of bands of {group}, got none in {name}")
+    return table(scores, group, others)
 
 
-def _read(name: str, argument: str) -> dict:
+def _read(name: str | Path, argument: str) -> dict:
     """Read a file of JSON.
 
     Raises:
@@ -92,14 +100,22 @@ def _read(name: str, argument: str) -> dict:
     try:
         return json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{argument}: expected a file of JSON, got {name!r} ({error})") from error
+        raise ValueError(f"{argument}: expected a file of JSON, got {str(name)!r} ({error})") from error
+
+
+def command(options: Command, progress: Progress) -> None:
+    """Print the table of the command line."""
+    print(table_of_files(options.metrics, options.group, options.beside))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    return run(parser, arguments, tell)
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.scene_table",
+        description="Print scores of several scenes as a table in Markdown.",
+        allow_abbrev=False,
+    )
+    return run_program(parser, Command, command, argv)
 
 
 if __name__ == "__main__":
