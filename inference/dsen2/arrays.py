@@ -7,16 +7,11 @@ dataset = super_resolve_arrays(read_scene("item.json", bbox=(4.2, 50.8, 4.3, 50.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from chain.runtime.progress import Progress
 from chain.serving.program import names_of, prepare
 from inference.dsen2.options import Options
-
-if TYPE_CHECKING:
-    pass
 
 SOURCES = {
     "x10": (10.0, ("B02", "B03", "B04", "B08")),
@@ -115,12 +110,13 @@ def _stated(options: Options, offset: Any, level: Any) -> Options:
     return replace(options, **stated)
 
 
-def _images(arrays: Mapping[str, np.ndarray], origin: tuple[float, float], crs: str) -> list:
+def _images(arrays: Mapping[str, Any], origin: tuple[float, float], crs: str) -> list:
     """Return the bands and the grid of each array.
 
     Raises:
         ValueError: an array is missing, or has another shape than the others need.
     """
+    import numpy as np
     from osgeo import osr
 
     from chain.raster.grids import Grid
