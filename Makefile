@@ -26,7 +26,7 @@ help:
 	@echo "make test-keras2  set up, then run the everyday tests of networks under TensorFlow 2.14 and Keras 2"
 	@echo "make setup        what all of these need: Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
-	@echo "make lint         check the style of the code"
+	@echo "make lint         check the style and the type hints of the code"
 	@echo "make clean        remove what the build and the demo made (environments stay)"
 
 setup: .setup/native .setup/test .setup/venv-keras2
@@ -86,6 +86,7 @@ bench: setup
 
 lint: .setup/test
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
 
 clean:
 	$(MAKE) --no-print-directory -C native clean

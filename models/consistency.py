@@ -12,6 +12,7 @@ CVGIP 53(3), 1991) after which nothing is left to be done.
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -62,9 +63,9 @@ def upsampling_kernel(scale: int) -> np.ndarray:
         row[:, phase] = 1
         conditions += [row.ravel(), (row * np.arange(-RADIUS, RADIUS + 1)[:, None]).ravel()]
         values += [1.0, 0.5 - (phase + 0.5) / scale]
-    conditions = np.array(conditions)
-    weights = np.linalg.lstsq(conditions, np.array(values), rcond=None)[0]
-    _, singular, directions = np.linalg.svd(conditions)
+    matrix = np.array(conditions)
+    weights = np.linalg.lstsq(matrix, np.array(values), rcond=None)[0]
+    _, singular, directions = np.linalg.svd(matrix)
     free = directions[(singular > 1e-9).sum() :].T
     differences = np.diff(np.eye(size + 4), n=2, axis=0)[:, 2:-2]
     weights = weights - free @ np.linalg.lstsq(differences @ free, differences @ weights, rcond=None)[0]
@@ -84,12 +85,12 @@ class _Scaled(keras.layers.Layer):
         scale: at least 2.
     """
 
-    def __init__(self, scale: int, **kwargs):
+    def __init__(self, scale: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale = scale
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "scale": self.scale}
 
 

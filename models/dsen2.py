@@ -24,6 +24,7 @@ consistent (`models/consistency.py`): made coarser again, it is the input.
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -136,8 +137,8 @@ class DSen2(SuperResolutionModel):
         super().__init__(dataset_element_spec, inference_cropping)
 
     @classmethod
-    def from_bands(cls, role: str, **arguments) -> "DSen2":
-        """Make the model without a dataset, from its arguments."""
+    def from_bands(cls, role: str, **arguments: Any) -> "DSen2":
+        """Make the model from its arguments, without a dataset."""
         sources = [SOURCES[name] for name in ROLES.get(role, ())]
         spec = {source.name: tf.TensorSpec((None, None, None, len(source.bands))) for source in sources}
         return cls((spec, {}), role, **arguments)
@@ -160,12 +161,12 @@ class DSen2(SuperResolutionModel):
         """Number of output pixels along one pixel of the coarsest source."""
         return round(self.sources[-1].gsd / self.gsd)
 
-    def _convolution(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
+    def _convolution(self, tensor: tf.Tensor, name: str, dtype: str | None = None) -> tf.Tensor:
         return keras.layers.Conv2D(
             self.arguments["depth"], KERNEL, padding="same", kernel_initializer="he_uniform", dtype=dtype, name=name
         )(tensor)
 
-    def _block(self, tensor: tf.Tensor, name: str, dtype=None) -> tf.Tensor:
+    def _block(self, tensor: tf.Tensor, name: str, dtype: str | None = None) -> tf.Tensor:
         """Add a tenth of convolution, ReLU, convolution (of a type). In mixed precision only these have 16 bits."""
         branch = keras.layers.ReLU(name=f"{name}_relu")(self._convolution(tensor, f"{name}_1"))
         branch = self._convolution(branch, f"{name}_2", dtype)
@@ -237,8 +238,8 @@ class FastDSen2(SuperResolutionModel):
         super().__init__(dataset_element_spec, inference_cropping)
 
     @classmethod
-    def from_bands(cls, role: str, **arguments) -> "FastDSen2":
-        """Make the model without a dataset, from its arguments."""
+    def from_bands(cls, role: str, **arguments: Any) -> "FastDSen2":
+        """Make the model from its arguments, without a dataset."""
         sources = [SOURCES[name] for name in ROLES.get(role, ())]
         spec = {source.name: tf.TensorSpec((None, None, None, len(source.bands))) for source in sources}
         return cls((spec, {}), role, **arguments)
@@ -266,7 +267,9 @@ class FastDSen2(SuperResolutionModel):
         rows = statistics + (GRID * convolutions + 1) * (KERNEL // 2)
         return (-(-(rows + blur_radius(self._ratio)) // self._ratio) + RADIUS) * self._ratio
 
-    def _convolution(self, tensor: tf.Tensor, features: int, name: str, zeros: bool = False, dtype=None) -> tf.Tensor:
+    def _convolution(
+        self, tensor: tf.Tensor, features: int, name: str, zeros: bool = False, dtype: str | None = None
+    ) -> tf.Tensor:
         initializer = "zeros" if zeros else "he_uniform"
         return keras.layers.Conv2D(
             features, KERNEL, padding="same", kernel_initializer=initializer, dtype=dtype, name=name

@@ -8,6 +8,8 @@ sees standardised bands only, and whose output is multiplied by a band's spread,
     standardized, spread = LocalStandardization(level_radius=5, spread_radius=3)(images)
 """
 
+from typing import Any
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -34,7 +36,7 @@ class SpaceToDepth(keras.layers.Layer):
         scale: side of the squares.
     """
 
-    def __init__(self, scale: int, **kwargs):
+    def __init__(self, scale: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale = scale
 
@@ -43,7 +45,7 @@ class SpaceToDepth(keras.layers.Layer):
         return tf.nn.space_to_depth(inputs, self.scale)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "scale": self.scale}
 
 
@@ -56,7 +58,7 @@ class LocalStandardization(keras.layers.Layer):
         phases: number of pixels that `SpaceToDepth` has made one: they share level and spread.
     """
 
-    def __init__(self, level_radius: int, spread_radius: int, phases: int = 1, **kwargs):
+    def __init__(self, level_radius: int, spread_radius: int, phases: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.level_radius = level_radius
         self.spread_radius = spread_radius
@@ -78,7 +80,7 @@ class LocalStandardization(keras.layers.Layer):
         return tf.concat([images] * self.phases, axis=-1)  # OpenVINO cannot read tf.tile here
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         arguments = ("level_radius", "spread_radius", "phases")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
@@ -91,7 +93,7 @@ class LocalCorrelation(keras.layers.Layer):
         phases: number of pixels of the fine bands that `SpaceToDepth` has made one.
     """
 
-    def __init__(self, radius: int, phases: int, **kwargs):
+    def __init__(self, radius: int, phases: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
         self.phases = phases
@@ -109,7 +111,7 @@ class LocalCorrelation(keras.layers.Layer):
         return box_mean(tf.concat(products, axis=-1), self.radius)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "radius": self.radius, "phases": self.phases}
 
 
@@ -120,7 +122,7 @@ class ByPhase(keras.layers.Layer):
         phases: number of these pixels.
     """
 
-    def __init__(self, phases: int, **kwargs):
+    def __init__(self, phases: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.phases = phases
 
@@ -131,7 +133,7 @@ class ByPhase(keras.layers.Layer):
         return tf.concat([part for each in parts for part in (each, coarse)], axis=-1)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "phases": self.phases}
 
 
@@ -142,7 +144,7 @@ class WeightedSum(keras.layers.Layer):
         phases: number of these pixels.
     """
 
-    def __init__(self, phases: int, **kwargs):
+    def __init__(self, phases: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.phases = phases
 
@@ -163,5 +165,5 @@ class WeightedSum(keras.layers.Layer):
         return tf.concat(sums, axis=-1)
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "phases": self.phases}
