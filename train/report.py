@@ -97,7 +97,7 @@ def draw(path: str | Path, examples: list[Images], history: list[dict], report: 
 
     Args:
         path: the figure.
-        examples: what `predict` yields; the first three bands are shown.
+        examples: what `predict` yields; the first three bands are shown, or the first alone where there are fewer.
         history: losses per epoch.
         report: what `evaluate` returns.
     """
@@ -109,10 +109,12 @@ def draw(path: str | Path, examples: list[Images], history: list[dict], report: 
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(len(examples) + 1, len(titles))
     for row, images in enumerate(examples):
-        low, high = np.percentile(images["hr"][..., :3], DISPLAY_PERCENTILES)
+        shown = np.s_[..., :3] if images["hr"].shape[-1] >= 3 else np.s_[..., 0]
+        low, high = np.percentile(images["hr"][shown], DISPLAY_PERCENTILES)
         for column, (name, title) in enumerate(titles.items()):
             axes = figure.add_subplot(grid[row, column])
-            axes.imshow(np.clip((images[name][..., :3] - low) / max(high - low, 1e-6), 0, 1), interpolation="nearest")
+            pixels = np.clip((images[name][shown] - low) / max(high - low, 1e-6), 0, 1)
+            axes.imshow(pixels, interpolation="nearest", cmap="gray")
             axes.set_axis_off()
             if row == 0:
                 score = f"\nPSNR {report[name]['psnr']:.2f} dB" if name in report else ""
