@@ -61,3 +61,25 @@ def test_what_stands_at_the_top_of_a_package_is_little():
     for folder in ("inference", "chain"):
         entries = [path for path in (REPOSITORY / folder).iterdir() if path.name not in ("__init__.py", "__pycache__")]
         assert len(entries) <= 12, [path.name for path in entries]
+
+
+PYTHON = [
+    path
+    for path in REPOSITORY.rglob("*.py")
+    if not {".venv", ".venv-keras2", "build"} & set(path.relative_to(REPOSITORY).parts)
+]
+
+
+def test_no_file_is_longer_than_can_be_read_in_one_sitting():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PYTHON}
+    assert not {str(path): length for path, length in lengths.items() if length > 400}
+
+
+def test_no_function_below_a_program_takes_parsed_arguments():
+    """Options are dataclasses (`chain.runtime.options`); argparse's own class is known where they are made of it."""
+    mentioning = {
+        str(path.relative_to(REPOSITORY))
+        for path in PYTHON
+        if "tests" not in path.parts and "argparse.Namespace" in path.read_text(encoding="utf-8")
+    }
+    assert mentioning <= {"chain/runtime/command_line.py", "simulate/command_line.py"}
