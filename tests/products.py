@@ -31,3 +31,8 @@ def super_resolved(images, description, folder, region, origin=None, engine="otb
         wanted = seen(network, source, region, origin, field)
         blocks[source.name] = read_block(image, [wanted], reach(network, min(native.dx, native.dy)), nodata)
     return stacked(super_resolve(blocks, network, region, origin, **options))
+
+
+def product_files(name):
+    """Return the names of the files of a product of Sentinel-2's 10 m bands: itself, its record, its styles."""
+    return {f"{name}.tif", f"{name}.tif.json", f"{name}.qml", f"{name}_false_colour.qml"}

@@ -6,6 +6,7 @@ Document" 14.9, BOA_ADD_OFFSET and RADIO_ADD_OFFSET).
 """
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 BANDS = {
@@ -63,6 +64,7 @@ SCENE_TOKENS = re.compile(
     re.IGNORECASE,
 )
 """Parts of a file's name that tell its band or its resolution, not its scene."""
+TIME_IN_NAME = re.compile(r"(?:MSIL(?:1B|1C|2A)_|(?<![A-Z0-9])T\d\d[A-Z]{3}_|_V)(\d{8}T\d{6})(?=$|[_\W])")
 BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
 
 
@@ -93,6 +95,15 @@ def baseline_in_name(name: str) -> str | None:
     """Return the processing baseline in the name of a product of ESA: `04.00` for `…_N0400_…`."""
     match = BASELINE_IN_NAME.search(name)
     return f"{match[1]}.{match[2]}" if match else None
+
+
+def time_in_name(name: str) -> datetime | None:
+    """Return when a scene was acquired, in UTC, by a name of ESA's: that of a product, or of an image in it."""
+    match = TIME_IN_NAME.search(name)
+    try:
+        return datetime.strptime(match[1], "%Y%m%dT%H%M%S") if match else None
+    except ValueError:
+        return None
 
 
 def level_in_name(name: str) -> str:

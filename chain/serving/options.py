@@ -114,6 +114,12 @@ class FileOptions(BaseOptions):
     quicklook: str | None = option(
         None, "picture of the product, at most 1024 pixels a side", metavar="PNG", writes=(".png",), pixels=False
     )
+    style: bool = option(
+        True,
+        "write styles for QGIS beside the product: natural colours, which it takes by itself, and false colours",
+        negated=True,
+        pixels=False,
+    )
     overwrite: bool = option(False, "replace --output when it exists", pixels=False)
 
 

@@ -10,7 +10,7 @@ from chain.runtime.provenance import record_of
 from chain.serving.options import FileOptions
 
 
-def written(options: BaseOptions, output: Path | None, bands: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
+def written(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
     """Yield the files that a program will write: the option that names each, and whether it may replace an older one.
 
     Args:
@@ -21,6 +21,8 @@ def written(options: BaseOptions, output: Path | None, bands: Sequence[str] = ()
     if output:
         yield "--output", output, False
         yield "--output", record_of(output), True
+        if options.style:
+            yield from (("--style", path, True) for path in (style_file(output), false_colour_file(output)))
         yield from (("--separate", band_file(output, band), False) for band in bands)
     yield from (each for each in files_written(options) if each[0] != "--output")
 
@@ -28,6 +30,16 @@ def written(options: BaseOptions, output: Path | None, bands: Sequence[str] = ()
 def band_file(output: Path, band: str) -> Path:
     """Return the name of the file of one band of a product."""
     return output.with_name(f"{output.stem}_{band}.tif")
+
+
+def style_file(output: Path) -> Path:
+    """Return the name of the style that QGIS takes for a product without being asked."""
+    return output.with_suffix(".qml")
+
+
+def false_colour_file(output: Path) -> Path:
+    """Return the name of the style of false colours of a product."""
+    return output.with_name(f"{output.stem}_false_colour.qml")
 
 
 def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:

@@ -25,12 +25,14 @@ from osgeo import gdal
 from chain.raster.grids import Grid, Region, raster_grid, shifted
 from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
+from chain.serving.colours import NATURAL
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, write_whole
 from chain.serving.pipeline import run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 
+COLOURS = dict(zip(NATURAL, (gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand)))
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
 SUMS_KEY = "SUMS"
 """Metadata of a region: the sums of each of its bands."""
@@ -55,6 +57,8 @@ class Layout:
     """GDAL metadata of the file."""
     placed: bool = True
     """Whether the file states where its grid lies; otherwise it has no georeference."""
+    scale: float | None = None
+    """What a difference of one number means, such as 0.0001 of reflectance; None where it is not known."""
 
     @property
     def nodata(self) -> float:
@@ -311,10 +315,15 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
     """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
     mosaic = gdal.BuildVRT(str(partial.with_name("mosaic.partial.vrt")), [str(file) for file in files])
     mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
+    natural = set(NATURAL) <= set(layout.bands)
     for number, (name, of_band) in enumerate(zip(layout.bands, sums), start=1):
         band = mosaic.GetRasterBand(number)
         band.SetDescription(name)
         band.SetNoDataValue(layout.nodata)
+        band.SetColorInterpretation(COLOURS.get(name, gdal.GCI_Undefined) if natural else _first_is_grey(number))
+        if layout.scale is not None:
+            band.SetScale(layout.scale)
+            band.SetOffset(0.0)
         if of_band.count:
             band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
     mosaic.FlushCache()
@@ -335,6 +344,11 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
             errors.append(str(error))
     if errors:
         raise OSError(f"--output: expected a disk that takes {path}, got {errors[0]}")
+
+
+def _first_is_grey(number: int) -> int:
+    """Return the colour interpretation of a band, counted from 1, of a product without natural colours."""
+    return gdal.GCI_GrayIndex if number == 1 else gdal.GCI_Undefined
 
 
 def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:

@@ -17,6 +17,7 @@ from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
 from chain.serving import super_resolution
 from chain.serving.journal import Share, finished_journal, plain, read_journal
+from chain.serving.layer_styles import write_styles
 from chain.serving.network import Network
 from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
@@ -24,7 +25,7 @@ from chain.serving.product import DONE, Product
 from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
 from chain.serving.provenance import identity_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
-from chain.serving.recipe import Recipe
+from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
 
@@ -87,6 +88,7 @@ class Production:
             bands=self.recipe.bands,
             dtype="float32" if self.options.floating else "uint16",
             metadata=product_metadata(self.product, self.recipe, identity),
+            scale=None if self.options.floating else REFLECTANCE,
         )
 
     def read(self, region: Region) -> dict[str, Block]:
@@ -262,6 +264,8 @@ def _finished(
 ) -> Product:
     """Write what goes with a product that is there; return the product."""
     write_record(output, options, notes, identity, resumed, seconds)
+    if options.style:
+        write_styles(output)
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
     return product_of(output, layout)

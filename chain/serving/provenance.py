@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 
 from chain.runtime import provenance
 from chain.runtime.options import BaseOptions
+from chain.sentinel2.bands import time_in_name
 
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
@@ -90,7 +92,24 @@ def stamps(paths: Iterable[Path]) -> dict[str, dict]:
 def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
     """Return the metadata that the product of a Sentinel-2 image carries."""
     source, offset = str(product.identity.get("id", "")), str(product.offset)
-    return file_metadata(recipe.networks, source, identity, SR_LEVEL=product.level, SR_OFFSET=offset)
+    moment = acquired(product.identity)
+    dated = {"TIFFTAG_DATETIME": f"{moment:%Y:%m:%d %H:%M:%S}"} if moment else {}
+    return file_metadata(recipe.networks, source, identity, SR_LEVEL=product.level, SR_OFFSET=offset, **dated)
+
+
+def acquired(identity: Mapping) -> datetime | None:
+    """Return when an image was acquired, in UTC, as its item or its name says; None where neither does.
+
+    Args:
+        identity: that of a `chain.sentinel2.image.Sentinel2Image`.
+    """
+    stated = identity.get("datetime")
+    if not stated:
+        return time_in_name(str(identity.get("id", "")))
+    from pystac.utils import str_to_datetime
+
+    moment = str_to_datetime(str(stated))
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment
 
 
 def file_metadata(networks: Iterable, source: str, identity: dict, **stated: str) -> dict[str, str]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A picture of a product, to look at."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal
 
 from chain.runtime.files import whole_file
+from chain.serving.colours import band_names, shown
 
 SIZE = 1024
 """Longest side of a quicklook, in pixels."""
@@ -23,7 +23,7 @@ def write_quicklook(product: Path, picture: Path) -> None:
     dataset = gdal.Open(str(product))
     factor = max(dataset.RasterXSize, dataset.RasterYSize, SIZE) / SIZE
     columns, rows = (max(round(n / factor), 1) for n in (dataset.RasterXSize, dataset.RasterYSize))
-    numbers = _natural_colours([dataset.GetRasterBand(k + 1).GetDescription() for k in range(dataset.RasterCount)])
+    numbers = shown(band_names(dataset))
     memory = gdal.GetDriverByName("MEM").Create("", columns, rows, len(numbers), gdal.GDT_Byte)
     for target, number in enumerate(numbers, start=1):
         band = dataset.GetRasterBand(number)
@@ -36,11 +36,3 @@ def write_quicklook(product: Path, picture: Path) -> None:
         memory.GetRasterBand(target).WriteArray(np.where(valid, scaled, 0).astype(np.uint8))
     with whole_file(picture, "--quicklook") as partial:
         gdal.GetDriverByName("PNG").CreateCopy(str(partial), memory)
-
-
-def _natural_colours(names: Sequence[str]) -> list[int]:
-    """Return the numbers of the red, green and blue bands, else of the first one or three."""
-    wanted = ("B04", "B03", "B02")
-    if all(name in names for name in wanted):
-        return [names.index(name) + 1 for name in wanted]
-    return [1, 2, 3] if len(names) >= 3 else [1]

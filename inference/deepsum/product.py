@@ -13,6 +13,7 @@ from chain.raster.grids import Grid, Region, plan
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import record_of
+from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import Product
 from chain.serving.product_file import Layout, write_product
@@ -150,6 +151,8 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     write_product(output, layout, regions, maker, identity, notes, overwrite=options.overwrite, restart=True)
     write_record(output, options, notes, identity, 0, time.perf_counter() - start)
     add_to_record(output, _notes(opened.stack, result))
+    if options.style:
+        write_styles(output)
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
     progress(1.0, output.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import write
 from chain.runtime.resources import bytes_of
+from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
@@ -117,6 +118,8 @@ def make_product(
     else:
         resumed = super_resolve(inputs, counts, execution, progress.part(READ, 1))
     write_record(output, options, inputs.notes, inputs.identity, resumed, time.perf_counter() - start)
+    if options.style:
+        write_styles(output)
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
     return replace(product_of(output, layout), scores=scores)

@@ -68,6 +68,35 @@ def test_product_is_a_complete_cloud_optimized_geotiff(tmp_path, layout, dtype, 
     assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
 
 
+@pytest.mark.parametrize("bands", [("B02", "B03", "B04", "B08"), ("B04", "B03", "B02"), ("B08", "B04"), ("sr",)])
+@pytest.mark.parametrize("scale", [None, 1e-4])
+def test_tags_tell_colours_and_scale_and_change_no_pixel(tmp_path, layout, bands, scale):
+    path = tmp_path / "sr.tif"
+    numbers = np.random.default_rng(1).integers(1, 10000, (len(bands), 600, 701)).astype(np.float32)
+
+    def compute(region):
+        window = np.s_[region.y : region.y + region.rows, region.x : region.x + region.columns]
+        return {band: (values[window], VALID[window]) for band, values in zip(bands, numbers)}
+
+    metadata = {"TIFFTAG_DATETIME": "2022:07:14 10:56:29"}
+    write_product(path, replace(layout, bands=bands, scale=scale, metadata=metadata), REGIONS, maker(compute), {})
+    dataset = gdal.Open(str(path))
+    colours = [dataset.GetRasterBand(number).GetColorInterpretation() for number in range(1, len(bands) + 1)]
+    known = {"B04": gdal.GCI_RedBand, "B03": gdal.GCI_GreenBand, "B02": gdal.GCI_BlueBand}
+    natural = len(bands) >= 3
+    others = [gdal.GCI_Undefined if natural or number else gdal.GCI_GrayIndex for number in range(len(bands))]
+    assert colours == [known.get(band, other) if natural else other for band, other in zip(bands, others)]
+    found = {
+        (dataset.GetRasterBand(number).GetScale(), dataset.GetRasterBand(number).GetOffset())
+        for number in range(1, len(bands) + 1)
+    }
+    assert found == {(scale, None if scale is None else 0.0)}
+    assert dataset.GetMetadataItem("TIFFTAG_DATETIME") == "2022:07:14 10:56:29"
+    assert dataset.GetMetadata("IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    found = dataset.ReadAsArray().reshape(numbers.shape)
+    np.testing.assert_array_equal(found, np.where(VALID, numbers, 0))
+
+
 def test_a_product_of_no_place_states_none(tmp_path, layout):
     grid = Grid(0.0, 0.0, 1.0, 1.0, 701, 600, "")
     path = tmp_path / "sr.tif"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Styles with which QGIS shows a product: natural colours when it is opened, false colours to be loaded.
+
+`sr.qml` beside `sr.tif` is what QGIS takes for it without being asked; `sr_false_colour.qml` shows vegetation in red.
+Bands are taken by name. Black and white are what 2 % of a band's valid pixels are below and above; in natural colours,
+white is as far above black in all bands, so that colours keep their proportions while haze goes.
+
+    write_styles(Path("sr.tif"))
+"""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from osgeo import gdal
+
+from chain.runtime.files import whole_file
+from chain.serving.colours import NATURAL, band_names, numbers_of, shown, shown_infrared
+from chain.serving.outputs import false_colour_file, style_file
+
+SAMPLED_SIDE = 1024
+"""Pixels along each side of a product, at most, from which the contrast is computed."""
+PERCENTILES = (2, 98)
+GAMMA = 1.4
+"""Brightens what is dark in natural colours: vegetation beside bare ground."""
+DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+COLOURS = ("red", "green", "blue")
+
+
+def write_styles(product: Path) -> None:
+    """Write the styles of a product beside it; that of false colours where it has the bands.
+
+    Args:
+        product: the product.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    dataset = gdal.Open(str(product))
+    names = band_names(dataset)
+    infrared = shown_infrared(names)
+    natural = numbers_of(NATURAL, names) is not None
+    for path, numbers, as_seen in (
+        (style_file(product), shown(names), natural),
+        (false_colour_file(product), infrared, False),
+    ):
+        if numbers:
+            with whole_file(path, "--style") as partial:
+                partial.write_text(DOCTYPE + _style(dataset, numbers, as_seen), encoding="utf-8")
+
+
+def _style(dataset: gdal.Dataset, numbers: tuple[int, ...], natural: bool) -> str:
+    """Return the style that shows bands, one in grey or three in colour, as QGIS reads it."""
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(root, "pipe")
+    kind = "multibandcolor" if len(numbers) == 3 else "singlebandgray"
+    renderer = ElementTree.SubElement(pipe, "rasterrenderer", type=kind, opacity="1", alphaBand="-1")
+    ElementTree.SubElement(renderer, "rasterTransparency")
+    ranges = _ranges(dataset, numbers, natural)
+    if len(numbers) == 3:
+        for colour, number, limits in zip(COLOURS, numbers, ranges):
+            renderer.set(f"{colour}Band", str(number))
+            _add_contrast(renderer, f"{colour}ContrastEnhancement", limits)
+    else:
+        renderer.set("grayBand", str(numbers[0]))
+        renderer.set("gradient", "BlackToWhite")
+        _add_contrast(renderer, "contrastEnhancement", ranges[0])
+    ElementTree.SubElement(pipe, "brightnesscontrast", brightness="0", contrast="0", gamma=str(GAMMA if natural else 1))
+    ElementTree.SubElement(pipe, "huesaturation", saturation="0", grayscaleMode="0", colorizeOn="0")
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2", zoomedOutResampler="bilinear")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_contrast(renderer: ElementTree.Element, tag: str, limits: tuple[float, float]) -> None:
+    """Add to a renderer the values that are shown as black and as white."""
+    contrast = ElementTree.SubElement(renderer, tag)
+    for name, value in zip(("minValue", "maxValue"), limits):
+        ElementTree.SubElement(contrast, name).text = f"{value:.6g}"
+    ElementTree.SubElement(contrast, "algorithm").text = "StretchToMinimumMaximum"
+
+
+def _ranges(dataset: gdal.Dataset, numbers: tuple[int, ...], natural: bool) -> list[tuple[float, float]]:
+    """Return, for each band, the values that are shown as black and as white, in the unit that QGIS shows: scaled."""
+    limits = [_percentiles(dataset.GetRasterBand(number)) for number in numbers]
+    widths = [max(high - low, np.finfo(np.float32).eps) for low, high in limits]
+    if natural:
+        widths = [max(widths)] * len(widths)
+    return [(float(low), float(low + width)) for (low, _), width in zip(limits, widths)]
+
+
+def _percentiles(band: gdal.Band) -> np.ndarray:
+    """Return the percentiles of the valid pixels of a band, scaled; 0 and 1 where there is none."""
+    columns, rows = (min(size, SAMPLED_SIDE) for size in (band.XSize, band.YSize))
+    values = band.ReadAsArray(buf_xsize=columns, buf_ysize=rows).astype(np.float64)
+    valid = values[np.isfinite(values) & (values != band.GetNoDataValue())]
+    scale, offset = (
+        default if stated is None else stated for stated, default in ((band.GetScale(), 1.0), (band.GetOffset(), 0.0))
+    )
+    return np.percentile(valid, PERCENTILES) * scale + offset if valid.size else np.array([0.0, 1.0])
