@@ -25,7 +25,7 @@ import tensorflow as tf
 from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
 from chain.raster.otb import read
-from datasets.radiometry import balanced, mixed, other_radiometry
+from datasets.radiometry import balanced, deviations, mixed, other_radiometry
 from datasets.wald import block_means, blur, blur_sigmas
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -199,8 +199,10 @@ class WaldPatches:
         fixed: draw the same places in each epoch, as for validation.
         any_phase: begin blocks at any pixel.
         radiometry: apply random gains and offsets.
-        balance: give all bands of all patches the same deviation within coarse pixels, so that dark ground and bright
-            ground weigh alike.
+        balance: give all bands of all scenes the same deviation within coarse pixels, so that dark and bright
+            ones weigh alike.
+        mixing: probability of each band of the target to be a random mixture of all bands instead; for networks that
+            see neither gains nor offsets.
         sigma: deviation of the blur, in pixels of each source, by the source's name; as in the paper by default.
 
     Raises:
@@ -235,6 +237,7 @@ class WaldPatches:
         self._lacking = {
             id(scene): [name for name, image in scene.images.items() if np.isnan(image).any()] for scene in self.scenes
         }
+        self._spreads = {id(scene): deviations(self._target(scene), self.scale) for scene in self.scenes if balance}
         self._made: dict[tuple, np.ndarray] = {}
         self._blurred = {
             id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
@@ -319,7 +322,7 @@ class WaldPatches:
         if self.radiometry:
             images, target = other_radiometry(generator, images, target, ROLES[self.role][-1])
         if self.balanced:
-            images, target = balanced(images, target, ROLES[self.role][-1], self.scale)
+            images, target = balanced(images, target, ROLES[self.role][-1], self._spreads[id(scene)])
         if augmentation:
             turns, mirrored = generator.integers(4), generator.integers(2)
             images = {name: _turned(image, turns, mirrored) for name, image in images.items()}

@@ -32,7 +32,14 @@ from tensorflow import keras
 from models.base import Source, SuperResolutionModel, Tensors
 from models.consistency import RADIUS, ConsistentUpsampling, Degradation, blur_radius
 from models.layers import BilinearUpsampling, PixelShuffle
-from models.local_statistics import ByPhase, LocalCorrelation, LocalStandardization, SpaceToDepth, WeightedSum
+from models.local_statistics import (
+    ByPhase,
+    LocalCorrelation,
+    LocalStatistics,
+    SpaceToDepth,
+    Standardization,
+    WeightedSum,
+)
 
 SIZES = {
     "dsen2": {"depth": 128, "num_blocks": 6},
@@ -64,19 +71,25 @@ PHASES = GRID**2
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Radii of the windows in which `FastDSen2` looks at bands, in pixels."""
+    """Radii of the windows in which `FastDSen2` looks at bands, in pixels of the coarsest source."""
 
     level: int
-    """That of a band's level, in pixels of 20 m, or those of a band of 60 m."""
+    """That of a band's level."""
     spread: int
-    """That of its spread, in the same pixels."""
+    """That of its spread."""
+    correlation: int
+    """That of the correlations of bands."""
+    of_pixels: bool
+    """Whether the spread of finer bands is that of their own pixels, or that of their means over coarse pixels."""
+
+    @property
+    def radius(self) -> int:
+        """How far the network sees by way of them."""
+        return self.level + self.spread + self.correlation
 
 
-WINDOWS = {"2x": {"x10": Windows(5, 3), "x20": Windows(5, 3)}}
-WINDOWS["6x"] = {"x10": Windows(7, 4), "x20": Windows(7, 4), "x60": Windows(2, 1)}
-"""Windows of each role's sources."""
-CORRELATION_RADIUS = {"2x": 3, "6x": 5}
-"""That of the correlations between bands, in pixels of 20 m."""
+WINDOWS = {"2x": Windows(5, 3, 3, of_pixels=True), "6x": Windows(2, 2, 2, of_pixels=False)}
+"""Windows of each role."""
 
 
 def _check(role: str, depth: int, num_blocks: int) -> None:
@@ -256,13 +269,9 @@ class FastDSen2(SuperResolutionModel):
         Windows and convolutions add up. By what makes the output consistent, these rows reach the coarse pixels that
         see them, and whatever is interpolated with those.
         """
-        role = self.arguments["role"]
-        statistics = 0
-        for source in self.sources:
-            ratio, windows = max(round(source.gsd / self.gsd), GRID), WINDOWS[role][source.name]
-            interpolation = ratio if ratio > GRID else 0
-            statistics = max(statistics, ratio * (windows.level + windows.spread) + interpolation)
-        statistics += GRID * CORRELATION_RADIUS[role]
+        statistics = self._ratio * WINDOWS[self.arguments["role"]].radius
+        if self._ratio > GRID:
+            statistics += self._ratio  # interpolated to 20 m
         convolutions = 2 * self.arguments["num_blocks"] + 2
         rows = statistics + (GRID * convolutions + 1) * (KERNEL // 2)
         return (-(-(rows + blur_radius(self._ratio)) // self._ratio) + RADIUS) * self._ratio
@@ -283,32 +292,50 @@ class FastDSen2(SuperResolutionModel):
         branch = keras.layers.Rescaling(FAST_RESIDUAL_SCALE, dtype="float32", name=f"{name}_scale")(branch)
         return keras.layers.Add(dtype="float32", name=f"{name}_add")([tensor, branch])
 
-    def _standardized(self, normalized_inputs: Tensors) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Return the standardised bands of each source on the 20 m grid, and the spread of the coarsest one's."""
-        images, spread = [], None
+    def _standardized(self, normalized_inputs: Tensors) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Standardise all bands by what is seen of them in windows of coarse pixels.
+
+        Returns:
+            The sources on the 20 m grid, the correlations of their bands there, and the spread of the coarsest source.
+        """
+        windows = WINDOWS[self.arguments["role"]]
+        images, coarse, spread = [], [], None
         for source in self.sources:
             image, ratio = normalized_inputs[source.name], round(source.gsd / self.gsd)
+            means, phases = image, 1
+            if ratio < self._ratio:
+                size = self._ratio // ratio
+                means = keras.layers.AveragePooling2D(size, dtype="float32", name=f"{source.name}_means")(image)
             if ratio < GRID:
-                image = SpaceToDepth(GRID, dtype="float32", name=f"{source.name}_on_grid")(image)
-            windows = WINDOWS[self.arguments["role"]][source.name]
-            image, spread = LocalStandardization(
-                windows.level,
-                windows.spread,
-                phases=PHASES if ratio < GRID else 1,
-                dtype="float32",
-                name=f"{source.name}_standardized",
-            )(image)
-            if ratio > GRID:
-                image = BilinearUpsampling(ratio // GRID, dtype="float32", name=f"{source.name}_on_grid")(image)
-            images.append(image)
-        return images, spread
+                image, phases = SpaceToDepth(GRID, dtype="float32", name=f"{source.name}_on_grid")(image), PHASES
+            seen = [means, image] if windows.of_pixels and ratio < self._ratio else [means]
+            statistics = LocalStatistics(
+                windows.level, windows.spread, dtype="float32", name=f"{source.name}_statistics"
+            )
+            level, spread = statistics(*seen)
+            standardize = Standardization(dtype="float32", name=f"{source.name}_means_standardized")
+            coarse.append(standardize(means, level, spread))
+            if ratio == self._ratio:
+                images.append(self._on_grid(coarse[-1], source.name))
+                continue
+            standardize = Standardization(phases, dtype="float32", name=f"{source.name}_standardized")
+            parts = ((level, "level"), (spread, "spread"))
+            images.append(standardize(image, *(self._on_grid(part, f"{source.name}_{name}") for part, name in parts)))
+        *fine, last = coarse
+        fine = keras.layers.Concatenate(dtype="float32", name="fine_means")(fine) if len(fine) > 1 else fine[0]
+        correlation = LocalCorrelation(windows.correlation, dtype="float32", name="correlation")
+        return images, self._on_grid(correlation(last, fine), "correlation"), spread
+
+    def _on_grid(self, coarse: tf.Tensor, name: str) -> tf.Tensor:
+        """Interpolate what is as coarse as the coarsest source to 20 m."""
+        if self._ratio == GRID:
+            return coarse
+        return BilinearUpsampling(self._ratio // GRID, dtype="float32", name=f"{name}_interpolated")(coarse)
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
         """Compute the coarsest source at 10 m, (batch, height, width, bands), from all sources: DN / 2000."""
-        (*fine, coarse), spread = self._standardized(normalized_inputs)
+        (*fine, coarse), correlation, spread = self._standardized(normalized_inputs)
         fine = ByPhase(PHASES, dtype="float32", name="fine")(fine) if len(fine) > 1 else fine[0]
-        radius = CORRELATION_RADIUS[self.arguments["role"]]
-        correlation = LocalCorrelation(radius, PHASES, dtype="float32", name="correlation")(coarse, fine)
         stacked = keras.layers.Concatenate(dtype="float32", name="stacked")([fine, coarse, correlation])
         features = self._convolution(stacked, self.arguments["depth"], "first", dtype="float32")
         features = keras.layers.ReLU(dtype="float32", name="first_relu")(features)

@@ -5,7 +5,8 @@ The level is the mean over a square window, the spread the root mean square of w
 window. Both are computed by pooling: they are part of the receptive field, and tiles have no seams. Of a network that
 sees standardised bands only, and whose output is multiplied by a band's spread, a gain on another band changes nothing.
 
-    standardized, spread = LocalStandardization(level_radius=5, spread_radius=3)(images)
+    level, spread = LocalStatistics(level_radius=5, spread_radius=3)(images)
+    standardized = Standardization()(images, level, spread)
 """
 
 from typing import Any
@@ -22,11 +23,6 @@ def box_mean(images: tf.Tensor, radius: int) -> tf.Tensor:
     side = 2 * radius + 1
     rows = tf.nn.avg_pool2d(images, (side, 1), 1, "SAME")
     return tf.nn.avg_pool2d(rows, (1, side), 1, "SAME")
-
-
-def _mean_of(images: tf.Tensor, phases: int) -> tf.Tensor:
-    """Average the pixels that `SpaceToDepth` has made one, (batch, height, width, phases x bands)."""
-    return tf.add_n(tf.split(images, phases, axis=-1)) / phases
 
 
 class SpaceToDepth(keras.layers.Layer):
@@ -49,40 +45,70 @@ class SpaceToDepth(keras.layers.Layer):
         return {**super().get_config(), "scale": self.scale}
 
 
-class LocalStandardization(keras.layers.Layer):
-    """Subtracts the local level of each band, and divides by its local spread.
+class LocalStatistics(keras.layers.Layer):
+    """Gives the local level and spread of bands.
 
     Args:
         level_radius: rows around a pixel that its level is the mean of.
         spread_radius: rows around a pixel over whose differences from their levels the spread is taken.
-        phases: number of pixels that `SpaceToDepth` has made one: they share level and spread.
     """
 
+<<<<<<< Updated upstream
     def __init__(self, level_radius: int, spread_radius: int, phases: int = 1, **kwargs: Any):
+=======
+    def __init__(self, level_radius: int, spread_radius: int, **kwargs):
+>>>>>>> Stashed changes
         super().__init__(**kwargs)
         self.level_radius = level_radius
         self.spread_radius = spread_radius
-        self.phases = phases
 
-    def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Standardise (batch, height, width, phases x bands).
+    def call(self, images: tf.Tensor, pixels: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the level and the spread of images.
+
+        Args:
+            images: (batch, height, width, bands).
+            pixels: what the images are the means of, (batch, height, width, phases x bands), of which the spread then
+                is; by default it is that of the images.
 
         Returns:
-            The images, standardised, and the spread of each band, (batch, height, width, bands).
+            (batch, height, width, bands) each.
         """
-        level = box_mean(_mean_of(inputs, self.phases), self.level_radius)
-        differences = inputs - self._for_each_phase(level)
-        variance = box_mean(_mean_of(tf.square(differences), self.phases), self.spread_radius)
-        spread = tf.sqrt(variance + FLOOR**2)
-        return differences / self._for_each_phase(spread), spread
-
-    def _for_each_phase(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.concat([images] * self.phases, axis=-1)  # OpenVINO cannot read tf.tile here
+        level = box_mean(images, self.level_radius)
+        parts = [images] if pixels is None else tf.split(pixels, pixels.shape[-1] // images.shape[-1], axis=-1)
+        variance = tf.add_n([tf.square(part - level) for part in parts]) / len(parts)
+        return level, tf.sqrt(box_mean(variance, self.spread_radius) + FLOOR**2)
 
     def get_config(self) -> dict:
+<<<<<<< Updated upstream
         """Return the arguments."""
         arguments = ("level_radius", "spread_radius", "phases")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
+=======
+        """Give the arguments."""
+        return {**super().get_config(), "level_radius": self.level_radius, "spread_radius": self.spread_radius}
+
+
+class Standardization(keras.layers.Layer):
+    """Subtracts the level of each band, and divides by its spread.
+
+    Args:
+        phases: number of pixels that `SpaceToDepth` has made one: they share level and spread.
+    """
+
+    def __init__(self, phases: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.phases = phases
+
+    def call(self, images: tf.Tensor, level: tf.Tensor, spread: tf.Tensor) -> tf.Tensor:
+        """Standardise (batch, height, width, phases x bands), given (batch, height, width, bands) twice."""
+        # Joined rather than tiled, which OpenVINO cannot read here.
+        level, spread = (tf.concat([each] * self.phases, axis=-1) for each in (level, spread))
+        return (images - level) / spread
+
+    def get_config(self) -> dict:
+        """Give the arguments."""
+        return {**super().get_config(), "phases": self.phases}
+>>>>>>> Stashed changes
 
 
 class LocalCorrelation(keras.layers.Layer):
@@ -90,29 +116,35 @@ class LocalCorrelation(keras.layers.Layer):
 
     Args:
         radius: rows around a pixel over which products are averaged.
-        phases: number of pixels of the fine bands that `SpaceToDepth` has made one.
     """
 
+<<<<<<< Updated upstream
     def __init__(self, radius: int, phases: int, **kwargs: Any):
+=======
+    def __init__(self, radius: int, **kwargs):
+>>>>>>> Stashed changes
         super().__init__(**kwargs)
         self.radius = radius
-        self.phases = phases
 
     def call(self, coarse: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
-        """Average products of (batch, height, width, bands) and (batch, height, width, phases x fine bands).
+        """Average products of (batch, height, width, bands) and (batch, height, width, fine bands).
 
         Returns:
             Those of each fine band with all coarse ones, then those of each fine band with the fine ones behind it.
         """
-        fine = _mean_of(fine, self.phases)
         count = fine.shape[-1]
         products = [coarse * fine[..., band : band + 1] for band in range(count)]
         products += [fine[..., band + 1 :] * fine[..., band : band + 1] for band in range(count - 1)]
         return box_mean(tf.concat(products, axis=-1), self.radius)
 
     def get_config(self) -> dict:
+<<<<<<< Updated upstream
         """Return the arguments."""
         return {**super().get_config(), "radius": self.radius, "phases": self.phases}
+=======
+        """Give the arguments."""
+        return {**super().get_config(), "radius": self.radius}
+>>>>>>> Stashed changes
 
 
 class ByPhase(keras.layers.Layer):

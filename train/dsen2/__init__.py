@@ -24,7 +24,7 @@ from train.training import History, System, Training, run_training
 
 if TYPE_CHECKING:
     from datasets.dsen2 import Scene, WaldPatches
-    from models.dsen2 import DSen2
+    from models.dsen2 import DSen2, FastDSen2
 
 __all__ = ["Command", "Options", "main", "train"]
 
@@ -56,10 +56,11 @@ def train(
         Cancelled: `cancelled` said so; the epochs that are done are kept.
     """
     from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
-    from models.dsen2 import SIZES, DSen2
+    from models.dsen2 import FAST_SIZES, SIZES, DSen2, FastDSen2
     from train.dsen2.scorable import scorable
 
-    options = options.with_defaults(SIZES)
+    sizes = {**SIZES, **FAST_SIZES}
+    options = options.with_defaults(sizes)
     scenes = [_names(files) for files in ([input] if isinstance(input, str | Path) else input)]
 
     def read(names: Sequence[str]) -> "list[Scene]":
@@ -72,7 +73,10 @@ def train(
 
     def find() -> "dict[str, WaldPatches]":
         windows = [window for names in scenes for window in read(names)]
-        training, validation = split(windows, options.valid_share, options.patch_size, options.role)
+        validation = [window for names in options.valid for window in read(names)]
+        training = windows
+        if not options.valid:
+            training, validation = split(windows, options.valid_share, options.patch_size, options.role)
         if not validation:
             least = 3 * rows_of(options.patch_size, options.role)
             raise ValueError(
@@ -85,21 +89,23 @@ def train(
             "patch_size": options.patch_size,
             "sigma": blur_deviations(options),
             "seed": options.seed,
+            "balance": options.balance,
         }
+        drawn = {"any_phase": options.any_phase, "radiometry": options.radiometry, "mixing": options.mixing}
         samples = {
-            "train": WaldPatches(
-                training, size=size, any_phase=options.any_phase, radiometry=options.radiometry, **common
-            ),
+            "train": WaldPatches(training, size=size, **drawn, **common),
             "valid": WaldPatches(validation, size=max(size // 10, 1), fixed=True, **common),
         }
         for subset in samples.values():
             subset.first()  # or an error that says why there is none, which TensorFlow would hide
         return samples
 
-    def build(element_spec: tuple) -> "DSen2":
-        model = DSen2(
-            element_spec, start_at_interpolation=options.start_at_interpolation, **options.architecture(SIZES)
-        )
+    def build(element_spec: tuple) -> "DSen2 | FastDSen2":
+        arguments = options.architecture(sizes)
+        if options.size in FAST_SIZES:
+            model = FastDSen2(element_spec, **arguments)
+        else:
+            model = DSen2(element_spec, start_at_interpolation=options.start_at_interpolation, **arguments)
         model.levels = options.levels
         return model
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How DSen2's networks are trained. Defaults are those of Lanaras et al. 2018; `--adapt` has others."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from train.options import (
 )
 from weights.convert_dsen2 import known_levels
 
-LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4}
+LEARNING_RATES = {"dsen2": 1e-4, "vdsen2": 1e-4, "narrow": 1e-4, "fast": 2e-3}
 """Sizes of the network, and the step of each."""
-BATCH_SIZES = {"dsen2": 128, "vdsen2": 8, "narrow": 128}
+BATCH_SIZES = {"dsen2": 128, "vdsen2": 8, "narrow": 128, "fast": 8}
+FAST = "FAST"
+"""Name of the class `FastDSen2`, whose size is `fast`; other sizes are of `DSen2`."""
 PATCH_SIZES = {"2x": 32, "6x": 96}
 """Side of the patches of each role, in pixels of the target."""
 SAMPLES = {"2x": 8000, "6x": 500}
@@ -69,6 +72,16 @@ def _known_transfers(values: Mapping[str, float]) -> None:
             raise ValueError(f"expected numbers between 0 and 1, got {name}={value:g}")
 
 
+def _probability(value: float) -> None:
+    """Check a probability.
+
+    Raises:
+        ValueError: it is not from 0 to 1.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, got {value}")
+
+
 def bands_of(role: str) -> tuple[str, ...]:
     """Return the bands that the network of a role takes."""
     coarsest = {"2x": 20, "6x": 60}[role]
@@ -77,7 +90,7 @@ def bands_of(role: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
-    """How `DSen2` is trained."""
+    """How `DSen2` and `FastDSen2` are trained."""
 
     system = "dsen2"
     default_size = "dsen2"
@@ -85,6 +98,9 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
     role: str = option(MISSING, "2x: 20 m bands to 10 m; 6x: 60 m bands to 10 m", choices=tuple(PATCH_SIZES))
     test: tuple[tuple[str, ...], ...] = option(
         (), f"{SCENE}, to score the network on", many=True, repeated=True, metavar="IMG", reads=True, pixels=False
+    )
+    valid: tuple[tuple[str, ...], ...] = option(
+        (), f"{SCENE}, to validate on, instead of --valid-share", many=True, repeated=True, metavar="IMG", reads=True
     )
     bands_10m: tuple[str, ...] | None = changed(NamingOptions, "bands_10m", None, pixels=False)
     bands_20m: tuple[str, ...] | None = changed(NamingOptions, "bands_20m", None, pixels=False)
@@ -140,6 +156,17 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
         False,
         "apply random gains and offsets, which stand for other illumination, atmosphere and processing level",
     )
+    balance: bool = option(
+        False, "give the bands of all scenes the same contrast, so that dark and bright ones weigh alike in the loss"
+    )
+    mixing: float = option(
+        0.0,
+        "probability of a band of the truth to be a random mixture of bands instead; for --size fast, which sees "
+        "neither gains nor offsets",
+        read=float,
+        metavar="P",
+        check=_probability,
+    )
     mtf: Mapping[str, float] = option(
         None,
         "transfer of bands at the coarser pixels' Nyquist frequency, instead of the paper's blur",
@@ -182,11 +209,23 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
 
     def network_arguments(self) -> dict[str, str]:
         """Return the options that say what the network is, and the arguments of the model's class that they are."""
-        return {**super().network_arguments(), "back_projection": "back_projection"}
+        own = {} if self.size == "fast" else {"back_projection": "back_projection"}
+        return {**super().network_arguments(), **own}
 
     def fixed_arguments(self) -> dict[str, Any]:
-        """Return what the weights to start from have to be of: the role, and `DSen2` itself."""
-        return {"role": self.role, "model": ""}
+        """Return what the weights to start from have to be of: the role."""
+        return {"role": self.role}
+
+    def with_defaults(self, sizes: Mapping[str, Mapping[str, Any]]) -> "Options":
+        """Return the options with the defaults that depend on others; weights of `FastDSen2` are of the size `fast`."""
+        description = self.description_of_start()
+        if description and (description.model == FAST) != (self.size == "fast"):
+            if self.size or description.model != FAST:
+                raise ValueError(f"--size: expected one of the network of --init {self.start()}, got {self.size}")
+            found = description.arguments
+            own = {"size": "fast", "depth": found["depth"], "blocks": found["num_blocks"]}
+            return dataclasses.replace(self, **own).with_defaults(sizes)
+        return super().with_defaults(sizes)
 
     def start(self) -> str | None:
         """Return the weights to start from: `init`, or the project's own with `adapt`."""
@@ -206,6 +245,10 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
     def check(self) -> None:
         """Raise ValueError when options do not go together."""
         super().check()
+        for name in ("back_projection", "start_at_interpolation"):
+            if self.size == "fast" and getattr(self, name):
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{flag} and --size fast are mutually exclusive: that network always does so")
         unknown = [band for band in self.mtf or () if band not in bands_of(self.role)]
         if unknown:
             expected = ", ".join(bands_of(self.role))

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from datasets.wald import mtf_sigma
-from models.dsen2 import ROLES, SIZES, SOURCES
+from models.dsen2 import FAST_SIZES, ROLES, SIZES, SOURCES
 from train import dsen2
 from train.dsen2 import Options, options
 
@@ -48,6 +48,8 @@ def test_bands_of_the_roles():
     [
         (["--role", "3x"], "--role: invalid choice: '3x'"),
         (["--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["--mixing", "1.5"], "--mixing: expected a number from 0 to 1, got 1.5"),
+        (["--size", "fast", "--back-projection"], "--back-projection and --size fast are mutually exclusive"),
         (["--batch-size", "0"], "--batch-size: expected at least 1, got 0"),
         (["--learning-rate", "0"], "--learning-rate: expected more than 0, got 0.0"),
         (["--patch-size", "0"], "--patch-size: expected at least 1, got 0"),
@@ -75,7 +77,7 @@ def test_usage_errors(tmp_path, capsys, words, message):
 
 
 def test_every_size_of_the_model_can_be_trained():
-    assert set(options.LEARNING_RATES) == set(options.BATCH_SIZES) == set(SIZES)
+    assert set(options.LEARNING_RATES) == set(options.BATCH_SIZES) == {*SIZES, *FAST_SIZES}
     assert set(options.PATCH_SIZES) == set(options.SAMPLES) == set(ROLES)
 
 
