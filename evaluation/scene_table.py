@@ -17,14 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-<<<<<<< Updated upstream
 from chain.runtime.command_line import run_program
 from chain.runtime.options import MISSING, BaseOptions, option
 from chain.runtime.progress import Progress
-=======
-from chain.runtime import provenance
-from chain.runtime.command_line import add_program_arguments, run
->>>>>>> Stashed changes
 from evaluation.protocol import GROUPS
 
 Scores = Mapping[str, dict]
@@ -41,16 +36,6 @@ class Command(BaseOptions):
     beside: str | None = option(
         None, "ratios of other networks: group -> network -> scene -> number or text", metavar="JSON", reads=True
     )
-<<<<<<< Updated upstream
-=======
-    add = parser.add_argument
-    add("--metrics", required=True, nargs="+", metavar="JSON", help="what --evaluate wald --metrics wrote, one a scene")
-    add("--group", choices=list(GROUPS), default="20m", help="bands to tell of (default: %(default)s)")
-    add("--together", metavar="JSON", help="file to be written: the scores of all scenes, by name")
-    add("--beside", metavar="JSON", help="ratios of other networks: group -> network -> scene -> number or text")
-    add_program_arguments(parser)
-    return parser
->>>>>>> Stashed changes
 
 
 def table(scores: Scores, group: str, others: Mapping[str, Mapping[str, object]]) -> str:
@@ -101,17 +86,9 @@ def table_of_files(metrics: Sequence[str | Path], group: str = "20m", beside: st
     scores = {Path(name).stem: _read(name, "--metrics") for name in metrics}
     others = _read(beside, "--beside").get(group, {}) if beside else {}
     for name, found in scores.items():
-<<<<<<< Updated upstream
         if not {"bands", f"mean_{group}"} <= found.keys():
             raise ValueError(f"--metrics: expected scores of bands of {group}, got none in {name}")
     return table(scores, group, others)
-=======
-        if not {"bands", f"mean_{arguments.group}"} <= found.keys():
-            raise ValueError(f"--metrics: expected scores of bands of {arguments.group}, got none in {name}")
-    print(table(scores, arguments.group, others))
-    if arguments.together:
-        provenance.write(Path(arguments.together), scores)
->>>>>>> Stashed changes
 
 
 def _read(name: str | Path, argument: str) -> dict:

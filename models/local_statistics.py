@@ -53,11 +53,7 @@ class LocalStatistics(keras.layers.Layer):
         spread_radius: rows around a pixel over whose differences from their levels the spread is taken.
     """
 
-<<<<<<< Updated upstream
-    def __init__(self, level_radius: int, spread_radius: int, phases: int = 1, **kwargs: Any):
-=======
-    def __init__(self, level_radius: int, spread_radius: int, **kwargs):
->>>>>>> Stashed changes
+    def __init__(self, level_radius: int, spread_radius: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.level_radius = level_radius
         self.spread_radius = spread_radius
@@ -79,12 +75,7 @@ class LocalStatistics(keras.layers.Layer):
         return level, tf.sqrt(box_mean(variance, self.spread_radius) + FLOOR**2)
 
     def get_config(self) -> dict:
-<<<<<<< Updated upstream
         """Return the arguments."""
-        arguments = ("level_radius", "spread_radius", "phases")
-        return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
-=======
-        """Give the arguments."""
         return {**super().get_config(), "level_radius": self.level_radius, "spread_radius": self.spread_radius}
 
 
@@ -95,7 +86,7 @@ class Standardization(keras.layers.Layer):
         phases: number of pixels that `SpaceToDepth` has made one: they share level and spread.
     """
 
-    def __init__(self, phases: int = 1, **kwargs):
+    def __init__(self, phases: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.phases = phases
 
@@ -106,9 +97,8 @@ class Standardization(keras.layers.Layer):
         return (images - level) / spread
 
     def get_config(self) -> dict:
-        """Give the arguments."""
+        """Return the arguments."""
         return {**super().get_config(), "phases": self.phases}
->>>>>>> Stashed changes
 
 
 class LocalCorrelation(keras.layers.Layer):
@@ -118,11 +108,7 @@ class LocalCorrelation(keras.layers.Layer):
         radius: rows around a pixel over which products are averaged.
     """
 
-<<<<<<< Updated upstream
-    def __init__(self, radius: int, phases: int, **kwargs: Any):
-=======
-    def __init__(self, radius: int, **kwargs):
->>>>>>> Stashed changes
+    def __init__(self, radius: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.radius = radius
 
@@ -138,13 +124,8 @@ class LocalCorrelation(keras.layers.Layer):
         return box_mean(tf.concat(products, axis=-1), self.radius)
 
     def get_config(self) -> dict:
-<<<<<<< Updated upstream
         """Return the arguments."""
-        return {**super().get_config(), "radius": self.radius, "phases": self.phases}
-=======
-        """Give the arguments."""
         return {**super().get_config(), "radius": self.radius}
->>>>>>> Stashed changes
 
 
 class ByPhase(keras.layers.Layer):

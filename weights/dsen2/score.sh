@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Scores of the weights on scenes never trained on: bash weights/dsen2/score.sh IMAGES OUTPUT [MODEL_DIR]
 # IMAGES is the folder of the scenes that README.md names, OUTPUT a folder to be made, MODEL_DIR the networks, by default
-# these weights. Prints the tables of README.md, and writes OUTPUT/scores.json.
+# these weights. Prints the tables of README.md; what lies in OUTPUT is not scored again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=$1 output=$2 models=${3:-weights/dsen2}
@@ -31,7 +31,6 @@ done
 
 for group in 20m 60m; do
   printf '### %s bands\n\n' "${group/m/ m}"
-  "$python" -m evaluation.scene_table --group $group --metrics "$output"/L*.json --beside weights/dsen2/others.json \
-    --together "$output/scores.json"
+  "$python" -m evaluation.scene_table --group $group --metrics "$output"/*.json --beside weights/dsen2/others.json
   echo
 done
