@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from chain.runtime.credentials import without_credentials
 from chain.runtime.options import Made, add_options, from_values
 from chain.runtime.progress import SHOWN, Progress, shown_on_terminal
+from chain.runtime.streams import without_credentials_shown
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
@@ -29,14 +31,14 @@ def band_names(text: str) -> tuple[str, ...]:
     """Read names of bands separated by commas."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise argparse.ArgumentTypeError(f"names separated by commas are wanted. Received: {text!r}")
+        raise argparse.ArgumentTypeError(f"expected names separated by commas, got {text!r}")
     return names
 
 
 def offset(text: str) -> int | None:
     """Read an offset of digital numbers; None for `auto`."""
     if text not in ("auto", "0", "-1000"):
-        raise argparse.ArgumentTypeError(f"auto, 0 or -1000 is wanted. Received: {text}")
+        raise argparse.ArgumentTypeError(f"expected auto, 0 or -1000, got {text!r}")
     return None if text == "auto" else int(text)
 
 
@@ -72,14 +74,13 @@ def add_program_arguments(parser) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an error in one line, without signatures of addresses and without OTB's places in code."""
-    text = re.sub(r"Exception thrown in otbApplication \w+: (\S+:\d+:)?\s*", "", str(error))
+    """Return the message of an error in one line, without credentials and without OTB's places in code."""
+    text = re.sub(r"Exception thrown in otbApplication \w+: (\S+:\d+:)?\s*", "", without_credentials(str(error)))
     lines = text.strip().splitlines() or [type(error).__name__]
     text = " ".join(" ".join(lines).split())
     if len(text) > LONGEST_LINE:
         text = " ".join((f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") else lines[0]).split())
     text = re.sub(r"itk::ERROR: \w+\(0x[0-9a-f]+\): ", "", text)
-    text = re.sub(r"\?[^\s'\"]*sig=[^\s'\"]*", "", text)
     return text if isinstance(error, EXPECTED) else f"{type(error).__name__}: {text}"
 
 
@@ -148,7 +149,7 @@ def run_program(
     try:
         made = from_values(options, complete(vars(arguments)) if complete else vars(arguments))
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(without_credentials(str(error)))
 
     def shown(_) -> None:
         with shown_on_terminal(arguments.quiet), SHOWN[arguments.progress]() as progress:
@@ -170,7 +171,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command:
     """
     _set_unless_given(LOUD if arguments.debug else QUIET)
     try:
-        with _terminated_as_interrupted():
+        with without_credentials_shown(), _terminated_as_interrupted():
             command(arguments)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; the same command goes on", file=sys.stderr)

@@ -8,15 +8,28 @@ or several that share it; the kernel lets it go when a process ends.
 
 import fcntl
 import os
+import re
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LONGEST_STEM = 48
+"""Characters of a file's name that its temporary folder takes over: names of files are limited."""
+SCRATCH = re.compile(r"[a-z0-9_]{8}")
+"""What `tempfile` adds to the names of temporary folders."""
+LOCK_NAME = ".lock"
+MOVING = "moving"
+"""What the lock of `whole_folder` says while content is moved: what a killed process has moved may be replaced."""
 
 
 @contextmanager
 def whole_file(path: Path, argument: str = "--output") -> Iterator[Path]:
     """Give a temporary name for a file that gets its own when the block ends without an exception.
+
+    The temporary file lies in a folder beside, which nobody else can write and whose name cannot be foreseen.
 
     Args:
         path: the file; one that is there is replaced.
@@ -25,17 +38,15 @@ def whole_file(path: Path, argument: str = "--output") -> Iterator[Path]:
     Raises:
         OSError: the disk refuses.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        yield partial
-        _replace(partial, path)
+        with scratch_folder(path.parent, f".{path.name[:LONGEST_STEM]}.partial-") as folder:
+            partial = folder / path.name
+            yield partial
+            replace(partial, path)
     except OSError as error:
-        raise OSError(
-            f"{argument}: a file that can be written is wanted. Received: {path} ({error.strerror})"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-        partial.with_name(f"{partial.name}.aux.xml").unlink(missing_ok=True)
+        if str(error).startswith("--"):
+            raise
+        raise OSError(f"{argument}: expected a file that can be written, got {path} ({reason_of(error)})") from error
 
 
 @contextmanager
@@ -48,25 +59,32 @@ def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
         overwrite: replace what is there.
 
     Raises:
-        ValueError: the target is complete already and `overwrite` is not asked, or it is no folder.
+        ValueError: the target is complete already and `overwrite` is not asked, it holds files of other origin with
+            the names of new ones, or it is no folder.
         RuntimeError: another process writes there.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--output: a folder is wanted. Received: {folder}, which is a file")
+        raise ValueError(f"--output: expected a folder, got {folder}, which is a file")
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".partial"
+    partial, lock = folder / ".partial", folder / LOCK_NAME
     try:
-        with locked(folder / ".lock", RuntimeError(f"--output: another process writes into {folder}")):
+        with locked(lock, RuntimeError(f"--output: another process writes into {folder}")):
             if (folder / mark).exists() and not overwrite:
                 raise ValueError(f"--output: {folder} holds {mark} already; --overwrite replaces it")
+            replaces = overwrite or lock.read_text() == MOVING
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
                 yield partial
+                found = sorted(path.name for path in partial.iterdir() if os.path.lexists(folder / path.name))
+                if found and not replaces:
+                    raise ValueError(f"--output: {folder} holds {', '.join(found)} already; --overwrite replaces it")
+                lock.write_text(MOVING)
                 (folder / mark).unlink(missing_ok=True)
                 for path in sorted(partial.iterdir(), key=lambda path: path.name == mark):
-                    _replace(path, folder / path.name)
+                    _move(path, folder / path.name)
+                synchronize(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     finally:
@@ -74,14 +92,116 @@ def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
             folder.rmdir()
 
 
-def _replace(source: Path, target: Path) -> None:
+def _move(source: Path, target: Path) -> None:
     """Move a file or folder over another, its bytes on the disk first."""
     if source.is_file():
-        with open(source, "rb") as stream:
-            os.fsync(stream.fileno())
-    if target.is_dir():
+        synchronize(source)
+    if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     source.replace(target)
+
+
+def reason_of(error: OSError) -> str:
+    """Return why the system refuses, in words."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def synchronize(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk; file systems that cannot do so for folders are left alone.
+
+    Raises:
+        OSError: the disk refuses a file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file its name, in place of one that is there, so that a power cut leaves the one or the other, whole.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    synchronize(source)
+    os.replace(source, target)
+    synchronize(target.parent)
+
+
+def name_new(source: Path, target: Path) -> None:
+    """Give a file its name as `replace` does, but replace nothing.
+
+    Raises:
+        FileExistsError: there is something of that name.
+        OSError: the disk refuses.
+    """
+    synchronize(source)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} exists") from None
+        os.replace(source, target)
+    else:
+        os.unlink(source)
+    synchronize(target.parent)
+
+
+@contextmanager
+def scratch_folder(parent: Path | str | None, prefix: str) -> Iterator[Path]:
+    """Give a temporary folder, which goes when the block ends; what killed processes have left of its kind goes now.
+
+    Args:
+        parent: where it lies; None for the system's temporary folder.
+        prefix: beginning of its name, which tells its kind.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    parent = Path(tempfile.gettempdir() if parent is None else parent)
+    _sweep(parent, prefix)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not _flocked(descriptor) and not folder.exists():  # another process has swept it away
+                continue
+            yield folder
+            return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove what killed processes of this user have left of a kind of temporary folders."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if not entry.name.startswith(prefix) or not SCRATCH.fullmatch(entry.name[len(prefix) :]):
+                continue
+            with suppress(OSError):
+                descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if os.fstat(descriptor).st_uid == os.getuid() and _flocked(descriptor):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
+
+
+def _flocked(descriptor: int) -> bool:
+    """Lock an open folder; return whether that succeeded: no other process holds it, and the file system can."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -96,7 +216,7 @@ def locked(path: Path, refusal: Exception, shared: bool = False, wait: bool = Fa
     """
     operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
-        with open(path, "a") as stream:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+b") as stream:
             try:
                 fcntl.flock(stream, operation)
             except BlockingIOError:

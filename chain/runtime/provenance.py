@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from chain.runtime.credentials import cleaned, without_credentials
 from chain.runtime.files import whole_file
 
 NAME = "otb-super-resolution"
@@ -69,6 +70,7 @@ def record_of(product: Path) -> Path:
 
 
 def write(path: Path, record: dict) -> None:
-    """Write a record as JSON, whole or not at all; what JSON does not know is written as text."""
+    """Write a record as JSON, without credentials, whole or not at all; what JSON does not know is written as text."""
+    text = json.dumps(cleaned(record), indent=2, default=lambda value: without_credentials(str(value)))
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+        partial.write_text(f"{text}\n", encoding="utf-8")

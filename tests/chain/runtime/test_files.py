@@ -3,6 +3,8 @@
 
 import multiprocessing
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from chain.patches.correspondence import correspond
 from chain.raster.footprint import Footprint
 from chain.raster.grids import Region
 from chain.raster.otb import read
-from chain.runtime.files import whole_folder
+from chain.runtime.files import locked, name_new, replace, scratch_folder, whole_file, whole_folder
 
 
 def _write(folder, overwrite=False, text="new", fail=False):
@@ -58,8 +60,118 @@ def test_remains_of_a_killed_process_are_cleared(tmp_path):
 
 def test_output_which_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="--output: a folder is wanted"):
+    with pytest.raises(ValueError, match="--output: expected a folder"):
         _write(tmp_path / "file")
+
+
+def test_a_folder_does_not_take_the_place_of_one_that_is_not_its_own(tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds records already; --overwrite replaces it"):
+        _write(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["records"] and (tmp_path / "records" / "letter.txt").exists()
+
+
+def test_a_folder_that_was_being_moved_when_its_process_was_killed_is_completed(tmp_path):
+    (tmp_path / ".lock").write_text("moving")
+    (tmp_path / "data").write_text("older")
+    _write(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["data", "mark.json", "records"] and (tmp_path / "data").read_text() == "new"
+
+
+def test_a_file_is_whole_or_not_there_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "a.txt"
+    with whole_file(path) as partial:
+        partial.write_text("one")
+        partial.with_name("a.txt.aux.xml").write_text("beside")
+        assert not path.exists() and partial.parent.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(KeyError), whole_file(path) as partial:
+        partial.write_text("two")
+        raise KeyError
+    assert path.read_text() == "one" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_link_with_a_foreseen_temporary_name_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    for name in ("a.txt.partial", "lock"):
+        (tmp_path / name).symlink_to("precious")
+    with whole_file(tmp_path / "a.txt") as partial:
+        partial.write_text("one")
+    with pytest.raises(OSError, match="symbolic links"), locked(tmp_path / "lock", ValueError()):
+        raise AssertionError
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "a.txt").read_text() == "one"
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    (tmp_path / "a.txt" / "mine").touch()
+    with pytest.raises(OSError, match="--figure: expected a file that can be written, got .*Is a directory"):
+        with whole_file(tmp_path / "a.txt", "--figure") as partial:
+            partial.touch()
+    assert (tmp_path / "a.txt" / "mine").exists()
+
+
+@pytest.mark.parametrize("error, told", [(OSError(28, "No space left on device"), "No space"), (OSError("h5"), "h5")])
+def test_why_a_file_cannot_be_written_is_told(tmp_path, error, told):
+    with pytest.raises(OSError, match=f"--output: expected a file that can be written, got .*{told}"):
+        with whole_file(tmp_path / "a.txt"):
+            raise error
+
+
+def test_a_new_file_replaces_nothing(tmp_path, monkeypatch):
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "there").write_text("there")
+    for link in (os.link, _no_link):
+        monkeypatch.setattr(os, "link", link)
+        with pytest.raises(FileExistsError):
+            name_new(tmp_path / "new", tmp_path / "there")
+        assert (tmp_path / "there").read_text() == "there"
+        name_new(tmp_path / "new", tmp_path / "name")
+        assert sorted(os.listdir(tmp_path)) == ["name", "there"]
+        (tmp_path / "name").rename(tmp_path / "new")
+
+
+def _no_link(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_a_file_and_its_name_are_brought_to_the_disk(tmp_path, monkeypatch):
+    calls, fsync, rename = [], os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (calls.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
+    )
+    monkeypatch.setattr(os, "replace", lambda *names: (calls.append("replace"), rename(*names)))
+    (tmp_path / "new").touch()
+    replace(tmp_path / "new", tmp_path / "name")
+    assert calls == [str(tmp_path / "new"), "replace", str(tmp_path)]
+
+
+def _stay(folder, inside):
+    with scratch_folder(folder, ".kind-") as scratch:
+        (scratch / "file").touch()
+        inside.set()
+        time.sleep(60)
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_others_use_stays(tmp_path):
+    context = multiprocessing.get_context("fork")
+    for name in (".kind-mine", ".kind-12345678x", "kind-12345678"):
+        (tmp_path / name).mkdir()
+    event = context.Event()
+    kept, killed = (context.Process(target=_stay, args=(tmp_path, event)) for _ in range(2))
+    kept.start()
+    assert event.wait(20)
+    event.clear()
+    killed.start()
+    assert event.wait(20)
+    before = set(os.listdir(tmp_path))
+    assert len(before) == 5
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.join()
+    with scratch_folder(tmp_path, ".kind-") as scratch:
+        assert len(set(os.listdir(tmp_path)) & before) == 4 and not list(scratch.iterdir())
+    kept.terminate()
+    kept.join()
 
 
 def _hold(folder, inside, leave):
