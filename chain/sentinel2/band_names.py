@@ -103,6 +103,8 @@ CONVENTIONS = {
     "Digital Earth Africa": AFRICA,
     "ESA's words": WORDS,
 }
+LISTED = 4
+"""Bands that an error lists."""
 PLAIN_NIR = ("nir", "nearinfrared")
 """Words that mean B08 beside one for B8A, and beside the visible bands alone; elsewhere either."""
 VALIDITY = ("datamask", "validmask", "validitymask", "alpha")
@@ -239,7 +241,8 @@ def _repeated(found: Mapping[int, str], names: Mapping[int, str]) -> str:
     for number, band in found.items():
         groups.setdefault(band, []).append(names[number])
     listed = [f"{band} as {', '.join(group)}" for band, group in groups.items() if len(group) > 1]
-    return f"several bands of one name ({'; '.join(listed)})" if listed else ""
+    more = f"; and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return f"several bands of one name ({'; '.join(listed[:LISTED])}{more})" if listed else ""
 
 
 def _statistics(found: Mapping[int, str], names: Mapping[int, str]) -> str:

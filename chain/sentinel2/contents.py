@@ -10,20 +10,6 @@ from chain.sentinel2.layers import Layer
 from chain.sentinel2.offset import Statement
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a user wants an input to be read; what is not given is as the input says."""
-
-    offset: int | None = None
-    """Offset of the digital numbers."""
-    scale: float | None = None
-    """Reflectance of a number."""
-    prefix: str = ""
-    """Beginning of the descriptions of the bands to take."""
-    suffix: str = ""
-    """End of the descriptions of the bands to take."""
-
-
 @dataclass
 class Contents:
     """What an input holds."""

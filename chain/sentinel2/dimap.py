@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIX = ".dim"
+SUFFIX, DATA_SUFFIX = ".dim", ".data"
 CLASSES_NAMES = ("quality_scene_classification", "scl")
 
 

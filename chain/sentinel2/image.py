@@ -24,13 +24,14 @@ from chain.raster import http
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
 from chain.sentinel2.bands import BANDS, NODATA, wanted
-from chain.sentinel2.contents import Contents, Reading
+from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.layers import Layer, opened_layer, release
 from chain.sentinel2.offset import decided_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, evidence_of
 from chain.sentinel2.rasters import read_raster, read_rasters
+from chain.sentinel2.reading import Reading
 from chain.sentinel2.safe import is_safe, safe_contents
 from chain.sentinel2.sampling import FLOATING, LARGEST
 
@@ -250,15 +251,18 @@ def opened(
     """
     names = wanted(contents.layers, bands, contents.name)
     hrefs = {band: href for band, href in (remote or {}).items() if band in names}
+    by_classes = contents.level == "unknown" and contents.classes is not None
     image = Sentinel2Image(
         {},
         reading.offset or 0,
-        contents.level,
-        contents.identity,
+        "L2A" if by_classes else contents.level,
+        {**contents.identity, **reading.to_json()},
         hrefs=hrefs,
         layers={band: contents.layers[band] for band in names},
         decisions=list(contents.decisions),
     )
+    if by_classes:
+        image.decisions.append(Decision("level", "L2A", "it has a scene classification"))
     with ExitStack() as stack:
         stack.callback(image.close)
         for band in names:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of programs that read Sentinel-2: `--offset`, and the names of bands that nothing describes.
+"""The options of programs that read Sentinel-2: what the numbers are, and which bands, where nothing tells it.
 
 They mean the same in all programs that open whole scenes, by `chain.sentinel2.scene`:
 
-    with opened_scene(names, options.offset, options.naming) as scene: ...
+    with opened_scene(names, naming=options.naming, reading=options.reading) as scene: ...
 """
 
 from dataclasses import dataclass
 
 from chain.runtime.options import BaseOptions, band_names, option
+from chain.sentinel2.reading import Reading
 
 SPACINGS = (10, 20, 60)
 """Pixel sizes, in metres, of the rasters whose bands can be named."""
@@ -44,9 +45,45 @@ class OffsetOptions(BaseOptions):
     )
 
 
+def _above_0(value: float) -> None:
+    """Refuse a scale that leaves nothing of numbers."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"expected a number above 0, got {value:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions(OffsetOptions):
+    """How an input is read that does not say it, or says it wrong."""
+
+    scale: float | None = option(
+        None,
+        "reflectance of a number, beside the offset: 0.0001 for Sentinel-2's digital numbers, 1 for reflectance, 0.01 "
+        "for percent (default: as the numbers tell)",
+        metavar="FACTOR",
+        check=_above_0,
+    )
+    band_prefix: str | None = option(
+        None,
+        "beginning of the descriptions of the bands to take, where a raster holds several dates: 0_ for 0_B2",
+        metavar="TEXT",
+        group="bands",
+    )
+    band_suffix: str | None = option(
+        None,
+        "end of the descriptions of the bands to take: _median for B2_median",
+        metavar="TEXT",
+        group="bands",
+    )
+
+    @property
+    def reading(self) -> Reading:
+        """How an input is to be read, as `chain.sentinel2.image.open_product` takes it."""
+        return Reading(self.offset, self.scale, self.band_prefix or "", self.band_suffix or "")
+
+
 def _names_of(gsd: int):
     """Return the option that names the bands of a raster."""
-    text = f"names, in order, of the bands of a raster of {gsd} m that does not describe them"
+    text = f"names, in order, of the bands of a raster of {gsd} m that does not describe them; - for one to leave out"
     return option(None, text, read=band_names, metavar="NAMES", group="bands")
 
 
@@ -63,24 +100,3 @@ class NamingOptions(BaseOptions):
         """The names that are given, by pixel size in metres, as `chain.sentinel2.scene.opened_scene` takes them."""
         given = dict(zip(SPACINGS, (self.bands_10m, self.bands_20m, self.bands_60m)))
         return {gsd: names for gsd, names in given.items() if names}
-
-
-NAMING_ARGUMENTS = tuple(f"bands_{gsd}m" for gsd in SPACINGS)
-"""Names of the parsed arguments."""
-
-
-def add_naming_arguments(parser) -> None:
-    """Add the options to a parser or a group of one."""
-    for gsd in SPACINGS:
-        parser.add_argument(
-            f"--bands-{gsd}m",
-            type=band_names,
-            metavar="NAMES",
-            help=f"names, in order, of the bands of a raster of {gsd} m that does not describe them",
-        )
-
-
-def naming_of(arguments) -> dict[int, tuple[str, ...]]:
-    """Return the names that are given, by pixel size in metres, as `chain.sentinel2.scene.opened_scene` takes them."""
-    given = {gsd: getattr(arguments, name) for gsd, name in zip(SPACINGS, NAMING_ARGUMENTS)}
-    return {gsd: names for gsd, names in given.items() if names}

@@ -14,12 +14,14 @@ from pathlib import Path
 from osgeo import gdal
 
 from chain.runtime.provenance import record_of
+from chain.sentinel2 import dimap
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, band_in_name, companion_in_name, level_in_name, scene_in_name
-from chain.sentinel2.contents import Contents, Reading
+from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.offset import statements_of_name
-from chain.sentinel2.rasters import read_raster, read_rasters
-from chain.sentinel2.safe import METADATA, safe_contents
+from chain.sentinel2.rasters import data_bands, described, opened_raster, read_raster, read_rasters
+from chain.sentinel2.reading import Reading
+from chain.sentinel2.safe import METADATA, is_safe, safe_contents
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".dat", ".bsq", ".bil", ".bip", ".nc", ".dim")
 HEADER_SUFFIX = ".hdr"
@@ -62,14 +64,65 @@ def is_packed(folder: Path) -> bool:
     return bool(is_tile) or any(REFLECTANCE_OF_MAJA.search(name) for name in names)
 
 
+def is_scene(folder: Path) -> bool:
+    """Return whether a folder is one scene, whatever the names in it: SAFE, MAJA's, a tile's, the data of SNAP's."""
+    return is_safe(folder) or is_packed(folder) or _is_dimap_data(folder)
+
+
+def _is_dimap_data(folder: Path) -> bool:
+    """Return whether a folder holds the rasters of a product of SNAP's that lies beside it."""
+    return folder.suffix == dimap.DATA_SUFFIX and folder.with_suffix(dimap.SUFFIX).exists()
+
+
+def holds_scenes(entry: Path) -> bool:
+    """Return whether an entry of a folder may hold a scene of its own, rasters aside: a folder or a zip."""
+    return (entry.is_dir() and not _is_dimap_data(entry)) or entry.suffix.lower() == ".zip"
+
+
+def scenes_among(rasters: Sequence[Path]) -> dict[str, list[str]]:
+    """Return the scenes that rasters of one folder are, by their names.
+
+    Rasters whose names differ in band and resolution only are one scene, unless some hold the same bands: names such
+    as `field_B1.tif` and `field_B2.tif` may count fields, not bands.
+    """
+    groups: dict[str, list[Path]] = {}
+    for raster in rasters:
+        groups.setdefault(scene_in_name(raster), []).append(raster)
+    scenes = {}
+    for name, files in groups.items():
+        if len(files) > 1 and _hold_the_same(files):
+            scenes.update({file.stem: [str(file)] for file in files})
+        else:
+            scenes[name] = [str(file) for file in files]
+    return scenes
+
+
+def _hold_the_same(files: Sequence[Path]) -> bool:
+    """Return whether two of several rasters hold several bands each, and the same ones or of the same pixels."""
+    seen: list[tuple[set[str], float]] = []
+    for file in files:
+        try:
+            dataset = opened_raster(str(file))
+        except ValueError:  # opening the scene says so
+            continue
+        if data_bands(dataset) < 2:
+            continue
+        bands, spacing = set(described(dataset, str(file)).bands), dataset.GetGeoTransform()[1]
+        for others, other_spacing in seen:
+            if bands & others if bands and others else spacing == other_spacing:
+                return True
+        seen.append((bands, spacing))
+    return False
+
+
 def folder_contents(folder: Path, reading: Reading = Reading()) -> Contents:
     """Tell what a folder holds.
 
     Raises:
         ValueError: it holds no scene, or several.
     """
-    if folder.suffix == ".data" and folder.with_suffix(".dim").exists():
-        return read_raster(str(folder.with_suffix(".dim")), reading=reading)
+    if _is_dimap_data(folder):
+        return read_raster(str(folder.with_suffix(dimap.SUFFIX)), reading=reading)
     rasters = [str(file) for file in rasters_in(folder)]
     for name in RESOLUTIONS:
         if (folder / name).is_dir():

@@ -24,12 +24,13 @@ from chain.sentinel2.bands import (
     level_in_name,
     scene_in_name,
 )
-from chain.sentinel2.contents import Contents, Reading, UnknownBands
+from chain.sentinel2.contents import Contents, UnknownBands
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import SCALE_HELP, numbers_of
 from chain.sentinel2.layers import Layer, has_own_mask, opened_layer, release
 from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_raster
 from chain.sentinel2.place import check_place
+from chain.sentinel2.reading import Reading
 
 NOT_TAKEN = "-"
 """Stands for a band that is not to be read, among names that the user gives."""
@@ -77,7 +78,11 @@ def opened_raster(path: str) -> gdal.Dataset:
 
 
 def read_raster(
-    path: str, given: Sequence[str] | None = None, bands: Sequence[str] | None = None, reading: Reading = Reading()
+    path: str,
+    given: Sequence[str] | None = None,
+    bands: Sequence[str] | None = None,
+    reading: Reading = Reading(),
+    fill: Sequence[float] = (),
 ) -> Contents:
     """Tell what a raster holds.
 
@@ -87,6 +92,7 @@ def read_raster(
         bands: the bands that are needed, all by default; where the raster does not tell its bands, and has as many,
             their names in order.
         reading: how it is to be read.
+        fill: numbers that are known to mean no data, beside what it declares.
 
     Raises:
         UnknownBands: it does not tell its bands.
@@ -107,7 +113,7 @@ def read_raster(
     validity = (*named.validity, *alpha)
     name = http.gdal_name(path)
     packing = _packing(path)
-    layers = {band: Layer(name, number, packing.fill, validity) for band, number in numbers.items()}
+    layers = {band: Layer(name, number, (*packing.fill, *fill), validity) for band, number in numbers.items()}
     layers, decisions = _with_numbers(layers, needed, dataset, path, reading)
     statements = []
     if reading.offset is None:
@@ -286,10 +292,7 @@ def _read_dimap(path: str, reading: Reading) -> Contents:
     found = []
     for band, number in named.bands.items():
         part = bands[number - 1]
-        contents = read_raster(part.path, [band], None, reading)
-        if part.nodata:
-            layer = contents.layers[band]
-            contents.layers[band] = replace(layer, fill=(*layer.fill, part.nodata))
+        contents = read_raster(part.path, [band], None, reading, (part.nodata,) if part.nodata else ())
         stated = statement_of_tags(part.scale, part.offset, path)
         if reading.offset is None and reading.scale is None and stated:
             contents.statements = [*contents.statements, stated]

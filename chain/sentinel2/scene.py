@@ -24,6 +24,7 @@ from chain.sentinel2.image import Sentinel2Image, open_files, open_product
 from chain.sentinel2.layers import release
 from chain.sentinel2.native_bands import native_product
 from chain.sentinel2.rasters import NOT_TAKEN, data_bands, described, opened_raster
+from chain.sentinel2.reading import Reading
 
 gdal.UseExceptions()
 
@@ -58,6 +59,7 @@ def opened_scene(
     naming: Mapping[int, Sequence[str]] | None = None,
     bands: Collection[str] | None = None,
     resampled: str | None = None,
+    reading: Reading = Reading(),
 ) -> Iterator[Scene]:
     """Open a scene for a while.
 
@@ -68,13 +70,15 @@ def opened_scene(
         bands: the bands that are needed, all by default: others are left out, so that they need not be brought back.
         resampled: how bands were resampled whose pixels do not tell it, one of
             `chain.raster.resampling.interpolation.FORCED`.
+        reading: how else it is to be read.
 
     Raises:
         ValueError: the input is no scene, or a band is missing or at a resolution from which it cannot be brought back.
         RemoteError: an item's images cannot be reached.
     """
     with ExitStack() as stack:
-        product = _open_named(names, offset, naming) if naming else _open(names, offset)
+        reading = reading if offset is None else replace(reading, offset=offset)
+        product = _open_named(names, naming, reading) if naming else _open(names, reading)
         stack.callback(product.close)
         product = product if bands is None else _restricted(product, bands)
         unplaced = _is_unplaced(product)
@@ -110,12 +114,12 @@ def _restricted(product: Sentinel2Image, bands: Collection[str]) -> Sentinel2Ima
     return replace(product, **kept)
 
 
-def _open(names: Sequence[str], offset: int | None) -> Sentinel2Image:
+def _open(names: Sequence[str], reading: Reading) -> Sentinel2Image:
     """Open a scene whose files say what they hold."""
-    return open_product(list(names) if len(names) > 1 else names[0], offset=offset)
+    return open_product(list(names) if len(names) > 1 else names[0], reading=reading)
 
 
-def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[int, Sequence[str]]) -> Sentinel2Image:
+def _open_named(names: Sequence[str], naming: Mapping[int, Sequence[str]], reading: Reading) -> Sentinel2Image:
     """Open rasters whose bands the user names."""
     for gsd, bands in naming.items():
         for band in bands:
@@ -130,7 +134,7 @@ def _open_named(names: Sequence[str], offset: int | None, naming: Mapping[int, S
         bands = _bands_of(opened_raster(name), name, naming)
         if bands:
             named[name] = bands
-    return open_files(names, offset=offset, naming=named)
+    return open_files(names, naming=named, reading=reading)
 
 
 def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[int, Sequence[str]]) -> Sequence[str]:

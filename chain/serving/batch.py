@@ -10,8 +10,7 @@ from pathlib import Path
 
 from chain.runtime.command_line import one_line
 from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
-from chain.sentinel2.bands import scene_in_name
-from chain.sentinel2.packings import RASTER_SUFFIXES, rasters_in
+from chain.sentinel2.packings import RASTER_SUFFIXES, holds_scenes, is_scene, rasters_in, scenes_among
 from chain.serving.inputs import (
     JSON_SUFFIXES,
     expanded,
@@ -26,9 +25,10 @@ from chain.serving.journal import PARTS_SUFFIX
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
     """Return the scenes that inputs are or hold.
 
-    A SAFE folder or zip, or a STAC item, is a scene; so are files of one folder whose names differ in band and
-    resolution only; a folder holds those that its files and folders are. Each item of a collection that is named
-    is a scene. Lists and patterns stand for what they name (`chain.serving.inputs`).
+    A SAFE folder or zip, a folder of another packing, or a STAC item, is a scene; so are files of one folder whose
+    names differ in band and resolution only, unless they hold the same bands; a folder holds those that its files and
+    folders are. Each item of a collection that is named is a scene. Lists and patterns stand for what they name
+    (`chain.serving.inputs`).
 
     Args:
         inputs: files, folders, URLs, lists, patterns.
@@ -42,7 +42,7 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
             name, or there is no scene.
     """
     scenes: dict[str, list] = {}
-    groups: dict[tuple[Path, str], dict[str, None]] = {}
+    rasters: dict[Path, dict[Path, None]] = {}
     for name in expanded(inputs):
         path = Path(name)
         if not is_address(name) and not path.exists():
@@ -51,17 +51,22 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
             for item in items_of(name):
                 _merge(scenes, name_of_item(item), [item])
             continue
-        if is_address(name) or _is_safe(path) or (path.is_file() and path.suffix.lower() not in RASTER_SUFFIXES):
+        if (
+            is_address(name)
+            or (path.is_dir() and is_scene(path))
+            or (path.is_file() and path.suffix.lower() not in RASTER_SUFFIXES)
+        ):
             _merge(scenes, _name_of(name), [name])
             continue
         for raster in [path] if path.is_file() else rasters_in(path):
-            groups.setdefault((raster.resolve().parent, scene_in_name(raster)), {})[str(raster)] = None
+            rasters.setdefault(raster.resolve().parent, {})[raster] = None
         for entry in sorted(path.iterdir()) if path.is_dir() else ():
             if _is_scene(entry) and entry.resolve() not in path.resolve().parents:
                 for found, names in scenes_of([str(entry)], required=False).items():
                     _merge(scenes, found, names)
-    for (_, name), files in groups.items():
-        _merge(scenes, name, list(files))
+    for files in rasters.values():
+        for name, found in scenes_among(list(files)).items():
+            _merge(scenes, name, found)
     if required and not scenes:
         raise ValueError(f"--input: expected scenes, got none in {' '.join(map(str, inputs))}")
     return scenes
@@ -79,18 +84,13 @@ def _is_scene(entry: Path) -> bool:
             return {"assets", "stac_version"} <= json.loads(entry.read_text(encoding="utf-8")).keys()
         except (OSError, ValueError, AttributeError):
             return False
-    return entry.is_dir() or entry.suffix.lower() == ".zip"
+    return holds_scenes(entry)
 
 
 def _name_of(name: str) -> str:
     """Return the name of the scene that one input is; metadata of a SAFE product stand for its folder."""
     path = Path(name.split("?")[0])
     return path.resolve().parent.stem if path.name.startswith("MTD_MSI") and not is_address(name) else path.stem
-
-
-def _is_safe(path: Path) -> bool:
-    """Return whether a folder is a SAFE product."""
-    return any(path.glob("MTD_MSI*.xml"))
 
 
 def _merge(scenes: dict[str, list], name: str, names: list) -> None:

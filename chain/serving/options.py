@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.runtime.options import MISSING, BaseOptions, at_least, memory_size, option
-from chain.sentinel2.options import OffsetOptions
+from chain.sentinel2.options import ReadingOptions
 from chain.serving.precision.options import PrecisionOptions
 
 PART = "part to super-resolve (default: all)"
@@ -206,7 +206,7 @@ class ShareOptions(WorkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingOptions(ShareOptions, FileOptions, PrecisionOptions, AreaOptions, OffsetOptions):
+class ServingOptions(ShareOptions, FileOptions, PrecisionOptions, AreaOptions, ReadingOptions):
     """Options of the programs that super-resolve a Sentinel-2 image region by region."""
 
     tile_size: int = option(

@@ -77,7 +77,7 @@ def opened(system: str, names: Sequence, options: Options) -> Iterator[tuple]:
     image = open_product(
         names if len(names) > 1 else names[0],
         bands=options.band_names or _bands_to_open(names, description),
-        offset=options.offset,
+        reading=options.reading,
     )
     name = str(image.identity.get("id", "input"))
     notes = (f"{name}: level {image.level}, offset {image.offset}",)

@@ -96,7 +96,7 @@ def read_scene(input, options: Options | None = None, *, bbox: tuple[float, floa
 
     options = options or Options()
     prepare(options)
-    with opened_scene(names_of(input), options.offset, options.naming) as scene:
+    with opened_scene(names_of(input), naming=options.naming, reading=options.reading) as scene:
         return to_dataset(scene.product, _box(scene.product, bbox) if bbox else None)
 
 

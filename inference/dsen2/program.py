@@ -27,7 +27,7 @@ def opened(names: Sequence, options: Options) -> Iterator[tuple]:
     from chain.sentinel2.scene import opened_scene
     from inference.dsen2.recipe import recipe_of
 
-    with opened_scene(names, options.offset, options.naming) as scene:
+    with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
         recipe = recipe_of(options, scene)
         for note in recipe.notes:
             LOG.info("%s", note)

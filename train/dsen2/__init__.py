@@ -66,7 +66,7 @@ def train(
     def read(names: Sequence[str]) -> "list[Scene]":
         from chain.sentinel2.scene import opened_scene
 
-        with opened_scene(names, options.offset, options.naming) as scene:
+        with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
     tests = [window for names in options.test for window in scorable(read(names), options.role)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from chain.runtime.options import MISSING, at_least, band_names, changed, option
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
-from chain.sentinel2.options import NamingOptions, OffsetOptions
+from chain.sentinel2.options import NamingOptions, ReadingOptions
 from models.description import ModelDescription
 from train.options import (
     BlocksOptions,
@@ -89,7 +89,7 @@ def bands_of(role: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SupervisionOptions, BlocksOptions, NamingOptions, OffsetOptions):
+class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
     """How `DSen2` and `FastDSen2` are trained."""
 
     system = "dsen2"

@@ -8,8 +8,9 @@ import pytest
 from osgeo import gdal
 
 from chain.sentinel2.band_names import understand
-from chain.sentinel2.contents import Reading, UnknownBands
+from chain.sentinel2.contents import UnknownBands
 from chain.sentinel2.image import open_files, open_product
+from chain.sentinel2.reading import Reading
 from chain.sentinel2.scene import opened_scene
 from tests.chain.sentinel2.scenes import ORDER, check_native, check_stack, fine, native, reason_of, write, write_stack
 
