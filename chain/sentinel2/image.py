@@ -37,7 +37,7 @@ from chain.sentinel2.sampling import FLOATING, LARGEST
 
 SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
 TOLD = ("offset", "scale", "files")
-"""Subjects of the decisions that are told when an image is opened."""
+"""Subjects of the decisions that are told when an image is opened, but for those that the user took."""
 SAFE_SUFFIX = ".SAFE"
 LOOKED_AT_REMOTELY = 4
 """Bands of a remote image, at most, whose pixels are looked at before it is opened."""
@@ -279,7 +279,7 @@ def opened(
             image.classes = contents.classes.name if remote_classes else opened_layer(contents.classes, "classes")
         stack.pop_all()
     for decided in image.decisions:
-        if decided.subject in TOLD:
+        if decided.subject in TOLD and not decided.reason.startswith("--"):
             LOG.info("%s: %s", Path(contents.name.split("?")[0]).name, decided)
     return image
 
