@@ -49,6 +49,10 @@ def recipe_of(options: Options, scene) -> Recipe:
     wanted(product.bands, sorted(needed | set(bands), key=list(BANDS).index), name)
     taken = [_fine(bands, networks, scene.spacing), Source("B10", ("B10",), 60.0 * factor)]
     kind = OriginalTiling if options.tiling == "original" else Recipe
+    if kind is OriginalTiling and any(network.description.model for network in networks):
+        raise ValueError(
+            "--tiling original: expected --model-dir or --weights with networks of the paper's class DSen2"
+        )
     return kind(
         bands=bands,
         gsd=scene.spacing,

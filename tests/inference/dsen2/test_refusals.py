@@ -9,6 +9,8 @@ import pytest
 
 from chain.sentinel2.bands import BANDS
 from inference import dsen2
+from models import base
+from models.dsen2 import FastDSen2
 from tests import toy_models
 from tests.inference.dsen2.scenes import ALL, check_product, error_of, infer
 
@@ -59,6 +61,15 @@ def test_options_that_do_not_suit_are_refused_in_one_line(files, models, tmp_pat
         return
     assert status == 1 and message in error_of(capsys)
     assert not list(tmp_path.glob("sr.tif*"))
+
+
+def test_the_authors_tiling_is_not_for_other_networks(files, tmp_path, capsys):
+    """Their patches are smaller than what `FastDSen2` sees."""
+    for role in ("2x", "6x"):
+        model = FastDSen2.from_bands(role, depth=2, num_blocks=0)
+        base.export(model, tmp_path / "models" / role)
+    assert infer(files(), tmp_path / "sr.tif", tmp_path / "models", "--tiling", "original", "--level", "L2A") == 1
+    assert "--tiling original: expected --model-dir or --weights with networks of the paper's" in error_of(capsys)
 
 
 def test_weights_of_another_level_are_refused_unless_the_level_is_stated(files, models, pixels, tmp_path, capsys):
