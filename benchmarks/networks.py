@@ -39,7 +39,7 @@ def network_folder(name: str, output: Path) -> Path:
 
 
 def multiplications(description: ModelDescription) -> int:
-    """Return the number of multiplications per output pixel of a network's convolutions; each comes with an addition."""
+    """Return the number of multiplications per output pixel of a network; each comes with an addition."""
     depth, blocks = description.arguments["depth"], description.arguments["num_blocks"]
     if description.model == "FAST":  # four pixels at once, but for the last convolution
         made, fine = len(description.bands), sum(len(source.bands) for source in description.sources[:-1])
