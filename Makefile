@@ -17,7 +17,9 @@ PYTEST := -m pytest -q -n 2 --dist loadfile
 TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt xarray.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup test test-all test-keras2 demo bench lint clean
+QGIS_PACKAGES := qgis python3-qgis otb-qgis
+
+.PHONY: help qgis setup test test-all test-keras2 demo bench lint clean
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
@@ -25,6 +27,7 @@ help:
 	@echo "make test-all     the same and the slow tests"
 	@echo "make test-keras2  set up, then run the everyday tests of networks under TensorFlow 2.14 and Keras 2"
 	@echo "make setup        what all of these need: Debian packages, environments .venv and .venv-keras2, the OTB binding"
+	@echo "make qgis         set up, then QGIS: its OTB provider and this project's algorithms, in your profile"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
 	@echo "make lint         check the style and the type hints of the code"
 	@echo "make clean        remove what the build and the demo made (environments stay)"
@@ -80,6 +83,15 @@ test-keras2: setup
 
 demo: .setup/native .setup/venv
 	$(PYTHON) demo.py --output demo
+
+# QGIS may come from elsewhere than Debian: what counts is that it is there.
+qgis: .setup/native .setup/venv
+	@if command -v qgis_process.bin qgis_process >/dev/null; then echo "QGIS: present"; else \
+	  echo "Debian packages: installing $(QGIS_PACKAGES)"; \
+	  $(SUDO) apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(QGIS_PACKAGES) >/dev/null; \
+	fi
+	@$(SYSTEM_PYTHON) qgis/set_up.py
 
 bench: setup
 	$(PYTHON) -m benchmarks
