@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from chain.runtime.credentials import without_credentials
 from chain.runtime.options import Made, add_options, from_values
@@ -42,7 +43,7 @@ def offset(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-def add_offset_argument(parser) -> None:
+def add_offset_argument(parser: argparse._ActionsContainer) -> None:
     """Add `--offset`, which all programs that read Sentinel-2 have, to a parser or a group of one."""
     parser.add_argument(
         "--offset",
@@ -56,14 +57,14 @@ def add_offset_argument(parser) -> None:
 class _Version(argparse.Action):
     """Prints the version and ends the program."""
 
-    def __call__(self, parser, *_):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from chain.runtime.provenance import software
 
         print(software())
         parser.exit()
 
 
-def add_program_arguments(parser) -> None:
+def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--debug` and `--version`, which all programs have, to a parser."""
     parser.add_argument(
         "--debug", action="store_true", help="show the messages of OTB and TensorFlow, and the traceback of an error"
@@ -151,14 +152,16 @@ def run_program(
     except ValueError as error:
         parser.error(without_credentials(str(error)))
 
-    def shown(_) -> None:
+    def shown(_: argparse.Namespace) -> None:
         with shown_on_terminal(arguments.quiet), SHOWN[arguments.progress]() as progress:
             command(made, progress)
 
     return run(parser, arguments, shown)
 
 
-def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable) -> int:
+def run(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, command: Callable[[argparse.Namespace], None]
+) -> int:
     """Run a program's command: an error is one line on the standard error and status 1.
 
     Args:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 LONGEST_STEM = 48
 """Characters of a file's name that its temporary folder takes over: names of files are limited."""
@@ -232,7 +233,7 @@ def locked(path: Path, refusal: Exception, shared: bool = False, wait: bool = Fa
             raise refusal
 
 
-def _is_at(stream, path: Path) -> bool:
+def _is_at(stream: IO, path: Path) -> bool:
     """Return whether an open file still bears the name: whoever held it before has removed it by now, if not."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())

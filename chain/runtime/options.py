@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
@@ -101,7 +101,7 @@ class BaseOptions:
         ValueError: a value cannot be right, or two do not go together; the message names the option.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind in kinds(type(self)).items():
             value = getattr(self, name)
             if isinstance(value, list | tuple):
@@ -197,7 +197,13 @@ def from_values(cls: type[Made], values: Mapping[str, Any]) -> Made:
 class _Renamed(argparse.Action):
     """Refuses a former spelling of an option; `const` is the present one."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: object,
+        values: object,
+        option_string: str | None = None,
+    ) -> NoReturn:
         parser.error(f"{option_string} is now called {self.const}")
 
 
@@ -271,7 +277,7 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
 def at_least(least: float) -> Callable[[Any], None]:
     """Return a check of numbers: finite, and at least this one."""
 
-    def check(value) -> None:
+    def check(value: float) -> None:
         if not least <= value < float("inf"):
             raise ValueError(f"expected at least {least:g}, got {value!r}")
 
@@ -281,7 +287,7 @@ def at_least(least: float) -> Callable[[Any], None]:
 def above(bound: float) -> Callable[[Any], None]:
     """Return a check of numbers: finite, and more than this one."""
 
-    def check(value) -> None:
+    def check(value: float) -> None:
         if not bound < value < float("inf"):
             raise ValueError(f"expected more than {bound:g}, got {value!r}")
 
@@ -291,7 +297,7 @@ def above(bound: float) -> Callable[[Any], None]:
 def within(least: float, most: float) -> Callable[[Any], None]:
     """Return a check of numbers: between these two, both included."""
 
-    def check(value) -> None:
+    def check(value: float) -> None:
         if not least <= value <= most:
             raise ValueError(f"expected {least:g} to {most:g}, got {value!r}")
 

@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Any, TextIO
 
 from chain.runtime import credentials
@@ -32,7 +33,7 @@ class _Filtered:
         self._stream.write(without_credentials(text))
         return len(text)
 
-    def writelines(self, lines) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write texts."""
         for line in lines:
             self.write(line)
@@ -60,11 +61,11 @@ def without_credentials_shown() -> Iterator[None]:
         sys.stdout, sys.stderr = output, error
 
 
-def _show(*raised) -> None:
+def _show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Show an exception that nobody has caught."""
-    import traceback
+    from traceback import format_exception
 
-    print(without_credentials("".join(traceback.format_exception(*raised))), end="", file=sys.stderr)
+    print(without_credentials("".join(format_exception(kind, error, traceback))), end="", file=sys.stderr)
 
 
 @contextmanager
