@@ -6,6 +6,7 @@ from pathlib import Path
 
 from osgeo import gdal, ogr, osr
 
+from chain.raster import antimeridian
 from chain.raster.grids import Grid, Region
 
 gdal.UseExceptions()
@@ -54,6 +55,9 @@ def _bounds_of(geometry: ogr.Geometry, transform: osr.CoordinateTransformation) 
     Raises:
         ValueError: The geometry cannot be transformed.
     """
+    crs = geometry.GetSpatialReference()
+    if crs is not None and crs.IsGeographic():
+        geometry = antimeridian.unwrapped(geometry)
     left, right, bottom, top = geometry.GetEnvelope()
     if max(right - left, top - bottom) > 0:
         geometry.Segmentize(max(right - left, top - bottom) / DENSIFICATION)
@@ -80,7 +84,7 @@ def bbox_bounds(bbox: Bounds, projection: str) -> Bounds:
     """Return the bounds (left, bottom, right, top), in a coordinate system, of a box of longitudes and latitudes.
 
     Args:
-        bbox: West, south, east, north, in degrees (WGS 84).
+        bbox: West, south, east, north, in degrees (WGS 84); west is larger than east across the 180th meridian.
         projection: The coordinate system, as WKT.
 
     Raises:

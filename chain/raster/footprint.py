@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal, ogr, osr
 
+from chain.raster import antimeridian
+
 BOX_PIXELS = 64
 """Pixels along each side of a box of degrees."""
 POINTS_PER_SIDE = 21
@@ -43,8 +45,12 @@ class Footprint:
 
     @classmethod
     def of_box(cls, box: tuple[float, float, float, float]) -> "Footprint":
-        """Return the footprint of a box of longitudes and latitudes: west, south, east, north, in degrees."""
+        """Return the footprint of a box of longitudes and latitudes: west, south, east, north, in degrees.
+
+        West is larger than east where the box lies across the 180th meridian.
+        """
         west, south, east, north = box
+        east += 360.0 * antimeridian.crosses(west, east)
         geotransform = (west, (east - west) / BOX_PIXELS, 0.0, north, 0.0, (south - north) / BOX_PIXELS)
         return cls(geotransform, (BOX_PIXELS, BOX_PIXELS), _spatial_reference(None).ExportToWkt())
 
@@ -72,7 +78,10 @@ class Footprint:
         return np.array(transform.TransformPoints(points.tolist()))[:, :2]
 
     def geometry(self) -> ogr.Geometry:
-        """Return the footprint as a polygon of longitudes and latitudes, with several points on each side."""
+        """Return the footprint as a polygon of longitudes and latitudes, with several points on each side.
+
+        It is in two parts where it lies across the 180th meridian.
+        """
         width, height = self.size
         corners = [(0, 0), (width, 0), (width, height), (0, height), (0, 0)]
         pixels = np.concatenate([np.linspace(a, b, POINTS_PER_SIDE)[:-1] for a, b in zip(corners, corners[1:])])
@@ -82,7 +91,11 @@ class Footprint:
             ring.AddPoint_2D(float(longitude), float(latitude))
         polygon = ogr.Geometry(ogr.wkbPolygon)
         polygon.AddGeometry(ring)
-        return polygon
+        return antimeridian.split(polygon)
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Return west, south, east and north, in degrees; west is larger than east across the 180th meridian."""
+        return antimeridian.bounds(self.geometry())
 
 
 def _spatial_reference(wkt: str | None) -> osr.SpatialReference:

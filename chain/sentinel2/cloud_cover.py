@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from osgeo import gdal, ogr
 
-from chain.raster import http
+from chain.raster import antimeridian, http
 from chain.raster.footprint import Footprint
 from chain.runtime.progress import LOG
-from chain.sentinel2 import stac_search
+from chain.sentinel2 import stac_item, stac_search
 
 CLOUDY_CLASSES = (3, 8, 9, 10, 11)
 """SCL: cloud shadow, cloud of medium and of high probability, thin cirrus, snow or ice."""
@@ -50,7 +50,7 @@ def overlap(item, footprint: Footprint) -> float:
     """Return the share of the footprint, in [0, 1], which the geometry of an item contains."""
     ground = footprint.geometry()
     area = ogr.CreateGeometryFromJson(json.dumps(item.geometry))
-    common = ground.Intersection(area) if area is not None else None
+    common = ground.Intersection(antimeridian.split(area)) if area is not None else None
     return common.GetArea() / ground.GetArea() if common is not None else 0.0
 
 
@@ -60,11 +60,11 @@ def classification_asset(item) -> str:
     Raises:
         RemoteError: the item has none (an L1C product, for instance).
     """
-    for key in ("SCL", "scl"):
-        if key in item.assets:
-            return item.assets[key].href
+    asset = stac_item.classes_asset(stac_item.read_item(item))
+    if asset is not None:
+        return asset["href"]
     raise http.RemoteError(
-        f"{item.id}: an item with a scene classification (SCL) is wanted. Received: assets {', '.join(item.assets)}"
+        f"{item.id}: expected an item with a scene classification (SCL), got assets {', '.join(item.assets)}"
     )
 
 
@@ -156,8 +156,8 @@ def choose(
     items = list(items)
     if not items:
         raise http.RemoteError(
-            "no item was found for these dates over the footprint of the image: "
-            "other dates, collection or STAC URL are wanted"
+            "no item was found for these dates over the footprint of the image: try other dates, --collection or "
+            "--stac-url"
         )
     covering = [item for item in items if overlap(item, footprint) >= LEAST_OVERLAP]
     if not covering:
@@ -180,8 +180,8 @@ def choose(
     best = min(candidates, key=lambda candidate: _rank(candidate, nearest_to))
     if 100 * best.bad > max_cloud_cover:
         raise http.RemoteError(
-            f"--max-cloud-cover: at most {max_cloud_cover:g} % of clouds and missing data over the image "
-            f"is wanted. Received: {100 * best.bad:.1f} % in the clearest of {len(candidates)} items, "
+            f"--max-cloud-cover: expected at most {max_cloud_cover:g} % of clouds and missing data over the image, "
+            f"got {100 * best.bad:.1f} % in the clearest of {len(candidates)} items, "
             f"{best.item.id}"
         )
     return best

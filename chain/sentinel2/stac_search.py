@@ -56,9 +56,7 @@ def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str 
     except (requests.RequestException, pystac_client.exceptions.APIError, ValueError, KeyError) as error:
         raise RemoteError(f"--stac-url {stac_url}: the search failed: {reason(error)}") from error
     if not items:
-        raise RemoteError(
-            f"--item: an item of the collection '{collection}' of {stac_url} is wanted. Received: {item_id}"
-        )
+        raise RemoteError(f"--item: expected an item of the collection '{collection}' of {stac_url}, got {item_id}")
     return items[0]
 
 

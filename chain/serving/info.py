@@ -91,12 +91,11 @@ def crs_name(projection: str) -> str | None:
 
 
 def footprint(grid: Grid) -> list[float] | None:
-    """Return west, south, east and north of a grid, in degrees; None where it has no CRS."""
+    """Return west, south, east and north of a grid, in degrees, west > east across 180; None where it has no CRS."""
     if not grid.projection:
         return None
-    ground = Footprint(grid.geotransform, (grid.columns, grid.rows), grid.projection).geometry()
-    west, east, south, north = ground.GetEnvelope()
-    return [round(number, 6) for number in (west, south, east, north)]
+    ground = Footprint(grid.geotransform, (grid.columns, grid.rows), grid.projection)
+    return [round(number, 6) for number in ground.bounds()]
 
 
 def text(described: Mapping[str, Any]) -> str:

@@ -60,8 +60,12 @@ def bbox(text: str) -> tuple[float, float, float, float]:
         west, south, east, north = (float(number) for number in text.split(","))
     except ValueError:
         raise ValueError(f"expected west,south,east,north in degrees, got {text!r}") from None
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise ValueError(f"expected west < east and south < north, in degrees, got {text!r}")
+    width = east - west + 360 * (west > east)
+    if not (min(west, east) >= -180 and max(west, east) <= 180 and 0 < width < 180 and -90 <= south < north <= 90):
+        raise ValueError(
+            f"expected west < east (or a box across the 180th meridian, such as 179.9,-17,-179.9,-16.8) and south < "
+            f"north, in degrees, got {text!r}"
+        )
     return west, south, east, north
 
 
@@ -91,7 +95,7 @@ class AreaOptions(BaseOptions):
     )
     bbox: tuple[float, float, float, float] | None = option(
         None,
-        "box of longitudes and latitudes, in degrees",
+        "box of longitudes and latitudes, in degrees; W is larger than E across the 180th meridian",
         read=bbox,
         metavar="W,S,E,N",
         check=_check_bbox,

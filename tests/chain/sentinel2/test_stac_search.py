@@ -108,7 +108,7 @@ def test_choice_is_by_measured_cover_then_date(planetary_computer, make_sentinel
     assert cloud_cover.choose(found, INSIDE, 10.0, datetime(2022, 7, 16)).item.id == "july"
     assert cloud_cover.choose(found, INSIDE, 10.0, datetime(2022, 6, 16)).item.id == "june"
     cloudy = [item for item in found if item.id == "clear-tile"]
-    with pytest.raises(http.RemoteError, match="--max-cloud-cover: at most 10 %.*100.0 %"):
+    with pytest.raises(http.RemoteError, match="--max-cloud-cover: expected at most 10 %.*100.0 %"):
         cloud_cover.choose(cloudy, INSIDE, 10.0)
     with pytest.raises(http.RemoteError, match="contains the footprint"):
         cloud_cover.choose([item for item in found if item.id == "partial"], _footprint(501000.0, 5399700.0, 99, 99), 9)
