@@ -5,19 +5,11 @@ import numpy as np
 import otbtf
 import pytest
 import tensorflow as tf
-from osgeo import gdal
+
+from tests.train.samples import write_patches
 
 COUNTS = {"train": 12, "valid": 4, "test": 5}
 SIZE = 8
-
-
-def write_patches(path, patches):
-    """Write (patches, size, size, bands) as a patches image."""
-    count, size, _, bands = patches.shape
-    dataset = gdal.GetDriverByName("GTiff").Create(str(path), size, count * size, bands, gdal.GDT_UInt16)
-    for band in range(bands):
-        dataset.GetRasterBand(band + 1).WriteArray(patches[..., band].reshape(count * size, size))
-    dataset.FlushCache()
 
 
 @pytest.fixture(scope="session")

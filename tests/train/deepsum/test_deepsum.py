@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from datasets.deepsum import records as deepsum_records
 from datasets.deepsum.records import read_records
 from models.base import load_weights, read_weights
-from models.deepsum import DeepSUM, load_part
+from models.deepsum import DeepSUM
 from models.description import read_description
 from simulate.probav_scenes import write_scenes
 from train import deepsum
@@ -150,31 +150,6 @@ def test_flips_keep_shifts_right():
         assert_array_equal(truth["hr"], image[:, :: signs[0], :: signs[1], :1])
         seen.add(tuple(signs))
     assert len(seen) == 4
-
-
-@pytest.mark.slow
-def test_a_training_that_stopped_goes_on(records, stages, tmp_path, capsys):
-    from train.callbacks import Backup
-
-    command = ["--stage", "regnet", "--records", records, "--sisrnet", str(stages["sisrnet"])]
-    command += ["--model-dir", str(tmp_path / "model"), *TINY]
-    written = Backup._write_state
-
-    def write_and_fail(self):
-        written(self)
-        raise RuntimeError("power is gone")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Backup, "_write_state", write_and_fail)
-        assert deepsum.main(command) == 1
-    assert not (tmp_path / "model").exists()
-    assert deepsum.main(command) == 0
-    assert "going on after epoch 1 of 2" in capsys.readouterr().err
-    model = DeepSUM.from_bands(depth=2)
-    assert load_part(model, tmp_path / "model") == "registration"
-    with pytest.raises(SystemExit):
-        deepsum.main(command)
-    assert deepsum.main([*command, "--overwrite"]) == 0
 
 
 def test_the_exported_model_is_the_trained_one(stages):

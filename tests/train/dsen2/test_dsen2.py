@@ -13,12 +13,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from osgeo import gdal, osr
-from scipy.ndimage import gaussian_filter
+from osgeo import gdal
 
 from chain.runtime.options import values_for_pixels
 from models.description import read_description
 from models.dsen2 import SIZES, SOURCES, DSen2
+from tests.train.samples import write_scene
 from train import dsen2
 from train.callbacks import Backup
 from train.dsen2 import Options
@@ -28,37 +28,6 @@ pytestmark = pytest.mark.keras
 
 TINY = ["--depth", "6", "--blocks", "1", "--batch-size", "8"]
 PATCH = {"2x": "12", "6x": "6"}
-SIDE = 120
-"""Rows and columns of the scenes, in pixels of 10 m."""
-
-
-def write(path, pixels, gsd, bands):
-    dataset = gdal.GetDriverByName("GTiff").Create(
-        str(path), pixels.shape[1], pixels.shape[0], pixels.shape[2], gdal.GDT_UInt16
-    )
-    dataset.SetGeoTransform((300000.0, gsd, 0.0, 5000040.0, 0.0, -gsd))
-    crs = osr.SpatialReference()
-    crs.ImportFromEPSG(32631)
-    dataset.SetProjection(crs.ExportToWkt())
-    for number, name in enumerate(bands):
-        dataset.GetRasterBand(number + 1).WriteArray(pixels[..., number])
-        dataset.GetRasterBand(number + 1).SetDescription(name)
-    dataset.FlushCache()
-
-
-def write_scene(folder, seed=0, side=SIDE):
-    """Write rasters of 10, 20 and 60 m whose bands mix the same three materials, and return their names."""
-    rng = np.random.default_rng(seed)
-    cover = np.stack([gaussian_filter(rng.normal(size=(side, side)), width) for width in (0.8, 1.5, 3.0)], axis=-1)
-    cover = np.abs(cover) / np.abs(cover).mean(axis=(0, 1))
-    spectra, names = np.random.default_rng(99), []
-    for source in SOURCES.values():
-        ratio = round(source.gsd / 10)
-        fine = 300 + cover @ spectra.uniform(100, 500, (3, len(source.bands)))
-        coarse = fine.reshape(side // ratio, ratio, side // ratio, ratio, -1).mean(axis=(1, 3))
-        names.append(str(folder / f"scene{seed}_{source.gsd:.0f}m.tif"))
-        write(names[-1], np.round(coarse), source.gsd, source.bands)
-    return names
 
 
 def command(role, names, model_dir, *others):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training L1BSR's networks on simulated pairs: what is learned from, what is left, resumption, usage errors."""
+"""Training L1BSR's networks on simulated pairs: what is learned from, what is left, usage errors."""
 
 import dataclasses
 import json
@@ -213,27 +213,6 @@ def test_the_network_that_registers_stays_as_it_is(csr):
     trained.fit(tf.data.Dataset.from_tensors(({"left": images[0], "right": images[1]}, {})), verbose=0)
     for weight, kept in zip(model.model.get_weights(), before):
         np.testing.assert_array_equal(weight, kept)
-
-
-@pytest.mark.slow
-def test_a_training_that_goes_on_is_the_one_that_was_asked_for(pairs, tmp_path, capsys):
-    """A training that ends after its first epoch goes on with the same command."""
-    from train.callbacks import Backup
-
-    command = ["--pairs", pairs, "--model-dir", str(tmp_path / "model"), *TINY_CSR, "--epochs", "2"]
-    written = Backup._write_state
-
-    def write_and_fail(self):
-        written(self)
-        raise RuntimeError("power is gone")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Backup, "_write_state", write_and_fail)
-        assert l1bsr.main(command) == 1
-    assert not (tmp_path / "model").exists()
-    assert l1bsr.main(command) == 0
-    assert "going on after epoch 1 of 2" in capsys.readouterr().err
-    assert len(json.loads((tmp_path / "model" / "run.json").read_text())["history"]) == 2
 
 
 @pytest.mark.slow
