@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs' command lines share: how a word is read, and how an error ends.
+"""What the programs' command lines share: options that all have, how one is run, and how an error ends.
 
 Nothing heavy is imported here, so that help and wrong usage answer at once.
 """
@@ -26,32 +26,6 @@ LOUD = {"OTB_LOGGER_LEVEL": "INFO", "PYOTB_LOGGER_LEVEL": "INFO", "TF_CPP_MIN_LO
 EXPECTED = (ValueError, RuntimeError, OSError)
 """Exceptions whose message is written for the user; others are named too."""
 LONGEST_LINE = 500
-
-
-def band_names(text: str) -> tuple[str, ...]:
-    """Read names of bands separated by commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError(f"expected names separated by commas, got {text!r}")
-    return names
-
-
-def offset(text: str) -> int | None:
-    """Read an offset of digital numbers; None for `auto`."""
-    if text not in ("auto", "0", "-1000"):
-        raise argparse.ArgumentTypeError(f"expected auto, 0 or -1000, got {text!r}")
-    return None if text == "auto" else int(text)
-
-
-def add_offset_argument(parser: argparse._ActionsContainer) -> None:
-    """Add `--offset`, which all programs that read Sentinel-2 have, to a parser or a group of one."""
-    parser.add_argument(
-        "--offset",
-        type=offset,
-        metavar="DN",
-        help="added to Sentinel-2's digital numbers: 0, or -1000 for baseline 04.00 on; auto: as the metadata says "
-        "(default: auto)",
-    )
 
 
 class _Version(argparse.Action):

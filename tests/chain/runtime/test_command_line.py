@@ -65,14 +65,6 @@ def test_what_the_user_set_stays(monkeypatch):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
-def test_words():
-    assert command_line.band_names("B04, B03") == ("B04", "B03")
-    assert [command_line.offset(word) for word in ("auto", "0", "-1000")] == [None, 0, -1000]
-    for read, word in ((command_line.band_names, ","), (command_line.offset, "1000"), (command_line.offset, "")):
-        with pytest.raises(argparse.ArgumentTypeError, match="expected"):
-            read(word)
-
-
 @pytest.mark.parametrize("program", ["sr_dataset.py", "-m train.spot7", "-m inference.spot7", "-m simulate.scenes"])
 def test_help_imports_nothing_heavy(program):
     command = [sys.executable, "-X", "importtime", *program.split(), "--help"]
