@@ -30,6 +30,8 @@ from chain.serving.network import Network
 from models.description import FILE_NAME
 
 if TYPE_CHECKING:
+    from distributed import Worker
+
     from chain.raster.blocks import Block
     from chain.serving.production import Production
 
@@ -116,7 +118,7 @@ def make_region(job: Job, region: Region) -> None:
         keep_region(scene.journal, region, bands, time.perf_counter() - start)
 
 
-def dask_setup(worker) -> None:
+def dask_setup(worker: "Worker") -> None:
     """Leave Ctrl-C, which a terminal sends to all processes of a command, to the client.
 
     Dask calls this in workers that are started with this module as their `preload`.

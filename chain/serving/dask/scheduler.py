@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from chain.raster.grids import Region
 from chain.runtime.command_line import is_quiet, one_line
@@ -33,6 +34,11 @@ from chain.serving.dask.job import AT_ONCE, Job, make_region, refusal
 from chain.serving.journal import Journal, plain
 from chain.serving.options import ServingOptions
 from chain.serving.provenance import digest
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+    from chain.serving.production import Production
 
 REQUIREMENTS = "requirements/dask.txt"
 PROCESSES = "processes"
@@ -59,13 +65,13 @@ class Workers:
     """Dask's workers, for the products of one command.
 
     Args:
-        client: a `distributed.Client`.
+        client: to whose scheduler they belong.
         program: module of the program, whose `PROGRAM` opens a scene.
         options: those of the program.
         threads: threads of each worker; None for as many as Dask gives it.
     """
 
-    def __init__(self, client, program: str, options: ServingOptions, threads: int | None):
+    def __init__(self, client: "Client", program: str, options: ServingOptions, threads: int | None):
         self._client = client
         self._program = program
         self._options = options
@@ -73,13 +79,13 @@ class Workers:
         self._serial = itertools.count()
         self._seen = time.monotonic()
 
-    def job(self, names: Sequence, output: Path, production, identity: Mapping) -> Job:
+    def job(self, names: Sequence, output: Path, production: "Production", identity: Mapping) -> Job:
         """Return what workers have to know of a product.
 
         Args:
             names: files of the scene, or its item.
             output: the product.
-            production: its `chain.serving.production.Production`, with the networks that are to be used.
+            production: how it is made, with the networks that are to be used.
             identity: all that its pixels depend on.
         """
         paths = {name: _absolute(value) for name, value in paths_read(self._options).items()}
@@ -157,7 +163,7 @@ class Workers:
             raise RuntimeError(f"--scheduler: expected workers, got {received} for {WORKER_SECONDS} s")
         return AHEAD * running
 
-    def _finish(self, future, region: Region) -> None:
+    def _finish(self, future: "Future", region: Region) -> None:
         """Raise what a worker raised of a region, if anything."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
@@ -196,7 +202,7 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
     level = logging.CRITICAL if is_quiet() else logging.WARNING
     with ExitStack() as stack:
         stack.enter_context(distributed.utils.silence_logging_cmgr(level))
-        address = options.scheduler
+        address: str | LocalCluster = options.scheduler
         if address == PROCESSES:
             count = options.workers or len(os.sched_getaffinity(0))
             threads = threads or max(len(os.sched_getaffinity(0)) // count, 1)
@@ -218,7 +224,7 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
 
 
 @contextmanager
-def _cluster(distributed, count: int, memory: str | None, level: int) -> Iterator:
+def _cluster(distributed: ModuleType, count: int, memory: str | None, level: int) -> "Iterator[LocalCluster]":
     """Run a scheduler and workers on this machine for a while."""
     import dask
 
@@ -236,7 +242,7 @@ def _cluster(distributed, count: int, memory: str | None, level: int) -> Iterato
             yield cluster
 
 
-def _import_distributed():
+def _import_distributed() -> ModuleType:
     """Return the module `distributed`.
 
     Raises:
@@ -251,7 +257,7 @@ def _import_distributed():
     return distributed
 
 
-def _absolute(value):
+def _absolute(value: Any) -> Any:
     """Return paths that exist in full, wherever they are read; all else, such as addresses, as it is."""
     if isinstance(value, list | tuple):
         return type(value)(_absolute(each) for each in value)

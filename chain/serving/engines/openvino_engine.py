@@ -11,17 +11,22 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chain.serving.engines.engine import check_names, reason
 
+if TYPE_CHECKING:
+    import openvino
+    from openvino.frontend.tensorflow import ConversionExtension, NodeContext
+
 QUANTIZED_MODEL = "openvino.xml"
 REQUIREMENTS = "requirements/openvino.txt"
 
 
-def import_openvino():
+def import_openvino() -> ModuleType:
     """Return the module `openvino`.
 
     Raises:
@@ -37,7 +42,7 @@ def import_openvino():
 
 
 @functools.cache
-def _core():
+def _core() -> "openvino.Core":
     """Return the `openvino.Core` of this process.
 
     There is one, and it stays: each gives the thread that loads its CPU plugin a stack for signals, and when several
@@ -48,7 +53,7 @@ def _core():
     return core
 
 
-def read_model(folder: str | Path):
+def read_model(folder: str | Path) -> "openvino.Model":
     """Return the `openvino.Model` of a folder: the quantised model, else the SavedModel.
 
     Raises:
@@ -61,7 +66,7 @@ def read_model(folder: str | Path):
         raise RuntimeError(f"model: expected a model for OpenVINO in {folder}, got {reason(error)}") from error
 
 
-def _bicubic_extension():
+def _bicubic_extension() -> "ConversionExtension":
     """Return what tells OpenVINO how to read TensorFlow's bicubic interpolation, which it does not know.
 
     Beyond the edges OpenVINO repeats pixels, where TensorFlow leaves them out: cropped outputs do not see it.
@@ -69,7 +74,7 @@ def _bicubic_extension():
     from openvino import opset13
     from openvino.frontend.tensorflow import ConversionExtension
 
-    def convert(node):
+    def convert(node: "NodeContext") -> "list[openvino.Output]":
         if not node.get_attribute("half_pixel_centers", False) or node.get_attribute("align_corners", False):
             raise ValueError("expected bicubic interpolation between pixel centres, got another one")
         images = opset13.transpose(node.get_input(0), [0, 3, 1, 2])
@@ -87,7 +92,7 @@ def _bicubic_extension():
     return ConversionExtension("ResizeBicubic", convert)
 
 
-def with_outputs(model, outputs: list[str]):
+def with_outputs(model: "openvino.Model", outputs: list[str]) -> "openvino.Model":
     """Return an `openvino.Model` that computes only some of a model's outputs, under their names.
 
     Raises:
@@ -101,7 +106,7 @@ def with_outputs(model, outputs: list[str]):
     return openvino.Model([found[name].node for name in outputs], model.get_parameters(), model.get_friendly_name())
 
 
-def compile_model(model):
+def compile_model(model: "openvino.Model") -> "openvino.CompiledModel":
     """Return an `openvino.CompiledModel` for one image at a time, float32 but where the model is quantised.
 
     Raises:

@@ -48,7 +48,7 @@ class TensorflowEngine:
         try:
             return self._signature(**feeds)[output].numpy()[0]
         except Exception as error:
-            raise RuntimeError(f"model: TensorFlow cannot run it. Received: {reason(error)}") from error
+            raise RuntimeError(f"model: TensorFlow cannot run it: {reason(error)}") from error
 
     def release(self) -> None:
         """Do nothing: TensorFlow keeps no memory from run to run."""

@@ -18,11 +18,15 @@ does not begin at zero, so that pixels that depend on where a tile ends are wron
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chain.serving.engines.openvino_engine import compile_model, import_openvino
 from chain.serving.precision.rounding import rounded, steps_of
+
+if TYPE_CHECKING:
+    import openvino
 
 CONVOLUTION = "Convolution"
 LEVELS = 256
@@ -52,11 +56,11 @@ class Observed:
     """What single results are made of, (samples, features, kernel rows * columns)."""
 
 
-def quantize(model, tiles: Sequence[Tile]) -> int:
+def quantize(model: "openvino.Model", tiles: Sequence[Tile]) -> int:
     """Turn the inner convolutions of a model into ones of 8-bit integers, in place.
 
     Args:
-        model: an `openvino.Model`.
+        model: the model.
         tiles: for each source's name, float32 (rows, columns, bands), as the model is served.
 
     Returns:
@@ -76,7 +80,7 @@ def quantize(model, tiles: Sequence[Tile]) -> int:
     return len(convolutions)
 
 
-def inner_convolutions(model) -> tuple[list, list]:
+def inner_convolutions(model: "openvino.Model") -> "tuple[list[openvino.Node], list[openvino.Node]]":
     """Return the convolutions of a model that have others before and after them, and those of them that read sums.
 
     A convolution reads a sum, the residual stream, when what it sees is not made by one inner convolution alone.
@@ -105,19 +109,21 @@ def inner_convolutions(model) -> tuple[list, list]:
     return inner, sums
 
 
-def _is_plain(convolution) -> bool:
+def _is_plain(convolution: "openvino.Node") -> bool:
     """Return whether a convolution has constant weights, and neither strides nor dilates."""
     attributes = convolution.get_attributes()
     steps = [*attributes["strides"], *attributes["dilations"]]
     return _weights(convolution).get_type_name() == "Constant" and all(step == 1 for step in steps)
 
 
-def _weights(convolution):
+def _weights(convolution: "openvino.Node") -> "openvino.Node":
     """Return the node of a convolution's weights, (outputs, features, rows, columns)."""
     return convolution.input(1).get_source_output().get_node()
 
 
-def _observe(model, convolutions: list, tiles: Sequence[Tile]) -> Iterator[Observed]:
+def _observe(
+    model: "openvino.Model", convolutions: "Sequence[openvino.Node]", tiles: Sequence[Tile]
+) -> Iterator[Observed]:
     """Look at the inputs of convolutions on tiles."""
     openvino = import_openvino()
     generator = np.random.default_rng(0)
@@ -153,7 +159,7 @@ def _look(values: np.ndarray, kernel: Sequence[int], count: int, generator: np.r
     return Observed(values.min(axis=(1, 2)), values.max(axis=(1, 2)), samples.copy())
 
 
-def _replace(convolution, seen: Observed, split: bool) -> None:
+def _replace(convolution: "openvino.Node", seen: Observed, split: bool) -> None:
     """Put a convolution of 8-bit integers, or the sum of two, in the place of one."""
     opset = import_openvino().opset13
     low, high = seen.least.astype(np.float64), seen.largest.astype(np.float64)
@@ -173,7 +179,13 @@ def _replace(convolution, seen: Observed, split: bool) -> None:
         target.replace_source_output(result.output(0))
 
 
-def _integer_convolution(convolution, source, start: np.ndarray, extent: np.ndarray, samples: np.ndarray | None):
+def _integer_convolution(
+    convolution: "openvino.Node",
+    source: "openvino.Output",
+    start: np.ndarray,
+    extent: np.ndarray,
+    samples: np.ndarray | None,
+) -> "tuple[openvino.Node, openvino.Node]":
     """Make a convolution of 8-bit integers.
 
     Args:
@@ -208,6 +220,6 @@ def _integer_convolution(convolution, source, start: np.ndarray, extent: np.ndar
     return opset.add(result, _by_feature(shift)), integers
 
 
-def _by_feature(values: np.ndarray):
+def _by_feature(values: np.ndarray) -> "openvino.Node":
     """Return a constant by feature, (1, features, 1, 1)."""
     return import_openvino().opset13.constant(values.reshape(1, -1, 1, 1).astype(np.float32))

@@ -19,7 +19,7 @@ import numpy as np
 
 from chain.runtime.files import default_cache
 from chain.runtime.progress import LOG
-from chain.serving.engines.engine import default_engine, open_engine
+from chain.serving.engines.engine import Engine, default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.network import Network
 from chain.serving.precision.options import PrecisionOptions
@@ -175,7 +175,7 @@ def _results(network: Network, tiles: Sequence[Tile]) -> list[np.ndarray]:
     return [engine.run(tile, output) * np.float32(DIGITAL_NUMBERS) for tile in tiles]
 
 
-def _engine(network: Network):
+def _engine(network: Network) -> tuple[Engine, str]:
     """Return the engine that runs a network on arrays, and the output that is compared.
 
     OTBTF's is TensorFlow.
