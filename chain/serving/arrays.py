@@ -12,7 +12,7 @@ from chain.serving.options import ServingOptions
 from chain.serving.pipeline import run_pipeline
 from chain.serving.precision.precision import prepared
 from chain.serving.product_file import encode
-from chain.serving.production import Production
+from chain.serving.production import Production, decisions
 from chain.serving.recipe import Recipe
 from chain.serving.super_resolution import Bands
 
@@ -65,4 +65,5 @@ def produce_array(options: ServingOptions, image, recipe: Recipe, progress: Prog
     for region in run_pipeline(production.regions, production.read, production.compute, write):
         done += region.rows * region.columns
         progress(done / total, "super-resolution")
-    return ArrayProduct(np.moveaxis(pixels, 0, 2), layout.bands, layout.grid, layout.nodata, recipe.notes)
+    made = np.moveaxis(pixels, 0, 2)
+    return ArrayProduct(made, layout.bands, layout.grid, layout.nodata, tuple(decisions(image, recipe)))

@@ -2,6 +2,7 @@
 """What `--info` tells: what an input is taken for, and what would be made of it. Nothing is computed."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from osgeo import gdal
@@ -36,6 +37,7 @@ def describe(image, recipe, options: ServingOptions) -> dict[str, Any]:
             "nodata": image.nodata,
             "grids": _grids(image),
             "footprint": footprint(production.grid),
+            "decisions": [asdict(decision) for decision in image.decisions],
             "notes": list(recipe.notes),
         },
         "product": {
@@ -109,6 +111,9 @@ def _lines(content: Mapping[str, Any], indent: str) -> list[str]:
     for key, value in content.items():
         if isinstance(value, Mapping):
             lines += [f"{indent}{key}:", *_lines(value, indent + _INDENT)]
+        elif key == "decisions":
+            told = [f"{each['subject']}: {each['taken']} ({each['reason']})" for each in value]
+            lines += [f"{indent}{key}:", *(f"{indent}{_INDENT}{line}" for line in told)]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for each in value:
                 lines += [f"{indent}{key}:", *_lines(each, indent + _INDENT)]

@@ -181,7 +181,7 @@ def produce(
         return product_of(output, layout, DONE)
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production
-    notes = {"models": production.models, "precision": precision, "decisions": list(recipe.notes)}
+    notes = {"models": production.models, "precision": precision, "decisions": decisions(product, recipe)}
     total, made = layout.grid.columns * layout.grid.rows, 0
 
     def advance(region: Region) -> None:
@@ -299,6 +299,11 @@ def ground_of(options: AreaOptions, grids: Mapping, gsd: float, step: int) -> tu
         region = bounds_region(geometry_bounds(options.geometry, grid.projection), grid, origin, step, "--geometry")
     x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
     return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
+
+
+def decisions(image, recipe: Recipe) -> list[str]:
+    """Return what was decided about an input, and why, in sentences: what a record keeps."""
+    return [*map(str, image.decisions), *recipe.notes]
 
 
 def open_images(product, recipe) -> dict:
