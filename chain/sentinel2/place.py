@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where rasters lie: georeferences that are no grid on the ground are refused, never dropped."""
+"""Where rasters lie: georeferences that are no grid on the ground, and grids that are not Sentinel-2's, are refused."""
 
-from osgeo import gdal
+import re
+
+from osgeo import gdal, osr
+
+TILE_IN_NAME = re.compile(r"(?:^|[_\W])T(\d\d)[C-HJ-NP-X][A-HJ-NP-Z]{2}(?=$|[_\W])")
+"""Sentinel-2's tile in a name, and its UTM zone: `T31UDQ`."""
+WAY_BACK = (
+    "super-resolution needs the native UTM grid, on which no band has been interpolated: pass the tile as it was "
+    "delivered, or an export on its UTM grid (EPSG:326xx north, EPSG:327xx south), nearest neighbour"
+)
 
 UNPLACED_UPSIDE_DOWN = ("netCDF",)
 """Drivers whose first row may be the last one of the file where no coordinates tell which is."""
@@ -32,3 +41,32 @@ def check_place(dataset: gdal.Dataset, path: str) -> None:
         )
     if dataset.GetProjection():
         raise ValueError(f"{path}: expected a place on the ground, got a coordinate system without a geotransform")
+
+
+def check_native_map(dataset: gdal.Dataset, path: str) -> None:
+    """Refuse a band that was brought onto another map than the UTM zone in which Sentinel-2 is delivered.
+
+    Args:
+        dataset: the band's raster; one without coordinate system passes.
+        path: what the image was opened from; a tile in it tells the zone.
+
+    Raises:
+        ValueError: the coordinate system is none of UTM, or of another zone than the tile's.
+    """
+    crs = dataset.GetSpatialRef()
+    if crs is None:
+        return
+    zone = abs(crs.GetUTMZone())
+    if not zone or crs.GetLinearUnits() != 1.0:
+        raise ValueError(f"input: resampled to {_name(crs)}; {WAY_BACK}")
+    tile = TILE_IN_NAME.search(path)
+    if tile and int(tile[1]) != zone:
+        raise ValueError(
+            f"input: resampled to {_name(crs)}, though its tile lies in UTM zone {int(tile[1])}; {WAY_BACK}"
+        )
+
+
+def _name(crs: osr.SpatialReference) -> str:
+    """Return the code of a coordinate system, such as EPSG:3857, or its name."""
+    code = crs.GetAuthorityCode(None)
+    return f"{crs.GetAuthorityName(None)}:{code}" if code else crs.GetName()

@@ -23,6 +23,7 @@ from chain.sentinel2.bands import BANDS, companion_in_name, wanted
 from chain.sentinel2.image import Sentinel2Image, open_files, open_product
 from chain.sentinel2.layers import release
 from chain.sentinel2.native_bands import native_product
+from chain.sentinel2.place import check_native_map
 from chain.sentinel2.rasters import NOT_TAKEN, data_bands, described, opened_raster
 from chain.sentinel2.reading import Reading
 
@@ -81,6 +82,8 @@ def opened_scene(
         product = _open_named(names, naming, reading) if naming else _open(names, reading)
         stack.callback(product.close)
         product = product if bands is None else _restricted(product, bands)
+        for name in product.bands.values():
+            check_native_map(gdal.Open(name), str(product.identity.get("id", "")))
         unplaced = _is_unplaced(product)
         if unplaced:
             product = _placed(product)
@@ -230,14 +233,11 @@ def _unit(product: Sentinel2Image) -> tuple[float, bool]:
     Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native.
 
     Raises:
-        ValueError: the images have no coordinates in metres, or fine bands were made coarser and others not.
+        ValueError: fine bands were made coarser and others not.
     """
     factors = {}
     for band, name in product.bands.items():
         dataset = gdal.Open(name)
-        crs = dataset.GetSpatialRef()
-        if crs is not None and not (crs.IsProjected() and crs.GetLinearUnits() == 1.0):
-            raise ValueError(f"input: expected a projected coordinate system in metres, got {crs.GetName()}")
         factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
     coarsest = max(factors, key=factors.get)
     unit = factors[coarsest]

@@ -243,11 +243,14 @@ def test_two_names_for_one_number_of_bands_are_refused_without_georeference(tmp_
             pass
 
 
-@pytest.mark.parametrize("epsg, gsd, name", [(4326, 1e-4, "WGS 84"), (2227, 10.0, "NAD83 / California zone 3 .ftUS.")])
-def test_other_maps_than_metres_are_refused_in_one_line(files, epsg, gsd, name):
+@pytest.mark.parametrize(
+    "epsg, gsd, name",
+    [(4326, 1e-4, "EPSG:4326"), (2227, 10.0, "EPSG:2227"), (3857, 10.0, "EPSG:3857"), (3035, 10.0, "EPSG:3035")],
+)
+def test_other_maps_than_utm_are_refused_in_one_line(files, epsg, gsd, name):
     crs = osr.SpatialReference()
     crs.ImportFromEPSG(epsg)
-    with pytest.raises(ValueError, match=f"^input: expected a projected coordinate system in metres, got {name}$"):
+    with pytest.raises(ValueError, match=f"^input: resampled to {name}; super-resolution needs the native UTM"):
         with opened_scene(files(scale=gsd / 10, origin=(10.0, 45.0), epsg=epsg), offset=0):
             pass
 
@@ -297,3 +300,18 @@ def test_bands_that_are_not_needed_are_left_out(files):
         assert set(scene.product.bands) == {"B02", "B05", "B06"}
     with pytest.raises(ValueError, match="B10"), opened_scene(files(), offset=0, bands=("B10",)):
         pass
+
+
+@pytest.mark.parametrize("epsg, refused", [(32632, True), (32631, False), (32731, False), (25831, False)])
+def test_another_utm_zone_than_the_tiles_is_refused(write_raster, epsg, refused):
+    path = write_raster("T31UDQ_20220714_stack.tif", PIXELS[10.0], epsg=epsg, bands=NAMES[10.0])
+    opening = opened_scene([str(path)], offset=0)
+    if refused:
+        with pytest.raises(
+            ValueError, match="resampled to EPSG:32632, though its tile lies in UTM zone 31; super-resol"
+        ):
+            with opening:
+                raise AssertionError("opened")
+    else:
+        with opening as scene:
+            assert set(scene.product.bands) == set(NAMES[10.0])
