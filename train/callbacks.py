@@ -9,6 +9,7 @@ neither the history nor the counters of early stopping, and writes its two files
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,7 +35,7 @@ def epochs_done(folder: Path) -> int:
     return len(_read(folder, "history") or ())
 
 
-def _read(folder: Path, attribute: str):
+def _read(folder: Path, attribute: str) -> Any:
     """Return what the state in the folder says, or None when there is no state."""
     if not (folder / STATE_NAME).exists():
         return None

@@ -31,7 +31,7 @@ class ObjectiveModel(keras.Model):
                 `loss` is minimised and all are reported.
             names: their names.
         """
-        self._objective = losses
+        self._objective: Callable[..., Losses] = losses
         self._means = {name: keras.metrics.Mean(name) for name in names}
 
     @property
@@ -87,7 +87,7 @@ class Objective(Learning):
         trained.compile(optimizer=keras.optimizers.Adam(self._rate(steps), epsilon=self.epsilon), jit_compile=False)
         return trained
 
-    def _rate(self, steps: int):
+    def _rate(self, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
         """Make the learning rate of `--schedule`."""
         rate = self.options.learning_rate
         if self.options.schedule == "cosine":

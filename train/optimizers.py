@@ -9,6 +9,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -106,7 +107,7 @@ class Nadam(keras.optimizers.Optimizer):
         epsilon: float = 1e-8,
         schedule_decay: float = 0.004,
         name: str = "nadam",
-        **kwargs,
+        **kwargs: Any,
     ):
         if KERAS_3:
             super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -124,17 +125,17 @@ class Nadam(keras.optimizers.Optimizer):
         self._squares = [self._slot(variable, "square") for variable in variables]
         self._products = [self._product(index) for index in range(len(variables))]
 
-    def _slot(self, variable, name: str):
+    def _slot(self, variable: tf.Variable, name: str) -> tf.Variable:
         if KERAS_3:
             return self.add_variable_from_reference(variable, name=name)
         return self.add_variable_from_reference(variable, name)
 
-    def _product(self, index: int):
+    def _product(self, index: int) -> tf.Variable:
         if KERAS_3:
             return self.add_variable((), initializer="ones", dtype="float32", name=f"product{index}")
         return self.add_variable((), dtype=tf.float32, initializer="ones", name=f"product{index}")
 
-    def update_step(self, gradient: tf.Tensor, variable, learning_rate=None) -> None:
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor | None = None) -> None:
         """Change one variable by its gradient."""
         index = self._get_variable_index(variable) if KERAS_3 else self._index_dict[self._var_key(variable)]
         mean, square, product = self._means[index], self._squares[index], self._products[index]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from chain.runtime.command_line import run_program
 from chain.runtime.options import MISSING, option
 from chain.runtime.progress import Progress
-from models.description import ModelDescription
+from models.description import read_description
 from train.options import (
     BlocksOptions,
     SupervisionOptions,
@@ -116,8 +116,8 @@ def train(
     def build(element_spec: tuple) -> "SRModel":
         return SRModel(element_spec, **options.architecture(SIZES))
 
-    def score(folder: Path, description: ModelDescription, samples: dict[str, Patches], history: History) -> dict:
-        return write_report(folder, description, samples["test"], options.batch_size, history)
+    def score(folder: Path, samples: dict[str, Patches], history: History) -> dict:
+        return write_report(folder, read_description(folder), samples["test"], options.batch_size, history)
 
     system = System(lambda: find_patches(patches, KEYS, options.streaming), build, score)
     return run_training(options, model_dir, {"patches": str(patches)}, system, Progress(progress, cancelled))

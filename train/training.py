@@ -65,14 +65,14 @@ class System:
     Attributes:
         find: gives the samples by set: `train`, `valid`, and more.
         build: makes the model, given the element specification of a dataset.
-        score: called with the folder of the exported model, its description, the samples and the losses of each epoch,
-            writes the scores into the folder and returns them.
+        score: called with the folder of the exported model, the samples and the losses of each epoch, writes the
+            scores into the folder and returns them.
         learning: the kind of training; None: with truth and a plain loss, by `SupervisionOptions`.
     """
 
     find: Callable[[], Mapping[str, Samples]]
     build: "Callable[[tuple], SuperResolutionModel]"
-    score: Callable[[Path, ModelDescription | None, Mapping[str, Any], History], dict[str, Any]]
+    score: Callable[[Path, Any, History], dict[str, Any]]
     learning: "Learning | None" = None
 
 
@@ -169,7 +169,7 @@ def run_training(
         LOG.info("%s: the model and run.json", model_dir)
         progress(0.96, "scores")
         try:
-            scores = system.score(model_dir, description, samples, history)
+            scores = system.score(model_dir, samples, history)
         except Cancelled:
             raise
         except Exception as error:

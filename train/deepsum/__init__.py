@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import Progress
-from models.description import ModelDescription
 from train.deepsum.options import Command, Options
 from train.training import History, Samples, System, Training, run_training
 
@@ -144,9 +143,7 @@ def train(
     def build(element_spec: tuple) -> "DeepSUM":
         return DeepSUM.from_bands(**{**opened.statistics._asdict(), **options.architecture(SIZES)})
 
-    def score(
-        folder: Path, description: ModelDescription | None, samples: dict[str, Samples], history: History
-    ) -> dict:
+    def score(folder: Path, samples: dict[str, Samples], history: History) -> dict:
         if options.stage == "joint":
             scores = score_scenes(folder, opened, registered)
         else:

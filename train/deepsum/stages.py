@@ -47,11 +47,12 @@ class Stage(Objective):
         """Read the weights of the part."""
         load_part(model, path)
 
-    def export(self, model: DeepSUM, folder: Path) -> None:
+    def export(self, model: DeepSUM, folder: Path) -> ModelDescription | None:
         """Write the weights of the part only: the model is not one yet."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         save_weights(self.part(model), folder / WEIGHTS_NAME)
+        return None
 
 
 class SISRNet(Stage):
@@ -154,7 +155,7 @@ class Joint(Stage):
         """Read the weights of a whole model."""
         Objective.load(self, model, path)
 
-    def export(self, model: DeepSUM, folder: Path) -> ModelDescription:
+    def export(self, model: DeepSUM, folder: Path) -> ModelDescription | None:
         """Write the whole model."""
         return Objective.export(self, model, folder)
 

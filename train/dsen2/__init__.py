@@ -14,11 +14,10 @@ be sharpened: its own coarser versions.
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import Progress
-from models.description import ModelDescription
 from train.dsen2.options import SAMPLES, Command, Options
 from train.training import History, System, Training, run_training
 
@@ -84,14 +83,18 @@ def train(
                 f"--patch-size and --valid-share, got {max(window.rows for window in windows)} rows"
             )
         size = options.samples or SAMPLES[options.role] * len(scenes)
-        common = {
+        common: dict[str, Any] = {
             "role": options.role,
             "patch_size": options.patch_size,
             "sigma": blur_deviations(options),
             "seed": options.seed,
             "balance": options.balance,
         }
-        drawn = {"any_phase": options.any_phase, "radiometry": options.radiometry, "mixing": options.mixing}
+        drawn: dict[str, Any] = {
+            "any_phase": options.any_phase,
+            "radiometry": options.radiometry,
+            "mixing": options.mixing,
+        }
         samples = {
             "train": WaldPatches(training, size=size, **drawn, **common),
             "valid": WaldPatches(validation, size=max(size // 10, 1), fixed=True, **common),
@@ -109,9 +112,7 @@ def train(
         model.levels = options.levels
         return model
 
-    def score(
-        folder: Path, description: ModelDescription | None, samples: "dict[str, WaldPatches]", history: History
-    ) -> dict:
+    def score(folder: Path, samples: "dict[str, WaldPatches]", history: History) -> dict:
         from evaluation.networks import score_scenes
 
         return score_scenes(folder, tests)

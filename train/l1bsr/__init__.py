@@ -19,11 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import Progress
-from models.description import ModelDescription
 from train.l1bsr.options import Command, Options
 from train.training import History, System, Training, run_training
 
@@ -117,7 +116,12 @@ def train(
     def find() -> dict[str, Crops]:
         training, validation = (seen(part) for part in parts())
         truths = (FLOWS if kind is CSR else FINE) if options.supervised else ()
-        sample = {"crop": options.crop, "per_pair": options.crops_per_pair, "seed": options.seed, "truths": truths}
+        sample: dict[str, Any] = {
+            "crop": options.crop,
+            "per_pair": options.crops_per_pair,
+            "seed": options.seed,
+            "truths": truths,
+        }
         return {"train": Crops(training, **sample), "valid": Crops(validation, fixed=True, **sample)}
 
     def seen(pairs: "Pairs") -> "Pairs":
@@ -129,7 +133,7 @@ def train(
     def build(element_spec: tuple) -> "CSR | REC":
         return kind.from_bands(**options.architecture(sizes))
 
-    def score(folder: Path, description: ModelDescription | None, samples: dict[str, Crops], history: History) -> dict:
+    def score(folder: Path, samples: dict[str, Crops], history: History) -> dict:
         from models.base import WEIGHTS_NAME, load_weights
 
         model = build(())
