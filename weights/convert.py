@@ -96,7 +96,7 @@ def read_all(
     """Read files of weights, given one or several.
 
     Raises:
-        ValueError: a file does not hold what is wanted.
+        ValueError: a file does not hold what is expected.
         OSError: a file cannot be read.
     """
     paths = [files] if isinstance(files, str | Path) else list(files)
@@ -126,7 +126,7 @@ def read_identified(
         Where a model of it comes from, for its `origin`; the published file that it is; its content.
 
     Raises:
-        ValueError: it does not hold what is wanted.
+        ValueError: it does not hold what is expected.
         OSError: it cannot be read.
     """
     try:

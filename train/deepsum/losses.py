@@ -75,7 +75,7 @@ def filter_classes(displacements: tf.Tensor) -> tf.Tensor:
         tf.errors.InvalidArgumentError: a displacement is larger.
     """
     displacements = tf.cast(displacements, tf.int32)
-    message = f"displacements: {FARTHEST} pixels at most are wanted"
+    message = f"displacements: expected at most {FARTHEST} pixels"
     with tf.control_dependencies([tf.debugging.assert_less_equal(tf.abs(displacements), FARTHEST, message)]):
         return (displacements[..., 0] + FARTHEST) * (2 * FARTHEST + 1) + displacements[..., 1] + FARTHEST
 

@@ -179,7 +179,7 @@ def test_classes_of_displacements_are_those_of_the_authors(vectors):
 def test_classes_of_displacements():
     displacements = np.array([[0, 0], [-4, -4], [4, 4], [0, 1], [1, 0]], "i4")
     assert filter_classes(displacements).numpy().tolist() == [40, 0, 80, 41, 49]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="displacements: 4 pixels at most are wanted"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="displacements: expected at most 4 pixels"):
         filter_classes(tf.constant([[0, 5]]))
 
 
