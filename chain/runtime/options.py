@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeVar
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
-_NUMBERS = {int: "an integer", float: "a number"}
+_NUMBERS: dict[Any, str] = {int: "an integer", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
