@@ -4,7 +4,6 @@
 from pathlib import Path
 
 from processing.core.ProcessingConfig import ProcessingConfig
-
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessingAlgorithm,

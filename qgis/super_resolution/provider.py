@@ -2,7 +2,6 @@
 """The plugin and its Processing provider."""
 
 from processing.core.ProcessingConfig import ProcessingConfig, Setting
-
 from qgis.core import QgsApplication, QgsProcessingProvider
 
 from .algorithm import PROVIDER, PYTHON_SETTING, default_python
