@@ -132,7 +132,7 @@ def set_up_profile(profile: Path, folder: Path, python: Path) -> list[str]:
         link.symlink_to(target)
         changes.append(f"plugin {PLUGIN}: {target}")
     (profile / "QGIS").mkdir(parents=True, exist_ok=True)
-    settings = QSettings(str(profile / "QGIS" / "QGIS3.ini"), QSettings.IniFormat)
+    settings = QSettings(str(profile / "QGIS" / "QGIS3.ini"), QSettings.Format.IniFormat)
     wanted = {
         f"PythonPlugins/{PLUGIN}": "true",
         "PythonPlugins/otbprovider": "true",
@@ -146,7 +146,7 @@ def set_up_profile(profile: Path, folder: Path, python: Path) -> list[str]:
             settings.setValue(key, value)
             changes.append(f"{key}: {value}" + (f" (it was {before})" if before is not None else ""))
     settings.sync()
-    if settings.status() != QSettings.NoError:
+    if settings.status() != QSettings.Status.NoError:
         raise SystemExit(f"--profile: expected settings that can be written, got {settings.fileName()}")
     return changes
 

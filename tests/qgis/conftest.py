@@ -25,6 +25,7 @@ class Qgis:
         self.profile = home / ".local/share/QGIS/QGIS3/profiles/default"
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
         self.environment = {**kept, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "QT_QPA_PLATFORM": "offscreen"}
+        self.environment["SR_PYTHON"] = sys.executable
 
     def set_up(self):
         words = [QGIS_PYTHON, SET_UP, "--folder", self.home / "otb", "--python", sys.executable]

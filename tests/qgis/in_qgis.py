@@ -8,6 +8,7 @@ in_qgis.py render RASTER PNG [STYLE]        draw a layer as QGIS shows it by its
 
 import glob
 import json
+import os
 import sys
 import threading
 import time
@@ -17,10 +18,11 @@ from qgis.core import (
     QgsApplication,
     QgsMapRendererSequentialJob,
     QgsMapSettings,
+    QgsProcessingException,
     QgsProcessingFeedback,
     QgsRasterLayer,
 )
-from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtCore import QSize, Qt
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "qgis"), "/usr/share/qgis/python/plugins"]
 
@@ -56,8 +58,10 @@ def options():
 
 def cancel(name, parameters, pattern):
     import processing
+    from processing.core.ProcessingConfig import ProcessingConfig
 
     provider, feedback = start(), QgsProcessingFeedback()
+    ProcessingConfig.setSettingValue("SR_PYTHON", os.environ["SR_PYTHON"])
     ended = threading.Event()
 
     def watch():
@@ -71,6 +75,8 @@ def cancel(name, parameters, pattern):
     watcher.start()
     try:
         result = processing.run(f"{provider.id()}:{name}", json.loads(parameters), feedback=feedback)
+    except QgsProcessingException as error:
+        result = str(error)
     finally:
         ended.set()
         watcher.join()
@@ -85,6 +91,7 @@ def render(path, picture, style=None):
     settings.setLayers([layer])
     settings.setExtent(layer.extent())
     settings.setDestinationCrs(layer.crs())
+    settings.setBackgroundColor(Qt.transparent)
     settings.setOutputSize(QSize(layer.width(), layer.height()))
     job = QgsMapRendererSequentialJob(settings)
     job.start()
