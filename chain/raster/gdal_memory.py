@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and grids in GDAL's memory, which OTB opens by name."""
+"""GDAL's memory: images and grids in it, which OTB opens by name, its caches, and the errors that it reports."""
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,10 @@ from chain.raster.grids import Grid
 
 gdal.UseExceptions()
 
+CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache while files are written whose blocks are read once: more would only fill the memory."""
 _serial = itertools.count()
+_CACHE_LOCK = threading.Lock()
 
 
 def new_name(stem: str, extension: str) -> str:
@@ -53,3 +57,36 @@ def memory_grid(grid: Grid) -> Iterator[str]:
         yield name
     finally:
         gdal.Unlink(name)
+
+
+@contextmanager
+def small_cache() -> Iterator[None]:
+    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts.
+
+    One thread at a time may do so.
+    """
+    with _CACHE_LOCK:
+        size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
+        gdal.SetCacheMax(min(size, CACHE_BYTES))
+        gdal.SetConfigOption("VSI_CACHE", "FALSE")
+        try:
+            yield
+        finally:
+            gdal.SetConfigOption("VSI_CACHE", of_files)
+            gdal.SetCacheMax(size)
+
+
+@contextmanager
+def reported_errors() -> Iterator[list[str]]:
+    """Collect the errors that GDAL reports, also where it does not fail."""
+    errors: list[str] = []
+
+    def collect(severity, number, message):
+        if severity >= gdal.CE_Failure:
+            errors.append(message)
+
+    gdal.PushErrorHandler(collect)
+    try:
+        yield errors
+    finally:
+        gdal.PopErrorHandler()

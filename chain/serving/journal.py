@@ -5,21 +5,24 @@ While `sr.tif` is being made, the folder `sr.tif.parts` lies beside it:
 
     journal.json   what is being made: its identity (input, models, options), and its regions
     regions.log    a line for each region that was made: when, where it is, by which process, in how many seconds
-    0_2048.tif     a region, named after its first pixel; a file of that name is whole
+    0_2048.tif     a region, named after its first pixel, and sealed: it ends with a digest of what it holds
 
 All files are written under a temporary name, flushed and renamed. Any process may be killed at any time: whoever opens
-the same journal again goes on with the regions that are not there. One process works alone, or several share the
-journal, each with its `Share` of the regions.
+the same journal again goes on with the regions that are not there, or whose seal does not fit. One process works alone,
+or several share the journal, each with its `Share` of the regions. A folder of that name that holds anything else, or
+no journal, is somebody's: it is an error, and left as it is.
 
     with opened_journal(Path("sr.tif"), identity, regions) as journal:
         for region in journal.remaining():
             ...                                     # makes journal.file(region)
 """
 
+import hashlib
 import json
 import os
+import re
+import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,7 +30,10 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from chain.raster.grids import Region
-from chain.runtime.files import locked
+from chain.runtime.credentials import cleaned
+from chain.runtime.files import locked, replace
+from chain.runtime.progress import LOG
+from chain.serving.input_files import InputChangedError
 
 PARTS_SUFFIX = ".parts"
 """End of the names of folders of products that are being made."""
@@ -35,6 +41,17 @@ JOURNAL_NAME = "journal.json"
 LOG_NAME = "regions.log"
 LOCK_NAME = "lock"
 BEGINNING_NAME = "beginning.lock"
+LOCKS = (LOCK_NAME, BEGINNING_NAME)
+OURS = re.compile(r"journal\.json|regions\.log|\d+_\d+\.tif(\.aux\.xml)?|.*\.partial(\..*)?")
+"""Names of files in the folder of regions, beside its locks."""
+SEAL = b"\nSR_SEAL\n"
+"""Begins the seal at the end of a region's file, which readers of TIFF do not look at; a digest follows."""
+DIGEST_SIZE = 32
+"""Bytes of that digest."""
+DIGEST_KEY = "digest"
+"""In `journal.json`: a digest of all else that it holds."""
+NAMED = 3
+"""Entries of a folder that an error names."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,8 @@ class Journal:
     """Its regions, counted from its first pixel."""
     notes: Mapping = field(default_factory=dict)
     """What whoever finishes it has to know."""
+    _whole: dict[Path, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+    """Regions' files whose seal was found to fit: size and time of change."""
 
     @property
     def folder(self) -> Path:
@@ -76,21 +95,36 @@ class Journal:
         """Return the name of a region's file."""
         return self.folder / f"{region.x}_{region.y}.tif"
 
+    def has(self, region: Region) -> bool:
+        """Return whether a region is made and as it was written; one that is not is told of."""
+        file = self.file(region)
+        try:
+            status = file.stat()
+            state = status.st_size, status.st_mtime_ns
+            if self._whole.get(file) != state:
+                if not is_sealed(file.read_bytes()):
+                    LOG.warning("%s: damaged, made again", file)
+                    return False
+                self._whole[file] = state
+        except FileNotFoundError:
+            return False
+        return True
+
     def remaining(self, share: Share = WHOLE) -> list[Region]:
-        """Return the regions of a share that are not made yet."""
-        return [region for region in share.of(self.regions) if not self.file(region).exists()]
+        """Return the regions of a share that are not made yet, or damaged."""
+        return [region for region in share.of(self.regions) if not self.has(region)]
 
     def log(self, region: Region, seconds: float) -> None:
         """Add a line on a region that was made."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         place = f"x={region.x} y={region.y} columns={region.columns} rows={region.rows}"
-        with open(self.folder / LOG_NAME, "a", encoding="utf-8") as stream:
+        with open(self.folder / LOG_NAME, "a", encoding="utf-8", opener=_no_link) as stream:
             stream.write(f"{moment} {place} seconds={seconds:.2f} process={socket.gethostname()}:{os.getpid()}\n")
 
     def remove(self) -> None:
-        """Remove the journal and the regions. Whoever holds it alone may; the folder goes when it is let go."""
-        for file in sorted(self.folder.iterdir(), key=lambda file: file.name != JOURNAL_NAME):
-            if file.name not in (LOCK_NAME, BEGINNING_NAME):
+        """Remove the regions and, last, the journal. Whoever holds it alone may; the folder goes when it is let go."""
+        for file in sorted(self.folder.iterdir(), key=lambda file: file.name == JOURNAL_NAME):
+            if OURS.fullmatch(file.name):
                 file.unlink()
 
     def to_json(self) -> dict:
@@ -117,11 +151,13 @@ def read_journal(product: Path) -> Journal | None:
     file = parts_folder(product) / JOURNAL_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+        if _digest_of(content) != content[DIGEST_KEY]:
+            raise ValueError("one that is damaged")
         regions = tuple(Region(*numbers) for numbers in content["regions"])
         return Journal(product, {**content["identity"]}, regions, {**content["notes"]})
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"--output: expected a journal in {file}, got {error}; --restart removes it") from None
 
 
@@ -136,7 +172,8 @@ def opened_journal(
 ) -> Iterator[Journal]:
     """Hold the journal of a product: a new one, or the one that an interrupted run has left.
 
-    Regions that are done stay when an exception ends the block; a journal without any is removed.
+    Regions that are done stay when an exception ends the block; a journal without any is removed, and so is one whose
+    input was replaced meanwhile.
 
     Args:
         product: The product's file.
@@ -147,7 +184,7 @@ def opened_journal(
         shared: Several processes work on the product; otherwise this one alone.
 
     Raises:
-        FileExistsError: Another process holds it, or what was begun has another identity.
+        FileExistsError: Another process holds it, what was begun has another identity, or the folder is somebody's.
         ValueError: The journal is broken.
         OSError: The disk refuses.
     """
@@ -160,8 +197,9 @@ def opened_journal(
                 leftover.unlink()
         try:
             yield journal
-        except Exception:
-            if not shared and len(journal.remaining()) == len(journal.regions):
+        except Exception as error:
+            is_empty = not any(journal.file(region).exists() for region in journal.regions)
+            if not shared and (is_empty or isinstance(error, InputChangedError)):
                 journal.remove()
             raise
 
@@ -207,6 +245,7 @@ def _held(product: Path, shared: bool, begin: Callable[[Exception], None] = lamb
 
 def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, begin: Callable) -> bool:
     """Begin in a folder and hold it, unless the process that held it before has removed it at this moment."""
+    _check_ours(folder)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -238,23 +277,80 @@ def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
             f"--output: {wanted.folder} was begun with other {', '.join(other) or 'options'}; --restart begins anew"
         )
     with locked(wanted.folder / LOCK_NAME, refusal):
+        others = _others(wanted.folder)
+        if others:
+            raise _somebodys(wanted.folder, others)
         wanted.remove()
-        write_whole(wanted.folder / JOURNAL_NAME, (json.dumps(wanted.to_json(), indent=1) + "\n").encode())
+        content = wanted.to_json()
+        content[DIGEST_KEY] = _digest_of(content)
+        write_whole(wanted.folder / JOURNAL_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse a folder of regions that is none: a link, a file, a folder that holds anything and no journal.
+
+    Raises:
+        FileExistsError: it is one of these.
+    """
+    for _ in range(2):  # another process may remove its regions at this moment
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise _somebodys(folder, ["a link" if folder.is_symlink() else "a file"])
+        names = {file.name for file in folder.iterdir()} if folder.exists() else set()
+        found = sorted(name for name in names if name not in LOCKS and ".partial" not in name)
+        if not found or (folder / JOURNAL_NAME).is_file():
+            return
+    raise _somebodys(folder, found)
+
+
+def _others(folder: Path) -> list[str]:
+    """Return the names in a folder of regions that are not of the files that belong there."""
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.name not in LOCKS and (not OURS.fullmatch(file.name) or file.is_dir())
+    )
+
+
+def _somebodys(folder: Path, found: Sequence[str]) -> FileExistsError:
+    """Return the error of a folder that does not belong to a product that is being made."""
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return FileExistsError(
+        f"--output: expected no {folder}, or the folder of an interrupted run, got {', '.join(found[:NAMED])}{more}"
+    )
+
+
+def _digest_of(content: Mapping) -> str:
+    """Return the digest of what a journal holds."""
+    held = {key: value for key, value in content.items() if key != DIGEST_KEY}
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(content: bytes) -> bytes:
+    """Return the content of a region's file with its seal."""
+    return content + SEAL + hashlib.blake2b(content, digest_size=DIGEST_SIZE).digest()
+
+
+def is_sealed(content: bytes) -> bool:
+    """Return whether a file has a seal that fits what it holds."""
+    return sealed(content[: -len(SEAL) - DIGEST_SIZE]) == content
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is no link."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def plain(content: Mapping) -> dict:
-    """Return content as JSON holds it."""
-    return json.loads(json.dumps(content, default=str))
+    """Return content as JSON holds it, without credentials."""
+    return cleaned(json.loads(json.dumps(content, default=str)))
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file under a temporary name of this process, flush it to the disk and rename it."""
-    partial = file.with_name(f"{file.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}.partial")
+    """Write a file under a temporary name that cannot be foreseen, bring it to the disk, and rename it."""
+    partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     try:
-        with open(partial, "wb") as stream:
+        with open(partial, "xb", opener=_no_link) as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, file)
+        replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

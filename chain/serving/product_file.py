@@ -11,10 +11,10 @@ disk and renamed: a product that exists is complete.
 import json
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.gdal_memory import reported_errors, small_cache
 from chain.raster.grids import Grid, Region, raster_grid, shifted
+from chain.runtime.files import name_new, replace
 from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
 from chain.serving.colours import NATURAL
-from chain.serving.journal import WHOLE, Journal, Share, opened_journal, write_whole
+from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
 from chain.serving.pipeline import run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.sums import Sums
@@ -38,9 +40,6 @@ SUMS_KEY = "SUMS"
 """Metadata of a region: the sums of each of its bands."""
 BLOCK_SIZE = 512
 """Side of the blocks of the file, in pixels."""
-CACHE_BYTES = 64 * 2**20
-"""GDAL's block cache while the file is made: blocks are read once, more would only fill the memory."""
-_CACHE_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -179,6 +178,7 @@ def write_product(
     share: Share | None = None,
     advance: Callable[[Region], None] = lambda region: None,
     make: Callable[[Journal, Sequence[Region], Any], Iterator[Region]] = make_regions,
+    check: Callable[[], None] = lambda: None,
 ) -> int:
     """Make the regions of a product that are not there yet, and the product when all are wanted.
 
@@ -195,6 +195,7 @@ def write_product(
         share: Share of the regions to be made, beside other processes; by default all, and the product is assembled.
         advance: Called after each region, computed or found.
         make: Makes regions and writes their files, as `make_regions` does.
+        check: Called when all is made, before the file gets its name; raises InputChangedError if that must not be.
 
     Returns:
         Number of regions that were there.
@@ -214,8 +215,11 @@ def write_product(
             advance(region)
         for region in make(journal, todo, maker):
             advance(region)
+        for _ in make(journal, journal.remaining(share or WHOLE), maker):  # what the disk has not kept
+            pass
+        check()
         if share is None:
-            assemble(journal)
+            assemble(journal, overwrite)
     return len(mine) - len(todo)
 
 
@@ -261,7 +265,7 @@ def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout)
         gdal.VSIFCloseL(stream)
     finally:
         gdal.Unlink(name)
-    write_whole(file, bytes(content))
+    write_whole(file, sealed(bytes(content)))
 
 
 def _compression(driver: gdal.Driver) -> list[str]:
@@ -276,28 +280,37 @@ def _predictor(layout: Layout) -> int:
     return 2 if layout.dtype == "uint16" else 3
 
 
-def assemble(journal: Journal) -> None:
+def assemble(journal: Journal, overwrite: bool = False) -> None:
     """Make the Cloud-Optimized GeoTIFF of the regions of a product, give it its name, and remove the journal.
 
     Args:
         journal: That of the product, held alone, all of whose regions are made.
+        overwrite: Replace a file of that name.
 
     Raises:
+        FileExistsError: When a file of that name has appeared; the regions stay.
         ValueError: When no pixel of the product is valid.
-        OSError: When the disk refuses.
+        OSError: When the disk refuses, or has not kept the regions.
     """
     layout = Layout.from_json(journal.notes["layout"])
+    missing = journal.remaining()
+    if missing:
+        raise OSError(f"--output: expected a disk that keeps what is written, got {journal.file(missing[0])}, damaged")
     files = [journal.file(region) for region in journal.regions]
-    with _small_cache():
+    with small_cache():
         sums = _sums(files, len(layout.bands))
         if not any(band.count for band in sums):
             journal.remove()
             raise ValueError("input: expected valid pixels, got nodata only")
-        partial = journal.folder / "product.partial.tif"
+        partial = journal.folder / f"product.{secrets.token_hex(8)}.partial.tif"
         _write_cog(files, partial, journal.product, layout, sums)
-    with open(partial, "rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, journal.product)
+    try:
+        (replace if overwrite else name_new)(partial, journal.product)
+    except FileExistsError:
+        partial.unlink()
+        raise FileExistsError(
+            f"--output: {journal.product} has appeared meanwhile; the same command with --overwrite replaces it"
+        ) from None
     Path(f"{journal.product}.aux.xml").unlink(missing_ok=True)
     journal.remove()
 
@@ -313,7 +326,7 @@ def _sums(files: Sequence[Path], bands: int) -> list[Sums]:
 
 def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout, sums: Sequence[Sums]) -> None:
     """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
-    mosaic = gdal.BuildVRT(str(partial.with_name("mosaic.partial.vrt")), [str(file) for file in files])
+    mosaic = gdal.BuildVRT(str(partial.with_suffix(".vrt")), [str(file) for file in files])
     mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
     natural = set(NATURAL) <= set(layout.bands)
     for number, (name, of_band) in enumerate(zip(layout.bands, sums), start=1):
@@ -337,7 +350,7 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
         "OVERVIEW_RESAMPLING=AVERAGE",
         f"NUM_THREADS={threads()}",
     ]
-    with _reported_errors() as errors:
+    with reported_errors() as errors:
         try:
             gdal.GetDriverByName("COG").CreateCopy(str(partial), mosaic, strict=False, options=options)
         except RuntimeError as error:
@@ -356,36 +369,3 @@ def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:
     path = Path(mosaic.GetDescription())
     path.write_text(re.sub("<GeoTransform>.*?</GeoTransform>", "", path.read_text(encoding="utf-8")), encoding="utf-8")
     return gdal.Open(str(path))
-
-
-@contextmanager
-def _small_cache() -> Iterator[None]:
-    """Bound GDAL's caches for a while: the one of blocks, and the one that VSI_CACHE gives to each of the parts.
-
-    One thread at a time may do so.
-    """
-    with _CACHE_LOCK:
-        size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
-        gdal.SetCacheMax(min(size, CACHE_BYTES))
-        gdal.SetConfigOption("VSI_CACHE", "FALSE")
-        try:
-            yield
-        finally:
-            gdal.SetConfigOption("VSI_CACHE", of_files)
-            gdal.SetCacheMax(size)
-
-
-@contextmanager
-def _reported_errors() -> Iterator[list[str]]:
-    """Collect the errors that GDAL reports, also where it does not fail."""
-    errors: list[str] = []
-
-    def collect(severity, number, message):
-        if severity >= gdal.CE_Failure:
-            errors.append(message)
-
-    gdal.PushErrorHandler(collect)
-    try:
-        yield errors
-    finally:
-        gdal.PopErrorHandler()

@@ -16,6 +16,7 @@ from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
 from chain.serving import super_resolution
+from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, finished_journal, plain, read_journal
 from chain.serving.layer_styles import write_styles
 from chain.serving.network import Network
@@ -23,7 +24,7 @@ from chain.serving.options import AreaOptions, ServingOptions
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
-from chain.serving.provenance import identity_of, product_metadata, write_record
+from chain.serving.provenance import identity_of, names_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.super_resolution import Bands
@@ -51,6 +52,7 @@ class Production:
     """
 
     def __init__(self, options: ServingOptions, product, recipe: Recipe):
+        self.watch = InputWatch(names_of(product))
         _check_geotransforms(product)
         self.options = options
         self.product = product
@@ -61,7 +63,8 @@ class Production:
 
     def identity(self) -> dict:
         """Return all that its pixels depend on."""
-        return identity_of(self.product, self.recipe, self.grid, self.options.floating, self.options.naming)
+        options = self.options
+        return identity_of(self.product, self.recipe, self.grid, options.floating, options.naming, self.watch)
 
     @property
     def models(self) -> list[dict]:
@@ -92,7 +95,11 @@ class Production:
         )
 
     def read(self, region: Region) -> dict[str, Block]:
-        """Read what a region needs, with new signatures when those of a remote input expire."""
+        """Read what a region needs, with new signatures when those of a remote input expire.
+
+        Raises:
+            RuntimeError: OTB or a server refuses, or the input was changed.
+        """
         attempts = itertools.count()
 
         def attempt():
@@ -101,7 +108,17 @@ class Production:
             return self.recipe.read(self.images, self._placed(region), self.origin, self.product.nodata)
 
         with OTB_LOCK:
-            return retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1)
+            blocks = retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1)
+        self.watch.check()
+        return blocks
+
+    def check_input(self) -> None:
+        """Hold the input against what it was when it was opened.
+
+        Raises:
+            chain.serving.input_files.InputChangedError: it was replaced, changed or removed.
+        """
+        self.watch.check_all(names_of(self.product))
 
     def compute(self, region: Region, blocks: Mapping[str, Block]) -> Bands:
         """Compute a region of what was read."""
@@ -170,9 +187,10 @@ def produce(
         Cancelled: The work was cancelled; finished regions are kept.
     """
     start = time.perf_counter()
-    progress(0.0, output.name)
     with OTB_LOCK:
         production = Production(options, product, recipe)
+    progress(0.0, output.name)
+    with OTB_LOCK:
         precision = _prepare(production, output)
     identity = production.identity()
     layout = production.layout(identity)
@@ -181,7 +199,12 @@ def produce(
         return product_of(output, layout, DONE)
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production
-    notes = {"models": production.models, "precision": precision, "decisions": decisions(product, recipe)}
+    notes = {
+        "models": production.models,
+        "precision": precision,
+        "decisions": decisions(product, recipe),
+        "input": {"files": production.watch.stamps},
+    }
     total, made = layout.grid.columns * layout.grid.rows, 0
 
     def advance(region: Region) -> None:
@@ -201,6 +224,7 @@ def produce(
         share,
         advance=advance,
         make=workers.make_regions if workers else make_regions,
+        check=production.check_input,
     )
     if share:
         return product_of(output, layout, f"share {share.number} of {share.count} of the regions", record=False)
@@ -247,7 +271,7 @@ def finish(options: ServingOptions, output: Path) -> Product:
     start = time.perf_counter()
     check_output(output, options.overwrite)
     with finished_journal(output) as journal:
-        assemble(journal)
+        assemble(journal, options.overwrite)
     layout = Layout.from_json(journal.notes["layout"])
     seconds = time.perf_counter() - start
     return _finished(options, output, layout, journal.identity, journal.notes, len(journal.regions), seconds)

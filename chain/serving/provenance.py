@@ -3,21 +3,23 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from chain.runtime import provenance
+from chain.runtime.credentials import cleaned, without_credentials
 from chain.runtime.options import BaseOptions
 from chain.sentinel2.bands import time_in_name
+from chain.serving.input_files import InputWatch, files_behind, names_behind, place, stamps, unplaced
 
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
 
-def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
+def identity_of(product, recipe, grid, floating: bool, naming=None, watch: InputWatch | None = None) -> dict:
     """Return all that the pixels of a product depend on, and nothing else.
 
     Args:
@@ -26,16 +28,21 @@ def identity_of(product, recipe, grid, floating: bool, naming=None) -> dict:
         grid: where its pixels lie.
         floating: whether it holds reflectance.
         naming: names given to bands that nothing describes.
+        watch: what notices that the input is replaced; None for a new one.
     """
     stated = {name: value for name, value in product.identity.items() if name not in ("path", "paths")}
+    behind = {band: names_behind([name]) for band, name in rasters_of(product).items()}
+    found = (watch or InputWatch(names_of(product))).stamps
     return {
         "input": {
-            **stated,
-            "bands": sorted(product.bands),
+            **cleaned(stated),
+            "bands": {
+                band: digest([found[place(name)] for name in names])[:16] for band, names in sorted(behind.items())
+            },
             "naming": naming,
             "offset": product.offset,
-            "hrefs": product.hrefs,
-            "files": stamps(Path(name) for name in files_of(product)),
+            "hrefs": cleaned(product.hrefs),
+            "files": unplaced(found),
         },
         "models": [weights_of(network) for network in recipe.networks],
         "masks": [mask.digest() for mask in recipe.masks],
@@ -55,38 +62,27 @@ def weights_of(network) -> dict:
     if network.description.weights:
         return stated
     files = (path for path in Path(network.model_dir).rglob("*") if path.is_file() and path.suffix != ".json")
-    return {**stated, "files": stamps(files)}
+    return {**stated, "files": unplaced(stamps(map(str, files)))}
 
 
-def digest(identity: Mapping) -> str:
-    """Return the SHA-256 of an identity."""
+def digest(identity: Any) -> str:
+    """Return the SHA-256 of an identity, or of another content of JSON."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def rasters_of(product) -> dict[str, str]:
+    """Return the raster that each band of a product comes from, by names for GDAL."""
+    return {**product.bands, **product.originals}
+
+
+def names_of(product) -> list[str]:
+    """Return GDAL's names of all that a product's bands are read from."""
+    return names_behind(rasters_of(product).values())
 
 
 def files_of(product) -> list[str]:
     """Return the local files that a product's bands are read from."""
-    return files_behind({**product.bands, **product.originals}.values())
-
-
-def files_behind(names: Iterable[str]) -> list[str]:
-    """Return the local files that rasters are read from; mosaics (VRT) are followed to theirs."""
-    from osgeo import gdal
-
-    found: set[str] = set()
-    asked = list(names)
-    while asked:
-        names = set(gdal.Open(asked.pop()).GetFileList() or ()) - found
-        asked += [name for name in names if name.lower().endswith(".vrt")]
-        found |= names
-    return sorted(name for name in found if os.path.isfile(name))
-
-
-def stamps(paths: Iterable[Path]) -> dict[str, dict]:
-    """Return size and modification time of files."""
-    return {
-        str(path.resolve()): {"bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
-        for path in sorted(paths)
-    }
+    return files_behind(rasters_of(product).values())
 
 
 def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
@@ -122,14 +118,14 @@ def file_metadata(networks: Iterable, source: str, identity: dict, **stated: str
         **stated: further metadata.
     """
     descriptions = [network.description for network in networks]
-    return {
+    stated = {
         "TIFFTAG_SOFTWARE": provenance.software(),
         "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
         "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
         "SR_INPUT": source,
         **stated,
-        IDENTITY_KEY: digest(identity),
     }
+    return {**{name: without_credentials(value) for name, value in stated.items()}, IDENTITY_KEY: digest(identity)}
 
 
 def write_record(
@@ -139,7 +135,7 @@ def write_record(
     content = {
         "arguments": asdict(options),
         "versions": provenance.versions(),
-        "input": identity["input"],
+        "input": {**identity["input"], **notes["input"]},
         "models": notes["models"],
         "precision": notes["precision"],
         "decisions": notes.get("decisions", []),

@@ -19,9 +19,10 @@ from chain.runtime import provenance
 from chain.runtime.files import locked
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import Progress
+from chain.serving.input_files import stamps, unplaced
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
-from chain.serving.provenance import digest, stamps, weights_of, write_record
+from chain.serving.provenance import digest, weights_of, write_record
 from datasets.deepsum.kelvins import FEWEST, KelvinsScene, MissingMaskError, TooFewImagesError, open_scene
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.network import DeepSumNetwork, find_model, served
@@ -59,6 +60,11 @@ class Scenes:
         return ", ".join(parts)
 
 
+def files_of(scene: KelvinsScene) -> dict[str, dict[str, Any]]:
+    """Return the stamps of the files of a scene, as `chain.serving.input_files.stamps`."""
+    return stamps(map(str, scene.images + scene.masks))
+
+
 @dataclass(frozen=True)
 class SceneProcessor:
     """How images of scenes are made."""
@@ -94,7 +100,7 @@ class SceneProcessor:
         options = values_for_pixels(self.options)
         del options["band"]  # it has chosen the scenes, and the model
         return {
-            "input": {"scene": scene.name, "files": stamps(scene.images + scene.masks)},
+            "input": {"scene": scene.name, "files": unplaced(files_of(scene))},
             "models": [weights_of(self.network.served)],
             "options": options,
         }
@@ -155,7 +161,11 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
     image = way.make(prepared, progress)
     scores = _report({scene.name: scores_of(prepared, truth, image)}, norm) if truth else None
     write_image(output, image)
-    notes = {"models": [way.network.record()], "precision": {"precision": way.network.served.description.precision}}
+    notes = {
+        "models": [way.network.record()],
+        "precision": {"precision": way.network.served.description.precision},
+        "input": {"files": files_of(scene)},
+    }
     write_record(output, options, notes, way.identity(scene), 0, time.perf_counter() - start)
     return Scenes({scene.name: MADE}, {scene.name: output}, scores, provenance.record_of(output))
 

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from chain.raster import http
 from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import read_block
 from chain.raster.grids import Grid, Region, image_grid, shifted
@@ -22,7 +23,8 @@ from chain.runtime.progress import LOG
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.sentinel2.sampling import FLOATING
-from chain.serving.inputs import expanded, is_address, is_collection, is_item, items_of, shown
+from chain.serving.input_files import InputWatch, names_behind
+from chain.serving.inputs import expanded, is_collection, is_item, items_of, shown
 from inference.deepsum.normalization import Moments
 from inference.deepsum.options import Options
 from inference.deepsum.rasters import (
@@ -82,8 +84,8 @@ class Date:
     """Whether the values fit uint16."""
     scaling: tuple[float, float]
     """Scale and offset tags: physical value = pixel value x scale + offset."""
-    files: tuple[str, ...]
-    """The local files that were read."""
+    watch: InputWatch
+    """Notices that what was read is replaced."""
 
     @property
     def clearance(self) -> float:
@@ -173,6 +175,7 @@ def _read_raster(source: Source, options: Options) -> Date:
     """Read a raster, which may lie anywhere on any map, or nowhere."""
     name = str(source.image)
     dataset = open_raster(name, "--input")
+    watch = _watched(dataset.GetDescription(), source.mask)
     number = source.number or band_number(dataset, name, options.band, "--band")
     whole, placed = place_of(dataset, name)
     region = _region(whole, options)
@@ -207,7 +210,7 @@ def _read_raster(source: Source, options: Options) -> Date:
         placed=placed,
         integer=band.DataType not in FLOATING and bool(np.all((values >= 0) & (values <= LARGEST) | ~present)),
         scaling=scaling_of(band),
-        files=_local(name, source.mask),
+        watch=watch,
     )
 
 
@@ -222,6 +225,7 @@ def _read_product(source: Source, options: Options) -> Date:
         raise ValueError(f"--qa: expected {CLASSES_NAME} for Sentinel-2, got {options.qa} for {label}")
     product = open_product(source.image, [options.band], options.offset)
     try:
+        watch = _watched(*product.bands.values(), product.classes, source.mask)
         image = product.image([options.band])
         grid = image_grid(image)
         grid = shifted(grid, _region(grid, options))
@@ -247,15 +251,15 @@ def _read_product(source: Source, options: Options) -> Date:
             placed=True,
             integer=True,
             scaling=(1.0, 0.0),
-            files=_local(*product.bands.values(), product.classes, source.mask),
+            watch=watch,
         )
     finally:
         product.close()
 
 
-def _local(*names: str | None) -> tuple[str, ...]:
-    """Return the names that are of files on this machine."""
-    return tuple(name for name in names if name and not name.startswith("/vsi") and not is_address(name))
+def _watched(*names: str | None) -> InputWatch:
+    """Return what notices that rasters are replaced, given their names or addresses."""
+    return InputWatch(names_behind(http.gdal_name(name) for name in names if name))
 
 
 def _hidden(values: np.ndarray, present: np.ndarray) -> np.ndarray:

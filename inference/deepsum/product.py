@@ -13,6 +13,7 @@ from chain.raster.grids import Grid, Region, plan
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import record_of
+from chain.serving.input_files import local_files, stamps, unplaced
 from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import Product
@@ -20,8 +21,6 @@ from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import (
     add_to_record,
     file_metadata,
-    files_behind,
-    stamps,
     weights_of,
     write_record,
 )
@@ -52,8 +51,6 @@ class OpenedStack:
     stack: Stack
     band: str
     """Name of the product's band."""
-    files: Sequence[str]
-    """Local files that were read."""
     floating: bool
     """Whether the product holds floating point numbers."""
 
@@ -64,6 +61,20 @@ class OpenedStack:
         return replace(
             grid, dx=grid.dx / SCALE, dy=grid.dy / SCALE, columns=SCALE * grid.columns, rows=SCALE * grid.rows
         )
+
+    @property
+    def names(self) -> list[str]:
+        """GDAL's names of what was read."""
+        return sorted({name for date in self.dates for name in date.watch.names})
+
+    def check_input(self) -> None:
+        """Hold the images against what they were when they were read.
+
+        Raises:
+            chain.serving.input_files.InputChangedError: one was replaced, changed or removed.
+        """
+        for date in self.dates:
+            date.watch.check_all()
 
     @property
     def placed(self) -> bool:
@@ -104,7 +115,6 @@ def open_stack(inputs: Sequence, options: Options, progress: Progress) -> Opened
         dates,
         stack,
         next((date.band for date in dates if date.band), "sr"),
-        files_behind(dict.fromkeys(name for date in dates for name in date.files)),
         options.floating or not all(date.integer for date in dates),
     )
 
@@ -130,7 +140,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         raise ValueError(f"--output: expected a .tif file for images of several dates, got {str(output)!r}")
     check_outputs(options, output)
     opened = open_stack(inputs, options, progress)
-    check_files(options, inputs, opened.files, output)
+    check_files(options, inputs, local_files(opened.names), output)
     _tell(opened.stack)
     progress(STACKED, "network")
     network = served(opened.model, options.engine)
@@ -138,8 +148,9 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     normalization = opened.stack.normalization
     result.tell(normalization.scale)
     progress(MADE, "product")
+    found = stamps(opened.names)
     identity: dict[str, Any] = {
-        "input": {"dates": [date.name for date in opened.dates], "files": stamps(map(Path, opened.files))},
+        "input": {"dates": [date.name for date in opened.dates], "files": unplaced(found)},
         "models": [weights_of(network.served)],
         "options": values_for_pixels(options),
     }
@@ -147,8 +158,22 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     layout = opened.layout(file_metadata([network.served], used, identity))
     maker = _Maker(opened.band, normalization.to_numbers(result.image), result.clear)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), REGION)
-    notes = {"models": [network.record()], "precision": {"precision": network.served.description.precision}}
-    write_product(output, layout, regions, maker, identity, notes, overwrite=options.overwrite, restart=True)
+    notes = {
+        "models": [network.record()],
+        "precision": {"precision": network.served.description.precision},
+        "input": {"files": found},
+    }
+    write_product(
+        output,
+        layout,
+        regions,
+        maker,
+        identity,
+        notes,
+        overwrite=options.overwrite,
+        restart=True,
+        check=opened.check_input,
+    )
     write_record(output, options, notes, identity, 0, time.perf_counter() - start)
     add_to_record(output, _notes(opened.stack, result))
     if options.style:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from chain.raster.grids import Grid, Region
 from chain.runtime.progress import SILENT, Progress
+from chain.serving.input_files import InputWatch, names_behind, place, unplaced
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
-from chain.serving.provenance import file_metadata, files_behind, stamps, weights_of
+from chain.serving.provenance import file_metadata, weights_of
 from chain.serving.super_resolution import Bands
 from inference.l1bsr.image import L1BImage
 from models.description import ModelDescription
@@ -51,14 +53,20 @@ class ProductInputs:
         """All networks."""
         return [self.network, *([self.registrar] if self.registrar else [])]
 
-    @property
+    @cached_property
+    def watch(self) -> InputWatch:
+        """Notices that the input is replaced from now on."""
+        return InputWatch(name for name in names_behind(self.image.files) if not name.endswith(STATISTICS_SUFFIX))
+
+    @cached_property
     def inputs(self) -> dict[str, Any]:
         """All that the network's output depends on."""
-        files = (Path(name) for name in files_behind(self.image.files) if not name.endswith(STATISTICS_SUFFIX))
         return {
             "input": {
-                "files": stamps(files),
-                "bands": self.image.bands,
+                "files": unplaced(self.watch.stamps),
+                "bands": {
+                    band: [self.watch.stamps[place(name)], number] for band, (name, number) in self.image.bands.items()
+                },
                 "level": self.image.level,
                 "scale": self.scale,
                 "offset": self.offset,
@@ -83,6 +91,7 @@ class ProductInputs:
             "models": models,
             "precision": {"precision": self.network.description.precision},
             "decisions": [*named_by, *self.image.warnings],
+            "input": {"files": self.watch.stamps, "bands": self.image.bands},
         }
 
     @property
@@ -127,6 +136,7 @@ class ProductInputs:
             self.restart,
             advance=progress_of(progress, layout.grid, self.output.name),
             make=make,
+            check=self.watch.check_all,
         )
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import write
 from chain.runtime.resources import bytes_of
+from chain.serving.input_files import local_files
 from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
-from chain.serving.provenance import files_behind, write_record
+from chain.serving.provenance import write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.up_to_date import check_same
 from inference.l1bsr.counts import Counts, read_counts
@@ -89,7 +90,7 @@ def make_product(
     if not keep_done:
         check_outputs(options, output)
     inputs = open_inputs(task, names, output, options)
-    check_files(options, names, files_behind(inputs.image.files), output)
+    check_files(options, names, local_files(inputs.watch.names), output)
     layout = inputs.layout(BANDS, "uint16", inputs.identity)
     if keep_done and output.exists() and not options.overwrite:
         check_same(output, inputs.identity)
@@ -100,6 +101,7 @@ def make_product(
         options.mode, bytes_of(options.memory) if options.memory else None, Scratch(output.resolve().parent)
     )
     counts = _read(inputs, options, execution, progress.part(0, READ))
+    inputs.watch.check()
     scores = None
     if task == REGISTRATION:
         flow = flow_file(Path(options.flow or output))

@@ -107,7 +107,7 @@ def make_region(job: Job, region: Region) -> None:
     from chain.serving.product_file import keep_region
 
     with _places, _opened(job) as scene:
-        if scene.journal.file(region).exists():
+        if scene.journal.has(region):
             return
         start = time.perf_counter()
         blocks = scene.read(region)

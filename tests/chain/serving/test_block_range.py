@@ -53,7 +53,7 @@ def content_of(folder):
 
 
 def error_of(capsys):
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "px/s" not in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("python")]
     assert len(lines) == 1, lines
     return lines[0]
 

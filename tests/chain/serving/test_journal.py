@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal of a product that is being made: what it says, keeps and refuses."""
 
+import contextlib
 import errno
 import json
 import os
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.raster.grids import Region, plan
-from chain.serving.journal import WHOLE, Share, opened_journal, read_journal, write_whole
+from chain.serving.journal import WHOLE, Share, opened_journal, read_journal, sealed, write_whole
 from tests.chain.serving.journals import (
     IDENTITY,
     PATIENCE,
@@ -42,6 +43,7 @@ def test_the_journal_says_in_words_what_is_made(tmp_path):
     with opened_journal(path, IDENTITY, REGIONS, notes) as journal:
         content = json.loads((tmp_path / "sr.tif.parts" / "journal.json").read_text())
         assert read_journal(path) == journal
+    assert len(content.pop("digest")) == 64
     assert content == {
         "product": "sr.tif",
         "identity": IDENTITY,
@@ -88,7 +90,14 @@ def test_shares_are_disjoint_cover_all_and_are_balanced(count, number):
 def test_what_remains_of_a_share_is_what_has_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt), opened_journal(tmp_path / "sr.tif", IDENTITY, REGIONS) as journal:
         for region in (REGIONS[1], REGIONS[7]):
-            journal.file(region).write_bytes(b"made")
+            journal.file(region).write_bytes(sealed(b"made"))
+        for number, damaged in (
+            (3, sealed(b"made")[:-1]),
+            (4, b"made"),
+            (5, sealed(b"made").replace(b"d", b"e", 1)),
+            (6, b""),
+        ):
+            journal.file(REGIONS[number]).write_bytes(damaged)
         journal.file(REGIONS[2]).with_suffix(".tif.host-1-1.partial").write_bytes(b"half")
         assert journal.remaining() == [r for i, r in enumerate(REGIONS) if i not in (1, 7)]
         assert journal.remaining(Share(1, 2)) == [REGIONS[i] for i in (0, 2, 3, 4, 5)]
@@ -123,10 +132,12 @@ def test_whoever_reads_sees_whole_files_only(tmp_path):
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda number: (calls.append(os.fstat(number).st_size), fsync(number)))
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (calls.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
+    )
     monkeypatch.setattr(os, "replace", lambda *names: (calls.append(str(names[1])), replace(*names)))
     write_whole(tmp_path / "0_0.tif", b"x" * 1000)
-    assert calls == [1000, str(tmp_path / "0_0.tif")]
+    assert calls[0].startswith(str(tmp_path / "0_0.tif.")) and calls[1:] == [str(tmp_path / "0_0.tif"), str(tmp_path)]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -147,17 +158,20 @@ def test_a_disk_that_refuses_leaves_what_was_there_and_nothing_else(tmp_path, mo
 
 def _stop_for_good(path, whole, stopped):
     """Make a product, but give no file its name after some that have got theirs."""
-    replace, named = os.replace, []
+    named = []
 
-    def hold(partial, name):
-        if Path(name).suffix == ".tif":
-            named.append(name)
-            if len(named) > whole:
-                stopped.set()
-                threading.Event().wait()
-        replace(partial, name)
+    def holding(rename):
+        def hold(partial, name):
+            if Path(name).suffix == ".tif":
+                named.append(name)
+                if len(named) > whole:
+                    stopped.set()
+                    threading.Event().wait()
+            rename(partial, name)
 
-    os.replace = hold
+        return hold
+
+    os.replace, os.link = holding(os.replace), holding(os.link)
     write(path)
 
 
@@ -256,6 +270,99 @@ def test_regions_that_are_missing_are_named_and_nothing_is_lost(tmp_path):
     with pytest.raises(ValueError, match=missing):
         assembled(path)
     assert content_of(parts).items() == before.items() - {("lock", b"")}
+
+
+# Damage, and folders that are not ours
+
+
+@pytest.mark.parametrize("shares", [1, 2])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "replaced"])
+def test_a_damaged_region_is_made_again(tmp_path, damage, shares):
+    path, parts = tmp_path / "sr.tif", tmp_path / "sr.tif.parts"
+    for number in range(1, shares + 1):
+        with contextlib.suppress(KeyboardInterrupt):
+            write(path, maker(_interrupting), share=Share(number, shares) if shares > 1 else None)
+    victim = min(parts.glob("*_*.tif"))
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    other = max(parts.glob("*_*.tif")).read_bytes()[:-3]
+    damaged = {"flipped": bytes(content), "truncated": bytes(content[:100]), "empty": b"", "replaced": other}
+    victim.write_bytes(damaged[damage])
+    computed = []
+    write(path, maker(computed.append))
+    assert f"{victim.stem}" in {f"{region.x}_{region.y}" for region in computed}
+    np.testing.assert_array_equal(pixels(path), VALUES)
+
+
+def _interrupting(region):
+    if region == REGIONS[-1]:
+        raise KeyboardInterrupt
+
+
+def test_damage_while_a_product_is_made_is_mended(tmp_path):
+    path, computed = tmp_path / "sr.tif", []
+
+    def before(region):
+        made = sorted((tmp_path / "sr.tif.parts").glob("*_*.tif"))
+        if len(made) > 3 and len(computed) < 20:
+            made[0].write_bytes(made[0].read_bytes()[:50])
+        computed.append(region)
+
+    write(path, maker(before))
+    np.testing.assert_array_equal(pixels(path), VALUES)
+
+
+def test_a_journal_of_which_a_digit_was_changed_is_noticed(tmp_path):
+    path, journal = tmp_path / "sr.tif", tmp_path / "sr.tif.parts" / "journal.json"
+    begun_journal(path)
+    journal.write_text(journal.read_text().replace('"bytes": 7', '"bytes": 8'))
+    with pytest.raises(ValueError, match="expected a journal in .*, got one that is damaged; --restart removes it"):
+        write(path)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("kind", ["folder", "region", "link", "file", "deep"])
+def test_a_folder_that_is_not_ours_is_left_as_it_is(tmp_path, kind, restart):
+    path, parts, mine = tmp_path / "sr.tif", tmp_path / "sr.tif.parts", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("mine")
+    if kind == "link":
+        parts.symlink_to(mine)
+    elif kind == "file":
+        parts.write_text("mine")
+    else:
+        parts.mkdir()
+        name = {"folder": "letter.txt", "region": "0_0.tif", "deep": "letters/letter.txt"}[kind]
+        (parts / name).parent.mkdir(exist_ok=True)
+        (parts / name).write_text("mine")
+    before = sorted(str(file) for file in tmp_path.rglob("*"))
+    for refused in (lambda: write(path, restart=restart), lambda: write(path, restart=restart, share=Share(1, 2))):
+        with pytest.raises(FileExistsError, match="--output: expected no .*sr.tif.parts, or the folder of an interru"):
+            refused()
+        assert sorted(str(file) for file in tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_a_broken_journal_and_files_of_somebody_is_left_as_it_is(tmp_path):
+    path, parts = tmp_path / "sr.tif", tmp_path / "sr.tif.parts"
+    parts.mkdir()
+    for name in ("journal.json", "letter.txt"):
+        (parts / name).write_text("mine")
+    with pytest.raises(FileExistsError, match="got letter.txt$"):
+        write(path, restart=True)
+    assert content_of(parts) == {"journal.json": b"mine", "letter.txt": b"mine"}
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "sr.tif"
+
+    def before(region):
+        path.write_text("mine")
+
+    with pytest.raises(FileExistsError, match="--output: .*sr.tif has appeared meanwhile; .*--overwrite"):
+        write(path, maker(before))
+    assert path.read_text() == "mine"
+    assert write(path, overwrite=True) == len(REGIONS)
+    np.testing.assert_array_equal(pixels(path), VALUES)
 
 
 # Reading, computing and writing at once

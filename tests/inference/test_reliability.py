@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing mixed, nothing lost: what `inference.spot7` does when its input, its output or itself is disturbed."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from osgeo import gdal
+
+from inference import spot7
+from tests import toy_models
+
+pytestmark = pytest.mark.keras
+
+BANDS = ("B04", "B03", "B02", "B08")
+PIXELS = np.random.default_rng(0).integers(1001, 9000, (70, 70, 4)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return toy_models.nearest(tmp_path_factory.mktemp("models") / "nearest")
+
+
+@pytest.fixture
+def image(write_raster):
+    return write_raster("s2.tif", PIXELS, gsd=6.0, bands=BANDS)
+
+
+def options(model, **more):
+    return spot7.Options(model_dir=model, offset=0, tile_size=64, **more)
+
+
+def expected(pixels=PIXELS):
+    return np.repeat(np.repeat(np.moveaxis(pixels, -1, 0), 4, 1), 4, 2)
+
+
+def pixels_of(path):
+    return gdal.Open(str(path)).ReadAsArray()
+
+
+def once_at(fraction, action):
+    """Return a progress report that acts when so much is done."""
+    done = []
+
+    def report(now, text):
+        if now >= fraction and not done:
+            done.append(now)
+            action()
+
+    return report
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.99])
+def test_an_input_that_is_overwritten_meanwhile_fails_by_name_and_leaves_nothing(tmp_path, image, model, fraction):
+    other = tmp_path / "other.tif"
+    shutil.copy2(image, other)
+    dataset = gdal.Open(str(other), gdal.GA_Update)
+    dataset.GetRasterBand(1).WriteArray(np.full((70, 70), 7, np.uint16))
+    del dataset
+
+    def overwrite():
+        stamp = os.stat(image).st_mtime_ns
+        image.write_bytes(other.read_bytes())
+        os.utime(image, ns=(stamp, stamp))
+
+    output = tmp_path / "sr.tif"
+    with pytest.raises(RuntimeError, match=f"--input: expected a file that stays as it is, got {image}, which has ch"):
+        spot7.super_resolve(str(image), output, options(model), progress=once_at(fraction, overwrite))
+    assert not list(tmp_path.glob("sr.tif*"))
+    spot7.super_resolve(str(image), output, options(model))
+    assert (pixels_of(output)[0] == 7).all()
+
+
+def test_a_moved_folder_and_another_name_resume(tmp_path, image, model):
+    class Stop(Exception):
+        pass
+
+    def stop():
+        raise Stop
+
+    output = tmp_path / "sr.tif"
+    with pytest.raises(Stop):
+        spot7.super_resolve(str(image), output, options(model), progress=once_at(0.3, stop))
+    (tmp_path / "moved").mkdir()
+    image.rename(tmp_path / "moved" / "s2.tif")
+    (tmp_path / "link").symlink_to("moved")
+    spot7.super_resolve(str(tmp_path / "link" / "s2.tif"), output, options(model))
+    assert json.loads((tmp_path / "sr.tif.json").read_text())["resumed_regions"] > 0
+    np.testing.assert_array_equal(pixels_of(output), expected())
+
+
+def test_the_folder_of_somebody_beside_the_output_is_left_as_it_is(tmp_path, image, model):
+    parts = tmp_path / "sr.tif.parts"
+    parts.mkdir()
+    (parts / "letter.txt").write_text("mine")
+    for more in ({}, {"overwrite": True}, {"restart": True}):
+        with pytest.raises(FileExistsError, match="--output: expected no .*sr.tif.parts"):
+            spot7.super_resolve(str(image), tmp_path / "sr.tif", options(model, **more))
+    assert (parts / "letter.txt").read_text() == "mine" and os.listdir(parts) == ["letter.txt"]
