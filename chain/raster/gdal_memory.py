@@ -81,7 +81,7 @@ def reported_errors() -> Iterator[list[str]]:
     """Collect the errors that GDAL reports, also where it does not fail."""
     errors: list[str] = []
 
-    def collect(severity, number, message):
+    def collect(severity: int, number: int, message: str) -> None:
         if severity >= gdal.CE_Failure:
             errors.append(message)
 
