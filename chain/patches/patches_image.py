@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.writing import check_whole
+
 
 class PatchesImage:
     """A growing image of patches stacked vertically, in the format of PatchesExtraction."""
@@ -52,7 +54,7 @@ class PatchesImage:
         """Finish the file, without the unused room.
 
         Raises:
-            RuntimeError: the file cannot be written.
+            RuntimeError, OSError: the file cannot be written.
         """
         self._dataset.FlushCache()
         self._dataset = None
@@ -65,6 +67,8 @@ class PatchesImage:
                 str(whole), str(self.path), format="GTiff", srcWin=window, creationOptions=_options(self.size)
             )
             whole.replace(self.path)
+        if self.count:
+            check_whole(self.path)
 
 
 def _options(size: int) -> list[str]:

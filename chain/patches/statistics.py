@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.writing import write_picture
+
 BLURS = (0, 0.5, 1, 1.5, 2, 3)
 """Radii, in LR pixels, of the box means that make HR as soft as LR."""
 MEASURED_PIXELS = 24 * 32 * 32
@@ -173,7 +175,7 @@ def contact_sheet(path: Path, lr: np.ndarray, hr: np.ndarray) -> None:
         sheet[top : top + side, left + side + 2 : left + 2 * side + 2] = fine
     picture = gdal.GetDriverByName("MEM").Create("", sheet.shape[1], sheet.shape[0], 3)
     picture.WriteArray(np.moveaxis(np.rint(255 * sheet).astype(np.uint8), -1, 0))
-    gdal.GetDriverByName("PNG").CreateCopy(str(path), picture)
+    write_picture(path, "PNG", picture)
 
 
 def _stretched(image: np.ndarray) -> np.ndarray:

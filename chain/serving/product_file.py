@@ -24,6 +24,7 @@ from osgeo import gdal
 
 from chain.raster.gdal_memory import reported_errors, small_cache
 from chain.raster.grids import Grid, Region, raster_grid, shifted
+from chain.raster.writing import check_whole
 from chain.runtime.files import name_new, replace
 from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
@@ -357,6 +358,7 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
             errors.append(str(error))
     if errors:
         raise OSError(f"--output: expected a disk that takes {path}, got {errors[0]}")
+    check_whole(partial)
 
 
 def _first_is_grey(number: int) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.writing import write_picture
 from chain.runtime.files import whole_file
 from chain.serving.colours import band_names, shown
 
@@ -35,4 +36,4 @@ def write_quicklook(product: Path, picture: Path) -> None:
         scaled = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-6), 0, 1) * 254 + 1
         memory.GetRasterBand(target).WriteArray(np.where(valid, scaled, 0).astype(np.uint8))
     with whole_file(picture, "--quicklook") as partial:
-        gdal.GetDriverByName("PNG").CreateCopy(str(partial), memory)
+        write_picture(partial, "PNG", memory, "--quicklook")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.writing import write_picture
 from chain.runtime.command_line import one_line
 from chain.runtime.files import whole_file
 
@@ -42,12 +43,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
     pixels = digital_numbers(image)
     memory = gdal.GetDriverByName("MEM").Create("", pixels.shape[1], pixels.shape[0], 1, gdal.GDT_UInt16)
     memory.WriteArray(pixels)
-    driver = gdal.GetDriverByName("PNG" if path.suffix.lower() == ".png" else "GTiff")
     with whole_file(path) as partial:
-        try:
-            driver.CreateCopy(str(partial), memory)
-        except RuntimeError as error:
-            raise OSError(f"--output: cannot write {path} ({one_line(error)})") from error
+        write_picture(partial, "PNG" if path.suffix.lower() == ".png" else "GTiff", memory)
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -132,6 +132,7 @@ def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:
     """Write bands of a product as files of their own, whole or not at all; those that are there only if `anew`."""
     from osgeo import gdal
 
+    from chain.raster.writing import write_copy
     from chain.runtime.files import whole_file
 
     dataset = gdal.Open(str(output))
@@ -139,7 +140,7 @@ def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:
         path = band_file(output, band)
         if anew or not path.exists():
             with whole_file(path, "--separate") as partial:
-                gdal.Translate(str(partial), dataset, format="COG", bandList=[number], creationOptions=COG_OPTIONS)
+                write_copy(partial, "COG", dataset, COG_OPTIONS, "--separate", [number])
 
 
 PROGRAM = DSen2Program(
