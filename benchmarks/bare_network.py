@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.serving.engines.engine import ENGINES, open_engine
+from chain.serving.engines.opening import ENGINES, open_engine
 from models.description import ModelDescription, read_description
 
 PRECISIONS = ("float32", "bfloat16", "int8")

@@ -78,7 +78,7 @@ def training_step():
 
 def network_on_tile(network: Path, output: Path, tile: int):
     """Return a function that runs a network on a tile and returns some of its pixels, digital numbers."""
-    from chain.serving.engines.engine import open_engine
+    from chain.serving.engines.opening import open_engine
 
     folder = prepared(network, "float32", output / "cache")
     description = read_description(folder)

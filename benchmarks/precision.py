@@ -18,7 +18,7 @@ import numpy as np
 import otbApplication  # noqa: F401 (before tensorflow, whose copy of sqlite lacks rtree)
 from osgeo import gdal
 
-from chain.serving.engines.engine import open_engine
+from chain.serving.engines.opening import open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.precision.quantization import quantized_folder
 from datasets.wald import degrade

@@ -16,7 +16,7 @@ from train.learning import Learning
 from train.options import TrainingOptions
 
 if TYPE_CHECKING:
-    from train.training import Samples
+    from train.samples import Samples
 
 SUMMARISED_PATCHES = 4
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chain.runtime import provenance
 from chain.runtime.command_line import one_line
@@ -24,10 +24,9 @@ from chain.runtime.progress import LOG, Cancelled, Progress
 from models.description import ModelDescription
 from train.options import UNSCORED_NAME, TrainingOptions, check_model_dir
 from train.options import checkpoint_dir as checkpoint_dir_of
+from train.samples import Samples
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from models.base import SuperResolutionModel
     from train.learning import Learning
 
@@ -36,26 +35,6 @@ FITTING = (0.01, 0.95)
 """Fractions of the work between which the model is fitted."""
 
 History = list[dict[str, float]]
-
-
-class Samples(Protocol):
-    """The samples of one set, as a training asks for them."""
-
-    @property
-    def size(self) -> int:
-        """Number of samples of an epoch."""
-
-    def identity(self) -> dict[str, str]:
-        """Return digests of what the samples are made of, by name."""
-
-    def dataset(self, batch_size: int, *, augmentation: bool = False, first_epoch: int = 0) -> "tf.data.Dataset":
-        """Make a dataset of (inputs, targets), one pass being one epoch.
-
-        Args:
-            batch_size: number of samples of a batch.
-            augmentation: flip and rotate at random.
-            first_epoch: number of the epoch that is the first pass.
-        """
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chain.serving.engines.engine import open_engine
+from chain.serving.engines.opening import open_engine
 from models.description import ModelDescription
 
 TILE_SIZE = 768

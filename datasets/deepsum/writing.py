@@ -29,8 +29,8 @@ from datasets.deepsum.cmse import cmse_matrix
 from datasets.deepsum.example import serialize
 from datasets.deepsum.kelvins import open_scene, read_norm
 from datasets.deepsum.layout import DESCRIPTION, SPLITS, TRAINING, VALIDATION, chunk_file, scene_file
+from datasets.deepsum.options import Options
 from datasets.deepsum.preparation import FARTHEST, FRAMES, mean_of_registered
-from datasets.deepsum.records import Options
 from datasets.deepsum.scenes import PATCH_SIZE, Sample, draw_corners, prepare_sample, split, suitable_corners
 
 STATE = ".making"

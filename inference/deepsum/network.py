@@ -17,7 +17,7 @@ from chain.raster.otb import OTB_LOCK
 from chain.runtime.files import default_cache
 from chain.runtime.progress import LOG
 from chain.runtime.resources import available_memory
-from chain.serving.engines.engine import open_engine
+from chain.serving.engines.opening import open_engine
 from chain.serving.exported_models import find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.tensorflow_model_serve import serve_whole

@@ -88,7 +88,7 @@ def test_docs_and_dockerfile_keep_the_images_path():
 
 @pytest.mark.parametrize("user", USERS)
 def test_otbtf_serves_and_nothing_of_native_is_there(image, user, data):
-    code = "import chain.serving.engines.engine as e, os; print(e.default_engine(), os.getuid())"
+    code = "import chain.serving.engines.opening as e, os; print(e.default_engine(), os.getuid())"
     run = image.run("-c", code, user=user, home=data)
     assert run.stdout.split() == ["otbtf", str(user)], run.stderr
 

@@ -84,7 +84,8 @@ def pairs(folder: Path, model: type):
 
 def records(folder: Path, model: type):
     """Make records of DeepSUM."""
-    from datasets.deepsum.records import Options, make_records
+    from datasets.deepsum.options import Options
+    from datasets.deepsum.records import make_records
     from simulate.probav_scenes import write_scenes
 
     write_scenes(folder / "scenes", 7, rows=36, columns=36, seed=11)

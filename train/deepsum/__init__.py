@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import Progress
 from train.deepsum.options import Command, Options
-from train.training import History, Samples, System, Training, run_training
+from train.samples import Samples
+from train.training import History, System, Training, run_training
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from chain.runtime.options import BaseOptions, above, option
-from chain.serving.engines.engine import ENGINES
+from chain.serving.engines.opening import ENGINES
 
 PRECISIONS = ("float32", "bfloat16", "int8", "auto")
 MAX_ERROR = 2.0

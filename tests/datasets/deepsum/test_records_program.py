@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from chain.runtime.progress import Cancelled
-from datasets.deepsum.records import Options, main, make_records, read_records
+from datasets.deepsum.options import Options
+from datasets.deepsum.records import main, make_records, read_records
 from simulate.probav_scenes import write_scenes
 from tests.datasets.deepsum.conftest import SCENES
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from chain.serving.engines.engine import ENGINES, open_engine
+from chain.serving.engines.opening import ENGINES, open_engine
 from models import base
 from models.description import Source
 from models.dsen2 import DSen2
@@ -163,7 +163,7 @@ def python(code, **variables):
 SERVE = """
 import sys
 import numpy as np
-from chain.serving.engines.engine import open_engine
+from chain.serving.engines.opening import open_engine
 inputs = {"fine": np.ones((24, 24, 1), np.float32), "coarse": np.ones((12, 12, 2), np.float32)}
 opened = open_engine("openvino", sys.argv[1] if len(sys.argv) > 1 else MODEL)
 result = opened.run(inputs, "sr_dn_crop2")
@@ -223,7 +223,7 @@ def test_a_wrong_number_of_threads_is_told(toy, monkeypatch):
 
 
 def test_openvino_that_is_not_installed_is_told(toy):
-    code = "import sys; sys.modules['openvino'] = None\nfrom chain.serving.engines.engine import open_engine\n"
+    code = "import sys; sys.modules['openvino'] = None\nfrom chain.serving.engines.opening import open_engine\n"
     code += f"try: open_engine('openvino', {toy!r})\nexcept RuntimeError as error: print(error)"
     assert python(code) == (
         "--engine openvino requires OpenVINO: pip install -r requirements/openvino.txt (no module openvino)"

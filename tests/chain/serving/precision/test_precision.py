@@ -8,7 +8,7 @@ import pytest
 
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import shown_on_terminal
-from chain.serving.engines.engine import default_engine, open_engine
+from chain.serving.engines.opening import default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.network import Network
 from chain.serving.precision import precision

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from chain.serving.engines.engine import open_engine
+from chain.serving.engines.opening import open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.precision import int8, quantization
 from chain.serving.precision.quantization import quantized_folder
