@@ -17,6 +17,7 @@ from chain.raster.blocks import read_block
 from chain.raster.gdal_memory import new_name
 from chain.raster.grids import Grid, image_grid
 from chain.sentinel2.bands import BANDS
+from chain.sentinel2.opened_image import OpenedImage
 
 gdal.UseExceptions()
 
@@ -76,11 +77,11 @@ def _in_memory(bands: Mapping[str, np.ndarray], grid: Grid) -> Iterator[str]:
         gdal.Unlink(name)
 
 
-def to_dataset(image, box: tuple[float, float, float, float] | None = None):
+def to_dataset(image: OpenedImage, box: tuple[float, float, float, float] | None = None) -> Any:
     """Read the bands of an open image at their native resolutions.
 
     Args:
-        image: a `chain.sentinel2.image.Sentinel2Image`.
+        image: the open image.
         box: left, top, right and bottom of the part to read, in units of the CRS, in whole pixels of all bands; all
             of it by default.
 
@@ -105,7 +106,7 @@ def to_dataset(image, box: tuple[float, float, float, float] | None = None):
     return dataset_of(found, {LEVEL: image.level, OFFSET: 0, "id": str(image.identity.get("id", ""))})
 
 
-def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attributes: Mapping[str, Any]):
+def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attributes: Mapping[str, Any]) -> Any:
     """Return an `xarray.Dataset` of bands.
 
     Args:
@@ -114,7 +115,8 @@ def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attribut
     """
     import xarray
 
-    variables, coordinates = {}, {}
+    variables: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
     for number, (bands, grid) in enumerate(images):
         suffix = f"_{grid.dx:g}m" if number else ""
         y, x = f"y{suffix}", f"x{suffix}"
@@ -130,7 +132,7 @@ def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attribut
     return xarray.Dataset(variables, coordinates, dict(attributes))
 
 
-def images_of(dataset) -> list[tuple[dict[str, np.ndarray], Grid]]:
+def images_of(dataset: Any) -> list[tuple[dict[str, np.ndarray], Grid]]:
     """Return the bands of an `xarray.Dataset` by grid.
 
     Variables that are no bands of Sentinel-2, or have other dimensions than two, are left out.
@@ -165,7 +167,7 @@ def _part(grid: Grid, box: tuple[float, float, float, float]) -> Grid:
     return Grid(left, top, grid.dx, grid.dy, columns, rows, grid.projection)
 
 
-def _grid(dataset, dims: tuple, projection: str) -> Grid:
+def _grid(dataset: Any, dims: tuple, projection: str) -> Grid:
     """Return the grid of two dimensions, rows first, by their coordinates."""
     rows, columns = dims
     for dim in dims:
@@ -182,7 +184,7 @@ def _grid(dataset, dims: tuple, projection: str) -> Grid:
     return Grid(float(x[0] - dx / 2), float(y[0] + dy / 2), float(dx), float(dy), len(x), len(y), projection)
 
 
-def _projection(dataset) -> str:
+def _projection(dataset: Any) -> str:
     """Return the CRS of a dataset, as WKT."""
     names = {each.attrs.get("grid_mapping") or each.encoding.get("grid_mapping") for each in dataset.data_vars.values()}
     for name in [*filter(None, names), CRS]:

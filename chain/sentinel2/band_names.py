@@ -209,8 +209,8 @@ def _by_convention(names: Mapping[int, str]) -> tuple[str, dict[int, str], str]:
         readings["narrow near infrared"] = {**by_words, plain[0]: "B8A"}
     distinct = {tuple(sorted(reading.items())): label for label, reading in readings.items()}
     if len(distinct) == 1:
-        (reading, label), *_ = distinct.items()
-        return label, dict(reading), ""
+        ((only, label),) = distinct.items()
+        return label, dict(only), ""
     if distinct:
         differing = next(n for n in names if len({reading[n] for reading in readings.values()}) > 1)
         meant = " or ".join(sorted({reading[differing] for reading in readings.values()}))

@@ -6,6 +6,7 @@ Document" 14.9, BOA_ADD_OFFSET and RADIO_ADD_OFFSET).
 """
 
 import re
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def offset_of_baseline(baseline: str) -> int | None:
     return OFFSET if numbers >= OFFSET_BASELINE else 0
 
 
-def wanted(found, bands, source: str) -> list[str]:
+def wanted(found: Iterable[str], bands: Collection[str] | None, source: str) -> list[str]:
     """Return the bands to open, in order: those asked, or all of those found.
 
     Raises:

@@ -46,7 +46,7 @@ class Candidate:
         return self.cloudy + self.uncovered
 
 
-def overlap(item, footprint: Footprint) -> float:
+def overlap(item: Any, footprint: Footprint) -> float:
     """Return the share of the footprint, in [0, 1], which the geometry of an item contains."""
     ground = footprint.geometry()
     area = ogr.CreateGeometryFromJson(json.dumps(item.geometry))
@@ -54,7 +54,7 @@ def overlap(item, footprint: Footprint) -> float:
     return common.GetArea() / ground.GetArea() if common is not None else 0.0
 
 
-def classification_asset(item) -> str:
+def classification_asset(item: Any) -> str:
     """Return the URL of the scene classification of an item.
 
     Raises:
@@ -68,7 +68,7 @@ def classification_asset(item) -> str:
     )
 
 
-def measure(item, footprint: Footprint, samples: int = 256) -> Candidate:
+def measure(item: Any, footprint: Footprint, samples: int = 256) -> Candidate:
     """Measure clouds and missing data of an item over a footprint from its scene classification.
 
     The footprint is sampled on a regular grid, and the classification is read at the overview level of that
@@ -177,14 +177,14 @@ def choose(
             item.properties.get("eo:cloud_cover", "?"),
         )
         candidates.append(candidate)
-    best = min(candidates, key=lambda candidate: _rank(candidate, nearest_to))
-    if 100 * best.bad > max_cloud_cover:
+    chosen = min(candidates, key=lambda candidate: _rank(candidate, nearest_to))
+    if 100 * chosen.bad > max_cloud_cover:
         raise http.RemoteError(
             f"--max-cloud-cover: expected at most {max_cloud_cover:g} % of clouds and missing data over the image, "
-            f"got {100 * best.bad:.1f} % in the clearest of {len(candidates)} items, "
-            f"{best.item.id}"
+            f"got {100 * chosen.bad:.1f} % in the clearest of {len(candidates)} items, "
+            f"{chosen.item.id}"
         )
-    return best
+    return chosen
 
 
 def _rank(candidate: Candidate, nearest_to: datetime | None) -> tuple:

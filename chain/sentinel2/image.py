@@ -29,7 +29,7 @@ from chain.sentinel2.decision import Decision
 from chain.sentinel2.layers import Layer, opened_layer, release
 from chain.sentinel2.offset import decided_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
-from chain.sentinel2.pixel_evidence import DARK_BANDS, evidence_of
+from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
 from chain.sentinel2.rasters import read_raster, read_rasters
 from chain.sentinel2.reading import Reading
 from chain.sentinel2.safe import is_safe, safe_contents
@@ -105,7 +105,7 @@ class Sentinel2Image:
         except RuntimeError as error:
             raise http.RemoteError(f"{band}: cannot open {href.split('?')[0]} ({http.reason(error)})") from error
 
-    def image(self, bands: Sequence[str]):
+    def image(self, bands: Sequence[str]) -> Any:
         """Return a `pyotb` image of harmonised digital numbers, in memory, on the bands' own grid.
 
         Valid pixels are `max(DN + offset, 1)`, so that a dark one does not become nodata. Nodata is 0: what is 0,
@@ -148,7 +148,7 @@ class Sentinel2Image:
 
 
 def open_product(
-    source, bands: Sequence[str] | None = None, offset: int | None = None, reading: Reading = Reading()
+    source: Any, bands: Sequence[str] | None = None, offset: int | None = None, reading: Reading = Reading()
 ) -> Sentinel2Image:
     """Open a Sentinel-2 image.
 
@@ -225,7 +225,7 @@ def open_files(
     return opened(read_rasters(paths, naming, bands, reading), bands, reading)
 
 
-def _open_item(source, bands: Sequence[str] | None, reading: Reading) -> Sentinel2Image:
+def _open_item(source: Any, bands: Sequence[str] | None, reading: Reading) -> Sentinel2Image:
     """Open a STAC item; its URLs are signed now."""
     contents, remote = stac_item.item_contents(source, bands, reading.offset)
     return opened(contents, bands, reading, remote)
@@ -284,7 +284,7 @@ def opened(
     return image
 
 
-def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str]):
+def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str]) -> Evidence:
     """Look at the pixels of an image: of some of its bands where it is remote, else of all that the input holds."""
     if hrefs:
         order = sorted(image.bands, key=lambda band: band not in DARK_BANDS)

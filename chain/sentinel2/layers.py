@@ -9,6 +9,7 @@ whose numbers have to be multiplied, and those whose pixel size is 10, 20 or 60 
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape
 
 from osgeo import gdal
@@ -109,7 +110,7 @@ def _filled(name: str, layer: Layer, dataset: gdal.Dataset, masked: bool) -> gda
     band = dataset.GetRasterBand(number)
     steps = itertools.count(1)
 
-    def step(**how) -> None:
+    def step(**how: Any) -> None:
         nonlocal source, number
         inner = f"{name}.{next(steps)}.vrt"
         _copy(inner, dataset, source, number, band.DataType, **how).FlushCache()

@@ -7,6 +7,7 @@ They mean the same in all programs that open whole scenes, by `chain.sentinel2.s
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from chain.runtime.options import BaseOptions, band_names, option
 from chain.sentinel2.reading import Reading
@@ -81,7 +82,7 @@ class ReadingOptions(OffsetOptions):
         return Reading(self.offset, self.scale, self.band_prefix or "", self.band_suffix or "")
 
 
-def _names_of(gsd: int):
+def _names_of(gsd: int) -> Any:
     """Return the option that names the bands of a raster."""
     text = f"names, in order, of the bands of a raster of {gsd} m that does not describe them; - for one to leave out"
     return option(None, text, read=band_names, metavar="NAMES", group="bands")

@@ -108,13 +108,19 @@ def _restricted(product: Sentinel2Image, bands: Collection[str]) -> Sentinel2Ima
     Raises:
         ValueError: it has none of those that are.
     """
-    kept = {
-        name: {band: value for band, value in getattr(product, name).items() if band in bands}
-        for name in ("bands", "hrefs", "signed")
-    }
-    if not kept["bands"]:
+    if not set(bands) & set(product.bands):
         wanted(product.bands, bands, str(product.identity.get("id", "input")))
-    return replace(product, **kept)
+    return replace(
+        product,
+        bands=_only(product.bands, bands),
+        hrefs=_only(product.hrefs, bands),
+        signed=_only(product.signed, bands),
+    )
+
+
+def _only(values: Mapping[str, str], bands: Collection[str]) -> dict[str, str]:
+    """Return the values of some bands."""
+    return {band: value for band, value in values.items() if band in bands}
 
 
 def _open(names: Sequence[str], reading: Reading) -> Sentinel2Image:
@@ -239,7 +245,7 @@ def _unit(product: Sentinel2Image) -> tuple[float, bool]:
     for band, name in product.bands.items():
         dataset = gdal.Open(name)
         factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
-    coarsest = max(factors, key=factors.get)
+    coarsest = max(factors, key=lambda band: factors[band])
     unit = factors[coarsest]
     is_native = unit - min(factors.values()) < TOLERANCE * unit
     if not is_native and unit > 1 + TOLERANCE and any(abs(factor - 1) < TOLERANCE for factor in factors.values()):

@@ -42,7 +42,7 @@ FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
 CLASSES_GSD = 20.0
 
 
-def read_item(source) -> dict:
+def read_item(source: Any) -> dict:
     """Return a STAC item as a mapping whose images are told by absolute names.
 
     Args:
@@ -194,7 +194,7 @@ def baseline(item: Mapping) -> str | None:
             return stated
     names = [str(properties.get(key, "")) for key in NAME_KEYS]
     names += [str(item["id"]), *(asset["href"] for asset in item["assets"].values())]
-    found = {stated for name in names if (stated := baseline_in_name(name))}
+    found = {each for name in names if (each := baseline_in_name(name))}
     return found.pop() if len(found) == 1 else None
 
 
@@ -234,7 +234,9 @@ def _of_asset(asset: Mapping, name: str) -> Statement | None:
     return None
 
 
-def item_contents(source, bands: Sequence[str] | None = None, offset: int | None = None) -> tuple[Contents, dict]:
+def item_contents(
+    source: Any, bands: Sequence[str] | None = None, offset: int | None = None
+) -> tuple[Contents, dict[str, str]]:
     """Tell what a STAC item holds.
 
     Args:

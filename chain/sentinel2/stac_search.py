@@ -4,6 +4,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from chain.raster import http
 from chain.raster.footprint import Footprint
@@ -42,7 +43,7 @@ def search(footprint: Footprint, dates: str, stac_url: str = PLANETARY_COMPUTER,
     return sorted(items, key=lambda item: item.properties.get("eo:cloud_cover", 100.0))
 
 
-def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str = COLLECTION):
+def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str = COLLECTION) -> Any:
     """Return one item (`pystac.Item`, unsigned) by its identifier.
 
     Raises:
@@ -60,7 +61,7 @@ def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str 
     return items[0]
 
 
-def _client(stac_url: str):
+def _client(stac_url: str) -> Any:
     """Open a STAC API, with time limits and bounded retries."""
     import pystac_client
     from pystac_client.stac_api_io import StacApiIO
