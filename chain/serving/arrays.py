@@ -8,6 +8,7 @@ import numpy as np
 from chain.raster.grids import Grid, Region
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
+from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.options import ServingOptions
 from chain.serving.pipeline import run_pipeline
 from chain.serving.precision.precision import prepared
@@ -36,12 +37,14 @@ class ArrayProduct:
     decisions: tuple[str, ...]
 
 
-def produce_array(options: ServingOptions, image, recipe: Recipe, progress: Progress = SILENT) -> ArrayProduct:
+def produce_array(
+    options: ServingOptions, image: OpenedImage, recipe: Recipe, progress: Progress = SILENT
+) -> ArrayProduct:
     """Make the product of an open input in memory.
 
     Args:
         options: those of the program; options of files and of shared work have no meaning here.
-        image: a `chain.sentinel2.image.Sentinel2Image`.
+        image: the open image.
         recipe: how the product is made.
         progress: where progress is reported.
 

@@ -9,17 +9,18 @@ from osgeo import gdal
 
 from chain.raster.footprint import Footprint
 from chain.raster.grids import Grid, raster_grid
+from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.options import ServingOptions
 from chain.serving.production import Production
 
 _INDENT = "  "
 
 
-def describe(image, recipe, options: ServingOptions) -> dict[str, Any]:
+def describe(image: OpenedImage, recipe, options: ServingOptions) -> dict[str, Any]:
     """Return what an open input is, and what its product would be, as JSON holds it.
 
     Args:
-        image: a `chain.sentinel2.image.Sentinel2Image`.
+        image: the open image.
         recipe: the `chain.serving.recipe.Recipe` of its product.
         options: those of the program.
 

@@ -15,6 +15,7 @@ from chain.raster.grids import Region, box_region, common_origin, image_grid, pl
 from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
+from chain.sentinel2.opened_image import OpenedImage
 from chain.serving import super_resolution
 from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, finished_journal, plain, read_journal
@@ -43,7 +44,7 @@ class Production:
 
     Args:
         options: Those of the program.
-        product: A `chain.sentinel2.image.Sentinel2Image`.
+        product: The open image.
         recipe: The `chain.serving.recipe.Recipe`.
 
     Raises:
@@ -51,7 +52,7 @@ class Production:
         RuntimeError: OTB refuses.
     """
 
-    def __init__(self, options: ServingOptions, product, recipe: Recipe):
+    def __init__(self, options: ServingOptions, product: OpenedImage, recipe: Recipe):
         self.watch = InputWatch(names_of(product))
         _check_geotransforms(product)
         self.options = options
@@ -158,7 +159,7 @@ def produce(
     options: ServingOptions,
     names: Sequence,
     output: Path,
-    product,
+    product: OpenedImage,
     recipe: Recipe,
     keep_done: bool = False,
     workers=None,
@@ -170,7 +171,7 @@ def produce(
         options: Those of the program.
         names: Files of the input, or its item.
         output: The file.
-        product: A `chain.sentinel2.image.Sentinel2Image`.
+        product: The open image.
         recipe: The `chain.serving.recipe.Recipe`.
         keep_done: Leave a product alone that is there and would be made again as it is.
         workers: `chain.serving.dask.scheduler.Workers` to make its regions; None for this process.
@@ -330,12 +331,12 @@ def decisions(image, recipe: Recipe) -> list[str]:
     return [*map(str, image.decisions), *recipe.notes]
 
 
-def open_images(product, recipe) -> dict:
+def open_images(product: OpenedImage, recipe) -> dict:
     """Return the chain of each source: harmonised digital numbers, in memory."""
     return {name: product.image(source.bands) for name, source in recipe.sources.items()}
 
 
-def _check_geotransforms(product) -> None:
+def _check_geotransforms(product: OpenedImage) -> None:
     """Refuse rotated images, which OTB would take for north-up ones."""
     from osgeo import gdal
 

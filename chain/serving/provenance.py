@@ -13,13 +13,16 @@ from chain.runtime import provenance
 from chain.runtime.credentials import cleaned, without_credentials
 from chain.runtime.options import BaseOptions
 from chain.sentinel2.bands import time_in_name
+from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.input_files import InputWatch, files_behind, names_behind, place, stamps, unplaced
 
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
 
-def identity_of(product, recipe, grid, floating: bool, naming=None, watch: InputWatch | None = None) -> dict:
+def identity_of(
+    product: OpenedImage, recipe, grid, floating: bool, naming=None, watch: InputWatch | None = None
+) -> dict:
     """Return all that the pixels of a product depend on, and nothing else.
 
     Args:
@@ -70,22 +73,22 @@ def digest(identity: Any) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def rasters_of(product) -> dict[str, str]:
+def rasters_of(product: OpenedImage) -> dict[str, str]:
     """Return the raster that each band of a product comes from, by names for GDAL."""
     return {**product.bands, **product.originals}
 
 
-def names_of(product) -> list[str]:
+def names_of(product: OpenedImage) -> list[str]:
     """Return GDAL's names of all that a product's bands are read from."""
     return names_behind(rasters_of(product).values())
 
 
-def files_of(product) -> list[str]:
+def files_of(product: OpenedImage) -> list[str]:
     """Return the local files that a product's bands are read from."""
     return files_behind(rasters_of(product).values())
 
 
-def product_metadata(product, recipe, identity: dict) -> dict[str, str]:
+def product_metadata(product: OpenedImage, recipe, identity: dict) -> dict[str, str]:
     """Return the metadata that the product of a Sentinel-2 image carries."""
     source, offset = str(product.identity.get("id", "")), str(product.offset)
     moment = acquired(product.identity)

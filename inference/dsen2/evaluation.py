@@ -15,7 +15,7 @@ from chain.raster.grids import Grid, Region, common_origin, image_grid, raster_g
 from chain.raster.mask import Mask
 from chain.runtime import provenance
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
-from chain.sentinel2.image import Sentinel2Image
+from chain.sentinel2.opened_image import OpenedImage
 from chain.serving import super_resolution
 from chain.serving.production import ground_of, open_images
 from chain.serving.recipe import Recipe
@@ -25,7 +25,7 @@ from evaluation.protocol import GROUPS
 from inference.dsen2.options import Options
 
 
-def score_networks(options: Options, product: Sentinel2Image, recipe: Recipe) -> dict:
+def score_networks(options: Options, product: OpenedImage, recipe: Recipe) -> dict:
     """Score the networks of a recipe by Wald's protocol on a scene; write what is asked for, return the scores."""
     grids = {name: image_grid(image) for name, image in open_images(product, recipe).items()}
     _, ground, _ = ground_of(options, grids, recipe.gsd, recipe.step)
@@ -39,7 +39,7 @@ def score_networks(options: Options, product: Sentinel2Image, recipe: Recipe) ->
     return found
 
 
-def score_product(options: Options, product: Sentinel2Image, gsd: float, output: Path) -> dict:
+def score_product(options: Options, product: OpenedImage, gsd: float, output: Path) -> dict:
     """Score the output made of a product without a reference; write what is asked for, return the scores."""
     made, ground = read_product(output)
     fine = {band for band in SURFACE_BANDS if BANDS[band] == 10.0}
@@ -60,7 +60,7 @@ def _write(options: Options, found: dict) -> None:
 
 
 def read_bands(
-    product: Sentinel2Image, gsd: float, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
+    product: OpenedImage, gsd: float, bands: Collection[str], ground: Grid, masks: Sequence[Mask] = ()
 ) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
     """Read native bands of a scene, from the first corner on a ground where pixels of all bands begin together.
 
