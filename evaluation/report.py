@@ -7,7 +7,7 @@ report.draw_scores("wald.png", scores)
 report.draw_details("details.png", native, sharpened, band="B11")
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ GROUP_COLUMNS = {
 DRAWN = {"wald": ("rmse", "sre", "uiq", "ssim"), "full-scale": ("relative", "d_s")}
 
 
-def table(report: dict) -> str:
+def table(report: Mapping) -> str:
     """Format a report as Markdown: bands in rows, each score beside bicubic interpolation's, the better one in bold.
 
     Args:

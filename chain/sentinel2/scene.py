@@ -26,6 +26,7 @@ from chain.sentinel2.native_bands import native_product
 from chain.sentinel2.place import check_native_map
 from chain.sentinel2.rasters import NOT_TAKEN, data_bands, described, opened_raster
 from chain.sentinel2.reading import Reading
+from chain.sentinel2.stac_item import FileOrItem
 
 gdal.UseExceptions()
 
@@ -55,7 +56,7 @@ class Scene:
 
 @contextmanager
 def opened_scene(
-    names: Sequence[str],
+    names: Sequence[FileOrItem],
     offset: int | None = None,
     naming: Mapping[int, Sequence[str]] | None = None,
     bands: Collection[str] | None = None,
@@ -123,27 +124,28 @@ def _only(values: Mapping[str, str], bands: Collection[str]) -> dict[str, str]:
     return {band: value for band, value in values.items() if band in bands}
 
 
-def _open(names: Sequence[str], reading: Reading) -> Sentinel2Image:
+def _open(names: Sequence[FileOrItem], reading: Reading) -> Sentinel2Image:
     """Open a scene whose files say what they hold."""
     return open_product(list(names) if len(names) > 1 else names[0], reading=reading)
 
 
-def _open_named(names: Sequence[str], naming: Mapping[int, Sequence[str]], reading: Reading) -> Sentinel2Image:
+def _open_named(names: Sequence[FileOrItem], naming: Mapping[int, Sequence[str]], reading: Reading) -> Sentinel2Image:
     """Open rasters whose bands the user names."""
     for gsd, bands in naming.items():
         for band in bands:
             if band not in BANDS and band != NOT_TAKEN:
                 raise ValueError(f"--bands-{gsd:g}m: expected names among {', '.join(BANDS)}, got {band}")
+    files = [str(name) for name in names if isinstance(name, str | Path)]
+    if len(files) < len(names):
+        raise ValueError(f"--bands-{next(iter(naming)):g}m: expected rasters, got a STAC item")
     named = {}
-    for name in names:
-        if not isinstance(name, str | Path):
-            raise ValueError(f"--bands-{next(iter(naming)):g}m: expected rasters, got a STAC item")
+    for name in files:
         if companion_in_name(Path(name).stem):
             continue
-        bands = _bands_of(opened_raster(name), name, naming)
-        if bands:
-            named[name] = bands
-    return open_files(names, naming=named, reading=reading)
+        bands_of_file = _bands_of(opened_raster(name), name, naming)
+        if bands_of_file:
+            named[name] = bands_of_file
+    return open_files(files, naming=named, reading=reading)
 
 
 def _bands_of(dataset: gdal.Dataset, name: str, naming: Mapping[int, Sequence[str]]) -> Sequence[str]:

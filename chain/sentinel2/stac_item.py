@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import urljoin
 
 from chain.raster import http
@@ -32,6 +32,11 @@ from chain.sentinel2.decision import Decision
 from chain.sentinel2.layers import Layer
 from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_baseline
 
+if TYPE_CHECKING:
+    from pystac import Item
+
+FileOrItem = Union[str, Path, Mapping[str, Any], "Item"]
+"""A file, a folder or an address, by its name, or a STAC item."""
 BASELINE_KEYS = ("s2:processing_baseline", "sentinel:processing_baseline", "processing_baseline", "processing:version")
 NAME_KEYS = ("s2:product_uri", "sentinel:product_id", "s2:product_id", "title")
 """Properties that hold the name of the SAFE product."""
@@ -42,7 +47,7 @@ FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
 CLASSES_GSD = 20.0
 
 
-def read_item(source: Any) -> dict:
+def read_item(source: FileOrItem) -> dict[str, Any]:
     """Return a STAC item as a mapping whose images are told by absolute names.
 
     Args:
@@ -53,12 +58,13 @@ def read_item(source: Any) -> dict:
     """
     import requests
 
-    if hasattr(source, "assets"):
-        document = source.to_dict(include_self_link=False, transform_hrefs=False)
+    if hasattr(source, "assets") and not isinstance(source, str | Path | Mapping):
+        item = source.to_dict(include_self_link=False, transform_hrefs=False)
         for key, asset in source.assets.items():
-            document["assets"][key]["href"] = asset.get_absolute_href() or asset.href
-        return document
-    document, place = source, ""
+            item["assets"][key]["href"] = asset.get_absolute_href() or asset.href
+        return item
+    document: Any = source
+    place = ""
     try:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             retried = (requests.ConnectionError, requests.Timeout)
@@ -235,7 +241,7 @@ def _of_asset(asset: Mapping, name: str) -> Statement | None:
 
 
 def item_contents(
-    source: Any, bands: Sequence[str] | None = None, offset: int | None = None
+    source: FileOrItem, bands: Sequence[str] | None = None, offset: int | None = None
 ) -> tuple[Contents, dict[str, str]]:
     """Tell what a STAC item holds.
 

@@ -44,7 +44,7 @@ def produce_array(
 
     Args:
         options: those of the program; options of files and of shared work have no meaning here.
-        image: the open image.
+        image: the input.
         recipe: how the product is made.
         progress: where progress is reported.
 

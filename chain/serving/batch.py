@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from chain.runtime.command_line import one_line
 from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
@@ -20,6 +21,8 @@ from chain.serving.inputs import (
     name_of_item,
 )
 from chain.serving.journal import PARTS_SUFFIX
+
+Made = TypeVar("Made")
 
 
 def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
@@ -65,8 +68,8 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
                 for found, names in scenes_of([str(entry)], required=False).items():
                     _merge(scenes, found, names)
     for files in rasters.values():
-        for name, found in scenes_among(list(files)).items():
-            _merge(scenes, name, found)
+        for scene, of_scene in scenes_among(list(files)).items():
+            _merge(scenes, scene, of_scene)
     if required and not scenes:
         raise ValueError(f"--input: expected scenes, got none in {' '.join(map(str, inputs))}")
     return scenes
@@ -116,10 +119,10 @@ def _place(name: str | Mapping) -> Path:
 
 def run_all(
     scenes: Mapping[str, Sequence],
-    make: Callable[[str, Sequence, Progress], object],
+    make: Callable[[str, Sequence, Progress], Made],
     progress: Progress = SILENT,
     at_once: int = 1,
-) -> dict[str, object]:
+) -> dict[str, Made | Exception]:
     """Make the product of each scene; one that fails does not stop the others.
 
     Args:
@@ -136,7 +139,7 @@ def run_all(
     """
     interrupted, count = threading.Event(), len(scenes)
 
-    def attempt(number: int, name: str, files: Sequence) -> object:
+    def attempt(number: int, name: str, files: Sequence) -> Made | Exception:
         LOG.info("[%d/%d] %s", number, count, name)
         part = progress.part((number - 1) / count, number / count)
         try:

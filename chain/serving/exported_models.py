@@ -62,7 +62,7 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
         received = "without weights" if (folder / SAVED_MODEL).exists() else "with neither"
         raise ValueError(f"--model-dir: expected {SAVED_MODEL} of {precision} or {WEIGHTS}, got {folder}, {received}")
 
-    def make():
+    def make() -> "SuperResolutionModel":
         from models.base import load_weights
         from models.build import build
 

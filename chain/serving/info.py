@@ -12,16 +12,17 @@ from chain.raster.grids import Grid, raster_grid
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.options import ServingOptions
 from chain.serving.production import Production
+from chain.serving.recipe import Recipe
 
 _INDENT = "  "
 
 
-def describe(image: OpenedImage, recipe, options: ServingOptions) -> dict[str, Any]:
+def describe(image: OpenedImage, recipe: Recipe, options: ServingOptions) -> dict[str, Any]:
     """Return what an open input is, and what its product would be, as JSON holds it.
 
     Args:
-        image: the open image.
-        recipe: the `chain.serving.recipe.Recipe` of its product.
+        image: the input.
+        recipe: how its product is made.
         options: those of the program.
 
     Raises:
@@ -62,7 +63,7 @@ def describe(image: OpenedImage, recipe, options: ServingOptions) -> dict[str, A
     }
 
 
-def _grids(image) -> list[dict[str, Any]]:
+def _grids(image: OpenedImage) -> list[dict[str, Any]]:
     """Return the grids of an input, finest first, each with the bands that are on it."""
     found: dict[Grid, list[str]] = {}
     for band, name in image.bands.items():

@@ -155,6 +155,11 @@ class WorkOptions(ThreadOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProgramOptions(WorkOptions, FileOptions):
+    """What the options of all programs that make products of scenes have in common."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShareOptions(WorkOptions):
     """How regions are shared among processes and machines."""
 
@@ -210,7 +215,7 @@ class ShareOptions(WorkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingOptions(ShareOptions, FileOptions, PrecisionOptions, AreaOptions, ReadingOptions):
+class ServingOptions(ShareOptions, ProgramOptions, PrecisionOptions, AreaOptions, ReadingOptions):
     """Options of the programs that super-resolve a Sentinel-2 image region by region."""
 
     tile_size: int = option(

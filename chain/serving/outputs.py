@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chain.runtime.options import BaseOptions, files_written, paths_read
+from chain.runtime.options import files_written, paths_read
 from chain.runtime.provenance import record_of
 from chain.serving.options import FileOptions
 
@@ -61,7 +61,7 @@ def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str
 
 
 def check_files(
-    options: BaseOptions, inputs: Sequence, files: Sequence[str], output: Path | None, bands: Sequence[str] = ()
+    options: FileOptions, inputs: Sequence[object], files: Sequence[str], output: Path | None, bands: Sequence[str] = ()
 ) -> None:
     """Refuse to write over what is read, and to write two things into one file.
 

@@ -30,7 +30,7 @@ from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
 from chain.serving.colours import NATURAL
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
-from chain.serving.pipeline import run_pipeline
+from chain.serving.pipeline import Blocks, run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
@@ -104,13 +104,13 @@ def existing_product(path: Path, outcome: str = DONE) -> Product:
     )
 
 
-class Maker(Protocol):
+class Maker(Protocol[Blocks]):
     """What makes the regions of a product, counted from its first pixel."""
 
-    def read(self, region: Region) -> object:
+    def read(self, region: Region, /) -> Blocks:
         """Read what a region needs."""
 
-    def compute(self, region: Region, blocks: object) -> Bands:
+    def compute(self, region: Region, blocks: Blocks, /) -> Bands:
         """Compute a region of what was read: its bands, in the order of the layout."""
 
 
@@ -135,7 +135,7 @@ def encode(bands: Bands, dtype: str) -> np.ndarray:
     return encoded
 
 
-def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> Iterator[Region]:
+def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker[Blocks]) -> Iterator[Region]:
     """Make regions of a product, and write their files.
 
     Yields:
@@ -146,7 +146,7 @@ def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker) -> I
     """
     begun: dict[Region, float] = {}
 
-    def read(region: Region) -> object:
+    def read(region: Region) -> Blocks:
         begun[region] = time.perf_counter()
         return maker.read(region)
 
@@ -171,7 +171,7 @@ def write_product(
     path: Path,
     layout: Layout,
     regions: Sequence[Region],
-    maker,
+    maker: object,
     identity: Mapping,
     notes: Mapping | None = None,
     overwrite: bool = False,

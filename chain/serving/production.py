@@ -6,16 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import Block, fill_missing
-from chain.raster.grids import Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
+from chain.raster.grids import Grid, Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
 from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
 from chain.sentinel2.opened_image import OpenedImage
+from chain.sentinel2.stac_item import FileOrItem
 from chain.serving import super_resolution
 from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, finished_journal, plain, read_journal
@@ -30,6 +32,10 @@ from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
+from models.description import Source
+
+if TYPE_CHECKING:
+    from chain.serving.dask.scheduler import Workers
 
 TILES_PER_REGION = 2
 """Tiles along the side of a region: regions are what an interruption can cost."""
@@ -44,8 +50,8 @@ class Production:
 
     Args:
         options: Those of the program.
-        product: The open image.
-        recipe: The `chain.serving.recipe.Recipe`.
+        product: The input.
+        recipe: How it is made.
 
     Raises:
         ValueError: The input does not suit the recipe, or the part that is asked for is not on it.
@@ -103,7 +109,7 @@ class Production:
         """
         attempts = itertools.count()
 
-        def attempt():
+        def attempt() -> dict[str, Block]:
             if self.product.refresh(force=next(attempts) > 0):
                 self.images = open_images(self.product, self.recipe)
             return self.recipe.read(self.images, self._placed(region), self.origin, self.product.nodata)
@@ -146,7 +152,7 @@ class Production:
             found.append(arrays)
         return found
 
-    def _sources(self) -> dict:
+    def _sources(self) -> dict[str, Source]:
         """Return the sources of the networks, by name."""
         return {s.name: s for network in self.recipe.networks for s in network.description.sources}
 
@@ -157,12 +163,12 @@ class Production:
 
 def produce(
     options: ServingOptions,
-    names: Sequence,
+    names: Sequence[FileOrItem],
     output: Path,
     product: OpenedImage,
     recipe: Recipe,
     keep_done: bool = False,
-    workers=None,
+    workers: "Workers | None" = None,
     progress: Progress = SILENT,
 ) -> Product:
     """Make a product of an open input, or the share of it that is asked for.
@@ -171,10 +177,10 @@ def produce(
         options: Those of the program.
         names: Files of the input, or its item.
         output: The file.
-        product: The open image.
-        recipe: The `chain.serving.recipe.Recipe`.
+        product: The input.
+        recipe: How it is made.
         keep_done: Leave a product alone that is there and would be made again as it is.
-        workers: `chain.serving.dask.scheduler.Workers` to make its regions; None for this process.
+        workers: What makes its regions; None for this process.
         progress: Where progress is reported.
 
     Returns:
@@ -296,7 +302,9 @@ def _finished(
     return product_of(output, layout)
 
 
-def ground_of(options: AreaOptions, grids: Mapping, gsd: float, step: int) -> tuple:
+def ground_of(
+    options: AreaOptions, grids: Mapping[str, Grid], gsd: float, step: int
+) -> tuple[tuple[float, float], Grid, Region]:
     """Return the ground that is asked for: of the whole finest image, or of a part of it.
 
     Args:
@@ -326,12 +334,12 @@ def ground_of(options: AreaOptions, grids: Mapping, gsd: float, step: int) -> tu
     return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
 
 
-def decisions(image, recipe: Recipe) -> list[str]:
+def decisions(image: OpenedImage, recipe: Recipe) -> list[str]:
     """Return what was decided about an input, and why, in sentences: what a record keeps."""
     return [*map(str, image.decisions), *recipe.notes]
 
 
-def open_images(product: OpenedImage, recipe) -> dict:
+def open_images(product: OpenedImage, recipe: Recipe) -> dict[str, Any]:
     """Return the chain of each source: harmonised digital numbers, in memory."""
     return {name: product.image(source.bands) for name, source in recipe.sources.items()}
 

@@ -9,18 +9,27 @@ workers, `--info`, the command line.
     super_resolve, main = PROGRAM.super_resolve, PROGRAM.main
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chain.runtime.command_line import quiet, run_program
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
-from chain.serving.options import SceneCommand, ServingOptions, ThreadOptions
+from chain.serving.options import ProgramOptions, SceneCommand, ServingOptions, ThreadOptions
+
+if TYPE_CHECKING:
+    from chain.sentinel2.opened_image import OpenedImage
+    from chain.sentinel2.stac_item import FileOrItem
+    from chain.serving.dask.scheduler import Workers
+    from chain.serving.product import Product
+    from chain.serving.recipe import Recipe
 
 PRODUCT_SUFFIX = "_SR"
 """End of the names of products in a folder."""
@@ -28,10 +37,12 @@ SCENES_AT_ONCE = 3
 """With --scheduler: one is opened, one is made by workers, and one is assembled."""
 
 Report = Callable[[float, str], None]
+Options = TypeVar("Options", bound=ProgramOptions)
+ServedOptions = TypeVar("ServedOptions", bound=ServingOptions)
 
 
 @dataclass(frozen=True)
-class Program:
+class Program(Generic[Options]):
     """An inference program; a subclass says how the product of one scene is made.
 
     Attributes:
@@ -46,21 +57,21 @@ class Program:
 
     name: str
     description: str
-    options: type[Any]
-    command: type[Any]
+    options: type[Options]
+    command: type[SceneCommand]
     weights: tuple[Path, ...] = ()
     epilog: str = ""
     suffix: str = PRODUCT_SUFFIX
 
     def super_resolve(
         self,
-        input,
+        input: FileOrItem | Sequence[FileOrItem],
         output: str | Path,
-        options: Any = None,
+        options: Options | None = None,
         *,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ):
+    ) -> Product:
         """Make the product of one scene.
 
         Args:
@@ -72,7 +83,7 @@ class Program:
             cancelled: called now and then; the work stops when it returns True.
 
         Returns:
-            The `chain.serving.product.Product`.
+            The product.
 
         Raises:
             ValueError: the scene, the weights or the options do not suit each other.
@@ -87,13 +98,13 @@ class Program:
 
     def super_resolve_scenes(
         self,
-        inputs: Sequence,
+        inputs: Sequence[FileOrItem],
         output_dir: str | Path,
-        options: Any = None,
+        options: Options | None = None,
         *,
         progress: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Product | Exception]:
         """Make the products of many scenes in a folder; those that are done stay, one that fails does not stop others.
 
         Args:
@@ -104,13 +115,14 @@ class Program:
             cancelled: called now and then; the work stops when it returns True.
 
         Returns:
-            For each scene's name, its `chain.serving.product.Product`, or the exception that it failed with.
+            For each scene's name, its product, or the exception that it failed with.
 
         Raises:
-            ValueError: there are no scenes, or two of one name.
+            ValueError: there are no scenes, or two of one name, or items beside other inputs.
             OSError: the folder cannot be made.
             chain.runtime.progress.Cancelled: `cancelled` said so.
         """
+        from chain.sentinel2.stac_item import read_item
         from chain.serving.batch import run_all, scenes_of
         from chain.serving.inputs import name_of_item
 
@@ -119,13 +131,16 @@ class Program:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"--output-dir: expected a folder, got {folder} ({error.strerror})") from error
-        if all(isinstance(name, str | Path) for name in inputs):
-            scenes = scenes_of([str(name) for name in inputs])
+        names = [str(name) for name in inputs if isinstance(name, str | Path)]
+        if len(names) == len(inputs):
+            scenes = scenes_of(names)
+        elif len(inputs) == 1:
+            scenes = {name_of_item(read_item(inputs[0])): list(inputs)}
         else:
-            scenes = {name_of_item({"id": inputs[0].id}): list(inputs)}
+            raise ValueError(f"--input: expected names, or one STAC item, got {len(inputs)} inputs, items among them")
         with self._workers(options) as workers:
 
-            def make(name: str, names: Sequence, part: Progress):
+            def make(name: str, names: Sequence[FileOrItem], part: Progress) -> Product:
                 return self._make_in_folder(folder / f"{name}{self.suffix}.tif", names, options, workers, part)
 
             at_once = SCENES_AT_ONCE if workers else 1
@@ -133,13 +148,13 @@ class Program:
 
     def make(
         self,
-        names: Sequence,
+        names: Sequence[FileOrItem],
         output: Path,
-        options: Any,
+        options: Options,
         keep_done: bool = False,
-        workers=None,
+        workers: Workers | None = None,
         progress: Progress = SILENT,
-    ):
+    ) -> Product:
         """Make the product of one scene.
 
         Args:
@@ -152,7 +167,7 @@ class Program:
         """
         raise NotImplementedError
 
-    def describe(self, input, options: Any = None) -> dict[str, Any]:
+    def describe(self, input: FileOrItem | Sequence[FileOrItem], options: Options | None = None) -> dict[str, Any]:
         """Return what a scene is taken for and what would be made of it, without computing.
 
         Args:
@@ -182,7 +197,7 @@ class Program:
         """Return the values of the command line with those that come from elsewhere."""
         return values
 
-    def inputs(self, command) -> Sequence:
+    def inputs(self, command: Any) -> Sequence[FileOrItem]:
         """Return what is super-resolved, after the command line: names, or one STAC item."""
         return command.input
 
@@ -203,19 +218,20 @@ class Program:
         else:
             self.run_one(inputs, command, progress)
 
-    def run_one(self, inputs: Sequence, command: Any, progress: Progress) -> None:
+    def run_one(self, inputs: Sequence[FileOrItem], command: Any, progress: Progress) -> None:
         """Make the one product that the command line names."""
         print(self.super_resolve(inputs, command.output, command, progress=progress, cancelled=progress.cancelled))
 
-    def _tell(self, inputs: Sequence, command: SceneCommand) -> None:
+    def _tell(self, inputs: Sequence[FileOrItem], command: Any) -> None:
         """Print what scenes are taken for."""
         from chain.serving.batch import scenes_of
         from chain.serving.info import text
 
-        scenes: Mapping[str, Sequence] = {"": inputs}
-        if command.output_dir and all(isinstance(name, str) for name in inputs):
-            scenes = scenes_of(inputs)
-        found = {name: self.describe(names, command) for name, names in scenes.items()}
+        scenes: Mapping[str, Sequence[FileOrItem]] = {"": inputs}
+        names = [name for name in inputs if isinstance(name, str)]
+        if command.output_dir and len(names) == len(inputs):
+            scenes = scenes_of(names)
+        found = {name: self.describe(of_scene, command) for name, of_scene in scenes.items()}
         for name, described in found.items():
             output = Path(command.output_dir) / f"{name}{self.suffix}.tif" if command.output_dir else command.output
             described["product"]["path"] = str(output) if output else None
@@ -225,12 +241,19 @@ class Program:
         else:
             print("\n\n".join(text(each) for each in found.values()))
 
-    def _workers(self, options: Any) -> AbstractContextManager:
+    def _workers(self, options: Options) -> AbstractContextManager[Workers | None]:
         """Give what makes regions elsewhere for a while, or None, once this process is prepared to compute."""
         prepare(options)
         return nullcontext()
 
-    def _make_in_folder(self, output: Path, names: Sequence, options: Any, workers, progress: Progress):
+    def _make_in_folder(
+        self,
+        output: Path,
+        names: Sequence[FileOrItem],
+        options: Options,
+        workers: Workers | None,
+        progress: Progress,
+    ) -> Product:
         """Make a product in a folder, unless it is told without opening the scene that it is done."""
         from chain.serving.product import DONE
         from chain.serving.product_file import existing_product
@@ -245,33 +268,35 @@ class Program:
             add_to_record(output, mark(output, found))
         return made
 
-    def is_complete(self, output: Path, options: Any) -> bool:
+    def is_complete(self, output: Path, options: Options) -> bool:
         """Return whether all that goes with a finished product is there."""
         return True
 
 
 @dataclass(frozen=True)
-class SceneProgram(Program):
+class SceneProgram(Program[ServedOptions]):
     """A program that super-resolves scenes of Sentinel-2 region by region.
 
     Its module names this instance `PROGRAM`: Dask's workers find it there.
 
     Attributes:
-        opened: opens the scene of some names for a while, given the options; gives the image and the
-            `chain.serving.recipe.Recipe` of its product. It raises ValueError when they do not suit each other.
+        opened: opens the scene of some names for a while, given the options; gives the image and the recipe of its
+            product. It raises ValueError when they do not suit each other.
     """
 
-    opened: Callable[[Sequence, Any], AbstractContextManager] = field(kw_only=True)
+    opened: Callable[[Sequence[FileOrItem], ServedOptions], AbstractContextManager[tuple[OpenedImage, Recipe]]] = field(
+        kw_only=True
+    )
 
     def make(
         self,
-        names: Sequence,
+        names: Sequence[FileOrItem],
         output: Path,
-        options: ServingOptions,
+        options: ServedOptions,
         keep_done: bool = False,
-        workers=None,
+        workers: Workers | None = None,
         progress: Progress = SILENT,
-    ):
+    ) -> Product:
         """Make the product of one scene, given its files or its item; a system that does more extends this."""
         from chain.serving.outputs import check_outputs
         from chain.serving.production import finish
@@ -285,15 +310,15 @@ class SceneProgram(Program):
 
     def produce(
         self,
-        names: Sequence,
+        names: Sequence[FileOrItem],
         output: Path,
-        image,
-        recipe,
-        options: Any,
+        image: OpenedImage,
+        recipe: Recipe,
+        options: ServedOptions,
         keep_done: bool,
-        workers,
+        workers: Workers | None,
         progress: Progress,
-    ):
+    ) -> Product:
         """Make the product of a scene that is open."""
         from chain.serving.outputs import check_files
         from chain.serving.production import produce
@@ -302,7 +327,9 @@ class SceneProgram(Program):
         check_files(options, names, files_of(image), output)
         return produce(options, names, output, image, recipe, keep_done, workers, progress)
 
-    def describe(self, input, options: ServingOptions | None = None) -> dict[str, Any]:
+    def describe(
+        self, input: FileOrItem | Sequence[FileOrItem], options: ServedOptions | None = None
+    ) -> dict[str, Any]:
         """Return what a scene is taken for and what would be made of it, without computing.
 
         Args:
@@ -319,7 +346,7 @@ class SceneProgram(Program):
         with self.opened(names_of(input), options) as (image, recipe):
             return describe(image, recipe, options)
 
-    def _workers(self, options: ServingOptions) -> AbstractContextManager:
+    def _workers(self, options: ServedOptions) -> AbstractContextManager[Workers | None]:
         """Give Dask's workers for a while, or None, once this process is prepared to compute."""
         prepare(options)
         from chain.serving.dask.scheduler import opened_workers
@@ -333,11 +360,14 @@ def prepare(options: ThreadOptions) -> None:
     prepare_process(options.threads)
 
 
-def names_of(input) -> Sequence:
+def names_of(input: FileOrItem | Sequence[FileOrItem]) -> Sequence[FileOrItem]:
     """Return the files of one scene, or its item, that an input stands for."""
     from chain.serving.inputs import names_of_one
 
-    given = input if isinstance(input, list | tuple) else [input]
-    if all(isinstance(name, str | Path) for name in given):
-        return names_of_one([str(name) for name in given])
-    return given
+    given: Sequence[FileOrItem]
+    if isinstance(input, str | Path | Mapping) or not isinstance(input, Sequence):
+        given = [input]
+    else:
+        given = input
+    names = [str(name) for name in given if isinstance(name, str | Path)]
+    return names_of_one(names) if len(names) == len(given) else given

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from chain.raster.grids import Grid
 from chain.runtime import provenance
 from chain.runtime.credentials import cleaned, without_credentials
 from chain.runtime.options import BaseOptions
@@ -16,13 +17,22 @@ from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.input_files import InputWatch, files_behind, names_behind, place, stamps, unplaced
 
+if TYPE_CHECKING:
+    from chain.serving.network import Network
+    from chain.serving.recipe import Recipe
+
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
 
 def identity_of(
-    product: OpenedImage, recipe, grid, floating: bool, naming=None, watch: InputWatch | None = None
-) -> dict:
+    product: OpenedImage,
+    recipe: "Recipe",
+    grid: Grid,
+    floating: bool,
+    naming: object = None,
+    watch: InputWatch | None = None,
+) -> dict[str, Any]:
     """Return all that the pixels of a product depend on, and nothing else.
 
     Args:
@@ -56,7 +66,7 @@ def identity_of(
     }
 
 
-def weights_of(network) -> dict:
+def weights_of(network: "Network") -> dict[str, Any]:
     """Return what a network's output depends on: its description with the weights' digest, or the files without one."""
     stated = {name: value for name, value in network.description.to_json().items() if name != "software"}
     stated["engine"] = network.engine
@@ -88,7 +98,7 @@ def files_of(product: OpenedImage) -> list[str]:
     return files_behind(rasters_of(product).values())
 
 
-def product_metadata(product: OpenedImage, recipe, identity: dict) -> dict[str, str]:
+def product_metadata(product: OpenedImage, recipe: "Recipe", identity: Mapping) -> dict[str, str]:
     """Return the metadata that the product of a Sentinel-2 image carries."""
     source, offset = str(product.identity.get("id", "")), str(product.offset)
     moment = acquired(product.identity)
@@ -100,7 +110,7 @@ def acquired(identity: Mapping) -> datetime | None:
     """Return when an image was acquired, in UTC, as its item or its name says; None where neither does.
 
     Args:
-        identity: that of a `chain.sentinel2.image.Sentinel2Image`.
+        identity: that of an opened image.
     """
     stated = identity.get("datetime")
     if not stated:
@@ -111,11 +121,11 @@ def acquired(identity: Mapping) -> datetime | None:
     return moment.astimezone(timezone.utc) if moment.tzinfo else moment
 
 
-def file_metadata(networks: Iterable, source: str, identity: dict, **stated: str) -> dict[str, str]:
+def file_metadata(networks: "Iterable[Network]", source: str, identity: Mapping, **stated: str) -> dict[str, str]:
     """Return the metadata that a product file carries.
 
     Args:
-        networks: those that made it, each a `chain.serving.network.Network`.
+        networks: those that made it.
         source: what it was made of.
         identity: all that its pixels depend on.
         **stated: further metadata.

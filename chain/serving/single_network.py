@@ -10,10 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.runtime.options import MISSING, band_names, option
 from chain.serving.options import SceneCommand, ServingOptions
 from chain.serving.program import SceneProgram
+
+if TYPE_CHECKING:
+    from chain.sentinel2.opened_image import OpenedImage
+    from chain.sentinel2.stac_item import FileOrItem
+    from chain.serving.recipe import Recipe
+    from models.description import ModelDescription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +49,7 @@ class Command(Options, SceneCommand):
     """The command line."""
 
 
-def single_network_program(system: str, description: str) -> SceneProgram:
+def single_network_program(system: str, description: str) -> SceneProgram[Options]:
     """Return the program of a system, whose module is `inference.<system>`.
 
     Args:
@@ -53,7 +60,7 @@ def single_network_program(system: str, description: str) -> SceneProgram:
 
 
 @contextmanager
-def opened(system: str, names: Sequence, options: Options) -> Iterator[tuple]:
+def opened(system: str, names: "Sequence[FileOrItem]", options: Options) -> "Iterator[tuple[OpenedImage, Recipe]]":
     """Open a scene for a while, and say what its product is made of.
 
     Args:
@@ -87,11 +94,16 @@ def opened(system: str, names: Sequence, options: Options) -> Iterator[tuple]:
         image.close()
 
 
-def _bands_to_open(names: Sequence, description) -> tuple[str, ...] | None:
+def _bands_to_open(names: "Sequence[FileOrItem]", description: "ModelDescription") -> tuple[str, ...] | None:
     """Return the model's bands for inputs that hold each band apart, None for rasters, whose bands have to be found."""
-    apart = (".json", ".geojson", ".zip", ".xml")
-    first = names[0]
-    is_apart = not isinstance(first, str) or first.lower().endswith(apart) or Path(first).is_dir()
-    if len(names) == 1 and (is_apart or ("://" in first and "/collections/" in first)):
-        return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
-    return None
+    if len(names) > 1 or not _is_apart(names[0]):
+        return None
+    return tuple(dict.fromkeys(band for source in description.sources for band in source.bands))
+
+
+def _is_apart(name: "FileOrItem") -> bool:
+    """Return whether an input holds each band apart: a folder, a SAFE product or its zip, a STAC item."""
+    if not isinstance(name, str):
+        return True
+    is_item = "://" in name and "/collections/" in name
+    return is_item or name.lower().endswith((".json", ".geojson", ".zip", ".xml")) or Path(name).is_dir()

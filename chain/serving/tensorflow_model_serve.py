@@ -22,11 +22,14 @@ Other engines (`chain.serving.engines.engine`) run the same tiles without the ap
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from chain.raster.grids import corner_and_spacing
 from chain.serving.network import TILE_SIZE, check_tiled, fields, output_name, whole_tile
 from models.description import ModelDescription
+
+if TYPE_CHECKING:
+    from pyotb.core import OTBObject
 
 TOLERANCE = 1e-3
 """Part of an output pixel by which two places may differ and still count as the same."""
@@ -36,7 +39,7 @@ TOLERANCE = 1e-3
 class Served:
     """A served image, computed when its pixels are asked for."""
 
-    app: Any
+    app: "OTBObject"
     """The pyotb.TensorflowModelServe application."""
     geotransform: tuple[float, float, float, float, float, float]
     """GDAL's: the true place of the output."""
@@ -152,21 +155,23 @@ def _served(
     return _placed(app, images[finest.name], finest.gsd, description, stated)
 
 
-def _image_of(images: Mapping[str, object], name: str):
+def _image_of(images: Mapping[str, object], name: str) -> object:
     """Return the image of a source."""
     if name not in images:
         raise ValueError(f"images: expected the source {name}, got {list(images)}")
     return images[name]
 
 
-def _opened(image):
+def _opened(image: object) -> "OTBObject":
     """Return a pyotb image, of a path or of itself."""
     import pyotb
 
     return image if isinstance(image, pyotb.core.OTBObject) else pyotb.Input(str(image))
 
 
-def _placed(app, reference, gsd: float, description: ModelDescription, otbtf: Sequence[float]) -> Served:
+def _placed(
+    app: "OTBObject", reference: object, gsd: float, description: ModelDescription, otbtf: Sequence[float]
+) -> Served:
     """Give the output its true place, after checking the one that it states.
 
     Args:

@@ -26,12 +26,13 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from osgeo import gdal
 
 from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import record_of, software_version
-from chain.sentinel2.stac_item import read_item
+from chain.sentinel2.stac_item import FileOrItem, read_item
 from chain.serving.inputs import is_item
 from chain.serving.provenance import IDENTITY_KEY, digest
 
@@ -46,7 +47,7 @@ SIGNATURES_OF_AZURE = frozenset("sig se sp spr sr ss srt st sv skoid sktid skt s
 _software = functools.cache(software_version)
 
 
-def fingerprint(options: BaseOptions, names: Sequence, models: Iterable[str | Path]) -> str:
+def fingerprint(options: BaseOptions, names: Sequence[FileOrItem], models: Iterable[str | Path]) -> str:
     """Return a digest of all that the pixels of a product depend on, as far as it is told without opening the scene.
 
     Args:
@@ -130,12 +131,12 @@ def check_same(output: Path, identity: dict) -> None:
         )
 
 
-def _each(value) -> Sequence:
+def _each(value: Any) -> Sequence:
     """Return the values that an option has."""
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _input(name) -> list:
+def _input(name: FileOrItem) -> list:
     """Return what identifies an input: the stamps of its files, and what it says if it is an item."""
     if not isinstance(name, str) or is_item(name):
         item = read_item(name)
@@ -228,7 +229,7 @@ def _sources(mosaic: str) -> list[str]:
         return []
 
 
-def _unsigned(value):
+def _unsigned(value: Any) -> Any:
     """Return a value of JSON whose addresses have lost their signatures."""
     if isinstance(value, Mapping):
         return {key: _unsigned(each) for key, each in value.items()}

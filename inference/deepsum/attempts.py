@@ -25,7 +25,7 @@ class ErrorPolicy:
         self.skipped: dict[str, str] = {}
         """What was wrong with each that was skipped, by its name."""
 
-    def make(self, name: str, function: Callable, *values) -> Any:
+    def make(self, name: str, function: Callable, *values: Any) -> Any:
         """Return what a function returns, or None, with a warning, if it raises ValueError and that is to be skipped.
 
         Args:

@@ -115,13 +115,14 @@ def sources_of(inputs: Sequence, options: Options) -> list[Source]:
     """
     names = [each for one in inputs for each in (expanded([str(one)]) if isinstance(one, str | Path) else [one])]
     images = [each for name in names for each in (items_of(name) if _is_collection(name) else [name])]
-    masks: Sequence[str | None] = expanded(options.clear_masks or ()) or [None] * len(images)
+    masks: list[str | None] = [*expanded(options.clear_masks or ())]
+    masks = masks or [None] * len(images)
     if len(masks) != len(images):
         raise ValueError(f"--clear-masks: expected one for each of {len(images)} images, got {len(masks)}")
     return [Source(image, mask, number) for image, mask in zip(images, masks) for number in dates_in(image, options)]
 
 
-def _is_collection(name) -> bool:
+def _is_collection(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and is_collection(name)
 
 

@@ -242,7 +242,8 @@ def find_norm(folders: Sequence[Path], options: Options) -> dict[str, float] | N
         ValueError: the file cannot be read, or lacks a scene.
     """
     above = [folder / NORM for folder in folders[0].resolve().parents[:LEVELS]]
-    path = Path(options.norm) if options.norm else next((path for path in above if path.is_file()), None)
+    found_above = [file for file in above if file.is_file()]
+    path = Path(options.norm) if options.norm else found_above[0] if found_above else None
     if not path:
         LOG.warning("no %s above %s: there is no challenge score", NORM, folders[0])
         return None

@@ -132,7 +132,8 @@ def run_by_blocks(
         progress(number / len(corners), "network")
         top, left = max(row - margin, 0), max(column - margin, 0)
         place = np.s_[top : row + size + margin, left : column + size + margin]
-        block = run(frames[(slice(None), *place)], masks[(slice(None), *place)])
+        of_all = (slice(None), *place)
+        block = run(frames[of_all], masks[of_all])
         before = made[place]
         off = np.abs(block[before] - result[place][before], dtype=np.float64)
         if off.size:

@@ -5,13 +5,19 @@ pixels = super_resolve_arrays({"x10": a, "x20": b}, Options(offset=0), origin=(6
 dataset = super_resolve_arrays(read_scene("item.json", bbox=(4.2, 50.8, 4.3, 50.9)))
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.runtime.progress import Progress
 from chain.serving.program import names_of, prepare
 from inference.dsen2.options import Options
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+    from chain.sentinel2.opened_image import OpenedImage
+    from chain.sentinel2.stac_item import FileOrItem
 
 SOURCES = {
     "x10": (10.0, ("B02", "B03", "B04", "B08")),
@@ -76,7 +82,12 @@ def super_resolve_arrays(
     return dataset_of([(bands, made.grid)], attributes)
 
 
-def read_scene(input, options: Options | None = None, *, bbox: tuple[float, float, float, float] | None = None):
+def read_scene(
+    input: "FileOrItem | Sequence[FileOrItem]",
+    options: Options | None = None,
+    *,
+    bbox: tuple[float, float, float, float] | None = None,
+) -> "Dataset":
     """Read a scene, at native resolutions, as an `xarray.Dataset` that `super_resolve_arrays` takes.
 
     Args:
@@ -143,7 +154,7 @@ def _images(arrays: Mapping[str, Any], origin: tuple[float, float], crs: str) ->
     return images
 
 
-def _box(image, bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _box(image: "OpenedImage", bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of what a box of degrees covers of an image, in whole pixels of 60 m."""
     from osgeo import gdal
 

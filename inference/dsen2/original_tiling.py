@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chain.raster.blocks import Block
 from chain.raster.grids import Region
 from chain.raster.mask import covered
 from chain.serving.network import Network
@@ -102,7 +103,14 @@ class OriginalTiling(Recipe):
         """Return a side that no product has: the product is one region."""
         return 2**24
 
-    def compute(self, blocks, region, origin, floating=False, tile_size=0):
+    def compute(
+        self,
+        blocks: Mapping[str, Block],
+        region: Region,
+        origin: tuple[float, float],
+        floating: bool = False,
+        tile_size: int = 0,
+    ) -> Bands:
         """Compute a region, which is the image for the patches; see `Recipe.compute`."""
         found: Bands = {}
         unit = np.float32(REFLECTANCE if floating else 1.0)

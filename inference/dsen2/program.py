@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.resources import prepare_process
@@ -14,11 +14,20 @@ from chain.serving.product import DONE
 from chain.serving.program import SceneProgram, names_of
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
 
+if TYPE_CHECKING:
+    from pystac import Item
+
+    from chain.sentinel2.opened_image import OpenedImage
+    from chain.sentinel2.stac_item import FileOrItem
+    from chain.serving.dask.scheduler import Workers
+    from chain.serving.product import Product
+    from chain.serving.recipe import Recipe
+
 COG_OPTIONS = ("COMPRESS=DEFLATE", "PREDICTOR=YES", "BIGTIFF=IF_SAFER")
 
 
 @contextmanager
-def opened(names: Sequence, options: Options) -> Iterator[tuple]:
+def opened(names: "Sequence[FileOrItem]", options: Options) -> "Iterator[tuple[OpenedImage, Recipe]]":
     """Open a scene for a while, and say what its product is made of.
 
     Raises:
@@ -34,7 +43,7 @@ def opened(names: Sequence, options: Options) -> Iterator[tuple]:
         yield scene.product, recipe
 
 
-def score(input, options: Options | None = None) -> dict:
+def score(input: "FileOrItem | Sequence[FileOrItem]", options: Options | None = None) -> dict:
     """Score the networks on a scene made coarser, where the scene is the truth (Wald's protocol).
 
     Args:
@@ -59,18 +68,18 @@ def score(input, options: Options | None = None) -> dict:
         return score_networks(options, image, recipe)
 
 
-class DSen2Program(SceneProgram):
+class DSen2Program(SceneProgram[Options]):
     """The program of DSen2."""
 
     def complete(self, values: dict) -> dict:
         """Return the values of the command line with those of `.env` and the environment."""
         return with_settings(values)
 
-    def inputs(self, command: Command) -> Sequence:
+    def inputs(self, command: Command) -> "Sequence[FileOrItem]":
         """Return what is super-resolved: names, or the item that --search finds."""
         return [_found(command)] if command.search else command.input or ()
 
-    def run_one(self, inputs: Sequence, command: Command, progress: Progress) -> None:
+    def run_one(self, inputs: "Sequence[FileOrItem]", command: Command, progress: Progress) -> None:
         """Score the networks, or make the one product that the command line names, or both."""
         from evaluation import report
 
@@ -86,15 +95,15 @@ class DSen2Program(SceneProgram):
 
     def produce(
         self,
-        names: Sequence,
+        names: "Sequence[FileOrItem]",
         output: Path,
-        image,
-        recipe,
+        image: "OpenedImage",
+        recipe: "Recipe",
         options: Options,
         keep_done: bool,
-        workers,
+        workers: "Workers | None",
         progress: Progress,
-    ):
+    ) -> "Product":
         """Make the product of a scene that is open, files of its bands, and its scores."""
         from chain.serving.provenance import files_of
         from inference.dsen2.evaluation import score_product
@@ -115,7 +124,7 @@ class DSen2Program(SceneProgram):
         return not options.separate
 
 
-def _found(command: Command) -> Any:
+def _found(command: Command) -> "Item":
     """Return the item that --search finds: the clearest over --bbox."""
     from chain.raster.footprint import Footprint
     from chain.sentinel2 import cloud_cover, stac_search

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the product of a scene is made of: which bands, which networks, which weights, what is left out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from chain.raster.grids import common_origin, raster_grid
 from chain.raster.mask import Mask, read_mask
 from chain.runtime.files import default_cache
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
+from chain.sentinel2.opened_image import OpenedImage
+from chain.sentinel2.scene import Scene
 from chain.serving.exported_models import exported, find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.recipe import Recipe
@@ -27,12 +29,12 @@ ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
 """Bands that each role's network makes."""
 
 
-def recipe_of(options: Options, scene) -> Recipe:
+def recipe_of(options: Options, scene: Scene) -> Recipe:
     """Return what the product of a scene is made of.
 
     Args:
         options: those of the program.
-        scene: the `chain.sentinel2.scene.Scene`.
+        scene: the input.
 
     Raises:
         ValueError: a band is missing, or there are no weights for the product.
@@ -72,7 +74,7 @@ def _fine(bands: Sequence[str], networks: Sequence[Network], spacing: float) -> 
     return next((source for source in seen if fine and set(fine) <= set(source.bands)), Source("fine", fine, spacing))
 
 
-def _bands(options: Options, found: Sequence[str]) -> tuple[str, ...]:
+def _bands(options: Options, found: Collection[str]) -> tuple[str, ...]:
     """Return the bands of the product: those asked for, else all that the input allows."""
     bands = options.bands or tuple(band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
     return (*bands, "B10") if options.with_b10 and "B10" not in bands else tuple(bands)
@@ -133,7 +135,7 @@ def _converted(files: Sequence[str], level: str | None) -> list[Path]:
     return [exported(partial(read_model, file, levels), [Path(file)], key, default_cache()) for file in files]
 
 
-def _masks(options: Options, scene) -> tuple[Mask, ...]:
+def _masks(options: Options, scene: Scene) -> tuple[Mask, ...]:
     """Return the masks of the options.
 
     Raises:
@@ -152,7 +154,7 @@ def _masks(options: Options, scene) -> tuple[Mask, ...]:
     return tuple(masks)
 
 
-def _notes(name: str, product, networks: Sequence[Network], scene) -> Iterator[str]:
+def _notes(name: str, product: OpenedImage, networks: Sequence[Network], scene: Scene) -> Iterator[str]:
     """Yield what was recognised and chosen, in sentences."""
     weights = ", ".join(
         f"{network.description.arguments['role']} {network.description.weights[:8]} "

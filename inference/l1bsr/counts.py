@@ -198,7 +198,7 @@ def _read(image: L1BImage, scale: float | None, offset: float) -> Iterator[tuple
         for index, (name, band) in enumerate(sources):
             try:
                 numbers = band.ReadAsArray(*window)
-                mask = masks[name].ReadAsArray(*window) if masks[name] else None
+                mask = found.ReadAsArray(*window) if (found := masks[name]) else None
             except RuntimeError as error:
                 raise unreadable(name, error) from error
             nodata = band.GetNoDataValue()

@@ -110,12 +110,12 @@ def find_network(folder: str | None, name: str, option: str = "--model-dir") -> 
             f"{option}: expected the folder of a model, such as weights.convert_l1bsr or train.l1bsr makes, got none, "
             f"and there is none in {project}"
         )
-    folder = folder or project
-    descriptions = {path: read_description(path) for path in find_models(folder)}
+    place = folder or project
+    descriptions = {path: read_description(path) for path in find_models(place)}
     found = [path for path, each in descriptions.items() if (each.system, each.model) == (SYSTEM, name)]
     if len(found) != 1:
         received = ", ".join(f"{each.system} {each.model}".strip() for each in descriptions.values())
-        raise ValueError(f"{option}: expected one model {SYSTEM} {name}, got {folder}, of {received}")
+        raise ValueError(f"{option}: expected one model {SYSTEM} {name}, got {place}, of {received}")
     return Network(descriptions[found[0]], str(found[0]))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.runtime.options import MISSING, above, band_names, changed, distinct, memory_size, option
-from chain.serving.options import WORK, FileOptions, SceneCommand, WorkOptions
+from chain.serving.options import WORK, ProgramOptions, SceneCommand
 
 SUPER_RESOLUTION, REGISTRATION = TASKS = ("superresolution", "registration")
 NUMBERS = "numbers: counts = scale x (digital number + offset)"
@@ -15,7 +15,7 @@ PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "l1bsr"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(FileOptions, WorkOptions):
+class Options(ProgramOptions):
     """How a product is made."""
 
     model_dir: str | None = option(

@@ -147,7 +147,7 @@ class RecByStrips:
         features[strip.inside] = strip.cut(merged)
         return merged
 
-    def _convolved(self, images, name: str) -> tf.Tensor:
+    def _convolved(self, images: np.ndarray | tf.Tensor, name: str) -> tf.Tensor:
         """Return an image or a batch of one, (1, rows, columns, depth), convolved by a layer of the network."""
         kernel, bias = self._layers[name]
         batch = images if len(images.shape) == 4 else images[np.newaxis]
@@ -170,7 +170,7 @@ class _Strip:
     seen: slice
     """What two convolutions see of the image."""
 
-    def cut(self, seen, scale: int = 1) -> np.ndarray:
+    def cut(self, seen: np.ndarray | tf.Tensor, scale: int = 1) -> np.ndarray:
         """Return the strip of an image of what it sees, or of a batch of one, `scale` times as fine."""
         image = np.asarray(seen)
         image = image[0] if image.ndim == 4 else image

@@ -110,6 +110,7 @@ def register_first(inputs: ProductInputs, counts: Counts, execution: Execution, 
     Raises:
         FileExistsError, ValueError, RuntimeError, OSError: as `ProductInputs.write`.
     """
+    assert inputs.registrar  # what needs none is not registered first
     path = registered_file(inputs.output)
     registration = replace(
         inputs,

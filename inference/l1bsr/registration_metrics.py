@@ -18,7 +18,7 @@ ROWS = 512
 class _Correlation:
     """Pearson's correlation of pairs of values, which are given part by part."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums = np.zeros(5)
         self._number = 0
         self._first: np.ndarray | None = None
@@ -98,7 +98,7 @@ def _median(band: gdal.Band) -> float:
     return float(np.median(values, overwrite_input=True))
 
 
-def _inner_rows(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+def _inner_rows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     """Yield rows and columns of the inner part of an image, strip by strip."""
     bottom, right = (size - BORDER for size in shape)
     if right > BORDER:
