@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interpolation of an image to a finer grid, as the usual tools do it, and its least squares.
+"""Interpolation of an image to a finer grid, as the usual tools do it.
 
 An image made finer by a whole ratio is `R X C'`: `X` are the native pixels, and the matrices `R` and `C` of its rows
 and columns have few numbers in each line, which depend on the method, on where the first fine pixel lies within its
@@ -15,20 +15,24 @@ missing and renormalises; gdalwarp's turns to bilinear; SNAP's bilinear extrapol
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_solve_banded, cholesky_banded
 
+from chain.raster.resampling.least_squares import Term, forward, inverse_diagonal
+
 OPEN = "open"
 """Border rule of an image cut after interpolation: native pixels beyond its border are unknown."""
+SPLINE = "cubicspline"
+"""GDAL's cubic spline, which smooths: native pixels are the coefficients of a spline, not its values."""
 FRAME = "frame"
 """Border rule of gdalwarp's cubic: bilinear along both axes wherever a native pixel beyond the border was needed."""
-EXACT = 1e-9
-"""Weight of the starting values in least squares, where only what the pixels leave undetermined may depend on them."""
-STEPS = 120
-"""Most steps of conjugate gradients."""
+SIDES = ("top", "bottom", "left", "right")
+RIDGE, EXACT = 1e-9, 1e-12
+"""Weights of the starting values in least squares, of digital numbers and of floating point ones. With what rounding
+adds, 0.29, the first is right where native pixels can be off the starting values by some thousands."""
 
 
 def _nearest(distance: np.ndarray) -> np.ndarray:
@@ -46,6 +50,11 @@ def _keys(a: float) -> Callable[[np.ndarray], np.ndarray]:
         return np.where(d < 1, near, np.where(d < 2, far, 0.0))
 
     return kernel
+
+
+def _b_spline(distance: np.ndarray) -> np.ndarray:
+    d = np.abs(distance)
+    return np.where(d < 1, 2 / 3 - d**2 + d**3 / 2, np.where(d < 2, (2 - d) ** 3 / 6, 0.0))
 
 
 def _lanczos(distance: np.ndarray) -> np.ndarray:
@@ -70,9 +79,10 @@ METHODS = {
     "cubic": Method(_keys(-0.5), 2, ("edge", "renormalised", "symmetric", FRAME, "mirror")),
     "cubic with a = -0.75": Method(_keys(-0.75), 2, ("edge", "renormalised", "symmetric", "mirror")),
     "lanczos": Method(_lanczos, 3, ("renormalised", "edge", "symmetric", "mirror")),
+    SPLINE: Method(_b_spline, 2, ("renormalised", "edge", "symmetric", "mirror")),
 }
 """Methods by name, simple ones first. To a finer grid, an average is nearest."""
-FORCED = ("nearest", "bilinear", "cubic", "lanczos")
+FORCED = ("nearest", "bilinear", "cubic", SPLINE, "lanczos")
 """Methods that a user can state where pixels do not tell."""
 
 
@@ -92,14 +102,21 @@ class Resampling:
     """Border rule of the left side."""
     right: str = OPEN
     """Border rule of the right side."""
+    hidden: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Native pixels between the image and each border that is not open: top, bottom, left, right."""
+    trimmed: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Native pixels along each side that are not known, as it is not known what the resampler did beyond it."""
     counted: bool = True
     """Whether its pixels are whole numbers, of whatever type."""
     truncated: bool = False
     """Whether they were truncated, not rounded, to them."""
     stated: bool = False
     """Whether the method is a statement of the user's: then pixels need not be explained."""
-    gaps: str = ""
-    """How native pixels without data were treated, where that is known: `numbers`, `left out` or `bilinear`."""
+
+    @property
+    def ridge(self) -> float:
+        """Weight of the starting values in least squares."""
+        return RIDGE if self.counted else EXACT
 
 
 @dataclass(frozen=True)
@@ -124,6 +141,16 @@ class Axis:
     def solve(self, right: np.ndarray) -> np.ndarray:
         """Solve the normal equations for right-hand sides (native pixels, any number)."""
         return cho_solve_banded((self.factor, True), right, check_finite=False)
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """Variance of each native pixel, were that of each fine one 1."""
+        return inverse_diagonal(self.factor)
+
+    @property
+    def determined(self) -> float:
+        """Number of native pixels that the fine ones determine."""
+        return len(self.variance) - self.ridge * float(self.variance.sum())
 
     def shown(self, fine: np.ndarray) -> np.ndarray:
         """Sum fine pixels (fine, any number) over each native pixel that holds them: (count, any number)."""
@@ -158,7 +185,8 @@ def axis(
     start: str,
     end: str,
     unknown: int | None = None,
-    ridge: float = EXACT,
+    hidden: tuple[int, int] = (0, 0),
+    ridge: float = RIDGE,
 ) -> Axis:
     """Return the interpolation of one axis.
 
@@ -170,12 +198,14 @@ def axis(
         start: border rule before the first fine pixel.
         end: border rule after the last one.
         unknown: native pixels to add beyond an open border, by default those that have a weight.
+        hidden: native pixels between the image and each border that is not open.
         ridge: weight of the starting values in least squares.
     """
     kernel, reach = METHODS[method].kernel, METHODS[method].reach
     unknown = reach if unknown is None else unknown
     count = -(-(length + phase) // ratio)
-    before, after = unknown if start == OPEN else 0, unknown if end == OPEN else 0
+    before, after = (unknown if rule == OPEN else each for rule, each in zip((start, end), hidden))
+    total = before + count + after
     fine = np.arange(length) + phase
     centre = (fine + 0.5) / ratio - 0.5
     taps = np.floor(centre).astype(int)[:, None] + np.arange(-reach, reach + 2)
@@ -183,14 +213,14 @@ def axis(
     weights /= weights.sum(axis=1, keepdims=True)
     lines, columns, values = [], [], []
     for line, tap in zip(*np.nonzero(np.abs(weights) > 1e-12)):
-        index = taps[line, tap]
+        index = taps[line, tap] + before
         rule = start if index < 0 else end
-        held = [(index, 1.0)] if rule == OPEN else _place(index, count, rule)
+        held = [(index, 1.0)] if rule == OPEN else _place(index, total, rule)
         for place, factor in held:
             lines.append(line)
-            columns.append(place + before)
+            columns.append(place)
             values.append(weights[line, tap] * factor)
-    matrix = sparse.csr_matrix((values, (lines, columns)), (length, before + count + after))
+    matrix = sparse.csr_matrix((values, (lines, columns)), (length, total))
     matrix = sparse.csr_matrix(sparse.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)
     normal = (matrix.T @ matrix + ridge * sparse.eye(matrix.shape[1])).tocoo()
     width = int(np.abs(normal.row - normal.col).max()) if normal.nnz else 0
@@ -199,75 +229,6 @@ def axis(
     band[normal.row[below] - normal.col[below], normal.col[below]] = normal.data[below]
     factor = cholesky_banded(band, lower=True)
     return Axis(matrix, sparse.csr_matrix(matrix.T), factor, ridge, before, count, fine // ratio)
-
-
-def product(rows: sparse.csr_matrix, columns: sparse.csr_matrix, image: np.ndarray) -> np.ndarray:
-    """Return `rows @ image @ columns'`."""
-    return np.ascontiguousarray((columns @ np.ascontiguousarray((rows @ image).T)).T)
-
-
-def _inner(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the inner product; without BLAS, whose threads wait for each other on a busy machine."""
-    return float(np.sum(first * second))
-
-
-class LeastSquares:
-    """Least squares of native pixels: `scale * (R X C')`, and the same of a second pair of axes, against targets."""
-
-    def __init__(self, rows: Axis, columns: Axis):
-        self.terms = [(None, rows, columns)]
-        self.mask = None
-        """Native pixels that have a value, where not all have."""
-
-    def forward(self, native: np.ndarray) -> np.ndarray:
-        """Interpolate native pixels."""
-        native = native if self.mask is None else native * self.mask
-        total = 0.0
-        for scale, rows, columns in self.terms:
-            part = product(rows.matrix, columns.matrix, native)
-            total = total + (part if scale is None else scale * part)
-        return total
-
-    def backward(self, fine: np.ndarray) -> np.ndarray:
-        """Apply the transposed of `forward`."""
-        total = 0.0
-        for scale, rows, columns in self.terms:
-            weighted = fine if scale is None else scale * fine
-            total = total + product(rows.transposed, columns.transposed, weighted)
-        return total if self.mask is None else total * self.mask
-
-    def energy(self) -> np.ndarray:
-        """Return the sum of squared weights of each native pixel."""
-        total = 0.0
-        for scale, rows, columns in self.terms:
-            squares = np.ones((rows.matrix.shape[0], columns.matrix.shape[0])) if scale is None else scale**2
-            total = total + product(rows.transposed.power(2), columns.transposed.power(2), squares)
-        return total
-
-    def _precondition(self, native: np.ndarray) -> np.ndarray:
-        _, rows, columns = self.terms[0]
-        solved = np.ascontiguousarray(columns.solve(rows.solve(native).T).T)
-        return solved if self.mask is None else solved * self.mask
-
-    def solve(self, target: np.ndarray, start: np.ndarray, tolerance: float) -> np.ndarray:
-        """Return the native pixels nearest to `start` that fit `target` best, to a change below `tolerance`."""
-        gradient = self.backward(target - self.forward(start))
-        if self.mask is None and len(self.terms) == 1 and self.terms[0][0] is None:
-            return start + self._precondition(gradient)
-        change, ridge = np.zeros_like(start), self.terms[0][1].ridge
-        step = direction = self._precondition(gradient)
-        slope = _inner(gradient, step)
-        for _ in range(STEPS):
-            if slope <= 0 or np.abs(step).max() < tolerance:
-                break
-            image = self.backward(self.forward(direction)) + ridge * direction
-            length = slope / _inner(direction, image)
-            change += length * direction
-            gradient = gradient - length * image
-            step = self._precondition(gradient)
-            slope, previous = _inner(gradient, step), slope
-            direction = step + slope / previous * direction
-        return start + change
 
 
 def interpolate(native: np.ndarray, ratio: int, method: str, border: str | None = None) -> np.ndarray:
@@ -284,44 +245,46 @@ def interpolate(native: np.ndarray, ratio: int, method: str, border: str | None 
     """
     found = Resampling(method, (0, 0), *[border or METHODS[method].borders[0]] * 4)
     rows, columns = (ratio * size for size in native.shape)
-    return interpolation_of(found, ratio, (rows, columns)).forward(np.asarray(native, float))
+    return forward(terms_of(found, ratio, (rows, columns)), np.asarray(native, float))
 
 
-def axes_of(
-    found: Resampling, ratio: int, shape: tuple[int, int], method: str | None = None, ridge: float = EXACT
-) -> tuple[Axis, Axis]:
+def axes_of(found: Resampling, ratio: int, shape: tuple[int, int], method: str | None = None) -> tuple[Axis, Axis]:
     """Return the axes of an image, or those of another method on the same native pixels."""
     unknown = METHODS[found.method].reach
     sides = ((found.top, found.bottom), (found.left, found.right))
+    hidden = found.hidden[:2], found.hidden[2:]
     return tuple(
-        axis(method or found.method, ratio, phase, size, *side, unknown, ridge)
-        for phase, size, side in zip(found.phase, shape, sides)
+        axis(method or found.method, ratio, phase, size, *rules, unknown, beyond, found.ridge)
+        for phase, size, rules, beyond in zip(found.phase, shape, sides, hidden)
     )
 
 
 def frame_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the fine pixels, (rows, columns), that gdalwarp's cubic leaves to bilinear; None when there is none."""
-    before, after = ratio + (ratio + 1) // 2, ratio + ratio // 2  # a pixel at a native one's centre looks back
     frame = np.zeros(shape, bool)
-    for rule, part in (
-        (found.top, np.s_[:before]),
-        (found.bottom, np.s_[-after:]),
-        (found.left, np.s_[:, :before]),
-        (found.right, np.s_[:, -after:]),
-    ):
-        if rule == FRAME:
-            frame[part] = True
+    depths = ratio + (ratio + 1) // 2, ratio + ratio // 2  # a pixel at a native one's centre looks back
+    for axis_, rules in enumerate(((found.top, found.bottom), (found.left, found.right))):
+        size, phase = shape[axis_], found.phase[axis_]
+        cut = phase, -(size + phase) % ratio
+        before, after = (
+            max(0, depth - hidden * ratio - part) for depth, hidden, part in zip(depths, found.hidden[2 * axis_ :], cut)
+        )
+        lines = np.moveaxis(frame, axis_, 0)
+        if rules[0] == FRAME:
+            lines[:before] = True
+        if rules[1] == FRAME:
+            lines[max(0, size - after) :] = True
     return frame if frame.any() else None
 
 
-def interpolation_of(found: Resampling, ratio: int, shape: tuple[int, int], ridge: float = EXACT) -> LeastSquares:
+def terms_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> list[Term]:
     """Return the interpolation of an image without missing pixels."""
-    axes = axes_of(found, ratio, shape, None, ridge)
-    squares = LeastSquares(*axes)
+    rows, columns = axes_of(found, ratio, shape)
     frame = frame_of(found, ratio, shape)
-    if frame is not None:
-        squares.terms = [
-            (1.0 - frame, *axes),
-            (1.0 * frame, *axes_of(found, ratio, shape, "bilinear")),
-        ]
-    return squares
+    if frame is None:
+        return [Term(rows.matrix, columns.matrix)]
+    plain_rows, plain_columns = axes_of(found, ratio, shape, "bilinear")
+    return [
+        Term(rows.matrix, columns.matrix, 1.0 - frame),
+        Term(plain_rows.matrix, plain_columns.matrix, 1.0 * frame),
+    ]

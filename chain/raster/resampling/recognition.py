@@ -1,120 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an image was interpolated to a finer grid, recognised from its pixels.
+"""By which interpolations an image can have been brought to a finer grid, recognised from its pixels.
 
 Native pixels are fitted to parts of the image, along its rows and along its columns, for each method and each phase.
-Only the true ones leave as little as rounding does. Then each side is fitted with each border rule.
+Only the true ones leave as little as rounding does. Parts with missing pixels are fitted as a whole. Then each side is
+fitted with each border rule. More than one method can be left: by a ratio of 2, each image that cubic (a = -0.5) gives
+is also what bilinear gives of another one. `chain.raster.resampling.decision` chooses.
 
-    found = recognise_image(read, shape, 2)                     # Resampling(method='bilinear', phase=(0, 0), ...)
+    candidates = candidates_of(read, shape, 2)                  # [Candidate(Resampling('bilinear', (0, 0), ...))]
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chain.raster.resampling.interpolation import METHODS, OPEN, Axis, Resampling, axis
-from chain.raster.resampling.restoration import RELATIVE, Mismatch, fit, is_counted, limits_of
+from chain.raster.resampling.borders import with_borders
+from chain.raster.resampling.integers import SURE, Integers, integers, spline_values
+from chain.raster.resampling.interpolation import METHODS, OPEN, SPLINE, Axis, Resampling, axis
+from chain.raster.resampling.parts import (
+    NEAR,
+    Part,
+    Read,
+    complete_parts,
+    fewer_sides,
+    holed_parts,
+    inner_parts,
+)
+from chain.raster.resampling.restoration import Mismatch, fit, is_counted, limits_of, solve_axis
+from chain.raster.resampling.treatments import TREATMENTS, Fitted, Problem
 
-PARTS = 8
-"""Most parts of an image, and of each of its sides, to recognise it by."""
-AWAY = 3
-"""Native pixels beside missing ones, or the border, to leave out where neither is to count."""
-Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
-"""Gives fine pixels of an image, and where they are missing, from first row, first column, rows, columns."""
-_ALL_OPEN = dict.fromkeys(("top", "bottom", "left", "right"), OPEN)
+FREEDOM = 60.0
+"""Least number of pixels more than native ones by which a method is recognised where pixels are missing."""
+CLOSE = 1.05
+"""Root mean square of residuals, relative to the least one, up to which a method explains pixels as well."""
+INTERPOLATING_SPLINE = "a spline through the native pixels"
+HOPELESS = 8.0
+"""Residual of a part of an image, relative to the largest one allowed, from which others need not be looked at."""
+WHOLE = 128
+"""Native pixels along an image up to which all of it tells how near its native pixels are to whole numbers."""
 
 
-def _residual(lines: Axis, pixels: np.ndarray) -> np.ndarray:
-    """Return what a fit along the first axis leaves of pixels (fine pixels, any number)."""
-    seen = lines.shown(pixels) / np.bincount(lines.footprint)[:, None]
-    after = lines.matrix.shape[1] - lines.before - lines.count
-    start = np.pad(seen, ((lines.before, after), (0, 0)), mode="edge")
-    left = pixels - lines.matrix @ start
-    return left - lines.matrix @ lines.solve(lines.transposed @ left)
+class TooLittle(ValueError):
+    """An image whose pixels do not tell by which method it was made, as they are too few."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An interpolation that explains an image."""
+
+    found: Resampling
+    """Method, phase and border rules."""
+    misfits: tuple[float, ...]
+    """Root mean squares that the fits of the sides leave which are borders with a known rule."""
+    integers: Integers
+    """How near to whole numbers its native pixels are."""
+    native: np.ndarray
+    """Its native pixels in parts of the image, for comparison; not a number where they are not known."""
+    rival: str = ""
+    """Another interpolation, not among `METHODS`, that may have given the image as well."""
 
 
 @dataclass
 class _Misfit:
-    """What fits along one axis leave."""
+    """What fits leave."""
 
     largest: float = 0.0
     squares: float = 0.0
-    freedom: int = 0
+    freedom: float = 0.0
 
-    def add(self, lines: Axis, pixels: np.ndarray) -> None:
-        freedom = (lines.matrix.shape[0] - lines.matrix.shape[1]) * pixels.shape[1]
+    def add(self, largest: float, squares: float, freedom: float) -> None:
         if freedom > 0:
-            residual = _residual(lines, pixels)
-            self.largest = max(self.largest, float(np.abs(residual).max()))
-            self.squares += float(np.sum(residual**2))
+            self.largest = max(self.largest, largest)
+            self.squares += squares
             self.freedom += freedom
+
+    def add_lines(self, lines: Axis, pixels: np.ndarray) -> None:
+        residual = solve_axis(lines, pixels)[1]
+        freedom = (lines.matrix.shape[0] - lines.determined) * pixels.shape[1]
+        self.add(float(np.abs(residual).max()), float(np.sum(residual**2)), freedom)
 
     @property
     def rms(self) -> float:
-        return (self.squares / self.freedom) ** 0.5 if self.freedom else np.inf
+        return (self.squares / self.freedom) ** 0.5 if self.freedom > 0 else np.inf
 
     def within(self, limits: tuple[float, float]) -> bool:
         slack = 1e-9 * (1 + limits[0])
         return self.freedom > 0 and self.largest <= limits[0] + slack and self.rms <= limits[1] + slack
 
+    def close(self, least: float, peak: float) -> bool:
+        """Return whether it is as small as the least root mean square, given how many pixels tell."""
+        factor = max(CLOSE, 1 + 2 / max(self.freedom, 1.0) ** 0.5)
+        return self.rms <= factor * least + 1e-9 * peak
 
-def _best_phase(windows: Sequence[np.ndarray], ratio: int, method: str) -> tuple[int, _Misfit]:
+
+def _best_phase(windows: Sequence[np.ndarray], ratio: int, method: str, expected: int) -> tuple[int, _Misfit]:
     """Return the phase that fits best along the first axis of windows, and how well it does."""
-    best = 0, _Misfit()
+    misfits = []
     for phase in range(ratio):
-        misfit = _Misfit()
+        misfits.append(_Misfit())
         for window in windows:
-            misfit.add(axis(method, ratio, phase, len(window), OPEN, OPEN), window)
-        if misfit.rms < best[1].rms:
-            best = phase, misfit
-    return best
+            misfits[-1].add_lines(axis(method, ratio, phase, len(window), OPEN, OPEN), window)
+    best = min(range(ratio), key=lambda phase: misfits[phase].rms)
+    best = expected if misfits[expected].rms <= misfits[best].rms * CLOSE + 1e-9 else best
+    return best, misfits[best]
 
 
-def recognise_method(windows: Sequence[np.ndarray], ratio: int, counted: bool = True) -> list[Resampling]:
-    """Recognise method and phase in parts of an image; border rules are left open.
-
-    More than one can fit. By a ratio of 2, each image that cubic (a = -0.5) gives is also what bilinear gives of
-    another one: third differences around each native pixel are 0 in both.
-
-    Args:
-        windows: fine pixels, (rows, columns), without missing ones. The first row and column of each are a multiple of
-            `ratio` from the image's.
-        ratio: fine pixels along a native one.
-        counted: whether the image's pixels are integers.
-
-    Returns:
-        Those that fit as tightly as any, simple ones first.
-
-    Raises:
-        Mismatch: no method gives these pixels.
-        ValueError: the windows are too small to tell.
-    """
-    windows = [np.asarray(window, float) for window in windows]
-    peak = np.array([np.abs(window).max() for window in windows])
-    found = []
-    for name in METHODS:
-        down = _best_phase(windows, ratio, name)
-        across = _best_phase([window.T for window in windows], ratio, name)
-        if min(down[1].freedom, across[1].freedom):
-            limits = limits_of(peak, name, counted)
-            fits = down[1].within(limits) and across[1].within(limits)
-            rms, largest = max(down[1].rms, across[1].rms), max(down[1].largest, across[1].largest)
-            found.append((name, (down[0], across[0]), fits, rms, largest))
-    if not found:
-        raise ValueError(f"an image of more pixels is wanted. Received: {' x '.join(map(str, windows[0].shape))}")
-    fitting = [entry for entry in found if entry[2]]
-    if not fitting:
-        closest = min(found, key=lambda entry: entry[3])
-        raise Mismatch(closest[0], closest[4])
-    tightest = min(entry[3] for entry in fitting)
-    return [
-        Resampling(name, phase, counted=counted)
-        for name, phase, _, rms, _ in fitting
-        if name == "nearest" or rms <= 1.05 * tightest + 1e-9 * peak.max()
-    ]
-
-
-def stated_image(read: Read, shape: tuple[int, int], ratio: int, method: str) -> Resampling:
+def stated_image(
+    read: Read, shape: tuple[int, int], ratio: int, method: str, expected: tuple[int, int] = (0, 0)
+) -> Resampling:
     """Return the phase of an image whose method is stated, by which its pixels are explained best.
 
     Args:
@@ -122,221 +115,237 @@ def stated_image(read: Read, shape: tuple[int, int], ratio: int, method: str) ->
         shape: rows and columns of the image.
         ratio: fine pixels along a native one.
         method: name in `METHODS`.
+        expected: the phase to take where no other one is better.
     """
-    windows = _inner_windows(read, shape, ratio)
+    windows = [np.asarray(part.pixels, float) for part in inner_parts(read, shape, ratio)]
     counted = all(is_counted(window) for window in windows)
-    down, _ = _best_phase(windows, ratio, method)
-    across, _ = _best_phase([window.T for window in windows], ratio, method)
+    down, _ = _best_phase(windows, ratio, method, expected[0])
+    across, _ = _best_phase([window.T for window in windows], ratio, method, expected[1])
     return Resampling(method, (down, across), counted=counted, stated=True)
 
 
-def lattice(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> tuple[complex, int]:
-    """Tell how near to whole numbers, plus something, the native pixels are that fit parts of an image.
-
-    Returns:
-        The mean of exp(2 pi i x), whose modulus is 1 if all are and near 0 if none is, and over how many it is.
-    """
-    total, number = 0j, 0
-    for window in windows:
-        native = fit(np.asarray(window, float), ratio, replace(found, **_ALL_OPEN)).native
-        uneven = np.abs(np.diff(native, axis=0, prepend=native[:1])) > 1
-        inner = (native[2:-2, 2:-2])[uneven[2:-2, 2:-2]]
-        total, number = total + np.exp(2j * np.pi * inner).sum(), number + inner.size
-    return (total / number if number else 0j), number
-
-
-def _more_whole(windows: Sequence[np.ndarray], ratio: int, found: Sequence[Resampling]) -> Resampling | None:
-    """Return the one whose native pixels are whole numbers, None when that does not tell."""
-    scores = [lattice(windows, ratio, each) for each in found]
-    order = sorted(range(len(found)), key=lambda index: -abs(scores[index][0]))
-    (first, number), (second, _) = scores[order[0]], scores[order[1]]
-    return found[order[0]] if number and abs(first) > max(1.5 * abs(second), 4 / number**0.5) else None
-
-
-def recognise_border(windows: Sequence[np.ndarray], ratio: int, found: Resampling) -> tuple[str, float]:
-    """Recognise the border rule of a side whose native pixels are whole.
+def recognise_complete(
+    windows: Sequence[np.ndarray], ratio: int, counted: bool, expected: tuple[int, int] = (0, 0)
+) -> list[Resampling]:
+    """Recognise method and phase in parts of an image; border rules are left open.
 
     Args:
-        windows: fine pixels, (from the border inwards, along it), without missing ones and away from corners.
+        windows: fine pixels, (rows, columns), without missing ones. The first row and column of each are a multiple of
+            `ratio` from the image's.
         ratio: fine pixels along a native one.
-        found: how they were made; the phase is that from the border, which is 0, and along it.
+        counted: whether the image's pixels are integers.
+        expected: the phase to take where no other one is better.
 
     Returns:
-        The rule, `open` where none explains the pixels; and the root mean square that its fit leaves.
+        Those that fit as tightly as any, simple ones first.
+
+    Raises:
+        Mismatch: no method gives these pixels.
+        TooLittle: the windows are too small to tell.
     """
-    fitting = []
-    for rule in METHODS[found.method].borders if windows else ():
-        try:
-            fits = [fit(window, ratio, replace(found, top=rule)) for window in windows]
-        except Mismatch:
-            continue
-        fitting.append((sum(each.rms for each in fits) / len(fits), rule))
-    tightest = min(fitting)[0] if fitting else 0.0
-    return next(((rule, rms) for rms, rule in fitting if rms <= 1.05 * tightest + 1e-9), (OPEN, 0.0))
+    windows = [np.asarray(window, float) for window in windows]
+    peak = max(float(np.abs(window).max()) for window in windows)
+    found = []
+    for name in METHODS:
+        down, vertical = _best_phase(windows, ratio, name, expected[0])
+        across, horizontal = _best_phase([window.T for window in windows], ratio, name, expected[1])
+        if min(vertical.freedom, horizontal.freedom) > 0.5:
+            each = Resampling(name, (down, across), counted=counted)
+            limits = limits_of(peak, each)
+            fits = vertical.within(limits) and horizontal.within(limits)
+            found.append((each, fits, max(vertical, horizontal, key=lambda misfit: misfit.rms)))
+    return _tightest(found, peak)
 
 
-def recognise_image(
+_Entry = tuple[Resampling, bool, _Misfit]
+"""An interpolation, whether it explains the pixels, and what it leaves."""
+
+
+def _tightest(found: list[_Entry], peak: float) -> list[Resampling]:
+    """Return those of some interpolations that fit, and as tightly as any; nearest needs no comparison."""
+    if not found:
+        raise TooLittle("too few pixels to tell how they were resampled")
+    fitting = [(each, misfit) for each, fits, misfit in found if fits]
+    if not fitting:
+        closest, _, misfit = min(found, key=lambda entry: entry[2].rms)
+        raise Mismatch(closest.method, misfit.largest)
+    least = min(misfit.rms for _, misfit in fitting)
+    return [each for each, misfit in fitting if each.method == "nearest" or misfit.close(least, peak)]
+
+
+def recognise_holed(
+    parts: Sequence[Part], ratio: int, counted: bool, expected: tuple[int, int] = (0, 0)
+) -> list[Resampling]:
+    """Recognise method and phase in parts of an image some of whose pixels are missing; border rules are left open.
+
+    First, what depends on missing native pixels is left out of account; where that leaves too little, each treatment of
+    missing pixels is tried.
+
+    Args:
+        parts: parts of the image. The first row and column of each are a multiple of `ratio` from the image's.
+        ratio: fine pixels along a native one.
+        counted: whether the image's pixels are integers.
+        expected: the phase to take where no other one is better.
+
+    Returns:
+        Those that fit as tightly as any, simple ones first; of each method, the phase that fits best.
+
+    Raises:
+        Mismatch: no method gives these pixels.
+        TooLittle: the pixels are too few to tell.
+    """
+    peak = max((float(np.abs(part.valid).max(initial=0.0)) for part in parts), default=0.0)
+    found: list[_Entry] = []
+    for names in (("avoided", "masked"), tuple(TREATMENTS)[:-2]):
+        for method in METHODS:
+            entries = _enough(parts, ratio, Resampling(method, counted=counted), names, peak)
+            found += [_best(entries, expected)] if entries else []
+        if any(fits for _, fits, _ in found):
+            break
+    return _tightest(found, peak)
+
+
+def _enough(
+    parts: Sequence[Part], ratio: int, method: Resampling, treatments: Sequence[str], peak: float
+) -> list[_Entry]:
+    """Fit each phase of a method by the first treatment that leaves enough pixels to tell, or by any that explains."""
+    for treatment in treatments:
+        entries = [entry for entry in _phases(parts, ratio, method, treatment, peak) if entry[2].freedom >= FREEDOM]
+        fitting = [entry for entry in entries if entry[1]]
+        if fitting or (entries and treatment == "avoided"):
+            return fitting or entries
+    return entries
+
+
+def _best(entries: list[_Entry], expected: tuple[int, int]) -> _Entry:
+    """Return the entry that fits best, or that of the expected phase where it fits as well."""
+    best = min(entries, key=lambda entry: entry[2].rms)
+    as_well = [e for e in entries if e[0].phase == expected and e[2].rms <= best[2].rms * CLOSE + 1e-9]
+    return min(as_well, key=lambda entry: entry[2].rms) if as_well else best
+
+
+def _phases(parts: Sequence[Part], ratio: int, method: Resampling, treatment: str, peak: float) -> Iterator[_Entry]:
+    """Fit each phase of a method; give whether it explains the pixels, and what it leaves."""
+    limits = limits_of(peak, method)
+    for phase in np.ndindex(ratio, ratio):
+        found, misfit = replace(method, phase=phase), _Misfit()
+        possible = all(
+            _add_part(misfit, part, ratio, found, treatment) and misfit.largest <= HOPELESS * limits[0] + 1e-9
+            for part in parts
+        )
+        yield found, possible and misfit.within(limits), misfit
+
+
+def _add_part(misfit: _Misfit, part: Part, ratio: int, found: Resampling, treatment: str) -> bool:
+    """Add what a fit of a part leaves; return whether the treatment can be that of the part."""
+    whole = (slice(None), slice(None))
+    missing = np.zeros(part.pixels.shape, bool) if part.missing is None else part.missing
+    if found.method == "nearest":
+        fitted = fit(part.pixels, ratio, replace(found, stated=True), missing)
+    else:
+        pixels = np.where(missing, 0, part.pixels).astype(float)
+        fitted = TREATMENTS[treatment](Problem(pixels, ratio, found, missing, part.absent, whole))
+    if fitted is None:
+        return False
+    misfit.add(fitted.largest, fitted.rms**2 * fitted.used, fitted.freedom)
+    return True
+
+
+def candidates_of(
     read: Read,
     shape: tuple[int, int],
     ratio: int,
-    likely: Sequence[str] = (),
+    expected: tuple[int, int] = (0, 0),
     besides: Sequence[tuple[int, int, int, int]] = (),
-) -> Resampling:
-    """Recognise how an image was made finer, from parts of it.
-
-    Where several methods fit, the one is right whose native pixels are whole numbers; else the one whose border rules
-    explain the sides; else the one that is likely.
+    absent: Callable[[np.ndarray, np.ndarray], float | None] = lambda pixels, missing: None,
+) -> list[Candidate]:
+    """Return the interpolations that explain an image, from parts of it.
 
     Args:
         read: gives parts of the image.
         shape: rows and columns of the image.
         ratio: fine pixels along a native one.
-        likely: methods of other bands of the same image.
+        expected: the phase to take where no other one is better.
         besides: parts to take besides those that are chosen: first row, first column, rows, columns.
+        absent: gives the number of missing pixels from a part and where they are missing in it.
 
     Raises:
         Mismatch: no method gives these pixels.
-        ValueError: the image is too small to tell, has too little data, or two methods fit.
+        TooLittle: the image is too small to tell, or has too little data.
     """
-    windows = _inner_windows(read, shape, ratio) + _complete(read, shape, ratio, besides)
-    if not windows:
-        raise ValueError("larger parts with data are wanted. Received: hardly any pixels without nodata around them")
-    counted = all(is_counted(window) for window in windows)
-    fitting = recognise_method(windows, ratio, counted)
-    if len(fitting) > 1 and fitting[0].method != "nearest":
-        whole = _more_whole(windows, ratio, fitting)
-        fitting = fitting if whole is None else [whole]
-    bordered = [_with_borders(read, shape, ratio, found) for found in fitting]
-    found = bordered[0][0]
-    if len(bordered) > 1 and found.method != "nearest":
-        told = _explaining(bordered, likely)
-        if told is None and not _alike(windows, ratio, fitting):
-            names = " and ".join(each.method for each in fitting)
-            raise ValueError(f"an interpolation that can be told is wanted. Received: pixels that {names} both give")
-        found = told or found
-    if not counted or found.method == "nearest":
-        return found
-    mean, number = lattice(windows, ratio, found)
-    return replace(found, truncated=bool(number) and mean.real < -max(0.05, 4 / number**0.5))
+    parts = inner_parts(read, shape, ratio) + complete_parts(read, shape, ratio, besides)
+    insets = (NEAR, 0) if min(shape) >= 4 * NEAR * ratio else (0, NEAR)  # border rules may spoil what is beside a side
+    holed = [] if parts else [holed_parts(read, shape, ratio, absent, inset) for inset in insets]
+    if not parts and not holed[0]:
+        raise TooLittle("too few pixels with data to tell how they were resampled")
+    counted = all(is_counted(part.valid) for part in (parts or holed[0]))
+    if parts:
+        found = _recognise_inside(read, shape, ratio, parts, counted, expected)
+    else:
+        found = _recognise_around(holed, ratio, counted, expected)
+    if found[0].method == "nearest":
+        return [Candidate(found[0], (), Integers(), np.empty(0))]
+    if max(shape) <= WHOLE * ratio:
+        pixels, missing = read(0, 0, *shape)
+        whole = [Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)]
+        return [_candidate(read, shape, ratio, each, whole, absent) for each in found]
+    return [_candidate(read, shape, ratio, each, parts or holed[0], absent, cut=True) for each in found]
 
 
-def _explaining(bordered: list[tuple[Resampling, list[float]]], likely: Sequence[str]) -> Resampling | None:
-    """Return the one that explains the most sides, or those better; else the one that is likely, or None."""
-    most = max(len(misfits) for _, misfits in bordered)
-    best = sorted((sum(misfits), index) for index, (_, misfits) in enumerate(bordered) if len(misfits) == most)
-    factor = 1.25 if bordered[0][0].counted else 10
-    best = [bordered[index][0] for misfit, index in best if misfit <= factor * best[0][0]]
-    expected = [found for found in best if found.method in likely]
-    if len(best) == 1 or (most == 0 and len(expected) != 1):
-        return best[0] if len(best) == 1 else None
-    return min(expected or best, key=_rarity)
+def _recognise_inside(
+    read: Read, shape: tuple[int, int], ratio: int, parts: list[Part], counted: bool, expected: tuple[int, int]
+) -> list[Resampling]:
+    """Recognise an image by parts of it; of a small one, border rules may spoil those."""
+    try:
+        return recognise_complete([part.pixels for part in parts], ratio, counted, expected)
+    except Mismatch as error:
+        for insets in fewer_sides(shape, ratio):
+            others = inner_parts(read, shape, ratio, insets)
+            try:
+                return recognise_complete([part.pixels for part in others], ratio, counted, expected)
+            except (Mismatch, TooLittle):
+                continue
+        raise error
 
 
-def _rarity(found: Resampling) -> int:
-    """Return how unlikely the border rules are for the method; symmetric is to cubic what edge is to bilinear, by 2."""
-    rules = METHODS[found.method].borders
-    return sum(rules.index(rule) for rule in (getattr(found, side) for side in _ALL_OPEN) if rule != OPEN)
+def _recognise_around(
+    choices: Sequence[list[Part]], ratio: int, counted: bool, expected: tuple[int, int]
+) -> list[Resampling]:
+    """Recognise an image that has missing pixels everywhere, by the first of some choices of parts that tells."""
+    errors = []
+    for parts in choices:
+        try:
+            return recognise_holed(parts, ratio, counted, expected)
+        except (Mismatch, TooLittle) as error:
+            errors.append(error)
+    raise next((error for error in errors if isinstance(error, Mismatch)), errors[0])
 
 
-def _alike(windows: Sequence[np.ndarray], ratio: int, fitting: list[Resampling]) -> bool:
-    """Return whether it matters little which of several is right, as in smooth images."""
-    for window in windows:
-        first, *others = (fit(window, ratio, replace(found, **_ALL_OPEN)).native[2:-2, 2:-2] for found in fitting)
-        unit = 1.0 if fitting[0].counted else RELATIVE * float(np.abs(window).max())
-        if any(np.abs(first - other).max(initial=0.0) > 2 * unit for other in others):
-            return False
-    return True
+def _candidate(
+    read: Read, shape: tuple[int, int], ratio: int, found: Resampling, parts: list[Part], absent, cut: bool = False
+) -> Candidate:
+    """Return an interpolation that explains an image with what tells it from others."""
+    bordered, misfits = with_borders(read, shape, ratio, found, absent)
+    fits = []
+    for part in parts:
+        try:
+            fits.append(fit(part.pixels, ratio, found if cut else bordered, part.missing, part.absent))
+        except Mismatch:
+            continue
+    whole = integers(fits, ratio, found)
+    native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
+    rival = INTERPOLATING_SPLINE if found.method == SPLINE and not _smoothing(fits, ratio, found, whole) else ""
+    bordered = replace(bordered, truncated=found.counted and whole.truncated)
+    return Candidate(bordered, tuple(misfits), whole, np.concatenate(native or [np.empty(0)]), rival)
 
 
-def _with_borders(read: Read, shape: tuple[int, int], ratio: int, found: Resampling) -> tuple[Resampling, list[float]]:
-    """Add the border rules of the sides where native pixels are whole; return what their fits leave, too.
+def _smoothing(fits: list[Fitted], ratio: int, found: Resampling, whole: Integers) -> bool:
+    """Return whether it is sure that native pixels were a spline's coefficients, as GDAL takes them, not its values.
 
-    A side that has no part with data gets the rule that most others have.
+    A spline through the native pixels (SciPy, scikit-image) gives the same images; its native pixels are weighted means
+    of the others, and either are whole numbers.
     """
-    sides, misfits = {}, []
-    for side, along in (("top", 1), ("bottom", 1), ("left", 0), ("right", 0)):
-        phase = found.phase[1 - along]
-        whole = phase == 0 if side in ("top", "left") else (shape[1 - along] + phase) % ratio == 0
-        if whole and METHODS[found.method].reach:
-            turned = replace(found, phase=(0, found.phase[along]), **_ALL_OPEN)
-            windows = _side_windows(read, shape, ratio, side)
-            rule, misfit = recognise_border(windows, ratio, turned)
-            sides[side] = rule if windows else ""
-            misfits += [misfit] if rule != OPEN else []
-    known = [rule for rule in sides.values() if rule] or [OPEN]
-    likeliest = max(known, key=known.count)
-    return replace(found, **{side: rule or likeliest for side, rule in sides.items()}), misfits
-
-
-def _spread(low: int, high: int, number: int, ratio: int) -> list[int]:
-    """Return at most `number` multiples of `ratio` spread from `low` to `high`."""
-    places = np.linspace(low, max(low, high), number) // ratio * ratio
-    return sorted({int(place) for place in places})
-
-
-def _complete(
-    read: Read, shape: tuple[int, int], ratio: int, parts: Iterable[tuple[int, int, int, int]]
-) -> list[np.ndarray]:
-    """Read parts of an image; return those without missing pixels, and away from them: those change interpolation."""
-    windows = []
-    for row, column, rows, columns in parts:
-        top, left = max(0, row - AWAY * ratio), max(0, column - AWAY * ratio)
-        bottom, right = (min(size, last + AWAY * ratio) for size, last in zip(shape, (row + rows, column + columns)))
-        pixels, missing = read(top, left, bottom - top, right - left)
-        if not missing.any():
-            windows.append(pixels[row - top :, column - left :][:rows, :columns])
-    return windows
-
-
-def _varied(windows: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the most varied parts of an image."""
-    return sorted(windows, key=lambda window: -float(np.std(window, dtype=float)))[:PARTS]
-
-
-def _insets(shape: tuple[int, int], ratio: int) -> list[int]:
-    """Return fine pixels along each side that border rules may concern, if the image is large enough to do without."""
-    return [AWAY * ratio if size >= 4 * AWAY * ratio else 0 for size in shape]
-
-
-def _inner_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
-    """Read parts of an image away from its borders: of those without missing pixels, the most varied ones."""
-    insets = _insets(shape, ratio)
-    for natives, number in ((32, 6), (16, 12), (8, 12)):
-        sizes = [min(max(natives * ratio, 3 * natives), length - 2 * inset) for length, inset in zip(shape, insets)]
-        rows, columns = (
-            _spread(inset, length - inset - size, number, ratio) for length, inset, size in zip(shape, insets, sizes)
-        )
-        windows = _complete(read, shape, ratio, [(row, column, *sizes) for row in rows for column in columns])
-        if windows:
-            return _varied(windows)
-    return _searched_windows(read, shape, ratio)
-
-
-def _searched_windows(read: Read, shape: tuple[int, int], ratio: int) -> list[np.ndarray]:
-    """Read small parts of an image which has few without missing pixels."""
-    size, away, windows = 8 * ratio, AWAY * ratio, []
-    for row in range(away, shape[0] - size - away, size):
-        pixels, missing = read(row - away, 0, size + 2 * away, shape[1])
-        holes = np.pad(np.cumsum(missing.any(axis=0)), (1, 0))
-        for column in range(away, shape[1] - size - away, size):
-            if holes[column - away] == holes[column + size + away]:
-                windows.append(pixels[away : away + size, column : column + size])
-        if len(windows) > 8 * PARTS:
-            break
-    return _varied(windows)
-
-
-def _side_windows(read: Read, shape: tuple[int, int], ratio: int, side: str) -> list[np.ndarray]:
-    """Read parts of an image along a side, each turned so that its first row is the border."""
-    along = 1 if side in ("top", "bottom") else 0
-    across, inset = shape[1 - along], _insets(shape, ratio)[along]
-    depth = min(12 * ratio, max(across - 2 * ratio, across // 2))
-    first = 0 if side in ("top", "left") else across - depth
-    windows: list[np.ndarray] = []
-    for natives in (32, 16, 8):
-        size = min(natives * ratio, shape[along] - 2 * inset)
-        places = _spread(inset, shape[along] - inset - size, 12, ratio)
-        parts = [(first, place, depth, size) if along else (place, first, size, depth) for place in places]
-        windows = windows or _complete(read, shape, ratio, parts)
-    windows = [window if along else window.T for window in windows]
-    return _varied([window if side in ("top", "left") else window[::-1] for window in windows])
+    values = integers([spline_values(each, ratio) for each in fits], ratio, found)
+    if whole.score > SURE:
+        return values.score < whole.score - SURE
+    return values.score < -SURE < whole.score

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the interpolations that explain an image it was made by; bands of one image tell it for one another.
+
+In this order: the one whose native pixels are whole numbers; the one whose border rules explain the sides; the one by
+which other bands were made. Where their native pixels are nearly the same, the likelier one is taken. Else the image is
+refused: only the user can know.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chain.raster.resampling.integers import SURE
+from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, Resampling
+from chain.raster.resampling.recognition import Candidate
+
+EXPLAINED_COUNTED, EXPLAINED = 1.25, 10.0
+"""Misfit of the sides, relative to the least one, up to which border rules explain them: of digital numbers, rounding
+hides most of the difference."""
+ALIKE, ALIKE_RELATIVE = 2.0, 1e-4
+"""Difference of native pixels up to which it does not matter by which interpolation they are found: digital numbers,
+or relative to the largest floating point one."""
+
+
+class Ambiguous(ValueError):
+    """Pixels that several interpolations give, of native pixels that differ."""
+
+    def __init__(self, methods: Sequence[str]):
+        super().__init__(f"pixels that {' and '.join(methods)} both give")
+        self.methods = tuple(methods)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an image was made by."""
+
+    found: Resampling
+    """Method, phase and border rules."""
+    others: tuple[str, ...] = ()
+    """Methods that explain its pixels as well, and give nearly the same native pixels."""
+
+
+def decide(
+    candidates: Mapping[str, Sequence[Candidate]], likely: Sequence[str] = ()
+) -> dict[str, Decision | Ambiguous]:
+    """Decide how each of some bands of one resolution was made.
+
+    Args:
+        candidates: for each band, the interpolations that explain it.
+        likely: methods of other bands of the same image.
+    """
+    decided: dict[str, Decision | Ambiguous] = {}
+    for band, each in candidates.items():
+        found = _alone(each)
+        if found is not None:
+            decided[band] = Decision(found)
+    for band in _doubtful(candidates, decided):
+        decided[band] = Ambiguous(sorted({each.found.method for each in decided.values()}))
+    open_ = {band: each for band, each in candidates.items() if band not in decided}
+    together = _together(open_)
+    methods = {each.found.method for each in decided.values()} - {"nearest"} or {*likely} - {"nearest"}
+    for band, each in open_.items():
+        doubtful = next((one for one in each if one.rival and one.found.method not in methods), None)
+        if doubtful is not None:
+            decided[band] = Ambiguous([doubtful.found.method, doubtful.rival])
+            continue
+        expected = [one for one in each if one.found.method in (methods if together is None else {together})]
+        if len(expected) == 1:
+            decided[band] = Decision(expected[0].found)
+        elif _alike(each):
+            best = max(each, key=lambda one: one.integers.score)
+            others = tuple(one.found.method for one in each if one is not best)
+            decided[band] = Decision(best.found, others)
+        else:
+            decided[band] = Ambiguous([one.found.method for one in each])
+    return decided
+
+
+def _doubtful(candidates: Mapping[str, Sequence[Candidate]], decided: Mapping[str, Decision]) -> list[str]:
+    """Return the bands whose native pixels are surely no whole numbers, where another band's are, by another method."""
+    scores = {
+        band: next(one.integers.score for one in candidates[band] if one.found == each.found)
+        for band, each in decided.items()
+    }
+    whole = {decided[band].found.method for band, score in scores.items() if score > SURE}
+    return [band for band, score in scores.items() if score < -SURE and whole - {decided[band].found.method}]
+
+
+def _alone(candidates: Sequence[Candidate]) -> Resampling | None:
+    """Return what a band itself tells, None where that leaves more than one possibility."""
+    if any(each.rival for each in candidates):
+        return None
+    if len(candidates) == 1:
+        return candidates[0].found
+    first, second = sorted(candidates, key=lambda each: -each.integers.score)[:2]
+    if first.integers.score > max(0.0, second.integers.score) + SURE:
+        return first.found
+    return _explaining(candidates)
+
+
+def _together(open_: Mapping[str, Sequence[Candidate]]) -> str | None:
+    """Return the method by which native pixels are whole numbers in some bands together, None if that is unsure."""
+    if not open_:
+        return None
+    shared = set.intersection(*({one.found.method for one in each} for each in open_.values()))
+    scores = sorted(
+        (sum(one.integers.score for each in open_.values() for one in each if one.found.method == method), method)
+        for method in shared
+    )
+    if len(scores) < 2 or scores[-1][0] <= max(0.0, scores[-2][0]) + SURE:
+        return None
+    return scores[-1][1]
+
+
+def _explaining(candidates: Sequence[Candidate]) -> Resampling | None:
+    """Return the one that explains the most sides, or those better; None where that is not one."""
+    most = max(len(each.misfits) for each in candidates)
+    if not most:
+        return None
+    best = sorted((each for each in candidates if len(each.misfits) == most), key=lambda each: sum(each.misfits))
+    factor = EXPLAINED_COUNTED if best[0].found.counted else EXPLAINED
+    best = [each.found for each in best if sum(each.misfits) <= factor * sum(best[0].misfits)]
+    return min(best, key=_rarity)
+
+
+def _rarity(found: Resampling) -> int:
+    """Return how unlikely the border rules are for the method; symmetric is to cubic what edge is to bilinear, by 2."""
+    rules = METHODS[found.method].borders
+    return sum(rules.index(rule) for rule in (getattr(found, side) for side in SIDES) if rule != OPEN)
+
+
+def _alike(candidates: Sequence[Candidate]) -> bool:
+    """Return whether the native pixels of all are nearly the same wherever they are known, as in smooth images."""
+    first, *others = candidates
+    if any(other.found.phase != first.found.phase or other.native.shape != first.native.shape for other in others):
+        return False
+    peak = float(np.nanmax(np.abs(first.native), initial=0.0)) if np.isfinite(first.native).any() else 0.0
+    limit = ALIKE if first.found.counted else ALIKE_RELATIVE * peak
+    differences = [np.abs(other.native - first.native) for other in others]
+    return all(float(np.nanmax(each, initial=0.0)) <= limit for each in differences)
