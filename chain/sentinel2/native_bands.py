@@ -94,11 +94,11 @@ def native_product(
 def _refusal(failures: Mapping[str, ValueError], unit: float, ratios: Mapping[str, int]) -> str:
     """Return what is the matter with bands that cannot be brought back, and what can be done about it."""
     first, error = next(iter(failures.items()))
-    gsd = unit * BANDS[first]
+    step = unit * BANDS[first] / ratios[first]
     return (
-        f"{', '.join(failures)}: expected a band at {gsd:g} m, or one resampled from that to {gsd / ratios[first]:g} m "
-        f"by nearest, bilinear, cubic, cubic-spline or Lanczos interpolation, got {error}; leave it out by "
-        f"--drop-bands {','.join(failures)}, or state by --resampled {'|'.join(FORCED)} how it was resampled"
+        f"{', '.join(failures)}: expected native pixels, or ones brought to {step:g} m by nearest, bilinear, cubic, "
+        f"cubic-spline or Lanczos interpolation, got {error}; --drop-bands {','.join(failures)} leaves them out, "
+        f"--resampled {'|'.join(FORCED)} says how they were made"
     )
 
 

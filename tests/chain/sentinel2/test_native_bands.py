@@ -164,9 +164,9 @@ def test_blocks_leave_no_seam(band, tmp_path, monkeypatch, algorithm):
 def test_other_resampling_is_refused(band, tmp_path):
     fine = _landscape(120, 120, 6)
     message = (
-        r"^B05: expected a band at 20 m, or one resampled from that to 10 m by nearest, bilinear, cubic, cubic-spline "
-        r"or Lanczos interpolation, got pixels that no known interpolation gives \(closest: .*, off by up to .* DN\); "
-        r"leave it out by --drop-bands B05, or state by --resampled nearest\|bilinear\|.* how it was resampled$"
+        r"^B05: expected native pixels, or ones brought to 10 m by nearest, bilinear, cubic, cubic-spline or Lanczos "
+        r"interpolation, got pixels that no known interpolation gives \(closest: .*, off by up to .* DN\); "
+        r"--drop-bands B05 leaves them out, --resampled nearest\|bilinear\|.* says how they were made$"
     )
     with pytest.raises(ValueError, match=message):
         native_product(band(fine), tmp_path)
