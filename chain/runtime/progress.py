@@ -72,14 +72,16 @@ class _Terminal(logging.Handler):
 @contextmanager
 def shown_on_terminal(quiet: bool = False) -> Iterator[None]:
     """Show on the standard error, for a while, what is told; if `quiet`, warnings and errors alone."""
-    handler, level = _Terminal(), LOG.level
+    handler, level, propagate = _Terminal(), LOG.level, LOG.propagate
     LOG.addHandler(handler)
+    LOG.propagate = False  # libraries give the root logger handlers, which would show each line again
     LOG.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     finally:
         LOG.removeHandler(handler)
         LOG.setLevel(level)
+        LOG.propagate = propagate
 
 
 @contextmanager

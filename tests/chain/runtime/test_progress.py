@@ -2,6 +2,8 @@
 """Progress: fractions of parts, cancelling, and what a library keeps to itself."""
 
 import json
+import logging
+import sys
 
 import pytest
 
@@ -54,3 +56,15 @@ def test_quiet_shows_warnings_alone(capsys):
         LOG.info("decided")
         LOG.warning("look")
     assert capsys.readouterr().err == "warning: look\n"
+
+
+def test_lines_are_shown_once_whatever_handlers_the_root_logger_has(capsys):
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    root.addHandler(handler)
+    try:
+        with shown_on_terminal():
+            LOG.info("decided")
+    finally:
+        root.removeHandler(handler)
+    assert capsys.readouterr().err == "decided\n"
