@@ -25,7 +25,7 @@ import tensorflow as tf
 from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
 from chain.raster.otb import read
-from datasets.radiometry import balanced, deviations, mixed, other_radiometry
+from datasets.radiometry import balanced, mixed, other_radiometry
 from datasets.wald import block_means, blur, blur_sigmas
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -199,7 +199,7 @@ class WaldPatches:
         fixed: draw the same places in each epoch, as for validation.
         any_phase: begin blocks at any pixel.
         radiometry: apply random gains and offsets.
-        balance: give all bands of all scenes the same deviation within coarse pixels, so that dark and bright
+        balance: give all bands of all patches the same deviation within coarse pixels, so that dark and bright
             ones weigh alike.
         mixing: probability of each band of the target to be a random mixture of all bands instead; for networks that
             see neither gains nor offsets.
@@ -231,13 +231,13 @@ class WaldPatches:
             raise ValueError(f"patch_size: expected a multiple of {self.scale}, got {patch_size}")
         if not scenes:
             raise ValueError("scenes: expected at least one, got none")
-        self.scenes = [_extended(scene, rows_of(patch_size, role)) for scene in scenes]
-        sides = np.sqrt([np.prod(self._target(scene).shape[:2]) for scene in self.scenes])
+        least = rows_of(patch_size + (self.scale if any_phase else 0), role)  # room for blocks to begin at any pixel
+        self.scenes = [_extended(scene, least) for scene in scenes]
+        sides = np.sqrt([np.prod(self._target(scene).shape[:2]) for scene in scenes])
         self._shares = sides / sides.sum()
         self._lacking = {
             id(scene): [name for name, image in scene.images.items() if np.isnan(image).any()] for scene in self.scenes
         }
-        self._spreads = {id(scene): deviations(self._target(scene), self.scale) for scene in self.scenes if balance}
         self._made: dict[tuple, np.ndarray] = {}
         self._blurred = {
             id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
@@ -322,7 +322,7 @@ class WaldPatches:
         if self.radiometry:
             images, target = other_radiometry(generator, images, target, ROLES[self.role][-1])
         if self.balanced:
-            images, target = balanced(images, target, ROLES[self.role][-1], self._spreads[id(scene)])
+            images, target = balanced(images, target, ROLES[self.role][-1], self.scale)
         if augmentation:
             turns, mirrored = generator.integers(4), generator.integers(2)
             images = {name: _turned(image, turns, mirrored) for name, image in images.items()}

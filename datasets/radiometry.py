@@ -15,9 +15,9 @@ GAIN_DEVIATION, BAND_GAIN_DEVIATION = 0.25, 0.6
 OFFSET_DEVIATION = 60.0
 """Standard deviation of the random offset of each band, in digital numbers."""
 BALANCED_DEVIATION = 100.0
-"""Deviation within coarse pixels that `balanced` gives each band of a scene, in digital numbers."""
+"""Deviation within coarse pixels that `balanced` gives each band of a patch, in digital numbers."""
 LEAST_DEVIATION = 15.0
-"""Deviation below which a band of a scene counts as noise, which is not amplified further."""
+"""Deviation below which a band of a patch counts as noise, which is not amplified further."""
 MOST_MEMBERS = 3
 """Number of bands that `mixed` mixes, at most."""
 
@@ -51,34 +51,21 @@ def other_radiometry(
     return changed, found
 
 
-def deviations(image: np.ndarray, scale: int) -> np.ndarray:
-    """Return the deviation within coarse pixels of each band of an image, (bands,); missing pixels are left out.
-
-    Args:
-        image: (rows, columns, bands).
-        scale: number of its pixels along a coarse one.
-    """
-    rows, columns = (size // scale * scale for size in image.shape[:2])
-    image = image[:rows, :columns]
-    means = block_means(image, scale).repeat(scale, axis=0).repeat(scale, axis=1)
-    return np.sqrt(np.nanmean(np.square(image - means), axis=(0, 1), dtype=np.float64))
-
-
-def balanced(
-    images: Images, target: np.ndarray, name: str, found: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Give each band of a scene the same deviation within coarse pixels, so that all weigh alike in a loss.
+def balanced(images: Images, target: np.ndarray, name: str, scale: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Give each band of the target the same deviation within coarse pixels, so that all weigh alike in a loss.
 
     Args:
         images: sources by name, (rows, columns, bands), digital numbers.
-        target: truth of the source `name`.
+        target: truth of the source `name`, whose sides are multiples of `scale`.
         name: the source.
-        found: what `deviations` found of the truth of the whole scene.
+        scale: number of target pixels along one of the source.
 
     Returns:
         The images and the target, multiplied by a gain for each band of the source.
     """
-    gains = (BALANCED_DEVIATION / np.maximum(found, LEAST_DEVIATION)).astype(np.float32)
+    means = block_means(target, scale).repeat(scale, axis=0).repeat(scale, axis=1)
+    deviations = np.sqrt(np.square(target - means).mean(axis=(0, 1), dtype=np.float64))
+    gains = (BALANCED_DEVIATION / np.maximum(deviations, LEAST_DEVIATION)).astype(np.float32)
     return {**images, name: images[name] * gains}, target * gains
 
 

@@ -243,6 +243,13 @@ def test_small_scenes_are_mirrored(rows, columns):
     assert np.array_equal(extended.clouds, extended.images["x20"][..., 2] > 7500)
 
 
+def test_small_scenes_begin_at_any_pixel_too():
+    """A scene that just holds a patch, or less, is more than one sample."""
+    patches = WaldPatches([make_scene("6x", 120, 120)], "6x", 24, 1, any_phase=True)
+    firsts = {place_of(target) for _, target in draw(patches, 60)}
+    assert len({row % 6 for row, _ in firsts}) == 6 == len({column % 6 for _, column in firsts})
+
+
 def test_sixty_metre_patches_of_small_scenes():
     scene = make_scene("6x", 120, 60)
     (images, target) = draw(WaldPatches([scene], "6x", 24, 1), 1)[0]

@@ -157,7 +157,7 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
         "apply random gains and offsets, which stand for other illumination, atmosphere and processing level",
     )
     balance: bool = option(
-        False, "give the bands of all scenes the same contrast, so that dark and bright ones weigh alike in the loss"
+        False, "give the bands of all patches the same contrast, so that dark and bright ones weigh alike in the loss"
     )
     mixing: float = option(
         0.0,
