@@ -212,9 +212,9 @@ def test_times_are_medians_of_what_follows_a_first_run(networks, monkeypatch):
     assert precision._timed(precision._Candidate(networks[0]), parts).seconds == 2.0
 
 
-@pytest.mark.parametrize("role, bound", [("2x", 2.0), ("6x", 1.0)])
+@pytest.mark.parametrize("role, bound", [("2x", 2.0), ("6x", 0.5)])
 def test_bfloat16_is_near_float32_on_a_real_image(shared_data, tmp_path, role, bound):
-    """On the project's networks: measured 1.0 and 0.3 DN."""
+    """On the project's networks: measured 1.0 and 0.1 DN."""
     exact = served_folder(PROJECT_WEIGHTS / role, tmp_path)
     rounded = served_folder(PROJECT_WEIGHTS / role, tmp_path, "bfloat16")
     output = read_description(exact).outputs["float"]
@@ -224,6 +224,6 @@ def test_bfloat16_is_near_float32_on_a_real_image(shared_data, tmp_path, role, b
             - open_engine("tensorflow", str(exact)).run(tile, output)
         )
         * 1e4
-        for tile in tiles_of(shared_data("s2_ssl4eo_T43RCP_native") / "l2a_T43RCP_20200813", role, side=120)[::4]
+        for tile in tiles_of(shared_data("s2_ssl4eo_T43RCP_native") / "l2a_T43RCP_20200813", role, side=180)[::4]
     ]
-    assert 0.1 < np.sqrt(np.mean(np.square(errors))) < bound
+    assert 0.01 < np.sqrt(np.mean(np.square(errors))) < bound
