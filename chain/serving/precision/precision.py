@@ -19,7 +19,8 @@ import numpy as np
 
 from chain.runtime.files import default_cache
 from chain.runtime.progress import LOG
-from chain.serving.engines.opening import Engine, default_engine, open_engine
+from chain.serving.engines.engine import Engine
+from chain.serving.engines.opening import default_engine, open_engine
 from chain.serving.exported_models import served_folder
 from chain.serving.network import Network
 from chain.serving.precision.options import PrecisionOptions
