@@ -204,6 +204,25 @@ def opened_journal(
             raise
 
 
+def discard(product: Path, identity: Mapping) -> None:
+    """Remove the journal that a process has left which was killed when its product had got its name.
+
+    Args:
+        product: the product's file.
+        identity: all that its pixels depend on; the journal of another one stays.
+
+    Raises:
+        FileExistsError: another process holds it, or the folder is somebody's.
+        ValueError: it is broken.
+    """
+    if not parts_folder(product).exists():
+        return
+    with _held(product, shared=False):
+        journal = read_journal(product)
+        if journal and journal.identity == plain(identity):
+            journal.remove()
+
+
 @contextmanager
 def finished_journal(product: Path) -> Iterator[Journal]:
     """Hold the journal of a product whose regions are all made, alone.

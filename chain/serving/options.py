@@ -275,10 +275,18 @@ class SceneCommand(FileOptions):
         self.exclude("quicklook", "output_dir")
         if self.needs_output and not self.info and not (self.output or self.output_dir):
             raise ValueError("--output or --output-dir is required")
-        if not self.overwrite and not self.info:
+        if not self.overwrite and not self.info and not self.completes():
             for flag, name in (("--output", self.output), ("--quicklook", self.quicklook)):
                 if name and Path(name).exists():
                     raise ValueError(f"{flag}: {name} exists; --overwrite replaces it")
+
+    def completes(self) -> bool:
+        """Return whether the product is there, but not all that goes with it."""
+        if not self.output or not Path(self.output).is_file():
+            return False
+        from chain.serving.outputs import is_interrupted
+
+        return is_interrupted(self, Path(self.output))
 
     @property
     def needs_output(self) -> bool:

@@ -42,8 +42,23 @@ def false_colour_file(output: Path) -> Path:
     return output.with_name(f"{output.stem}_false_colour.qml")
 
 
+def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> bool:
+    """Return whether a product has got its name, but a file that goes with it is missing: its process was killed.
+
+    Args:
+        options: those of the program.
+        output: the product, if there is one.
+        bands: bands that are written as files of their own too.
+    """
+    from chain.serving.up_to_date import identity_in
+
+    if output is None or not output.is_file() or options.overwrite:
+        return False
+    return any(not path.exists() for _, path, _ in written(options, output, bands)) and bool(identity_in(output))
+
+
 def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:
-    """Refuse outputs that exist, or whose folder cannot be written.
+    """Refuse outputs that exist, or whose folder cannot be written; those of an interrupted run may exist.
 
     Args:
         options: those of the program.
@@ -56,8 +71,9 @@ def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str
     """
     from chain.serving.product_file import check_output
 
+    interrupted = is_interrupted(options, output, bands)
     for flag, path, replaces in written(options, output, bands):
-        check_output(path, options.overwrite or replaces, flag)
+        check_output(path, options.overwrite or replaces or interrupted, flag)
 
 
 def check_files(

@@ -216,8 +216,9 @@ def write_product(
             advance(region)
         for region in make(journal, todo, maker):
             advance(region)
-        for _ in make(journal, journal.remaining(share or WHOLE), maker):  # what the disk has not kept
-            pass
+        lost = journal.remaining(share or WHOLE)
+        if lost:  # the disk has not kept them
+            list(make(journal, lost, maker))
         check()
         if share is None:
             assemble(journal, overwrite)

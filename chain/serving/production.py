@@ -16,14 +16,16 @@ from chain.raster.grids import Grid, Region, box_region, common_origin, image_gr
 from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
+from chain.runtime.provenance import record_of
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import FileOrItem
 from chain.serving import super_resolution
 from chain.serving.input_files import InputWatch
-from chain.serving.journal import Share, finished_journal, plain, read_journal
+from chain.serving.journal import Share, discard, finished_journal, plain, read_journal
 from chain.serving.layer_styles import write_styles
 from chain.serving.network import Network
 from chain.serving.options import AreaOptions, ServingOptions
+from chain.serving.outputs import style_file
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
@@ -201,17 +203,13 @@ def produce(
         precision = _prepare(production, output)
     identity = production.identity()
     layout = production.layout(identity)
-    if keep_done and output.exists() and not options.overwrite:
-        check_same(output, identity)
-        return product_of(output, layout, DONE)
+    if output.exists() and not options.overwrite:
+        check_same(output, identity, "--output-dir" if keep_done else "--output")
+        discard(output, identity)
+        return _completed(production, output, layout, identity, precision, time.perf_counter() - start)
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production
-    notes = {
-        "models": production.models,
-        "precision": precision,
-        "decisions": decisions(product, recipe),
-        "input": {"files": production.watch.stamps},
-    }
+    notes = _notes(production, precision)
     total, made = layout.grid.columns * layout.grid.rows, 0
 
     def advance(region: Region) -> None:
@@ -236,6 +234,30 @@ def produce(
     if share:
         return product_of(output, layout, f"share {share.number} of {share.count} of the regions", record=False)
     return _finished(options, output, layout, identity, notes, resumed, time.perf_counter() - start)
+
+
+def _notes(production: Production, precision: Mapping) -> dict:
+    """Return what whoever finishes a product has to know."""
+    return {
+        "models": production.models,
+        "precision": precision,
+        "decisions": decisions(production.product, production.recipe),
+        "input": {"files": production.watch.stamps},
+    }
+
+
+def _completed(
+    production: Production, output: Path, layout: Layout, identity: Mapping, precision: Mapping, seconds: float
+) -> Product:
+    """Write what is missing of what goes with a product that is there; return the product."""
+    options = production.options
+    if not record_of(output).exists():
+        write_record(output, options, _notes(production, precision), identity, len(production.regions), seconds)
+    if options.style and not style_file(output).exists():
+        write_styles(output)
+    if options.quicklook and not Path(options.quicklook).exists():
+        write_quicklook(output, Path(options.quicklook))
+    return product_of(output, layout, DONE)
 
 
 def _prepare(production: Production, output: Path) -> dict:

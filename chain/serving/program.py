@@ -258,13 +258,13 @@ class Program(Generic[Options]):
         from chain.serving.product import DONE
         from chain.serving.product_file import existing_product
         from chain.serving.provenance import add_to_record
-        from chain.serving.up_to_date import fingerprint, is_done, mark
+        from chain.serving.up_to_date import fingerprint, is_done, is_marked, mark
 
         found = fingerprint(options, names, self.weights)
         if not options.overwrite and is_done(output, found) and self.is_complete(output, options):
             return existing_product(output)
         made = self.make(names, output, options, True, workers, progress)
-        if made.outcome != DONE and output.exists():
+        if output.exists() and (made.outcome != DONE or not is_marked(output)):
             add_to_record(output, mark(output, found))
         return made
 
@@ -301,7 +301,7 @@ class SceneProgram(Program[ServedOptions]):
         from chain.serving.outputs import check_outputs
         from chain.serving.production import finish
 
-        if not keep_done:
+        if not keep_done and (self.is_complete(output, options) or not output.exists()):
             check_outputs(options, output)
         if options.assemble:
             return finish(options, output)

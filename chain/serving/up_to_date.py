@@ -83,6 +83,11 @@ def is_done(output: Path, found: str) -> bool:
         return False
 
 
+def is_marked(output: Path) -> bool:
+    """Return whether the record of a product has a fingerprint."""
+    return FINGERPRINT in json.loads(record_of(output).read_text(encoding="utf-8"))
+
+
 def mark(output: Path, found: str) -> dict:
     """Return the entries of a record by which `is_done` knows a product, which has to be whole.
 
@@ -97,6 +102,15 @@ def mark(output: Path, found: str) -> dict:
     return {FINGERPRINT: found, PRODUCT: {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}}
 
 
+def identity_in(output: Path) -> str | None:
+    """Return the digest of the identity that a product carries; None for what is no product of this project."""
+    try:
+        dataset = gdal.OpenEx(str(output), gdal.OF_RASTER, allowed_drivers=["GTiff"])
+    except RuntimeError:
+        return None
+    return dataset.GetMetadataItem(IDENTITY_KEY)
+
+
 def differences(output: Path, identity: dict) -> list[str]:
     """Return in what an existing product differs from the one of an identity, by the words of the identity.
 
@@ -104,7 +118,7 @@ def differences(output: Path, identity: dict) -> list[str]:
         output: the product.
         identity: what would be made.
     """
-    if gdal.Open(str(output)).GetMetadataItem(IDENTITY_KEY) == digest(identity):
+    if identity_in(output) == digest(identity):
         return []
     try:
         before = json.loads(record_of(output).read_text(encoding="utf-8"))["identity"]
@@ -114,12 +128,13 @@ def differences(output: Path, identity: dict) -> list[str]:
     return [name for name in now if before.get(name) != now[name]] or ["unknown"]
 
 
-def check_same(output: Path, identity: dict) -> None:
+def check_same(output: Path, identity: dict, argument: str = "--output-dir") -> None:
     """Refuse to leave a product alone that would be made otherwise.
 
     Args:
         output: the product.
         identity: what would be made.
+        argument: name of the option that names it, for errors.
 
     Raises:
         FileExistsError: it is of another identity.
@@ -127,7 +142,7 @@ def check_same(output: Path, identity: dict) -> None:
     changed = differences(output, identity)
     if changed:
         raise FileExistsError(
-            f"--output-dir: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
+            f"{argument}: {output} exists, made of other {', '.join(changed)}; --overwrite replaces it"
         )
 
 

@@ -160,13 +160,13 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
     prepared = way.read(scene)
     image = way.make(prepared, progress)
     scores = _report({scene.name: scores_of(prepared, truth, image)}, norm) if truth else None
-    write_image(output, image)
     notes = {
         "models": [way.network.record()],
         "precision": {"precision": way.network.served.description.precision},
         "input": {"files": files_of(scene)},
     }
     write_record(output, options, notes, way.identity(scene), 0, time.perf_counter() - start)
+    write_image(output, image)
     return Scenes({scene.name: MADE}, {scene.name: output}, scores, provenance.record_of(output))
 
 

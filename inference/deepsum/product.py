@@ -26,6 +26,7 @@ from chain.serving.provenance import (
 )
 from chain.serving.quicklook import write_quicklook
 from chain.serving.super_resolution import Bands
+from chain.serving.up_to_date import check_same
 from datasets.deepsum.preparation import SCALE
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.dates import Date, read_date, sources_of
@@ -141,6 +142,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     check_outputs(options, output)
     opened = open_stack(inputs, options, progress)
     check_files(options, inputs, local_files(opened.names), output)
+    is_there = output.exists() and not options.overwrite  # without a file that goes with it
     _tell(opened.stack)
     progress(STACKED, "network")
     network = served(opened.model, options.engine)
@@ -154,6 +156,8 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         "models": [weights_of(network.served)],
         "options": values_for_pixels(options),
     }
+    if is_there:
+        check_same(output, identity, "--output")
     used = ", ".join(use.name for use in opened.stack.dates if use.used)
     layout = opened.layout(file_metadata([network.served], used, identity))
     maker = _Maker(opened.band, normalization.to_numbers(result.image), result.clear)
@@ -170,7 +174,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         maker,
         identity,
         notes,
-        overwrite=options.overwrite,
+        overwrite=options.overwrite or is_there,
         restart=True,
         check=opened.check_input,
     )

@@ -194,6 +194,14 @@ class Command(Options, SceneCommand):
         if not self.search and not self.input:
             raise ValueError("--input, --search, or IMAGES_PATH in the environment is required")
 
+    def completes(self) -> bool:
+        """Return whether the product is there, but perhaps not all that goes with it."""
+        if super().completes() or not (self.separate and self.output):
+            return super().completes()
+        from chain.serving.up_to_date import identity_in
+
+        return identity_in(Path(self.output)) is not None
+
     @property
     def needs_output(self) -> bool:
         """Whether a product has to be named."""

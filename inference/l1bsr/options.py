@@ -136,5 +136,5 @@ class Command(Options, SceneCommand):
         self.check_task(self.task)
         self.exclude("flow", "output_dir")
         self.exclude("metrics", "output_dir")
-        if self.flow and Path(self.flow).exists() and not (self.overwrite or self.info):
+        if self.flow and Path(self.flow).exists() and not (self.overwrite or self.info or self.completes()):
             raise ValueError(f"--flow: {self.flow} exists; --overwrite replaces it")

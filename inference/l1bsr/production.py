@@ -12,7 +12,7 @@ from chain.runtime.provenance import write
 from chain.runtime.resources import bytes_of
 from chain.serving.input_files import local_files
 from chain.serving.layer_styles import write_styles
-from chain.serving.outputs import check_files, check_outputs
+from chain.serving.outputs import check_files, check_outputs, is_interrupted
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
 from chain.serving.provenance import write_record
@@ -92,9 +92,11 @@ def make_product(
     inputs = open_inputs(task, names, output, options)
     check_files(options, names, local_files(inputs.watch.names), output)
     layout = inputs.layout(BANDS, "uint16", inputs.identity)
-    if keep_done and output.exists() and not options.overwrite:
-        check_same(output, inputs.identity)
-        return product_of(output, layout, DONE)
+    if output.exists() and not options.overwrite:
+        check_same(output, inputs.identity, "--output-dir" if keep_done else "--output")
+        if keep_done and not is_interrupted(options, output):
+            return product_of(output, layout, DONE)
+        inputs = replace(inputs, overwrite=True)  # a file that goes with it is missing
     for warning in inputs.image.warnings:
         LOG.warning("%s", warning)
     execution = Execution(

@@ -99,3 +99,58 @@ def test_the_folder_of_somebody_beside_the_output_is_left_as_it_is(tmp_path, ima
         with pytest.raises(FileExistsError, match="--output: expected no .*sr.tif.parts"):
             spot7.super_resolve(str(image), tmp_path / "sr.tif", options(model, **more))
     assert (parts / "letter.txt").read_text() == "mine" and os.listdir(parts) == ["letter.txt"]
+
+
+def command(model, image, output, *more):
+    arguments = ["--input", str(image), "--output", str(output), "--model-dir", model, "--offset", "0"]
+    return spot7.main([*arguments, "--tile-size", "64", "--quicklook", str(output.with_suffix(".png")), *more])
+
+
+@pytest.mark.parametrize(
+    "lost", [["sr.tif.json", "sr.qml", "sr_false_colour.qml", "sr.png"], ["sr.png"], ["sr.qml", "sr.png"]]
+)
+def test_a_run_killed_when_its_product_had_got_its_name_is_completed_by_the_same_command(tmp_path, image, model, lost):
+    output = tmp_path / "sr.tif"
+    assert command(model, image, output) == 0
+    names, product = set(os.listdir(tmp_path)), output.read_bytes()
+    record = json.loads((tmp_path / "sr.tif.json").read_text())
+    for name in lost:
+        (tmp_path / name).unlink()
+    assert command(model, image, output) == 0
+    assert set(os.listdir(tmp_path)) == names and output.read_bytes() == product
+    again = json.loads((tmp_path / "sr.tif.json").read_text())
+    assert again["identity"] == record["identity"] and again["input"] == record["input"]
+    with pytest.raises(SystemExit) as end:
+        command(model, image, output)
+    assert end.value.code == 2
+
+
+def test_what_is_missing_is_not_written_for_another_product(tmp_path, image, model, capsys):
+    output = tmp_path / "sr.tif"
+    assert command(model, image, output) == 0
+    (tmp_path / "sr.png").unlink()
+    (tmp_path / "sr.tif.json").unlink()
+    product = output.read_bytes()
+    assert command(model, image, output, "--float") == 1
+    assert f"--output: {output} exists, made of other" in capsys.readouterr().err
+    assert output.read_bytes() == product and not (tmp_path / "sr.png").exists()
+
+
+def test_the_regions_of_a_product_that_has_got_its_name_are_removed(tmp_path, image, model, monkeypatch):
+    from chain.serving.journal import Journal
+
+    output = tmp_path / "sr.tif"
+    remove = Journal.remove
+
+    def stop(journal):
+        if output.exists():
+            raise KeyboardInterrupt
+        remove(journal)
+
+    monkeypatch.setattr(Journal, "remove", stop)
+    assert command(model, image, output) == 130
+    monkeypatch.setattr(Journal, "remove", remove)
+    assert (tmp_path / "sr.tif.parts").exists() and output.exists()
+    assert command(model, image, output) == 0
+    assert not (tmp_path / "sr.tif.parts").exists() and (tmp_path / "sr.png").exists()
+    np.testing.assert_array_equal(pixels_of(output), expected())
