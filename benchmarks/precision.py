@@ -105,8 +105,12 @@ def folders_of(role: str, tiles: list, cache: Path) -> dict[str, Path]:
 
 
 def made(engine: str, folder: Path, tile: Images, description: ModelDescription) -> np.ndarray:
-    """Return the output of a network for a tile, in unrounded digital numbers."""
-    return open_engine(engine, str(folder)).run(tile, description.outputs["float"]) * DIGITAL_NUMBERS
+    """Return the output of a network for a tile, mirrored at its borders, in unrounded digital numbers."""
+    padded = {}
+    for source in description.sources:
+        margin = description.crop // round(source.gsd / description.gsd)
+        padded[source.name] = np.pad(tile[source.name], ((margin, margin), (margin, margin), (0, 0)), "symmetric")
+    return open_engine(engine, str(folder)).run(padded, description.outputs["float"]) * DIGITAL_NUMBERS
 
 
 def differences(role: str, stem: Path, cache: Path) -> dict[str, np.ndarray]:
@@ -134,13 +138,9 @@ def against_truth(role: str, stem: Path, cache: Path) -> dict[str, float]:
     rows, columns = whole(images, description)
     truth, images = truth[:rows, :columns], cut(images, description, 0, 0, rows, columns)
     folders = {"float32": exact, **folders_of(role, halves(images, description)[0], cache)}
-    padded = {}
-    for source in description.sources:
-        margin = description.crop // round(source.gsd / description.gsd)
-        padded[source.name] = np.pad(images[source.name], ((margin, margin), (margin, margin), (0, 0)), "symmetric")
     errors = {}
     for way, folder in folders.items():
-        found = made(WAYS[way][0] if way in WAYS else "tensorflow", folder, padded, description)
+        found = made(WAYS[way][0] if way in WAYS else "tensorflow", folder, images, description)
         errors[way] = float(np.sqrt(np.mean(np.square(found - truth, dtype=np.float64))))
     return errors
 

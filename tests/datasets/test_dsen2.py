@@ -138,16 +138,6 @@ def test_gains_and_offsets_are_applied_to_truth_and_source_alike(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_mixtures_of_bands_are_true(role):
-    """Made coarser, the target's bands are the source's, whatever they are mixed of."""
-    scene, scale, last = make_scene(role), scale_of(role), ROLES[role][-1]
-    patches = WaldPatches([scene], role, PATCHES[role] * 2, 1, any_phase=True, mixing=1.0, sigma={last: 0.01})
-    patches._blurred[id(patches.scenes[0])][dsen2.FINER] = patches._finer[id(patches.scenes[0])]  # without a blur
-    for images, target in draw(patches, 10):
-        np.testing.assert_allclose(degrade(target, scale, 0.01), images[last], rtol=1e-3, atol=1)
-
-
-@pytest.mark.parametrize("role", ROLES)
 def test_clouds_are_avoided(role):
     scene = make_scene(role)
     clouds = scene.clouds.copy()
@@ -241,13 +231,6 @@ def test_small_scenes_are_mirrored(rows, columns):
     assert np.array_equal(extended.images["x20"], np.pad(scene.images["x20"], [*missing, (0, 0)], "symmetric"))
     assert np.array_equal(extended.images["x10"][::2, ::2, 0], extended.images["x20"][..., 2])
     assert np.array_equal(extended.clouds, extended.images["x20"][..., 2] > 7500)
-
-
-def test_small_scenes_begin_at_any_pixel_too():
-    """A scene that just holds a patch, or less, is more than one sample."""
-    patches = WaldPatches([make_scene("6x", 120, 120)], "6x", 24, 1, any_phase=True)
-    firsts = {place_of(target) for _, target in draw(patches, 60)}
-    assert len({row % 6 for row, _ in firsts}) == 6 == len({column % 6 for _, column in firsts})
 
 
 def test_sixty_metre_patches_of_small_scenes():
