@@ -139,3 +139,13 @@ def test_description_tells_what_would_be_made_and_computes_nothing(scene, models
     lines = capsys.readouterr().out.splitlines()
     assert "  level: L2A" in lines and "  bands: B05, B11" in lines
     assert not output.exists() and not output.with_name("sr.tif.parts").exists()
+
+
+def test_items_beside_other_inputs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--input: expected names, or one STAC item, got 2 inputs, items among them"):
+        super_resolve_scenes([{"id": "scene"}, "scene.tif"], tmp_path / "products")
+
+
+def test_an_item_that_is_a_mapping_names_its_product(tmp_path):
+    made = super_resolve_scenes([{"id": "S2A/1", "assets": {}, "properties": {}}], tmp_path / "products")
+    assert list(made) == ["S2A_1"] and isinstance(made["S2A_1"], ValueError)

@@ -202,3 +202,10 @@ def test_info_of_an_image_without_place_or_output(tmp_path, models, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["product"]["grid"] == {"columns": 36, "rows": 40} and told["product"]["path"] is None
     assert told["input"]["footprint"] is None and told["input"]["bands"][3]["known by"] == "the usual order"
+
+
+def test_items_of_stac_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--input: expected rasters, got the STAC item S2A"):
+        l1bsr.super_resolve([{"id": "S2A", "assets": {}}], tmp_path / "sr.tif")
+    with pytest.raises(ValueError, match="--input: expected rasters, got the STAC item S2A"):
+        l1bsr.describe({"id": "S2A", "assets": {}})
