@@ -31,6 +31,8 @@ SETTINGS = {
     "GDAL_HTTP_RETRY_DELAY": "1",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_LOW_SPEED_TIME": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     "GDAL_HTTP_MULTIPLEX": "YES",
     "GDAL_HTTP_VERSION": "2",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
@@ -50,6 +52,10 @@ REMOTE_PREFIXES = ("/vsicurl/", "/vsicurl?", "/vsis3/", "/vsigs/", "/vsiaz/", "/
 
 BLOB_STORAGE = ".blob.core.windows.net"
 TRIES = 5
+TIMEOUT = 300.0
+"""Seconds in which servers have to answer, tries included; `limit` sets it."""
+TOKEN_MARGIN = 60.0
+"""Seconds before the end of a token's life in which it is renewed."""
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
 
 Result = TypeVar("Result")
@@ -74,6 +80,12 @@ def configure() -> None:
         gdal.SetPathSpecificOption(prefix, LISTING, remote)
     gdal.SetConfigOption(LISTING, "NO")
     gdal.NetworkStatsReset()
+
+
+def limit(seconds: float) -> None:
+    """Set the seconds in which servers have to answer, tries included."""
+    global TIMEOUT
+    TIMEOUT = seconds
 
 
 @contextmanager
@@ -125,6 +137,7 @@ def retry(
     attempts: int = 5,
     delay: float = 1.0,
     on_failure: Callable[[Exception, int, float], None] | None = None,
+    seconds: float = float("inf"),
 ) -> Result:
     """Call `action` until it succeeds, at most `attempts` times.
 
@@ -134,6 +147,7 @@ def retry(
         attempts: total number of attempts.
         delay: pause after the first failure, in seconds; doubled after each.
         on_failure: called with the exception, the attempt's number and the pause before the next one.
+        seconds: no attempt is begun that would end after these if it took as long as the one before.
 
     Returns:
         What `action` returned.
@@ -141,11 +155,14 @@ def retry(
     Raises:
         Exception: the last of `errors`, when no attempt succeeded.
     """
+    start = time.monotonic()
     for attempt in range(1, attempts + 1):
+        begun = time.monotonic()
         try:
             return action()
         except errors as error:
-            if attempt == attempts:
+            now = time.monotonic()
+            if attempt == attempts or 2 * now - begun - start + delay > seconds:
                 raise
             if on_failure:
                 on_failure(error, attempt, delay)
@@ -163,14 +180,13 @@ def sign(href: str) -> str:
     parts = urlparse(href)
     if not parts.netloc.split(":")[0].endswith(BLOB_STORAGE) or parts.query:
         return href
-    import requests
-    from planetary_computer.sas import get_token
+    from chain.raster.documents import token
 
     account, container = parts.netloc.split(".")[0], parts.path.lstrip("/").split("/")[0]
     try:
-        return get_token(account, container, retry_total=TRIES, retry_backoff_factor=0.5).sign(href).href
-    except (requests.RequestException, ValueError) as error:
-        raise RemoteError(f"no access token for {account}/{container}: {reason(error)}") from error
+        return token(account, container).sign(href).href
+    except RemoteError as error:
+        raise RemoteError(f"no access token for {account}/{container}: {error}") from error
 
 
 def forget_tokens() -> None:

@@ -269,7 +269,9 @@ def opened(
             image.bands[band] = hrefs.get(band) or opened_layer(contents.layers[band], band)
         if hrefs:
             attempts = itertools.count()
-            http.retry(lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES)
+            http.retry(
+                lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES, seconds=http.TIMEOUT
+            )
         image.offset, decision = decided_offset(
             contents.name, contents.statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )

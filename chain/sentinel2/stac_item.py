@@ -56,8 +56,6 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
     Raises:
         ValueError: it is no STAC item, or cannot be read.
     """
-    import requests
-
     if hasattr(source, "assets") and not isinstance(source, str | Path | Mapping):
         item = source.to_dict(include_self_link=False, transform_hrefs=False)
         for key, asset in source.assets.items():
@@ -67,11 +65,10 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
     place = ""
     try:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
-            retried = (requests.ConnectionError, requests.Timeout)
-            document, place = http.retry(lambda: _get_json(source), retried, http.TRIES), source
+            document, place = _get_json(source), source
         elif isinstance(source, str | Path):
             document, place = json.loads(Path(source).read_text()), str(Path(source).resolve())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, http.RemoteError) as error:
         raise ValueError(f"{source}: expected a STAC item ({error})") from error
     if not isinstance(document, Mapping) or "assets" not in document or "properties" not in document:
         raise ValueError(f"{source}: expected a STAC item, got a document without assets")
@@ -93,15 +90,11 @@ def _absolute(href: str, place: str) -> str:
     return urljoin(place, href) if "://" in place else str(Path(place).parent / href)
 
 
-def _get_json(url: str) -> dict:
-    """Get a JSON document; statuses which are worth another attempt are connection errors."""
-    import requests
+def _get_json(url: str) -> Any:
+    """Get a JSON document."""
+    from chain.raster.documents import read_text
 
-    response = requests.get(url, timeout=(15, 60))
-    if response.status_code in http.RETRIED_STATUSES:
-        raise requests.ConnectionError(f"status {response.status_code}")
-    response.raise_for_status()
-    return response.json()
+    return json.loads(read_text(url))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,29 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from chain.raster import http
+import pystac
+import requests
+from pystac_client.errors import ClientTypeError
+from pystac_client.exceptions import APIError
+
 from chain.raster.footprint import Footprint
 from chain.raster.http import RemoteError, reason
+from chain.runtime.credentials import without_credentials
 
 PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/stac/v1"
 COLLECTION = "sentinel-2-l2a"
+FOREIGN = (
+    requests.RequestException,
+    APIError,
+    ClientTypeError,
+    pystac.STACError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+"""What reading a server's answers raises when it refuses, or sends something else than STAC."""
 
 
 def search(footprint: Footprint, dates: str, stac_url: str = PLANETARY_COMPUTER, collection: str = COLLECTION) -> list:
@@ -26,9 +43,6 @@ def search(footprint: Footprint, dates: str, stac_url: str = PLANETARY_COMPUTER,
     Raises:
         RemoteError: the server does not answer, or answers with an error.
     """
-    import pystac_client
-    import requests
-
     try:
         client = _client(stac_url)
         query = client.search(
@@ -38,8 +52,8 @@ def search(footprint: Footprint, dates: str, stac_url: str = PLANETARY_COMPUTER,
             intersects=json.loads(footprint.geometry().ExportToJson()),
         )
         items = list(query.items())
-    except (requests.RequestException, pystac_client.exceptions.APIError, ValueError, KeyError) as error:
-        raise RemoteError(f"--stac-url {stac_url}: the search failed: {reason(error)}") from error
+    except FOREIGN as error:
+        raise _failed(stac_url, error) from error
     return sorted(items, key=lambda item: item.properties.get("eo:cloud_cover", 100.0))
 
 
@@ -49,26 +63,29 @@ def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str 
     Raises:
         RemoteError: the server does not answer, or has no such item.
     """
-    import pystac_client
-    import requests
-
     try:
         items = list(_client(stac_url).search(collections=[collection], ids=[item_id]).items())
-    except (requests.RequestException, pystac_client.exceptions.APIError, ValueError, KeyError) as error:
-        raise RemoteError(f"--stac-url {stac_url}: the search failed: {reason(error)}") from error
+    except FOREIGN as error:
+        raise _failed(stac_url, error) from error
     if not items:
         raise RemoteError(f"--item: expected an item of the collection '{collection}' of {stac_url}, got {item_id}")
     return items[0]
 
 
+def _failed(stac_url: str, error: Exception) -> RemoteError:
+    """Return the error of a search, given what went wrong in reading what the server sent."""
+    told = isinstance(error, APIError | requests.RequestException)
+    why = reason(error) if told else f"expected items of STAC ({type(error).__name__}: {reason(error)})"
+    return RemoteError(f"--stac-url {without_credentials(stac_url)}: the search failed: {why}")
+
+
 def _client(stac_url: str) -> Any:
     """Open a STAC API, with time limits and bounded retries."""
     import pystac_client
-    from pystac_client.stac_api_io import StacApiIO
-    from urllib3 import Retry
 
-    retries = Retry(total=http.TRIES, backoff_factor=0.5, status_forcelist=http.RETRIED_STATUSES, allowed_methods=None)
-    return pystac_client.Client.open(stac_url, stac_io=StacApiIO(max_retries=retries, timeout=(15, 60)))
+    from chain.raster.documents import Documents
+
+    return pystac_client.Client.open(stac_url, stac_io=Documents())
 
 
 def middle(dates: Sequence[str]) -> datetime:

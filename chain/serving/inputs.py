@@ -175,11 +175,9 @@ def _item(feature: Mapping, source: str) -> dict:
 
 def _api() -> Any:
     """Return what reads documents and pages, with time limits and bounded retries."""
-    from pystac_client.stac_api_io import StacApiIO
-    from urllib3 import Retry
+    from chain.raster.documents import Documents
 
-    retries = Retry(total=http.TRIES, backoff_factor=0.5, status_forcelist=http.RETRIED_STATUSES, allowed_methods=None)
-    return StacApiIO(max_retries=retries, timeout=(15, 60))
+    return Documents()
 
 
 def _api_errors() -> tuple[type[Exception], ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chain.raster import http
 from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import Block, fill_missing
 from chain.raster.grids import Grid, Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
@@ -117,7 +118,7 @@ class Production:
             return self.recipe.read(self.images, self._placed(region), self.origin, self.product.nodata)
 
         with OTB_LOCK:
-            blocks = retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1)
+            blocks = retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1, seconds=http.TIMEOUT)
         self.watch.check()
         return blocks
 

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents over HTTP: STAC searches, items, tokens. Nothing that a server does or does not do makes them endless.
+
+A document has to be there within `chain.raster.http.TIMEOUT`, tries included, and has a largest size; a search has a
+largest number of pages, and none of them twice. What a server asks to wait is waited, up to a minute, and told.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+
+from chain.raster import http
+from chain.runtime.credentials import without_credentials
+from chain.runtime.progress import LOG
+
+LARGEST = 64 * 2**20
+"""Bytes of the largest document."""
+PAGES = 1000
+"""Pages of the longest search."""
+LONGEST_WAIT = 60.0
+"""Seconds, at most, that are waited for a server that asks for it."""
+TOLD_WAIT = 3.0
+"""Seconds from which on a wait is told."""
+CONNECT, SILENCE = 15.0, 30.0
+"""Seconds within which a connection is made, and within which a server has to send something."""
+CHUNK = 512
+"""Bytes that are read before the time is looked at."""
+PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+class _Again(Exception):
+    """A server may answer later."""
+
+    def __init__(self, why: str, wait: float | None = None):
+        super().__init__(why)
+        self.wait = wait
+
+
+class Documents(StacApiIO):
+    """Reads documents and pages for pystac-client."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=None)
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return a document.
+
+        Raises:
+            APIError: the server refuses, or has not answered in time.
+        """
+        is_post = method == "POST"
+        request = requests.Request(
+            "POST" if is_post else "GET",
+            href,
+            headers=headers,
+            json=parameters if is_post else None,
+            params=None if is_post else dict(parameters or {}),
+        )
+        prepared = self.session.prepare_request(request)
+        start, attempt, backoff, host = time.monotonic(), 0, 0.5, urlsplit(href).hostname
+        while True:
+            attempt += 1
+            try:
+                return self._answer(prepared, start + http.TIMEOUT)
+            except _Again as error:
+                wait = min(backoff if error.wait is None else error.wait, LONGEST_WAIT)
+                if attempt > http.TRIES or time.monotonic() + wait > start + http.TIMEOUT:
+                    raise APIError(f"{host}: {error}, {attempt} times") from None
+                if wait >= TOLD_WAIT:
+                    LOG.warning("%s: %s; waiting %.0f s", host, error, wait)
+                time.sleep(wait)
+                backoff *= 2
+            except requests.RequestException as error:
+                raise APIError(http.reason(error)) from error
+
+    def _answer(self, prepared: requests.PreparedRequest, deadline: float) -> str:
+        """Return what a server answers once."""
+        settings = self.session.merge_environment_settings(str(prepared.url), {}, True, True, None)
+        left = max(deadline - time.monotonic(), 1.0)
+        try:
+            with self.session.send(prepared, timeout=(min(CONNECT, left), min(SILENCE, left)), **settings) as response:
+                if response.status_code in http.RETRIED_STATUSES:
+                    raise _Again(f"HTTP status {response.status_code}", _seconds(response.headers.get("Retry-After")))
+                if response.status_code != requests.codes.ok:
+                    raise APIError(f"{urlsplit(response.url).hostname}: HTTP status {response.status_code}")
+                content = bytearray()
+                for chunk in response.iter_content(CHUNK):
+                    content += chunk
+                    if len(content) > LARGEST:
+                        raise APIError(f"expected a document of at most {LARGEST >> 20} MiB, got a larger one")
+                    if time.monotonic() > deadline:
+                        raise APIError(f"expected a document within {http.TIMEOUT:g} s, got a part of it")
+                return content.decode()
+        except PASSING as error:
+            raise _Again(http.reason(error)) from error
+        except UnicodeDecodeError as error:
+            raise APIError(f"expected UTF-8 ({error})") from error
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search.
+
+        Raises:
+            APIError: a page is asked for that was there already, or there are too many.
+        """
+        seen, start = set(), time.monotonic()
+        for number, page in enumerate(super().get_pages(url, method, parameters), start=1):
+            yield page
+            links = page.get("links") if isinstance(page, Mapping) else None
+            following = [link for link in links or () if isinstance(link, Mapping) and link.get("rel") == "next"]
+            if not following:
+                continue
+            key = json.dumps(following[0], sort_keys=True)
+            if key in seen:
+                raise APIError(f"expected a search that ends, got the same next page again after {number}")
+            seen.add(key)
+            if number >= PAGES:
+                raise APIError(f"expected a search of at most {PAGES} pages, got more: narrow it")
+            if time.monotonic() - start > http.TIMEOUT:
+                raise APIError(f"expected a search that ends within {http.TIMEOUT:g} s, got {number} pages, and more")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return the seconds that a server asks to wait, None where it does not say them."""
+    try:
+        return max(float(retry_after or ""), 0.0)
+    except ValueError:
+        return None
+
+
+def read_text(url: str, headers: Mapping[str, str] | None = None) -> str:
+    """Return a document.
+
+    Raises:
+        chain.raster.http.RemoteError: the server refuses, or has not answered in time.
+    """
+    try:
+        return Documents().request(url, headers=dict(headers or {}))
+    except APIError as error:
+        raise http.RemoteError(without_credentials(str(error))) from error
+
+
+def token(account: str, container: str) -> Any:
+    """Return a token of Planetary Computer, as its SDK keeps them, with time limits that the SDK's request lacks.
+
+    Args:
+        account: the storage account.
+        container: the container in it.
+
+    Raises:
+        chain.raster.http.RemoteError: there is none.
+    """
+    from planetary_computer.sas import TOKEN_CACHE, SASToken
+    from planetary_computer.settings import Settings
+
+    settings = Settings.get()
+    url = f"{settings.sas_url}/{account}/{container}"
+    found = TOKEN_CACHE.get(url)
+    if found is None or found.ttl() < http.TOKEN_MARGIN:
+        key = settings.subscription_key
+        text = read_text(url, {"Ocp-Apim-Subscription-Key": key} if key else None)
+        try:
+            found = SASToken(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise http.RemoteError(f"{urlsplit(url).hostname}: expected a token ({type(error).__name__})") from error
+        TOKEN_CACHE[url] = found
+    return found
