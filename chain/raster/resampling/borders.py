@@ -23,6 +23,8 @@ NO_CASE_OF_UNKNOWN = ("renormalised", FRAME)
 """Rules that no native pixels beyond the border stand for."""
 CHANCE, MORE = 4.0, 0.25
 """Standard deviations, and share, by which what a rule leaves may be more than expected."""
+TOLD = 24.0
+"""Number of pixels from which it is certain that a rule could have been contradicted by them, but was not."""
 CLOSE = 1.05
 """Squares of residuals, relative to the least ones, up to which a rule explains pixels as well."""
 NEAR = 6
@@ -52,7 +54,7 @@ def with_borders(
     found: Resampling,
     absent: Callable[[np.ndarray, np.ndarray], float | None],
 ) -> tuple[Resampling, list[float]]:
-    """Add border rules to what is known of an image. A side that has no part with data gets that of most others.
+    """Add border rules to what is known of an image.
 
     Args:
         read: gives parts of the image.
@@ -74,11 +76,9 @@ def with_borders(
             borders[side] = recognise_border(parts, ratio, replace(found, phase=(cut, found.phase[along])))
             if not cut and borders[side].rule != OPEN and not borders[side].hidden:
                 misfits.append(borders[side].rms)
-        elif cut:
+        else:
             borders[side] = Border()
-    known = [border.rule for border in borders.values() if not border.hidden] or [OPEN]
-    likely = Border(max(known, key=known.count))
-    ordered = [borders.get(side, likely) for side in SIDES]
+    ordered = [borders[side] for side in SIDES]
     rules = {side: border.rule for side, border in zip(SIDES, ordered)}
     hidden, trimmed = (tuple(getattr(border, name) for border in ordered) for name in ("hidden", "trimmed"))
     return replace(found, **rules, hidden=hidden, trimmed=trimmed), misfits
@@ -104,7 +104,11 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
     rules = [replace(each, support=_support(each, unknown, found, ratio)) for each in explaining if each is not unknown]
     rules = [each for each in rules if each.support > -SURE]
     supported = [each for each in rules if each.support > SURE]
-    whole = [each for each in rules if not each.border.hidden and not found.phase[0]]
+    whole = [
+        each
+        for each in rules
+        if not (each.border.hidden or found.phase[0]) and (unknown is None or each.freedom - unknown.freedom > TOLD)
+    ]
     chosen = _tightest([each for each in whole if each in supported]) or _tightest(supported or whole) or unknown
     chosen = chosen or _tightest(rules)
     if chosen is None:

@@ -220,3 +220,16 @@ def test_a_stated_method_brings_back_what_no_method_explains(band, tmp_path):
 def test_a_stated_method_does_not_replace_one_that_is_recognised(band, tmp_path):
     fine = _resample(_landscape(60, 60, 5), 20.0, "bilinear")
     assert native_product(band(fine), tmp_path, resampled="cubic")[1] == {"B05": "bilinear"}
+
+
+def test_a_side_that_tells_too_little_lends_no_border_rule(shared_data, band, tmp_path):
+    """Half of an image is masked, and of two sides little is left: what their border rules would add is not known."""
+    file = shared_data("s2_l1c_dsen2_native") / "S2A_MSIL1C_20170527_T33UUB_20m.tif"
+    native = gdal.Open(str(file)).ReadAsArray()[1, 30:99, 42:81]
+    fine = _resample(native, 20.0, "cubic", kind=gdal.GDT_Float64)
+    row, column = np.mgrid[: fine.shape[0], : fine.shape[1]]
+    fine = np.where(column * fine.shape[0] > row * fine.shape[1], 0, np.floor(fine)).astype(np.uint16)
+    restored, methods = native_product(band(fine, nodata=0), tmp_path)
+    pixels, _ = _read(restored, "B05")
+    assert methods == {"B05": "cubic"} and np.mean(pixels > 0) > 0.4
+    assert np.abs(pixels.astype(int) - native)[pixels > 0].max() <= 2
