@@ -13,6 +13,7 @@ Whatever has to know options of a kind (those that pixels depend on, files that 
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
@@ -272,6 +273,19 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
             kind.check(value)
         except ValueError as error:
             raise ValueError(f"{flag}: {error}") from None
+    if kind.reads or kind.metavar:
+        for each in each_value:
+            _check_word(flag, each)
+
+
+def _check_word(flag: str, value: Any) -> None:
+    """Raise ValueError for a value that no user means."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{flag}: expected a finite number, got {value!r}")
+    if isinstance(value, str | Path) and not str(value).strip():
+        raise ValueError(f"{flag}: expected a value, got an empty one")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"{flag}: expected a value without null characters, got {value!r}")
 
 
 def at_least(least: float) -> Callable[[Any], None]:
@@ -282,6 +296,10 @@ def at_least(least: float) -> Callable[[Any], None]:
             raise ValueError(f"expected at least {least:g}, got {value!r}")
 
     return check
+
+
+LARGEST_NUMBER = 4096
+"""Threads and processes, at most, that an option takes."""
 
 
 def above(bound: float) -> Callable[[Any], None]:

@@ -10,7 +10,6 @@ classification takes out.
         scene.product.image(("B05", "B06"))
 """
 
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from osgeo import gdal
 
 from chain.raster.gdal_memory import new_name
+from chain.runtime.files import scratch_folder
 from chain.sentinel2.bands import BANDS, companion_in_name, wanted
 from chain.sentinel2.image import Sentinel2Image, open_files, open_product
 from chain.sentinel2.layers import release
@@ -93,8 +93,8 @@ def opened_scene(
         unit, is_native = _unit(product)
         methods: dict[str, str] = {}
         if not is_native:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="native_bands_"))
-            native, methods = native_product(product, Path(folder), unit, resampled)
+            folder = stack.enter_context(scratch_folder(None, "native_bands_"))
+            native, methods = native_product(product, folder, unit, resampled)
             product = replace(native, originals={band: product.bands[band] for band in methods})
             stack.callback(product.close)
         if unplaced:

@@ -7,12 +7,13 @@ serves them.
 """
 
 import hashlib
-import shutil
-import tempfile
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chain.runtime.files import reason_of, scratch_folder, synchronize
+from chain.runtime.progress import LOG
 from models.description import FILE_NAME, read_description
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ SAVED_MODEL = "saved_model.pb"
 WEIGHTS = "weights.h5"
 MODELS = Path(__file__).resolve().parents[2] / "models"
 """What makes models, on which they depend too."""
+CHECKSUMS = ".checksums.json"
+"""In a folder of the cache: the checksum of each of its files."""
 DEPTH = 2
 """Levels of folders in which models are looked for."""
 
@@ -108,23 +111,47 @@ def kept(write: Callable[[Path], object], name: str, cache: Path) -> Path:
         OSError: the cache cannot be written.
     """
     folder = cache / name
-    if (folder / FILE_NAME).exists():
+    if is_intact(folder):
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
+        with scratch_folder(cache, f".{name}-") as partial:
+            write(partial / "model")
+            _seal(partial / "model")
+            if folder.exists() and not is_intact(folder):
+                LOG.warning("%s: damaged, made again", folder)
+                folder.rename(partial / "damaged")
+            try:
+                (partial / "model").rename(folder)
+            except OSError:  # another process was faster
+                if not is_intact(folder):
+                    raise
+            synchronize(cache)
     except OSError as error:
         raise OSError(
-            f"cache: expected a folder that can be written (XDG_CACHE_HOME names it), got {cache} ({error.strerror})"
+            f"cache: expected a folder that can be written (XDG_CACHE_HOME names it), got {cache} ({reason_of(error)})"
         ) from error
-    try:
-        write(partial / "model")
-        try:
-            (partial / "model").rename(folder)
-        except OSError:  # another process was faster, or what it left is not whole
-            if not (folder / FILE_NAME).exists():
-                shutil.rmtree(folder)
-                (partial / "model").rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def is_intact(folder: Path) -> bool:
+    """Return whether a model's folder in the cache is there, and holds what was written into it."""
+    try:
+        listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        return FILE_NAME in listed and listed == {name: _checksum(folder / name) for name in listed}
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _seal(folder: Path) -> None:
+    """Write the checksums of the files of a model's folder, and bring all to the disk."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    listed = {str(path.relative_to(folder)): _checksum(path) for path in files}
+    (folder / CHECKSUMS).write_text(json.dumps(listed, indent=1), encoding="utf-8")
+    for path in [*files, folder / CHECKSUMS, folder]:
+        synchronize(path)
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.runtime.options import MISSING, BaseOptions, at_least, memory_size, option
+from chain.runtime.options import LARGEST_NUMBER, MISSING, BaseOptions, at_least, memory_size, option, within
 from chain.sentinel2.options import ReadingOptions
 from chain.serving.precision.options import PrecisionOptions
 
@@ -136,7 +136,15 @@ class ThreadOptions(BaseOptions):
         "threads to compute with (default: the cores there are)",
         read=int,
         metavar="N",
-        check=at_least(1),
+        check=within(1, LARGEST_NUMBER),
+        pixels=False,
+        group=WORK,
+    )
+    timeout: float = option(
+        300.0,
+        "seconds in which a server has to answer, tries included",
+        metavar="S",
+        check=within(1, 86400),
         pixels=False,
         group=WORK,
     )
@@ -190,7 +198,7 @@ class ShareOptions(WorkOptions):
         "number of workers of `processes` (default: the cores there are)",
         read=int,
         metavar="N",
-        check=at_least(1),
+        check=within(1, LARGEST_NUMBER),
         pixels=False,
         group=WORK,
     )

@@ -358,6 +358,9 @@ def prepare(options: ThreadOptions) -> None:
     """Prepare this process to compute: threads, and libraries that say nothing but errors."""
     quiet()
     prepare_process(options.threads)
+    from chain.raster import http
+
+    http.limit(options.timeout)
 
 
 def names_of(input: FileOrItem | Sequence[FileOrItem]) -> Sequence[FileOrItem]:

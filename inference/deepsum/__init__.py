@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.runtime.command_line import run_program
 from chain.runtime.progress import Progress
-from chain.runtime.resources import prepare_process
+from chain.serving.program import prepare
 from inference.deepsum.options import Command, Options
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def super_resolve(
         OSError: the disk refuses.
         chain.runtime.progress.Cancelled: `cancelled` said so.
     """
-    prepare_process(options.threads)
+    prepare(options)
     from inference.deepsum.product import make_product
     from inference.deepsum.scenes import folders_in
 
@@ -115,7 +115,7 @@ def super_resolve_scenes(
         OSError: the disk refuses.
         chain.runtime.progress.Cancelled: `cancelled` said so.
     """
-    prepare_process(options.threads)
+    prepare(options)
     from inference.deepsum.challenge import make_image, make_images
     from inference.deepsum.scenes import folders_in
 
@@ -153,7 +153,7 @@ def describe(
     Raises:
         ValueError: the images, the model or the options do not suit each other.
     """
-    prepare_process(options.threads)
+    prepare(options)
     from inference.deepsum.info import describe_scene, describe_stack
     from inference.deepsum.scenes import folders_in
 
@@ -173,7 +173,7 @@ def _each(input: Sequence | str | Path) -> list:
 
 def _run(command: Command, progress: Progress) -> None:
     """Do what the command line asks for."""
-    prepare_process(command.threads)
+    prepare(command)
     from inference.deepsum.scenes import folders_in
 
     if command.info:

@@ -3,10 +3,12 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from chain.runtime.options import band_names, distinct, integers, option, within
+from chain.runtime.progress import LOG
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
 from chain.sentinel2.options import NamingOptions
 from chain.serving.options import SceneCommand, ServingOptions
@@ -208,6 +210,22 @@ class Command(Options, SceneCommand):
         return self.evaluate != "wald"
 
 
+def _unknown(found: Mapping[str, object]) -> list[str]:
+    """Return the names in `.env` that look like settings of this program, and are none."""
+    return [name for name in found if name.endswith("_PATH") and name not in SETTINGS]
+
+
+def _doubled(path: str) -> list[str]:
+    """Return the settings that stand in a file more than once."""
+    from dotenv.parser import parse_stream
+
+    if not Path(path).is_file():
+        return []
+    with open(path, encoding="utf-8") as stream:
+        names = [binding.key for binding in parse_stream(stream)]
+    return [name for name in SETTINGS if names.count(name) > 1]
+
+
 def with_settings(values: dict) -> dict:
     """Return values of the command line with those that `.env` and the environment give; the latter goes first.
 
@@ -220,7 +238,12 @@ def with_settings(values: dict) -> dict:
         return values
     from dotenv import dotenv_values
 
-    known = {**dotenv_values(values["env"]), **os.environ}
+    of_file = dotenv_values(values["env"])
+    for name in _unknown(of_file):
+        LOG.warning("--env: %s: no setting is called %s; %s are", values["env"], name, ", ".join(SETTINGS))
+    for name in _doubled(values["env"]):
+        LOG.warning("--env: %s: %s is there twice; the last one counts", values["env"], name)
+    known = {**of_file, **os.environ}
     found = {name: known[name] for name in SETTINGS if known.get(name)}
     more: dict[str, object] = {}
     if "IMAGES_PATH" in found:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.runtime.progress import LOG, Progress
-from chain.runtime.resources import prepare_process
 from chain.serving.outputs import band_file, check_files, check_outputs
 from chain.serving.product import DONE
-from chain.serving.program import SceneProgram, names_of
+from chain.serving.program import SceneProgram, names_of, prepare
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def score(input: "FileOrItem | Sequence[FileOrItem]", options: Options | None = 
     from inference.dsen2.evaluation import score_networks
 
     options, names = options or Options(), names_of(input)
-    prepare_process(options.threads)
+    prepare(options)
     check_outputs(options, None)
     with opened(names, options) as (image, recipe):
         check_files(options, names, files_of(image), None)

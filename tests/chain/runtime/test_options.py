@@ -189,3 +189,28 @@ def test_values_that_begin_with_a_minus_are_read():
     assert found[0].bands == ("-4.3", "50.8") and found[0].evaluate and found[0].tile_size == 64
     with pytest.raises(SystemExit):
         parsed("--input", "x.tif", "--tile-size", "-8")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Odd(BaseOptions):
+    """Options of several kinds."""
+
+    mask: str | None = option(None, "a mask", reads=True)
+    cover: float = option(10.0, "clouds", metavar="PERCENT")
+    output: str | None = option(None, "the product", writes=(".tif",))
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"mask": ""}, "--mask: expected a value, got an empty one"),
+        ({"mask": "  "}, "--mask: expected a value, got an empty one"),
+        ({"mask": "a\0b"}, "--mask: expected a value without null characters"),
+        ({"output": ""}, "--output: expected a .tif file, got ''"),
+        ({"cover": float("nan")}, "--cover: expected a finite number, got nan"),
+        ({"cover": float("inf")}, "--cover: expected a finite number, got inf"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(values, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Odd(**values)

@@ -178,7 +178,7 @@ def test_a_process_that_is_faster_wins_and_a_broken_folder_is_replaced(tmp_path,
     (folder / FILE_NAME).unlink()
     (folder / "rest").touch()
     assert exported(lambda: "again", [tmp_path / "a"], "toy", cache) == folder
-    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+    assert {path.name for path in folder.iterdir()} == {FILE_NAME, exported_models.CHECKSUMS}
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
 
@@ -197,3 +197,21 @@ def test_a_model_that_cannot_be_made_leaves_nothing(tmp_path, export):
     with pytest.raises(ValueError, match="no weights"):
         exported(fail, [tmp_path / "a"], "toy", tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "removed", "description", "checksums"])
+def test_a_damaged_model_in_the_cache_is_made_again(weights_only, tmp_path, damage, caplog):
+    cache = tmp_path / "cache"
+    folder = served_folder(weights_only, cache)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    names = {"description": FILE_NAME, "checksums": exported_models.CHECKSUMS}
+    victim = folder / names.get(damage, "saved_model.pb")
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content[:-1] if damage == "truncated" else content)
+    if damage == "removed":
+        victim.unlink()
+    assert served_folder(weights_only, cache) == folder and "damaged, made again" in caplog.text
+    assert exported_models.is_intact(folder) and read_description(folder) == read_description(weights_only)
+    assert before.keys() == {path.name for path in folder.iterdir() if path.is_file()}
+    assert [path.name for path in cache.iterdir()] == [folder.name]

@@ -193,7 +193,7 @@ def test_options_that_do_not_count_are_those_of_input_output_scores_and_work():
     assert others == (
         {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "info", "json"}
         | {"overwrite", "restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory"}
-        | {"quicklook", "style", "separate", "evaluate", "metrics", "figure"}
+        | {"quicklook", "style", "timeout", "separate", "evaluate", "metrics", "figure"}
     )
 
 
