@@ -148,6 +148,12 @@ class ThreadOptions(BaseOptions):
         pixels=False,
         group=WORK,
     )
+    safe_models: bool = option(
+        False,
+        "refuse models whose graphs have operations that networks do not need, such as writing files",
+        pixels=False,
+        group=WORK,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

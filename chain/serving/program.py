@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chain.runtime.command_line import quiet, run_program
+from chain.runtime.options import paths_read
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
 from chain.serving.options import ProgramOptions, SceneCommand, ServingOptions, ThreadOptions
@@ -361,6 +362,11 @@ def prepare(options: ThreadOptions) -> None:
     from chain.raster import http
 
     http.limit(options.timeout)
+    if options.safe_models:
+        from chain.serving.saved_model_operations import check_folders
+
+        given = paths_read(options).values()
+        check_folders(str(each) for value in given for each in (value if isinstance(value, tuple) else [value]))
 
 
 def names_of(input: FileOrItem | Sequence[FileOrItem]) -> Sequence[FileOrItem]:
