@@ -57,6 +57,8 @@ TIMEOUT = 300.0
 TOKEN_MARGIN = 60.0
 """Seconds before the end of a token's life in which it is renewed."""
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
+REFUSED = 400
+"""Least HTTP status by which a server refuses."""
 
 Result = TypeVar("Result")
 
@@ -220,3 +222,25 @@ def reason(error: Exception) -> str:
             break
         error = inner
     return one_line(error)
+
+
+def why(href: str, error: Exception) -> str:
+    """Return why what lies at an address cannot be opened: the status by which its host refuses, else what GDAL says.
+
+    GDAL takes an answer of whatever status for a file that it does not know.
+
+    Args:
+        href: the address, signed if need be; or a path.
+        error: what GDAL said.
+    """
+    if not href.startswith(("http://", "https://")):
+        return reason(error)
+    import requests
+
+    host = urlparse(href).hostname
+    try:
+        with requests.get(href, headers={"Range": "bytes=0-0"}, stream=True, timeout=(15, 20)) as response:
+            status = response.status_code
+    except requests.RequestException as failure:
+        return f"{host}: {reason(failure)}"
+    return reason(error) if status < REFUSED else f"{host}: HTTP status {status}"

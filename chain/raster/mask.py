@@ -84,7 +84,7 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         dataset = gdal.Open(http.gdal_name(http.sign(name)))
         values = dataset.GetRasterBand(1).ReadAsArray()
     except RuntimeError as error:
-        raise ValueError(f"{argument}: expected a readable raster, got {name} ({http.reason(error)})") from error
+        raise ValueError(f"{argument}: expected a readable raster, got {name} ({http.why(name, error)})") from error
     grid = raster_grid(dataset)
     geotransform = dataset.GetGeoTransform()
     if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:

@@ -103,7 +103,7 @@ class Sentinel2Image:
         try:
             return opened_layer(replace(layer, name=http.gdal_name(href)), band)
         except RuntimeError as error:
-            raise http.RemoteError(f"{band}: cannot open {href.split('?')[0]} ({http.reason(error)})") from error
+            raise http.RemoteError(f"{band}: cannot open {href.split('?')[0]} ({http.why(href, error)})") from error
 
     def image(self, bands: Sequence[str]) -> Any:
         """Return a `pyotb` image of harmonised digital numbers, in memory, on the bands' own grid.

@@ -74,7 +74,7 @@ def opened_raster(path: str) -> gdal.Dataset:
     try:
         return gdal.Open(http.gdal_name(path))
     except RuntimeError as error:
-        raise ValueError(f"{path}: expected a readable raster ({http.reason(error)})") from error
+        raise ValueError(f"{path}: expected a readable raster ({http.why(path, error)})") from error
 
 
 def read_raster(

@@ -37,7 +37,7 @@ def open_raster(name: str, argument: str) -> gdal.Dataset:
     try:
         return gdal.Open(http.gdal_name(http.sign(name)) if is_address(name) else name)
     except RuntimeError as error:
-        raise ValueError(f"{argument}: expected a raster, got {shown(name)} ({http.reason(error)})") from error
+        raise ValueError(f"{argument}: expected a raster, got {shown(name)} ({http.why(name, error)})") from error
 
 
 def data_bands(dataset: gdal.Dataset) -> dict[int, str]:
