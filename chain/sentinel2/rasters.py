@@ -27,6 +27,7 @@ from chain.sentinel2.bands import (
 from chain.sentinel2.contents import Contents, UnknownBands
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import SCALE_HELP, numbers_of
+from chain.sentinel2.hidden_mask import check_no_hidden_mask
 from chain.sentinel2.layers import Layer, has_own_mask, opened_layer, release
 from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_raster
 from chain.sentinel2.place import check_place
@@ -112,6 +113,8 @@ def read_raster(
     alpha = tuple(number for number in _alpha(dataset) if number not in numbers.values())
     validity = (*named.validity, *alpha)
     name = http.gdal_name(path)
+    if decision.reason != BY_USER:
+        check_no_hidden_mask(dataset, {*numbers.values(), *validity, named.classes}, path)
     packing = _packing(path)
     layers = {band: Layer(name, number, (*packing.fill, *fill), validity) for band, number in numbers.items()}
     layers, decisions = _with_numbers(layers, needed, dataset, path, reading)

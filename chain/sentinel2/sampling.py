@@ -23,18 +23,29 @@ OVERVIEW_SIDE = 512
 def sampled_parts(dataset: gdal.Dataset) -> list[tuple[np.ndarray, float]]:
     """Return what is looked at of a raster: arrays, float64 with NaN where missing, and their pixel sizes in metres."""
     band = dataset.GetRasterBand(1)
+    return [(_numbers(band, pixels), spacing) for pixels, spacing in _windows(dataset, band)]
+
+
+def sampled_values(dataset: gdal.Dataset, number: int) -> np.ndarray:
+    """Return a sample, (count,), of all numbers of a band, missing ones too."""
+    parts = [pixels.ravel() for pixels, _ in _windows(dataset, dataset.GetRasterBand(number))]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _windows(dataset: gdal.Dataset, band: gdal.Band) -> list[tuple[np.ndarray, float]]:
+    """Return what is looked at of a band, and its pixel sizes in metres; nothing where it cannot be read."""
     columns, rows = dataset.RasterXSize, dataset.RasterYSize
     geotransform = dataset.GetGeoTransform(can_return_null=True)
     spacing = geotransform[1] if geotransform and geotransform[1] >= 1 else FINEST
     try:
         if max(columns, rows) <= WHOLE_SIDE:
-            return [(_numbers(band, band.ReadAsArray()), spacing)]
+            return [(band.ReadAsArray(), spacing)]
         if _is_slow(dataset):
             shape = [max(1, round(size * OVERVIEW_SIDE / max(columns, rows))) for size in (columns, rows)]
             pixels = band.ReadAsArray(buf_xsize=shape[0], buf_ysize=shape[1])
-            return [(_numbers(band, pixels), spacing * columns / shape[0])]
+            return [(pixels, spacing * columns / shape[0])]
         windows = spread((columns, rows), WINDOW_SIDE, WINDOWS)
-        return [(_numbers(band, band.ReadAsArray(w.x, w.y, w.columns, w.rows)), spacing) for w in windows]
+        return [(band.ReadAsArray(w.x, w.y, w.columns, w.rows), spacing) for w in windows]
     except RuntimeError:  # its use will say it
         return []
 

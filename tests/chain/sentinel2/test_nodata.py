@@ -164,3 +164,13 @@ def test_nodata_and_coordinate_system_in_an_aux_xml(tmp_path, pixels, missing):
     image = open_product(path, ORDER, offset=0)
     check_stack(image, pixels, missing)
     assert "UTM zone 31N" in gdal.Open(image.bands["B02"]).GetProjection()
+
+
+@pytest.mark.parametrize("name", ["", "Band 13"])
+def test_a_mask_that_lost_its_mark_is_asked_for(tmp_path, pixels, missing, name):
+    arrays = [*filled(pixels, missing), np.where(missing, 0, 255).astype(np.uint16)]
+    path = write(tmp_path / "s.img", arrays, [*ORDER, name], driver="ENVI")
+    with pytest.raises(ValueError, match="band 13 is not described, and holds 0 and 255 only: .*-colorinterp_13 alpha"):
+        open_product(path, offset=0)
+    named = write(tmp_path / "n.img", arrays, [*ORDER, "dataMask"], driver="ENVI")
+    check_stack(open_product(named, offset=0), pixels, missing)
