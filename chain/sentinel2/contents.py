@@ -28,6 +28,8 @@ class Contents:
     """The scene classification (SCL)."""
     decisions: list[Decision] = field(default_factory=list)
     """What was decided so far."""
+    are_numbers_known: bool = True
+    """Whether it was looked at what the numbers are, beside what a format prescribes."""
 
 
 class UnknownBands(ValueError):

@@ -12,7 +12,7 @@ from osgeo import gdal
 
 from chain.sentinel2.sampling import sampled_values
 
-UNNAMED = re.compile(r"(?:band[ _]?\d+)?", re.IGNORECASE)
+UNNAMED = re.compile(r"(?:(?:band|layer|lyr|channel|raster|stack|component)?[ _.#-]*\d*)", re.IGNORECASE)
 """Descriptions that tell nothing."""
 
 

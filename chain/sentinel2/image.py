@@ -23,11 +23,12 @@ from osgeo import gdal
 from chain.raster import http
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
-from chain.sentinel2.bands import BANDS, NODATA, wanted
+from chain.sentinel2.bands import BANDS, NODATA, REFLECTANCE, wanted
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
+from chain.sentinel2.digital_numbers import numbers_of
 from chain.sentinel2.layers import Layer, opened_layer, release
-from chain.sentinel2.offset import decided_offset
+from chain.sentinel2.offset import Statement, decided_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
 from chain.sentinel2.rasters import read_raster, read_rasters
@@ -272,8 +273,11 @@ def opened(
             http.retry(
                 lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES, seconds=http.TIMEOUT
             )
+        statements = list(contents.statements)
+        if not contents.are_numbers_known:
+            statements += _tell_numbers(image, contents.name, reading)
         image.offset, decision = decided_offset(
-            contents.name, contents.statements, lambda: _evidence(image, contents, hrefs), reading.offset
+            contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )
         image.decisions.append(decision)
         if contents.classes:
@@ -284,6 +288,32 @@ def opened(
         if decided.subject in TOLD and not decided.reason.startswith("--"):
             LOG.info("%s: %s", Path(contents.name.split("?")[0]).name, decided)
     return image
+
+
+def _tell_numbers(image: Sentinel2Image, name: str, reading: Reading) -> list[Statement]:
+    """Look at what the numbers of bands are that are no counts of 16 bits; return what that says of the offset.
+
+    Raises:
+        ValueError: they are no digital numbers, and no reflectance.
+    """
+    kinds = {band: gdal.Open(raster).GetRasterBand(1).DataType for band, raster in image.bands.items()}
+    looked_at = [band for band, kind in kinds.items() if kind != gdal.GDT_UInt16 or reading.scale is not None]
+    if not looked_at:
+        return []
+    numbers = numbers_of({band: image.bands[band] for band in looked_at}, name, reading.scale)
+    image.decisions += numbers.decisions
+    if numbers.factor == 1.0 and not numbers.fill:
+        return []
+    for band in looked_at:
+        layer = image.layers[band]
+        layer = replace(layer, fill=(*layer.fill, *numbers.fill), factor=numbers.factor)
+        previous, image.layers[band] = image.bands[band], layer
+        if band in image.signed:
+            image.bands[band] = image._remote(band, image.signed[band])
+        else:
+            image.bands[band] = opened_layer(layer, band)
+        release(previous)
+    return [Statement(0, "reflectance", firm=False)] if numbers.factor == 1 / REFLECTANCE else []
 
 
 def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str]) -> Evidence:

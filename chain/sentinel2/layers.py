@@ -8,7 +8,7 @@ whose numbers have to be multiplied, and those whose pixel size is 10, 20 or 60 
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -16,6 +16,7 @@ from osgeo import gdal
 
 from chain.raster.gdal_memory import new_name
 from chain.raster.http import REMOTE_PREFIXES
+from chain.sentinel2.band_names import esa_band
 from chain.sentinel2.bands import BANDS, NODATA
 
 STEM = "sentinel2_"
@@ -39,6 +40,18 @@ class Layer:
     """Bands of the same raster, alpha bands among them, that are 0 where there is no data."""
     factor: float = 1.0
     """By which numbers become digital numbers."""
+    finds_alpha: bool = False
+    """Whether alpha bands of the raster count as `validity`, which whoever makes the layer has not looked for."""
+
+
+def alpha_bands(dataset: gdal.Dataset) -> list[int]:
+    """Return the numbers of alpha bands: bands that are marked as such, and not described as one of the sensor."""
+    return [
+        number
+        for number in range(1, dataset.RasterCount + 1)
+        if dataset.GetRasterBand(number).GetColorInterpretation() == gdal.GCI_AlphaBand
+        and not esa_band(dataset.GetRasterBand(number).GetDescription())
+    ]
 
 
 def opened_layer(layer: Layer, band: str) -> str:
@@ -52,6 +65,9 @@ def opened_layer(layer: Layer, band: str) -> str:
         RuntimeError: GDAL cannot open it.
     """
     dataset = gdal.Open(layer.name)
+    if layer.finds_alpha:
+        alpha = tuple(number for number in alpha_bands(dataset) if number != layer.number)
+        layer = replace(layer, validity=(*layer.validity, *alpha))
     place = _rounded(dataset.GetGeoTransform(can_return_null=True))
     masked = has_own_mask(dataset.GetRasterBand(layer.number))
     plain = not masked and not layer.fill and not layer.validity and layer.factor == 1.0

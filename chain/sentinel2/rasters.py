@@ -14,7 +14,7 @@ from osgeo import gdal
 
 from chain.raster import http
 from chain.sentinel2 import dimap
-from chain.sentinel2.band_names import NamedBands, esa_band, understand
+from chain.sentinel2.band_names import NamedBands, understand
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
@@ -28,7 +28,7 @@ from chain.sentinel2.contents import Contents, UnknownBands
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import SCALE_HELP, numbers_of
 from chain.sentinel2.hidden_mask import check_no_hidden_mask
-from chain.sentinel2.layers import Layer, has_own_mask, opened_layer, release
+from chain.sentinel2.layers import Layer, alpha_bands, has_own_mask, opened_layer, release
 from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_raster
 from chain.sentinel2.place import check_place
 from chain.sentinel2.reading import Reading
@@ -110,7 +110,7 @@ def read_raster(
     check_place(dataset, path)
     named, numbers, decision = _numbers(dataset, path, given, bands, reading)
     needed = [band for band in numbers if bands is None or band in bands] or list(numbers)
-    alpha = tuple(number for number in _alpha(dataset) if number not in numbers.values())
+    alpha = tuple(number for number in alpha_bands(dataset) if number not in numbers.values())
     validity = (*named.validity, *alpha)
     name = http.gdal_name(path)
     if decision.reason != BY_USER:
@@ -148,7 +148,9 @@ def described(dataset: gdal.Dataset, path: str, reading: Reading = Reading()) ->
         word = band.GetDescription() or band.GetMetadataItem("NETCDF_VARNAME") or ""
         words.append("" if FOREIGN.search(word) else word)
     named = understand(words, reading.prefix, reading.suffix)
-    data = [number for number in range(1, dataset.RasterCount + 1) if number not in (*named.validity, *_alpha(dataset))]
+    data = [
+        number for number in range(1, dataset.RasterCount + 1) if number not in (*named.validity, *alpha_bands(dataset))
+    ]
     stated = band_in_name(Path(path).stem)
     if len(data) == 1 and stated and not named.bands and not named.problem and not FOREIGN.search(Path(path).name):
         return NamedBands({stated[0]: data[0]}, "its name", None, named.validity)
@@ -157,7 +159,7 @@ def described(dataset: gdal.Dataset, path: str, reading: Reading = Reading()) ->
 
 def data_bands(dataset: gdal.Dataset) -> int:
     """Return how many bands a raster has beside alpha bands."""
-    return dataset.RasterCount - len(_alpha(dataset))
+    return dataset.RasterCount - len(alpha_bands(dataset))
 
 
 def _numbers(
@@ -171,7 +173,7 @@ def _numbers(
     """
     named = described(dataset, path, reading)
     every = list(range(1, dataset.RasterCount + 1))
-    data = [number for number in every if number not in (*named.validity, *_alpha(dataset))]
+    data = [number for number in every if number not in (*named.validity, *alpha_bands(dataset))]
     user = given
     if given is None and bands and not set(bands) <= set(named.bands) and len(bands) in (len(every), len(data)):
         user = bands
@@ -197,16 +199,6 @@ def _numbers(
     if named.problem:
         problem = f"expected bands that tell what they are, got {named.problem}"
     raise UnknownBands(f"{path}: {problem}: {way_out}{received}")
-
-
-def _alpha(dataset: gdal.Dataset) -> list[int]:
-    """Return the numbers of alpha bands: bands that are marked as such, and not described as one of the sensor."""
-    bands = [dataset.GetRasterBand(number) for number in range(1, dataset.RasterCount + 1)]
-    return [
-        number
-        for number, band in enumerate(bands, 1)
-        if band.GetColorInterpretation() == gdal.GCI_AlphaBand and not esa_band(band.GetDescription())
-    ]
 
 
 def _with_numbers(

@@ -259,13 +259,23 @@ def item_contents(
     contents = Contents(
         str(item["id"]),
         identity(item),
-        {band: Layer(asset["href"], numbers.get(band, 1)) for band, asset in assets.items()},
+        {
+            band: Layer(asset["href"], numbers.get(band, 1), _fill(asset), finds_alpha=True)
+            for band, asset in assets.items()
+        },
         level(item),
         statements(item, used) if offset is None else (),
         Layer(classes["href"]) if classes else None,
         [Decision("bands", ", ".join(assets), "assets of a STAC item"), Decision("nodata", "0", "a STAC item")],
+        are_numbers_known=False,
     )
     return contents, {band: asset["href"] for band, asset in assets.items() if "://" in asset["href"]}
+
+
+def _fill(asset: Mapping) -> tuple[float, ...]:
+    """Return the numbers, beside 0, that an asset says to mean no data."""
+    found = {stated.get("nodata") for stated in (*asset.get("raster:bands", ()), *asset.get("bands", ()), asset)}
+    return tuple(sorted(float(number) for number in found if isinstance(number, int | float) and number != 0))
 
 
 def identity(item: Mapping) -> dict:

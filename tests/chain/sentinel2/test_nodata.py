@@ -166,7 +166,7 @@ def test_nodata_and_coordinate_system_in_an_aux_xml(tmp_path, pixels, missing):
     assert "UTM zone 31N" in gdal.Open(image.bands["B02"]).GetProjection()
 
 
-@pytest.mark.parametrize("name", ["", "Band 13"])
+@pytest.mark.parametrize("name", ["", "Band 13", "Layer_13"])
 def test_a_mask_that_lost_its_mark_is_asked_for(tmp_path, pixels, missing, name):
     arrays = [*filled(pixels, missing), np.where(missing, 0, 255).astype(np.uint16)]
     path = write(tmp_path / "s.img", arrays, [*ORDER, name], driver="ENVI")
