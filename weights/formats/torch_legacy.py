@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from weights.formats.torch_pickle import Unpickler
+from weights.formats.torch_pickle import Unpickler, brief
 
 BEGINNING = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """First bytes of such files: the pickle of the magic number."""
@@ -37,16 +37,18 @@ def read_legacy(path: str | Path) -> Any:
         storage = np.empty(0, code)
         total = count * storage.itemsize + sum(other.nbytes for other in storages.values())
         if key in storages or total > size:
-            raise ValueError(f"expected each storage once, {size} bytes at most in all, got {key} of {count} elements")
+            raise ValueError(
+                f"expected each storage once, {size} bytes at most in all, got {brief(key)} of {brief(count)} elements"
+            )
         storages[key] = np.zeros(count, code)
         return storages[key]
 
     with open(path, "rb") as stream:
         _, version, machine, root, keys = [Unpickler(stream, reserve).load() for _ in range(5)]
         if version != VERSION or type(machine) is not dict or machine.get("little_endian") is not True:
-            raise ValueError(f"expected version {VERSION}, little-endian, got {version}, {machine}")
+            raise ValueError(f"expected version {VERSION}, little-endian, got {brief(version)}, {brief(machine)}")
         if type(keys) is not list or sorted(keys) != sorted(storages):
-            raise ValueError(f"expected the key of each storage once, got {keys!r:.80}")
+            raise ValueError(f"expected the key of each storage once, got {brief(keys)}")
         for key in keys:
             _fill(storages[key], stream.read(8), stream.read(storages[key].nbytes), key)
         if stream.read(1):

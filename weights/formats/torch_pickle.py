@@ -9,7 +9,9 @@ else a pickle asks for is refused.
 import collections
 import math
 import pickle
+import pickletools
 import re
+import reprlib
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -37,6 +39,71 @@ NUMPY_NUMBER = (
 
 ReadStorage = Callable[[str, str, int], np.ndarray]
 """Returns the one-dimensional array of a storage, given its key, NumPy's name of its type, and its length."""
+
+
+LARGEST_OBJECT = 10**6
+"""Parts, at most, of an object in a pickle, each counted as often as it is used: hashing and showing visit all."""
+DEEPEST_OBJECT = 200
+"""Levels, at most, of objects within objects."""
+PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+ADDING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
+"""Codes that add to the object below what they take."""
+GETS = ("GET", "BINGET", "LONG_BINGET")
+
+
+class EndlessPickleError(ValueError):
+    """A pickle that would take for ever."""
+
+
+def brief(value: Any) -> str:
+    """Return a value of a pickle as messages show it, whatever it is."""
+    if isinstance(value, str):
+        return value[:60]
+    shown = reprlib.Repr()
+    shown.maxlevel, shown.maxtuple, shown.maxlist, shown.maxdict, shown.maxother = 2, 4, 4, 4, 60
+    return shown.repr(value)
+
+
+def check_pickle(stream: IO[bytes]) -> None:
+    """Refuse a pickle whose objects hold each other so often that any use of them would not end.
+
+    Args:
+        stream: the pickle, which is left at its end.
+
+    Raises:
+        EndlessPickleError: it is one.
+        ValueError, IndexError, KeyError: it is damaged.
+    """
+    stack: list[tuple[int, int] | None] = []  # parts and levels of each object; None for a mark
+    memo: dict[int, tuple[int, int]] = {}
+    for code, argument, _ in pickletools.genops(stream):
+        if code.name in PUTS or code.name == "MEMOIZE":
+            memo[len(memo) if code.name == "MEMOIZE" else int(argument)] = stack[-1] or (1, 1)
+            continue
+        if code.name in GETS:
+            stack.append(memo[int(argument)])
+            continue
+        if code.name == "DUP":
+            stack.append(stack[-1])
+            continue
+        if code.name == "MARK":
+            stack.append(None)
+            continue
+        taken: list[tuple[int, int]] = []
+        if pickletools.markobject in code.stack_before:
+            while (top := stack.pop()) is not None:
+                taken.append(top)
+        for kind in code.stack_before:
+            if kind not in (pickletools.markobject, pickletools.stackslice):
+                taken.append(stack.pop() or (1, 1))
+        parts = 1 + sum(part for part, _ in taken)
+        within = [level for _, level in (taken[:-1] if code.name in ADDING else taken)]
+        levels = max(1 + max(within, default=0), taken[-1][1] if code.name in ADDING and taken else 1)
+        if parts > LARGEST_OBJECT or levels > DEEPEST_OBJECT:
+            raise EndlessPickleError(
+                f"expected objects of at most {LARGEST_OBJECT} parts and {DEEPEST_OBJECT} levels in a pickle, got more"
+            )
+        stack += [(parts, levels)] * len(code.stack_after)
 
 
 class ScriptModule:
@@ -76,8 +143,25 @@ class Unpickler(pickle.Unpickler):
 
     def __init__(self, stream: IO[bytes], read_storage: ReadStorage):
         super().__init__(stream)
+        self._stream = stream
         self._read_storage = read_storage
         self._storages: dict[tuple[str, str], np.ndarray] = {}
+
+    def load(self) -> Any:
+        """Return the object.
+
+        Raises:
+            ValueError: it is no object of tensors, or would take for ever.
+        """
+        start = self._stream.tell()
+        try:
+            check_pickle(self._stream)
+        except EndlessPickleError:
+            raise
+        except (IndexError, KeyError, ValueError) as error:
+            raise ValueError(f"expected a complete pickle, got a damaged one ({error})") from error
+        self._stream.seek(start)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the replacement of a global name of the pickle.
@@ -111,9 +195,9 @@ class Unpickler(pickle.Unpickler):
         """
         kind, code, key, _, size, *part = identifier
         if kind != "storage" or code not in STORAGES.values() or any(part):
-            raise ValueError(f"expected a complete storage, got {kind} of type {code}")
+            raise ValueError(f"expected a complete storage, got {brief(kind)} of type {brief(code)}")
         if type(key) is not str or type(size) is not int or size < 0:
-            raise ValueError(f"expected a storage's key and size, got {key}, {size}")
+            raise ValueError(f"expected a storage's key and size, got {brief(key)}, {brief(size)}")
         if (key, code) not in self._storages:
             self._storages[key, code] = self._read_storage(key, code, size)
         return self._storages[key, code]
@@ -126,7 +210,8 @@ class Unpickler(pickle.Unpickler):
         """
         numbers = (offset, *shape, *strides)
         if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(strides):
-            raise ValueError(f"expected offset, shape and strides, got {offset}, {shape}, {strides}")
+            found = ", ".join(brief(part) for part in (offset, shape, strides))
+            raise ValueError(f"expected offset, shape and strides, got {found}")
         size = math.prod(shape)
         end = offset + 1 + sum((length - 1) * stride for length, stride in zip(shape, strides))
         if size == 0 or max(size, end) > storage.size:
