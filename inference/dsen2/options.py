@@ -21,6 +21,8 @@ SETTINGS = {
     "SR_60M_PATH": "weights",
 }
 """Names in `.env` or the environment, and the options that they stand for when --input is not given."""
+METHODS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos")
+"""Interpolations by which bands may have been resampled, by GDAL's words."""
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "dsen2"
 WEIGHTS = "weights (default: those of the project)"
 MASKS = "ground to leave out (default: where a band has no data)"
@@ -74,6 +76,20 @@ class Options(NamingOptions, ServingOptions):
         read=band_names,
         metavar="NAMES",
         check=_check_bands,
+        group="bands",
+    )
+    drop_bands: tuple[str, ...] | None = option(
+        None,
+        "bands to leave out of the product, and of what is read where no other band is made from them",
+        read=band_names,
+        metavar="NAMES",
+        check=_check_bands,
+        group="bands",
+    )
+    resampled: str | None = option(
+        None,
+        "how bands were brought to 10 m whose pixels do not tell it",
+        choices=METHODS,
         group="bands",
     )
     with_b10: bool = option(False, "add B10 of L1C, interpolated to 10 m", group="bands")
@@ -131,6 +147,7 @@ class Options(NamingOptions, ServingOptions):
         """Refuse options that do not go together."""
         super().check()
         self.exclude("weights", "model_dir")
+        self.exclude("bands", "drop_bands")
         self.require("metrics", "evaluate")
         self.require("figure", "evaluate")
         for name in ("evaluate", "separate"):

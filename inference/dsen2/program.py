@@ -33,9 +33,9 @@ def opened(names: "Sequence[FileOrItem]", options: Options) -> "Iterator[tuple[O
         ValueError: the scene, the weights or the options do not suit each other.
     """
     from chain.sentinel2.scene import opened_scene
-    from inference.dsen2.recipe import recipe_of
+    from inference.dsen2.recipe import bands_to_open, recipe_of
 
-    with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
+    with opened_scene(names, None, options.naming, bands_to_open(options), options.resampled, options.reading) as scene:
         recipe = recipe_of(options, scene)
         for note in recipe.notes:
             LOG.info("%s", note)

@@ -76,8 +76,19 @@ def _fine(bands: Sequence[str], networks: Sequence[Network], spacing: float) -> 
 
 def _bands(options: Options, found: Collection[str]) -> tuple[str, ...]:
     """Return the bands of the product: those asked for, else all that the input allows."""
-    bands = options.bands or tuple(band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
+    possible = (band for band in SURFACE_BANDS if band not in COARSE or COARSE & set(found))
+    bands = options.bands or tuple(band for band in possible if band not in (options.drop_bands or ()))
     return (*bands, "B10") if options.with_b10 and "B10" not in bands else tuple(bands)
+
+
+def bands_to_open(options: Options) -> set[str] | None:
+    """Return the bands that the product needs, those that its networks see included; None for all that there are."""
+    if not options.bands and not options.drop_bands:
+        return None
+    bands = set(options.bands or SURFACE_BANDS) - set(options.drop_bands or ())
+    seen = {"2x": FINE | MEDIUM, "6x": FINE | MEDIUM | ROLES["6x"]}
+    needed = bands.union(*(seen[role] for role, made in ROLES.items() if made & bands))
+    return needed | {"B10"} if options.with_b10 else needed
 
 
 def _networks(options: Options, roles: Sequence[str], level: str) -> list[Network]:

@@ -266,3 +266,22 @@ def test_a_real_tile_of_cogs_through_item_files_and_stack(models, tmp_path, shar
         np.testing.assert_array_equal(item_bands[band], np.repeat(np.repeat(part, factor, 0), factor, 1))
         np.testing.assert_array_equal(read(tmp_path / "b.tif")[0][band], item_bands[band])
         assert np.abs(read(tmp_path / "c.tif")[0][band].astype(int) - item_bands[band]).max() <= 1
+
+
+def test_bands_that_cannot_be_brought_back_are_dropped(stack, pixels, models, tmp_path, write_raster, capsys):
+    """60 m bands that were sharpened by something else, on a grid of 10 m: the others need them not."""
+    path = stack("cubic")
+    dataset = gdal.Open(path, gdal.GA_Update)
+    rng = np.random.default_rng(1)
+    for number in (ALL.index("B01") + 1, ALL.index("B09") + 1):
+        dataset.GetRasterBand(number).WriteArray(rng.integers(1001, 5000, (ROWS, COLUMNS)).astype(np.uint16))
+    del dataset
+    assert infer(path, tmp_path / "all.tif", models) == 1
+    assert "--drop-bands B01,B09" in error_of(capsys)
+    assert infer(path, tmp_path / "sr.tif", models, "--drop-bands", "B01,B09") == 0
+    result, _ = read(tmp_path / "sr.tif")
+    assert tuple(result) == tuple(band for band in ALL if band not in ("B01", "B09"))
+    assert infer(path, tmp_path / "b05.tif", models, "--bands", "B05") == 0
+    np.testing.assert_array_equal(read(tmp_path / "b05.tif")[0]["B05"], result["B05"])
+    assert infer(path, tmp_path / "stated.tif", models, "--resampled", "bilinear") == 0
+    assert "taken as bilinear, as stated" in capsys.readouterr().err

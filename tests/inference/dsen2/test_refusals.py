@@ -44,7 +44,7 @@ def test_bands_of_the_input_are_not_written_over_by_those_of_the_product(
 @pytest.mark.parametrize(
     "more, message",
     [
-        (("--bands", "B05,B10"), "expected bands B10, got B01"),
+        (("--bands", "B05,B10"), "expected bands B10, got B02"),
         (("--offset", "auto", "--level", "L1C"), ""),
         (("--bbox", "10,10,11,11"), "--bbox: expected ground of the image"),
         (("--geometry", "/nonexistent.geojson"), "--geometry: expected a readable vector file"),
