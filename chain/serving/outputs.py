@@ -54,7 +54,9 @@ def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[st
 
     if output is None or not output.is_file() or options.overwrite:
         return False
-    return any(not path.exists() for _, path, _ in written(options, output, bands)) and bool(identity_in(output))
+    missing = {path for _, path, _ in written(options, output, bands) if not path.exists()}
+    missing -= {false_colour_file(output)}  # which products without such bands do not have
+    return bool(missing) and bool(identity_in(output))
 
 
 def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:
