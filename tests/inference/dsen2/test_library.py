@@ -122,7 +122,7 @@ def test_description_tells_what_would_be_made_and_computes_nothing(scene, models
     options = Options(model_dir=(models,), bands=("B05", "B11"))
     found = describe(scene, options)
     assert found["input"]["level"] == "L2A" and found["input"]["offset"] == 0
-    assert [grid["spacing"] for grid in found["input"]["grids"]] == [10.0, 20.0, 60.0]
+    assert [grid["spacing"] for grid in found["input"]["grids"]] == [10.0, 20.0]
     assert found["product"]["bands"] == ["B05", "B11"]
     fine = {key: value for key, value in found["input"]["grids"][0].items() if key != "bands"}
     assert found["product"]["grid"] == fine
