@@ -21,7 +21,8 @@ import numpy as np
 from osgeo import gdal
 
 from chain.raster.resampling.decision import Ambiguous, Decision, decide
-from chain.raster.resampling.interpolation import FORCED, OPEN, Resampling
+from chain.raster.resampling.integers import SURE
+from chain.raster.resampling.interpolation import FORCED, OPEN, SIDES, Resampling
 from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of, stated_image
 from chain.raster.resampling.restoration import Gaps, Mismatch, restore
 from chain.raster.resampling.tiles import Tile, native_shape, tiles
@@ -73,7 +74,7 @@ def native_product(
             group = [band for band in BANDS if ratios.get(band) == ratio]
             sources = {band: _Source(product.bands[band], product.nodata, unit * BANDS[band], ratio) for band in group}
             likely = list(dict.fromkeys(methods.values()))
-            for band, found in _recognised(sources, likely).items():
+            for band, found in _recognised(sources, likely, resampled).items():
                 bands[band] = str(Path(folder) / f"{band}_{BANDS[band]:.0f}m.tif")
                 try:
                     methods[band] = _restore_band(sources[band], band, found, bands[band], likely, resampled)
@@ -136,6 +137,8 @@ class _Source:
         left, dx, _, top, _, _ = self.dataset.GetGeoTransform()
         self.expected = round(-top / dx) % ratio, round(left / dx) % ratio
         """Phase of the native grid, whose lines are at multiples of its pixels in Sentinel-2's tiles."""
+        self.placed = self.dataset.GetSpatialRef().GetAuthorityCode(None) is not None
+        """Whether that is known: images without georeference have a grid of their own."""
 
     def read(self, row: int, column: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
         """Read pixels; return them and where they are missing."""
@@ -161,7 +164,9 @@ class _Source:
         return candidates_of(self.read, self.shape, self.ratio, self.expected, besides, self.absent)
 
 
-def _recognised(sources: Mapping[str, _Source], likely: Sequence[str]) -> dict[str, Decision | ValueError]:
+def _recognised(
+    sources: Mapping[str, _Source], likely: Sequence[str], resampled: str | None
+) -> dict[str, Decision | ValueError]:
     """Recognise how bands of one resolution were resampled; a band without any data counts as `nearest`.
 
     A band whose own pixels are too few to tell was resampled as others were.
@@ -174,13 +179,31 @@ def _recognised(sources: Mapping[str, _Source], likely: Sequence[str]) -> dict[s
         except ValueError as error:
             found[band] = Decision(Resampling("nearest")) if source.empty() else error
     decided = decide(candidates, likely)
-    settled = [each.found for each in decided.values() if isinstance(each, Decision)]
-    for band, error in found.items():
-        if isinstance(error, TooLittle):
+    for band, each in decided.items():
+        if isinstance(each, Ambiguous):  # what the user states decides, if it explains the pixels
+            stated = [Decision(one.found) for one in candidates[band] if one.found.method == resampled]
+            decided[band] = stated[0] if stated else each
+    sure = {
+        band: each.found
+        for band, each in decided.items()
+        if isinstance(each, Decision) and _is_placed(each.found, sources[band], candidates[band])
+    }
+    settled = list(sure.values())
+    for band, each in [*found.items(), *decided.items()]:
+        few = isinstance(each, TooLittle)
+        if few or (isinstance(each, Decision) and band in decided and band not in sure):
             alike = settled or [Resampling(method, sources[band].expected) for method in likely if len(likely) == 1]
-            found[band] = Decision(max(alike, key=alike.count)) if alike else error
-    found |= decided
-    return {band: found[band] for band in sources}
+            alike = [replace(one, **dict.fromkeys(SIDES, OPEN), hidden=(0,) * 4, trimmed=(0,) * 4) for one in alike]
+            shifted = each if few else _Shifted(each.found, sources[band])
+            found[band] = Decision(max(alike, key=alike.count)) if alike else shifted
+    return {band: found.get(band, decided.get(band)) for band in sources}
+
+
+def _is_placed(found: Resampling, source: _Source, candidates: Sequence[Candidate]) -> bool:
+    """Return whether native pixels lie where Sentinel-2's do, or are surely whole numbers where they lie."""
+    if found.method == "nearest" or found.phase == source.expected or not source.placed:
+        return True
+    return next(each.integers.score for each in candidates if each.found == found) > SURE
 
 
 def _restore_band(
@@ -218,12 +241,20 @@ def _restore_band(
             found = decide({band: source.candidates(contradicting)}, likely)[band]
             if isinstance(found, Decision):  # a border rule may have been taken for another one
                 found = Decision(replace(found.found, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN), found.others)
-    except (Mismatch, Ambiguous, TooLittle) as error:
+    except (Mismatch, Ambiguous, TooLittle, _Shifted) as error:
         if resampled is None:
             raise
         LOG.warning("%s: %s; taken as %s, as stated", band, error, resampled)
     _write_native(source, stated_image(source.read, source.shape, source.ratio, resampled, source.expected), path)
     return resampled
+
+
+class _Shifted(ValueError):
+    """Pixels that an interpolation gives on another grid than Sentinel-2's only."""
+
+    def __init__(self, found: Resampling, source: _Source):
+        shift = tuple((each - other) % source.ratio for each, other in zip(found.phase, source.expected))
+        super().__init__(f"pixels that {found.method} gives on a grid shifted by {shift[0]} x {shift[1]} pixels only")
 
 
 class _BlockMismatch(Mismatch):

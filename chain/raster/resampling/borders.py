@@ -8,15 +8,15 @@ turned to bilinear, it is not, and what was cut off can be less than what the ru
 A rule is taken when it explains the pixels as well as unknown native pixels do that could be anything.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from chain.raster.resampling.integers import SURE, integers
 from chain.raster.resampling.interpolation import EXACT, FRAME, METHODS, OPEN, SIDES, Resampling
-from chain.raster.resampling.parts import Part, Read, side_parts
-from chain.raster.resampling.restoration import Mismatch, fit
+from chain.raster.resampling.parts import Absent, Part, Read, side_parts
+from chain.raster.resampling.restoration import Gaps, Mismatch, fit
 from chain.raster.resampling.treatments import ROUNDED, Fitted, largest_spread
 
 NO_CASE_OF_UNKNOWN = ("renormalised", FRAME)
@@ -52,7 +52,7 @@ def with_borders(
     shape: tuple[int, int],
     ratio: int,
     found: Resampling,
-    absent: Callable[[np.ndarray, np.ndarray], float | None],
+    absent: Absent,
 ) -> tuple[Resampling, list[float]]:
     """Add border rules to what is known of an image.
 
@@ -92,13 +92,9 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
         ratio: fine pixels along a native one.
         found: how they were made, with all borders open; the phase is that from the border and that along it.
     """
-    unknown = _explanation(parts, ratio, found, Border())
-    tried = [] if unknown is None else [unknown]
-    for border in _hypotheses(ratio, found):
-        if border.rule != FRAME or unknown is None or not (border.hidden or found.phase[0]):  # which is never hidden
-            bordered = replace(found, top=border.rule, hidden=(border.hidden, 0, 0, 0))
-            each = _explanation(parts, ratio, bordered, border)
-            tried += [each] if each is not None else []
+    tried: list[_Explanation] = []
+    for treatment in ("masked", "avoided"):
+        tried = tried or list(_explanations(parts, ratio, found, treatment))
     explaining = _as_good(tried, _noise(tried, found, parts))
     unknown = next((each for each in explaining if each.border.rule == OPEN), None)
     rules = [replace(each, support=_support(each, unknown, found, ratio)) for each in explaining if each is not unknown]
@@ -149,6 +145,19 @@ def _tightest(explaining: Sequence["_Explanation"]) -> "_Explanation | None":
     return next((each for each in explaining if each.squares <= CLOSE * least + 1e-9), None)
 
 
+def _explanations(parts: Sequence[Part], ratio: int, found: Resampling, treatment: str) -> Iterator["_Explanation"]:
+    """Give the rules that explain a side, by one treatment of missing pixels: others would compare other pixels."""
+    unknown = _explanation(parts, ratio, found, Border(), treatment)
+    if unknown is not None:
+        yield unknown
+    for border in _hypotheses(ratio, found):
+        if border.rule != FRAME or unknown is None or not (border.hidden or found.phase[0]):  # which is never hidden
+            bordered = replace(found, top=border.rule, hidden=(border.hidden, 0, 0, 0))
+            each = _explanation(parts, ratio, bordered, border, treatment)
+            if each is not None:
+                yield each
+
+
 def _hypotheses(ratio: int, found: Resampling) -> Iterator[Border]:
     """Give the rules to try, and how many native pixels the border may be away."""
     method, cut = METHODS[found.method], found.phase[0]
@@ -176,10 +185,12 @@ class _Explanation:
     """Log-likelihood of whole numbers for native pixels that are only known by this rule."""
 
 
-def _explanation(parts: Sequence[Part], ratio: int, found: Resampling, border: Border) -> _Explanation | None:
+def _explanation(
+    parts: Sequence[Part], ratio: int, found: Resampling, border: Border, treatment: str
+) -> _Explanation | None:
     """Fit parts of a side by a border rule; None where this does not explain the pixels."""
     try:
-        fits = [fit(part.pixels, ratio, found, part.missing, part.absent) for part in parts]
+        fits = [fit(part.pixels, ratio, found, part.missing, part.absent, gaps=Gaps(only=treatment)) for part in parts]
     except Mismatch:
         return None
     near = [

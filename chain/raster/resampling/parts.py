@@ -25,6 +25,8 @@ LEAST = 0.1
 """Least share of pixels with data in a part of which some are missing."""
 Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
 """Gives fine pixels of an image, and where they are missing, from first row, first column, rows, columns."""
+Absent = Callable[[np.ndarray, np.ndarray], float | None]
+"""Gives the number of missing pixels, where they can have been interpolated as one, from pixels and what is missing."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,12 @@ def insets_of(shape: tuple[int, int], ratio: int) -> tuple[int, int, int, int]:
 def fewer_sides(shape: tuple[int, int], ratio: int) -> Iterator[tuple[int, int, int, int]]:
     """Give other native pixels to leave out along each side of an image that is too small to do without all."""
     sizes = [size // ratio for size in shape for _ in range(2)]
-    each = [(0,) if size >= 4 * AWAY else (0, NEAR) for size in sizes]
     usual = insets_of(shape, ratio)
-    for insets in itertools.product(*each):
-        insets = tuple(max(inset, least) for inset, least in zip(insets, usual))
-        if insets != usual and all(size - sum(insets[2 * n :][:2]) >= 2 for n, size in enumerate(sizes[::2])):
-            yield insets
+    for near in (NEAR, AWAY):
+        each = [(least,) if least else (0, near) for least in usual]
+        for insets in itertools.product(*each):
+            if insets != usual and all(size - sum(insets[2 * n :][:2]) >= 2 for n, size in enumerate(sizes[::2])):
+                yield insets
 
 
 def inner_parts(
@@ -148,7 +150,7 @@ def holed_parts(
     read: Read,
     shape: tuple[int, int],
     ratio: int,
-    absent: Callable[[np.ndarray, np.ndarray], float | None],
+    absent: Absent,
     inset: int = 0,
 ) -> list[Part]:
     """Read small parts of an image which has none without missing pixels: those with the most pixels, and varied ones.
@@ -183,7 +185,7 @@ def side_parts(
     shape: tuple[int, int],
     ratio: int,
     side: str,
-    absent: Callable[[np.ndarray, np.ndarray], float | None],
+    absent: Absent,
 ) -> list[Part]:
     """Read parts of an image along a side, each turned so that its first row is the border."""
     along = 1 if side in ("top", "bottom") else 0

@@ -9,7 +9,7 @@ is also what bilinear gives of another one. `chain.raster.resampling.decision` c
     candidates = candidates_of(read, shape, 2)                  # [Candidate(Resampling('bilinear', (0, 0), ...))]
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from chain.raster.resampling.integers import SURE, Integers, integers, spline_va
 from chain.raster.resampling.interpolation import METHODS, OPEN, SPLINE, Axis, Resampling, axis
 from chain.raster.resampling.parts import (
     NEAR,
+    Absent,
     Part,
     Read,
     complete_parts,
@@ -33,7 +34,11 @@ FREEDOM = 60.0
 """Least number of pixels more than native ones by which a method is recognised where pixels are missing."""
 CLOSE = 1.05
 """Root mean square of residuals, relative to the least one, up to which a method explains pixels as well."""
-INTERPOLATING_SPLINE = "a spline through the native pixels"
+EXPECTED = 1.25
+"""The same for the phase that is expected: that of the grid of Sentinel-2's tiles."""
+SMOOTH = "other smooth interpolations"
+DISTINCT = 4
+"""Least ratio by which smooth images of other kinds are no splines."""
 HOPELESS = 8.0
 """Residual of a part of an image, relative to the largest one allowed, from which others need not be looked at."""
 WHOLE = 128
@@ -101,7 +106,7 @@ def _best_phase(windows: Sequence[np.ndarray], ratio: int, method: str, expected
         for window in windows:
             misfits[-1].add_lines(axis(method, ratio, phase, len(window), OPEN, OPEN), window)
     best = min(range(ratio), key=lambda phase: misfits[phase].rms)
-    best = expected if misfits[expected].rms <= misfits[best].rms * CLOSE + 1e-9 else best
+    best = expected if misfits[expected].rms <= misfits[best].rms * EXPECTED + 1e-9 else best
     return best, misfits[best]
 
 
@@ -220,7 +225,7 @@ def _enough(
 def _best(entries: list[_Entry], expected: tuple[int, int]) -> _Entry:
     """Return the entry that fits best, or that of the expected phase where it fits as well."""
     best = min(entries, key=lambda entry: entry[2].rms)
-    as_well = [e for e in entries if e[0].phase == expected and e[2].rms <= best[2].rms * CLOSE + 1e-9]
+    as_well = [e for e in entries if e[0].phase == expected and e[2].rms <= best[2].rms * EXPECTED + 1e-9]
     return min(as_well, key=lambda entry: entry[2].rms) if as_well else best
 
 
@@ -257,7 +262,7 @@ def candidates_of(
     ratio: int,
     expected: tuple[int, int] = (0, 0),
     besides: Sequence[tuple[int, int, int, int]] = (),
-    absent: Callable[[np.ndarray, np.ndarray], float | None] = lambda pixels, missing: None,
+    absent: Absent = lambda pixels, missing: None,
 ) -> list[Candidate]:
     """Return the interpolations that explain an image, from parts of it.
 
@@ -288,8 +293,9 @@ def candidates_of(
     if max(shape) <= WHOLE * ratio:
         pixels, missing = read(0, 0, *shape)
         whole = [Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)]
-        return [_candidate(read, shape, ratio, each, whole, absent) for each in found]
-    return [_candidate(read, shape, ratio, each, parts or holed[0], absent, cut=True) for each in found]
+    else:
+        whole = []
+    return [_candidate(read, shape, ratio, each, whole, parts or holed[0], absent) for each in found]
 
 
 def _recognise_inside(
@@ -322,30 +328,42 @@ def _recognise_around(
 
 
 def _candidate(
-    read: Read, shape: tuple[int, int], ratio: int, found: Resampling, parts: list[Part], absent, cut: bool = False
+    read: Read,
+    shape: tuple[int, int],
+    ratio: int,
+    found: Resampling,
+    whole_image: list[Part],
+    parts: list[Part],
+    absent: Absent,
 ) -> Candidate:
     """Return an interpolation that explains an image with what tells it from others."""
     bordered, misfits = with_borders(read, shape, ratio, found, absent)
-    fits = []
-    for part in parts:
-        try:
-            fits.append(fit(part.pixels, ratio, found if cut else bordered, part.missing, part.absent))
-        except Mismatch:
-            continue
+    fits = _fits(whole_image, ratio, bordered) or _fits(parts, ratio, found)
     whole = integers(fits, ratio, found)
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
-    rival = INTERPOLATING_SPLINE if found.method == SPLINE and not _smoothing(fits, ratio, found, whole) else ""
+    rival = SMOOTH if found.method == SPLINE and not _smoothing(fits, ratio, found, whole) else ""
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
     return Candidate(bordered, tuple(misfits), whole, np.concatenate(native or [np.empty(0)]), rival)
 
 
-def _smoothing(fits: list[Fitted], ratio: int, found: Resampling, whole: Integers) -> bool:
-    """Return whether it is sure that native pixels were a spline's coefficients, as GDAL takes them, not its values.
+def _fits(parts: Sequence[Part], ratio: int, found: Resampling) -> list[Fitted]:
+    """Return the fits of those parts of an image that an interpolation explains."""
+    fits = []
+    for part in parts:
+        try:
+            fits.append(fit(part.pixels, ratio, found, part.missing, part.absent))
+        except Mismatch:
+            continue
+    return fits
 
-    A spline through the native pixels (SciPy, scikit-image) gives the same images; its native pixels are weighted means
-    of the others, and either are whole numbers.
+
+def _smoothing(fits: list[Fitted], ratio: int, found: Resampling, whole: Integers) -> bool:
+    """Return whether it is sure that native pixels were a spline's coefficients, as GDAL takes them.
+
+    A spline through the native pixels (SciPy, scikit-image) gives the same images; which of both gives whole numbers
+    tells. By 2, nearly any smooth image is a spline to rounding, and its coefficients too ill known to tell.
     """
     values = integers([spline_values(each, ratio) for each in fits], ratio, found)
-    if whole.score > SURE:
-        return values.score < whole.score - SURE
-    return values.score < -SURE < whole.score
+    if ratio >= DISTINCT and values.score < -SURE < whole.score:
+        return True
+    return whole.score > SURE and values.score < whole.score - SURE

@@ -72,18 +72,24 @@ def limits_of(peak: float, found: Resampling) -> tuple[float, float]:
 class Gaps:
     """Which treatments of missing pixels have explained parts of an image so far: one resampler made all of it."""
 
-    explained: Counter = field(default_factory=Counter)
+    explained: Counter[str] = field(default_factory=Counter)
     """Tiles that each explained."""
-    failed: Counter = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     """Tiles that each did not."""
+    only: str | None = None
+    """The one treatment to try, where it is to be no other."""
 
     def likely(self) -> list[str]:
         """Return the treatments to try, the likeliest first."""
+        if self.only is not None:
+            return [self.only]
         names = sorted(TREATMENTS, key=lambda name: -self.explained[name])
         return [name for name in names if name != "avoided" and (self.explained[name] or self.failed[name] < TRIES)]
 
     def unlikely(self) -> list[str]:
         """Return the treatments to try where no likely one explains the pixels."""
+        if self.only is not None:
+            return []
         return [name for name in TREATMENTS if name not in self.likely()]
 
 
@@ -260,7 +266,7 @@ def _fit_tile(
         if explained:
             break
     if not explained:
-        raise Mismatch(found.method, min(largest))
+        raise Mismatch(found.method, min(largest, default=np.inf))
     return _agreed(explained, AGREEMENT * largest_spread(found, ratio, problem.peak))
 
 
