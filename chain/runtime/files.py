@@ -21,6 +21,8 @@ LONGEST_STEM = 48
 """Characters of a file's name that its temporary folder takes over: names of files are limited."""
 SCRATCH = re.compile(r"[a-z0-9_]{8}")
 """What `tempfile` adds to the names of temporary folders."""
+LARGEST_DOCUMENT = 64 * 2**20
+"""Bytes of the largest document that is read."""
 LOCK_NAME = ".lock"
 MOVING = "moving"
 """What the lock of `whole_folder` says while content is moved: what a killed process has moved may be replaced."""
@@ -244,3 +246,26 @@ def _is_at(stream: IO, path: Path) -> bool:
 def default_cache() -> Path:
     """Return the folder in which fetched files and exported models stay: `otb-super-resolution` in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otb-super-resolution"
+
+
+def read_document(path: str | Path, encoding: str = "utf-8") -> str:
+    """Return the text of a file that may come from a stranger.
+
+    Raises:
+        OSError: it is no file, is too large, or cannot be read.
+        UnicodeDecodeError: it is no text.
+    """
+    with open(path, "rb", opener=_without_waiting) as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path}: expected a file, got a folder, a device or a pipe")
+        if status.st_size > LARGEST_DOCUMENT:
+            raise OSError(
+                f"{path}: expected a text of at most {LARGEST_DOCUMENT >> 20} MiB, got {status.st_size} bytes"
+            )
+        return stream.read().decode(encoding)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is opened, too."""
+    return os.open(path, flags | os.O_NONBLOCK)

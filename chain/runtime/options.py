@@ -14,6 +14,7 @@ Whatever has to know options of a kind (those that pixels depend on, files that 
 import argparse
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
@@ -23,6 +24,8 @@ from typing import Any, NoReturn, TypeVar
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
+LONGEST_NAME = 255
+"""Bytes of the longest name that file systems take."""
 _NUMBERS: dict[Any, str] = {int: "an integer", float: "a number"}
 
 
@@ -284,8 +287,18 @@ def _check_word(flag: str, value: Any) -> None:
         raise ValueError(f"{flag}: expected a finite number, got {value!r}")
     if isinstance(value, str | Path) and not str(value).strip():
         raise ValueError(f"{flag}: expected a value, got an empty one")
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError(f"{flag}: expected a value without null characters, got {value!r}")
+    if not isinstance(value, str | Path):
+        return
+    text = str(value)
+    if "\0" in text:
+        raise ValueError(f"{flag}: expected a value without null characters, got {text!r}")
+    if "://" in text:
+        return
+    longest = max((os.fsencode(part) for part in text.split("/")), key=len)
+    if len(longest) > LONGEST_NAME:
+        raise ValueError(f"{flag}: expected names of at most {LONGEST_NAME} bytes, got one of {len(longest)}")
+    if os.path.exists(text) and not (os.path.isfile(text) or os.path.isdir(text)):
+        raise ValueError(f"{flag}: expected a file or a folder, got {text}, a device or a pipe")
 
 
 def at_least(least: float) -> Callable[[Any], None]:

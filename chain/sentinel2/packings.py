@@ -13,6 +13,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
+from chain.runtime.files import read_document
 from chain.runtime.provenance import record_of
 from chain.sentinel2 import dimap
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, band_in_name, companion_in_name, level_in_name, scene_in_name
@@ -202,8 +203,8 @@ def _add_tile_file(contents: Contents, path: Path) -> None:
     if not path.is_file():
         return
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        document = json.loads(read_document(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON ({error})") from error
     name = str(document.get("name") or document.get("productName") or "")
     contents.statements = [*contents.statements, *statements_of_name(name)]

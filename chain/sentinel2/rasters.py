@@ -5,6 +5,7 @@ The bands of a raster are told by their descriptions (`chain.sentinel2.band_name
 its name too. Names that the user gives overrule descriptions that are understood in part only.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,8 @@ def opened_raster(path: str) -> gdal.Dataset:
     Raises:
         ValueError: it cannot be read.
     """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise ValueError(f"{path}: expected a readable raster, got a device or a pipe")
     try:
         return gdal.Open(http.gdal_name(path))
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
+from chain.runtime.files import LARGEST_DOCUMENT
 from chain.sentinel2.bands import BANDS, OFFSET_HELP, band_in_name, offset_of_baseline
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
@@ -181,9 +182,16 @@ def _refuse_two(path: str, band: str, first: str, second: str) -> None:
 
 
 def _read(name: str) -> bytes:
-    """Read a file which GDAL reaches (in a zip, for instance)."""
+    """Read metadata which GDAL reaches (in a zip, for instance).
+
+    Raises:
+        ValueError: they are too large.
+    """
+    size = gdal.VSIStatL(name).size
+    if size > LARGEST_DOCUMENT:
+        raise ValueError(f"{name}: expected metadata of at most {LARGEST_DOCUMENT >> 20} MiB, got {size} bytes")
     stream = gdal.VSIFOpenL(name, "rb")
     try:
-        return bytes(gdal.VSIFReadL(1, gdal.VSIStatL(name).size, stream))
+        return bytes(gdal.VSIFReadL(1, size, stream))
     finally:
         gdal.VSIFCloseL(stream)

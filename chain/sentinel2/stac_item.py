@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import urljoin
 
 from chain.raster import http
+from chain.runtime.files import read_document
 from chain.sentinel2.band_names import ANCILLARY, STAC, esa_band
 from chain.sentinel2.bands import (
     BANDS,
@@ -67,7 +68,7 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             document, place = _get_json(source), source
         elif isinstance(source, str | Path):
-            document, place = json.loads(Path(source).read_text()), str(Path(source).resolve())
+            document, place = json.loads(read_document(source)), str(Path(source).resolve())
     except (OSError, ValueError, RecursionError, http.RemoteError) as error:
         raise ValueError(f"{source}: expected a STAC item ({error})") from error
     if not isinstance(document, Mapping) or "assets" not in document or "properties" not in document:

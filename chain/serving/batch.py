@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chain.runtime.command_line import one_line
+from chain.runtime.files import read_document
 from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
 from chain.sentinel2.packings import RASTER_SUFFIXES, holds_scenes, is_scene, rasters_in, scenes_among
 from chain.serving.inputs import (
@@ -84,8 +85,8 @@ def _is_scene(entry: Path) -> bool:
         return False
     if entry.suffix.lower() in JSON_SUFFIXES:
         try:
-            return {"assets", "stac_version"} <= json.loads(entry.read_text(encoding="utf-8")).keys()
-        except (OSError, ValueError, AttributeError):
+            return {"assets", "stac_version"} <= json.loads(read_document(entry)).keys()
+        except (OSError, ValueError, AttributeError, RecursionError):
             return False
     return holds_scenes(entry)
 

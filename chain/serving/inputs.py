@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chain.raster import http
+from chain.runtime.files import read_document
 
 LIST_SUFFIX = ".txt"
 JSON_SUFFIXES = (".json", ".geojson")
@@ -63,7 +64,7 @@ def _matches(pattern: str, folder: str) -> list[str]:
 def _lines(path: str) -> list[str]:
     """Return the names in a list."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_document(path, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--input: expected a list that is UTF-8 text, got {path} ({error})") from error
     names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
@@ -117,8 +118,8 @@ def is_collection(name: str) -> bool:
     if not path.lower().endswith(JSON_SUFFIXES):
         return False
     try:
-        document = _api().read_json(name) if is_address(name) else json.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, *_api_errors()):  # type: ignore[misc]
+        document = _api().read_json(name) if is_address(name) else json.loads(read_document(name))
+    except (OSError, ValueError, RecursionError, *_api_errors()):  # type: ignore[misc]
         return False
     return isinstance(document, Mapping) and document.get("type") == "FeatureCollection"
 

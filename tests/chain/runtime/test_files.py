@@ -14,7 +14,7 @@ from chain.patches.correspondence import correspond
 from chain.raster.footprint import Footprint
 from chain.raster.grids import Region
 from chain.raster.otb import read
-from chain.runtime.files import locked, name_new, replace, scratch_folder, whole_file, whole_folder
+from chain.runtime.files import locked, name_new, read_document, replace, scratch_folder, whole_file, whole_folder
 
 
 def _write(folder, overwrite=False, text="new", fail=False):
@@ -283,3 +283,20 @@ def test_virtual_grid_needs_no_memory():
     pan = _footprint(500000.75, 5400000.0, 400000, 400000, 1.5)
     found = correspond(_footprint(500000.0, 5400000.0, 100000, 100000, 6.0), pan, 32, 128)
     assert gdal.VSIStatL(found.reference).size < 10_000
+
+
+def test_documents_are_files_of_a_size_that_can_be_read(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    assert read_document(tmp_path / "a.json") == "{}"
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    with open(tmp_path / "large.json", "wb") as stream:
+        stream.truncate(1 << 40)
+    for name, message in (
+        ("pipe.json", "a device or a pipe"),
+        ("zero.json", "a device or a pipe"),
+        ("large.json", "at most 64 MiB, got 1099511627776 bytes"),
+        ("none.json", "No such file"),
+    ):
+        with pytest.raises(OSError, match=message):
+            read_document(tmp_path / name)

@@ -197,7 +197,7 @@ class Odd(BaseOptions):
 
     mask: str | None = option(None, "a mask", reads=True)
     cover: float = option(10.0, "clouds", metavar="PERCENT")
-    output: str | None = option(None, "the product", writes=(".tif",))
+    output: str | None = option(None, "the product", metavar="TIF", writes=(".tif",))
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,9 @@ class Odd(BaseOptions):
         ({"mask": ""}, "--mask: expected a value, got an empty one"),
         ({"mask": "  "}, "--mask: expected a value, got an empty one"),
         ({"mask": "a\0b"}, "--mask: expected a value without null characters"),
+        ({"mask": "/dev/zero"}, "--mask: expected a file or a folder, got /dev/zero, a device or a pipe"),
+        ({"mask": f"a/{'é' * 128}"}, "--mask: expected names of at most 255 bytes, got one of 256"),
+        ({"output": f"{'a' * 260}.tif"}, "--output: expected names of at most 255 bytes, got one of 264"),
         ({"output": ""}, "--output: expected a .tif file, got ''"),
         ({"cover": float("nan")}, "--cover: expected a finite number, got nan"),
         ({"cover": float("inf")}, "--cover: expected a finite number, got inf"),

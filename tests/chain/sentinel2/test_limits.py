@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs that would eat the machine, or never end, are refused by name."""
+
+import os
+import time
+import zipfile
+
+import pytest
+
+from chain.sentinel2.image import open_product
+
+MIB = 1 << 20
+
+
+def test_metadata_that_unpack_to_gigabytes_are_refused(tmp_path):
+    path, start = tmp_path / "S2A_MSIL2A.zip", time.monotonic()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("S2A.SAFE/MTD_MSIL2A.xml", "w") as member:
+            for _ in range(100):
+                member.write(bytes(MIB))
+    assert path.stat().st_size < MIB
+    with pytest.raises(ValueError, match="MTD_MSIL2A.xml: expected metadata of at most 64 MiB, got 104857600 bytes"):
+        open_product(path)
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("name", ["S2A_B04.tif", "item.json"])
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_pipes_and_devices_are_refused(tmp_path, name, kind):
+    path = tmp_path / name
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=f"{name}: expected .*a device or a pipe"):
+        open_product(path)
+
+
+def test_a_document_of_many_levels_is_refused(tmp_path):
+    (tmp_path / "item.json").write_text("[" * 200_000)
+    with pytest.raises(ValueError, match="item.json: expected a STAC item"):
+        open_product(tmp_path / "item.json")
