@@ -25,7 +25,7 @@ LEVEL_KEYS = ("PROCESSING_LEVEL", "PRODUCT_TYPE", "PRODUCT_URI")
 """Metadata by which a raster states its processing level."""
 COLOURS = {"Blue": "B02", "Green": "B03", "Red": "B04", "NIR": "B08"}
 """Bands of GDAL's colour interpretations."""
-GIVEN, DESCRIBED, IN_FILE_NAME, COLOURED = "--band-names", "its description", "its file's name", "its colour"
+GIVEN, DESCRIBED, IN_FILE_NAME, COLOURED = "--bands", "its description", "its file's name", "its colour"
 LEFT_OVER, BY_ORDER = "being the one band without a name", "the usual order"
 """By what a band is known."""
 OPAQUE = (0, 255, 65535)
@@ -64,12 +64,12 @@ class L1BImage:
             text = f"nothing names the bands of {self.files[0]}: they are taken for {', '.join(BANDS)}, in this order"
             if "Red" in self.colours:
                 text += f" (writers of plain TIFFs state {', '.join(self.colours)} of any four)"
-            found.append(f"{text}; --band-names names others")
+            found.append(f"{text}; --bands names others")
         for band, reason in self.named_by.items():
             if reason == LEFT_OVER:
                 file, number = self.bands[band]
                 found.append(
-                    f"nothing names band {number} of {file}: it is taken for {band}; --band-names names others"
+                    f"nothing names band {number} of {file}: it is taken for {band}; --bands names others"
                 )
         if self.level not in ("L1B", "unknown"):
             found.append(
@@ -97,14 +97,14 @@ def open_image(names: Sequence[str], band_names: Sequence[str] | None = None) ->
     named_by: dict[str, str] = {}
     for place, (band, reason) in zip(places, stated):
         if band in found:
-            raise ValueError(f"--input: expected each band only once, got {band} twice; --band-names names them")
+            raise ValueError(f"--input: expected each band only once, got {band} twice; --bands names them")
         if band:
             found[band], named_by[band] = place, reason
     missing = [band for band in BANDS if band not in found]
     if missing:
         raise ValueError(
             f"--input: expected the bands {', '.join(BANDS)}, named by descriptions, names of files, colours or "
-            f"--band-names, got {', '.join(found) or f'{len(places)} without names'}"
+            f"--bands, got {', '.join(found) or f'{len(places)} without names'}"
         )
     found = {band: found[band] for band in BANDS}
     used = {name: datasets[name] for name, _ in found.values()}
@@ -143,7 +143,7 @@ def _names(
     if given:
         if len(given) != len(places):
             raise ValueError(
-                f"--band-names: expected names of the {len(places)} bands of --input, in order, got {','.join(given)}"
+                f"--bands: expected names of the {len(places)} bands of --input, in order, got {','.join(given)}"
             )
         return [(band, GIVEN) for band in given]
     stated = [_stated(datasets[name], name, number) for name, number in places]

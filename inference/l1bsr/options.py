@@ -39,7 +39,7 @@ class Options(ProgramOptions):
         "raster of four bands that does not say, B02,B03,B04,B08)",
         read=band_names,
         metavar="NAMES",
-        formerly=("--bands",),
+        flag="--bands",
         check=distinct,
     )
     count_scale: float | None = option(

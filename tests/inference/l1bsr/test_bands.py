@@ -47,8 +47,8 @@ def test_bands_are_found_by_descriptions_names_of_files_or_the_names_given(
             (image(shuffled, "described.tif", bands=names),),
             (common,),
             (separate,),
-            (undescribed, "--band-names", ",".join(names)),
-            (image(pixels[..., ::-1], "wrong.tif"), "--band-names", "B08,B04,B03,B02"),
+            (undescribed, "--bands", ",".join(names)),
+            (image(pixels[..., ::-1], "wrong.tif"), "--bands", "B08,B04,B03,B02"),
         )
     ):
         output = tmp_path / f"sr{number}.tif"
@@ -110,12 +110,12 @@ def test_images_that_do_not_suit_are_refused_in_one_line(tmp_path, image, write_
         (elsewhere, (), "expected bands on one grid, got .*B08.tif, which is not on that of .*B02.tif"),
         (
             whole,
-            ("--band-names", "B02,B03"),
-            "--band-names: expected names of the 4 bands of --input, in order, got B02,B03",
+            ("--bands", "B02,B03"),
+            "--bands: expected names of the 4 bands of --input, in order, got B02,B03",
         ),
         (
             str(truncated),
-            ("--band-names", ",".join(BANDS)),
+            ("--bands", ",".join(BANDS)),
             "expected a raster that can be read, got .*truncated.tif",
         ),
         (str(tmp_path / "none.tif"), (), "expected a raster that can be read, got .*none.tif"),
