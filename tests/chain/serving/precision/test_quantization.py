@@ -101,7 +101,8 @@ def test_the_folder_says_what_it_is_and_is_made_once(model, tmp_path, monkeypatc
     assert said.software == {**before.software, "openvino": openvino.__version__}
     calibration = json.loads((folder / FILE_NAME).read_text())["calibration"]
     assert calibration["tiles"] == 2 and calibration["convolutions"] == 6 and len(calibration["sha256"]) == 64
-    assert sorted(path.name for path in folder.iterdir()) == [FILE_NAME, "openvino.bin", "openvino.xml"]
+    files = [".checksums.json", FILE_NAME, "openvino.bin", "openvino.xml"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert folder.name.startswith("dsen2-int8-")
     other = quantized_folder(model, [tile(0), tile(2)], tmp_path)
     assert other != folder and sorted(tmp_path.iterdir()) == sorted([folder, other])
