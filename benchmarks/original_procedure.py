@@ -107,7 +107,7 @@ def make_network(arguments: Mapping, weights: Path):
     """
     from tensorflow.keras import Input, Model, layers
 
-    from models.base import load_weights
+    from models.weights_file import load_weights
 
     depth = arguments["depth"]
 

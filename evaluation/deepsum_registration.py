@@ -62,8 +62,9 @@ def score_registration(
     from datasets.deepsum.example import to_batch
     from datasets.deepsum.kelvins import open_scene
     from datasets.deepsum.scenes import prepare_sample
-    from models.base import load_weights, read_description
+    from models.base import read_description
     from models.deepsum import DeepSUM
+    from models.weights_file import load_weights
 
     told = Progress(progress, cancelled)
     description = read_description(model_dir)

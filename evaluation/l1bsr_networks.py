@@ -150,7 +150,8 @@ def open_model(kind: "type[Model]", path: str | Path) -> "Model":
     Raises:
         ValueError: it is none, or of another kind.
     """
-    from models.base import load_weights, read_description
+    from models.base import read_description
+    from models.weights_file import load_weights
 
     description = read_description(path)
     if (description.system, description.model) != ("l1bsr", kind.__name__):

@@ -12,10 +12,9 @@ depend on the whole image has no cropped outputs.
     base.export(model, "model")
 """
 
-import hashlib
 import importlib.metadata
-import io
 import json
+import logging
 import math
 import os
 import shutil
@@ -25,8 +24,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import otbtf
 import tensorflow as tf
 from tensorflow import keras
@@ -40,6 +37,7 @@ from models.description import (
     read_description,
 )
 from models.layers import Crop, DigitalNumbers
+from models.weights_file import save_weights, weights_digest
 
 __all__ = ["WEIGHTS_NAME", "ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
 
@@ -224,112 +222,6 @@ class SuperResolutionModel(otbtf.ModelBase):
         return description.to_json()
 
 
-def _variables(model: keras.Model) -> dict:
-    """Return the weights of a model by names that do not depend on the version of Keras: `layer/weight`."""
-    return {
-        f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}": weight
-        for layer in model.layers
-        for weight in layer.weights
-    }
-
-
-def save_weights(model: keras.Model, path: str | Path) -> None:
-    """Write the weights of a Keras model as HDF5, one dataset per weight, for any version of Keras.
-
-    The file is written under a temporary name and then renamed.
-
-    Args:
-        model: a model without nested models.
-        path: the file.
-    """
-    with whole_file(path) as file:
-        for name, variable in _variables(model).items():
-            file[name] = variable.numpy()
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[h5py.File]:
-    """Yield an HDF5 file in memory, written to disk when the block ends: completely or not at all.
-
-    Raises:
-        OSError: the file cannot be written. HDF5 itself would not report this in one line.
-    """
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        yield file
-    partial = Path(f"{path}.partial")
-    try:
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({error.strerror})") from error
-
-
-def _weights_file(path: str | Path) -> Path:
-    """Return the weights file, given the file or the folder of an exported model."""
-    return Path(path) / WEIGHTS_NAME if Path(path).is_dir() else Path(path)
-
-
-def weights_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a weights file.
-
-    Args:
-        path: the file, or the folder of an exported model.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
-    path = _weights_file(path)
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ValueError(f"weights: expected a readable file, got {path} ({error.strerror})") from None
-
-
-def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read weights written by `save_weights`, by name: `layer/weight`.
-
-    Args:
-        path: the file, or the folder of an exported model.
-
-    Raises:
-        ValueError: it is not a weights file.
-    """
-    path = _weights_file(path)
-    arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
-    except OSError as error:
-        raise ValueError(f"weights: expected a readable HDF5 file, got {path} ({error})") from None
-    return arrays
-
-
-def load_weights(model: keras.Model, path: str | Path) -> None:
-    """Load weights written by `save_weights`: exactly those of the model, with the same shapes.
-
-    Args:
-        model: a model with the same layers.
-        path: the file, or the folder of an exported model.
-
-    Raises:
-        ValueError: it is not a weights file, or the weights are not this model's.
-    """
-    arrays = read_weights(path)
-    variables = _variables(model)
-    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-    received = {name: array.shape for name, array in arrays.items()}
-    for name in sorted(expected.keys() | received.keys()):
-        if expected.get(name) != received.get(name):
-            raise ValueError(
-                f"weights: expected {name} of shape {expected.get(name)}, got {received.get(name)} in "
-                f"{_weights_file(path)}"
-            )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-
-
 def _save(model: otbtf.ModelBase, folder: Path) -> None:
     """Write the SavedModel in the way of the OTBTF release for this version of Keras."""
     if KERAS_3:
@@ -339,7 +231,23 @@ def _save(model: otbtf.ModelBase, folder: Path) -> None:
             )  # Keras passes a single input without its dict
             model.model.export(str(folder), verbose=False)
     else:
-        model.model.save(str(folder), save_format="tf", include_optimizer=False)
+        with _without_compile_notice():
+            model.model.save(str(folder), save_format="tf", include_optimizer=False)
+
+
+@contextmanager
+def _without_compile_notice() -> Iterator[None]:
+    """Keep Keras 2 from saying that a model that is saved for inference alone was not compiled."""
+    logger = logging.getLogger("tensorflow")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Compiled the loaded model, but")
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import Source, SuperResolutionModel, Tensors, layer_name, load_weights, policy, read_weights
+from models.base import Source, SuperResolutionModel, Tensors, layer_name, policy
 from models.deepsum_layers import (
     BandsToFrames,
     DynamicFilters,
@@ -39,6 +39,7 @@ from models.deepsum_layers import (
     UnfoldFrames,
 )
 from models.layers import InstanceNormalization, ReflectPadding
+from models.weights_file import load_weights, read_weights
 
 SIZES = {"paper": {"depth": 64}, "small": {"depth": 16}}
 """Arguments of `DeepSUM` by name: those of the paper, and one that a few CPU cores can train."""
@@ -269,7 +270,7 @@ def load_part(model: DeepSUM, path: str | Path) -> str:
 
     Args:
         model: the model.
-        path: the file, written by `models.base.save_weights`.
+        path: the file, written by `models.weights_file.save_weights`.
 
     Returns:
         The name of the part, `sisrnet` or `registration`.

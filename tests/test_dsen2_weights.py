@@ -10,10 +10,10 @@ from osgeo import gdal
 from chain.sentinel2.bands import SURFACE_BANDS
 from evaluation.protocol import GROUPS
 from inference import dsen2
-from models.base import load_weights
 from models.build import build
 from models.consistency import Degradation
 from models.description import read_description
+from models.weights_file import load_weights
 from tests.real_tiles import PROJECT_WEIGHTS, tiles_of
 
 pytestmark = pytest.mark.keras

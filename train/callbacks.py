@@ -17,8 +17,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from chain.runtime.progress import LOG, Progress
-from models.base import REFLECTANCE, SuperResolutionModel, save_weights, whole_file
+from models.base import REFLECTANCE, SuperResolutionModel
 from models.layers import bicubic
+from models.weights_file import save_weights, whole_hdf5
 
 BEST_NAME = "best.h5"
 STATE_NAME = "state.h5"
@@ -107,7 +108,7 @@ class Backup(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _write_state(self) -> None:
-        with whole_file(self.folder / STATE_NAME) as file:
+        with whole_hdf5(self.folder / STATE_NAME) as file:
             for group, variables in _state(self.model).items():
                 for index, variable in enumerate(variables):
                     file[f"{group}/{index}"] = variable.numpy()

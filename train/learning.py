@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import ModelDescription, SuperResolutionModel, export, load_weights
+from models.base import ModelDescription, SuperResolutionModel, export
+from models.weights_file import load_weights
 from train.options import TrainingOptions
 
 

@@ -164,7 +164,7 @@ def run_training(
 
 def _identity(options: TrainingOptions, samples: Mapping[str, Samples]) -> dict[str, dict[str, Any]]:
     """Return what a training is made of, as JSON gives it back: options, weights by content, and patches."""
-    from models.base import weights_digest
+    from models.weights_file import weights_digest
 
     arguments: dict[str, Any] = {}
     for name, kind in kinds(type(options)).items():

@@ -234,7 +234,7 @@ def _write_part(place: Path, model: "DeepSUM", part: str) -> Conversion:
     Raises:
         OSError: it cannot be written.
     """
-    from models.base import save_weights
+    from models.weights_file import save_weights
 
     make_folder(place.parent)
     save_weights(getattr(model, f"{part}_model")(), place)

@@ -66,8 +66,8 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
         raise ValueError(f"--model-dir: expected {SAVED_MODEL} of {precision} or {WEIGHTS}, got {folder}, {received}")
 
     def make() -> "SuperResolutionModel":
-        from models.base import load_weights
         from models.build import build
+        from models.weights_file import load_weights
 
         model = build(description, precision)
         load_weights(model.model, folder)

@@ -16,9 +16,10 @@ from chain.serving.network import Network
 from chain.serving.tensorflow_model_serve import serve_whole
 from inference.l1bsr.options import PROJECT_WEIGHTS
 from inference.l1bsr.scratch import Scratch
-from models.base import SuperResolutionModel, load_weights
+from models.base import SuperResolutionModel
 from models.build import build
 from models.description import ModelDescription, read_description
+from models.weights_file import load_weights
 
 SYSTEM = "l1bsr"
 ARRAYS = {"REC": 14, "CSR": 28}

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from models import base
+from models import base, weights_file
 from models.build import build
 from models.description import FILE_NAME, read_description
 from models.dsen2 import DSen2
@@ -88,7 +88,7 @@ def test_the_export_says_its_precision_and_keeps_float32_around(small, system, t
         variable.assign(np.random.default_rng(1).normal(0, 0.1, variable.shape))
     base.export(model, tmp_path / "float32")
     built = build(wanted, "bfloat16")
-    base.load_weights(built.model, tmp_path / "float32")
+    weights_file.load_weights(built.model, tmp_path / "float32")
     base.export(built, tmp_path / "bfloat16")
     said, before = read_description(tmp_path / "bfloat16"), read_description(tmp_path / "float32")
     assert said == dataclasses.replace(before, precision="bfloat16") and before.precision == "float32"

@@ -25,7 +25,7 @@ from chain.raster.grids import Region
 from chain.serving.network import Network, fields
 from chain.serving.recipe import Recipe
 from chain.serving.tensorflow_model_serve import serve
-from models import base
+from models import weights_file
 from models.build import build
 from models.description import FILE_NAME, read_description
 from tests.models.cases import CASES, classes, export_small, sizes
@@ -129,12 +129,12 @@ def test_its_description_round_trips(exported):
     model, folder, description = exported
     written = json.loads((Path(folder) / FILE_NAME).read_text())
     assert written == description.to_json()
-    assert written == model.description(base.weights_digest(folder))
+    assert written == model.description(weights_file.weights_digest(folder))
     assert (description.levels, description.origin) == (("L2A",), {"file": "weights.hdf5"})
     built = build(description)
     assert type(built) is type(model)
     assert built.description(description.weights) == written
-    base.load_weights(built.model, folder)
+    weights_file.load_weights(built.model, folder)
     arrays = ground(description, *[side_of(description, 8)] * 2)
     outputs = built.model({name: tf.constant(array[np.newaxis]) for name, array in arrays.items()})
     for name, image in run(folder, arrays).items():

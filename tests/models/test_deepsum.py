@@ -7,10 +7,11 @@ import tensorflow as tf
 from scipy.signal import correlate
 from tensorflow import keras
 
-from models.base import export, load_weights, policy, save_weights
+from models.base import export, policy
 from models.deepsum import SIZES, STATISTICS, VARIANTS, DeepSUM, load_part
 from models.deepsum_layers import DynamicFilters, FillConcealed, PairConvolution
 from models.layers import InstanceNormalization, ReflectPadding
+from models.weights_file import load_weights, save_weights
 from tests.weights.deepsum_files import deepsum_shapes, draw
 from weights.formats.tensorflow1_checkpoint import find_layers
 

@@ -10,7 +10,7 @@ from scipy.signal import correlate
 from skimage.transform import resize
 from tensorflow import keras
 
-from models import base
+from models import base, weights_file
 from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
 
 pytestmark = pytest.mark.keras
@@ -216,12 +216,12 @@ def test_model_json_and_weights(exported):
     assert content["output"] == {"bands": bands, "gsd": 10.0} and content["sources"][-1]["bands"] == bands
     assert content["outputs"] == {"float": f"sr_crop{model.crop}", "integer": f"sr_dn_crop{model.crop}"}
     again = DSen2.from_bands(**base.read_description(folder).arguments)
-    base.load_weights(again.model, folder)
+    weights_file.load_weights(again.model, folder)
     inputs = digital_numbers(role, 12, 18)
     assert np.array_equal(again.model(inputs)["sr"], model.model(inputs)["sr"])
     other = DSen2.from_bands({"2x": "6x", "6x": "2x"}[role], **TINY)
     with pytest.raises(ValueError, match=r"^weights: expected first/kernel of shape .*, got .* in "):
-        base.load_weights(other.model, folder)
+        weights_file.load_weights(other.model, folder)
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_sixteen_bits_where_they_do_no_harm(tmp_path):
         output = model.training_model()(digital_numbers("6x", 12, 12))
         assert output.dtype == tf.float32
         sixteen = {layer.name for layer in model.model.layers if layer.compute_dtype == "bfloat16" and layer.weights}
-        base.save_weights(model.model, tmp_path / "weights.h5")
+        weights_file.save_weights(model.model, tmp_path / "weights.h5")
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert sixteen == {"block1_1"}
     again = DSen2.from_bands("6x", **TINY)
-    base.load_weights(again.model, tmp_path / "weights.h5")
+    weights_file.load_weights(again.model, tmp_path / "weights.h5")
     assert np.allclose(again.model(digital_numbers("6x", 12, 12))["sr"], output, atol=0.02)

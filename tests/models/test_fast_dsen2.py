@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from models import base
+from models import base, weights_file
 from models.build import build
 from models.consistency import ConsistentUpsampling, Degradation
 from models.dsen2 import FAST_SIZES, ROLES, SOURCES, FastDSen2
@@ -128,7 +128,7 @@ def test_model_json_and_weights(tmp_path):
     assert (content["system"], content["model"]) == ("dsen2", "FAST")
     assert content["arguments"] == {"role": "2x", **TINY}
     again = build(base.read_description(tmp_path / "model"))
-    base.load_weights(again.model, tmp_path / "model")
+    weights_file.load_weights(again.model, tmp_path / "model")
     inputs = ground("2x")
     assert isinstance(again, FastDSen2) and np.array_equal(sharpened(again, inputs), sharpened(model, inputs))
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from models import base
+from models import base, weights_file
 from models.spot7 import SIZES, SRModel
 
 pytestmark = pytest.mark.keras
@@ -106,7 +106,7 @@ def test_model_json(exported):
     assert content["output"] == {"bands": ["B04", "B03", "B02", "B08"], "gsd": 1.5}
     assert content["crop"] == 32 and content["outputs"] == {"float": "sr_crop32", "integer": "sr_dn_crop32"}
     again = SRModel.from_bands(**base.read_description(folder).arguments)
-    base.load_weights(again.model, folder)
+    weights_file.load_weights(again.model, folder)
     lr = digital_numbers(1, 9, 9, 4)
     assert np.array_equal(again.model({"lr": lr})["sr"], model.model({"lr": lr})["sr"])
 
@@ -115,10 +115,10 @@ def test_weights_of_another_model(exported, tmp_path):
     _, folder = exported
     for arguments in ({"depth": 4, "num_blocks": 1}, {"depth": 3, "num_blocks": 2}, {"depth": 3, "num_blocks": 0}):
         with pytest.raises(ValueError, match="^weights: expected .*, got "):
-            base.load_weights(SRModel.from_bands(**arguments).model, folder)
+            weights_file.load_weights(SRModel.from_bands(**arguments).model, folder)
     (tmp_path / "weights.h5").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="^weights: .*, got "):
-        base.load_weights(SRModel.from_bands(**TINY).model, tmp_path)
+        weights_file.load_weights(SRModel.from_bands(**TINY).model, tmp_path)
 
 
 def test_export_replaces_only_when_asked(exported, tmp_path):
@@ -207,9 +207,9 @@ def test_export_of_a_model_trained_in_sixteen_bits(tmp_path):
     try:
         trained = SRModel.from_bands(**TINY)
         assert trained.training_model().output.dtype in ("float32", tf.float32)
-        base.save_weights(trained.model, tmp_path / "weights.h5")
+        weights_file.save_weights(trained.model, tmp_path / "weights.h5")
     finally:
         keras.mixed_precision.set_global_policy("float32")
     model = SRModel.from_bands(**TINY)
-    base.load_weights(model.model, tmp_path / "weights.h5")
+    weights_file.load_weights(model.model, tmp_path / "weights.h5")
     assert all(output.dtype in ("float32", tf.float32) for output in model.model.output.values())

@@ -18,9 +18,10 @@ import pytest
 import train
 from chain.runtime.options import MISSING, kinds
 from chain.runtime.progress import Cancelled
-from models.base import SuperResolutionModel, load_weights
+from models.base import SuperResolutionModel
 from models.build import build
 from models.description import FILE_NAME, WEIGHTS_NAME, read_description
+from models.weights_file import load_weights
 from tests.train.samples import SAMPLES
 from train.callbacks import epochs_done
 from train.options import TrainingCommand, TrainingOptions, checkpoint_dir

@@ -19,8 +19,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from evaluation.metrics import METRICS
-from models.base import KERAS_3, read_description, whole_file
+from models.base import KERAS_3, read_description
 from models.spot7 import SIZES
+from models.weights_file import whole_hdf5
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
@@ -348,7 +349,7 @@ def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch):
-    with whole_file(tmp_path / "state.h5") as file:
+    with whole_hdf5(tmp_path / "state.h5") as file:
         file["x"] = 1
 
     def full(path, content):
@@ -356,7 +357,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="^cannot write .*state.h5 .No space left on device.$"):
-        with whole_file(tmp_path / "state.h5") as file:
+        with whole_hdf5(tmp_path / "state.h5") as file:
             file["x"] = 2
     assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
     with h5py.File(tmp_path / "state.h5") as file:

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from models.base import load_weights, read_description
+from models.base import read_description
 from models.deepsum import STATISTICS, DeepSUM, load_part
+from models.weights_file import load_weights
 from tests.weights.deepsum_files import (
     deepsum_shapes,
     draw,

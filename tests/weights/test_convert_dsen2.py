@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from models.base import load_weights, read_description
+from models.base import read_description
 from models.dsen2 import SOURCES, DSen2
+from models.weights_file import load_weights
 from tests.weights.files import DATA, draw_convolutions, state_dict, write_keras, write_torch
 from weights import convert_dsen2
 from weights.convert_dsen2 import Options, convert, main, read_model

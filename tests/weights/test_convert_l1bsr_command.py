@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from models.base import load_weights, read_description
+from models.base import read_description
 from models.l1bsr import BANDS, CSR, REC
+from models.weights_file import load_weights
 from tests.weights.files import write_torch
 from tests.weights.l1bsr_files import csr_shapes, draw, rec_shapes
 from weights import convert_l1bsr, l1bsr_published

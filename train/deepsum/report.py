@@ -14,8 +14,9 @@ from datasets.deepsum.preparation import mean_of_registered
 from datasets.deepsum.records import Records
 from evaluation.deepsum import report, score_scene
 from evaluation.multi_frame import clearest
-from models.base import WEIGHTS_NAME, load_weights, read_description
+from models.base import WEIGHTS_NAME, read_description
 from models.deepsum import DeepSUM
+from models.weights_file import load_weights
 from train.deepsum.losses import registration_accuracy
 
 

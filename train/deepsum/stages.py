@@ -14,8 +14,9 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from models.base import WEIGHTS_NAME, ModelDescription, Tensors, save_weights
+from models.base import WEIGHTS_NAME, ModelDescription, Tensors
 from models.deepsum import FRAMES, DeepSUM, load_part
+from models.weights_file import save_weights
 from train.deepsum.images import FilterSummaries, ImageSummaries
 from train.deepsum.losses import (
     FARTHEST,

@@ -134,7 +134,8 @@ def train(
         return kind.from_bands(**options.architecture(sizes))
 
     def score(folder: Path, samples: dict[str, Crops], history: History) -> dict:
-        from models.base import WEIGHTS_NAME, load_weights
+        from models.base import WEIGHTS_NAME
+        from models.weights_file import load_weights
 
         model = build(())
         load_weights(model.model, folder / WEIGHTS_NAME)

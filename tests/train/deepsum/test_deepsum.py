@@ -12,9 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from datasets.deepsum import records as deepsum_records
 from datasets.deepsum.records import read_records
-from models.base import load_weights, read_weights
 from models.deepsum import DeepSUM
 from models.description import read_description
+from models.weights_file import load_weights, read_weights
 from simulate.probav_scenes import write_scenes
 from train import deepsum
 from train.deepsum import Options

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from models.base import load_weights
 from models.description import read_description
 from models.l1bsr import BANDS, CSR, GREEN, REC
 from models.warp import warp
+from models.weights_file import load_weights
 from simulate import detectors
 from simulate.detector_pairs import write_pairs
 from train import l1bsr
