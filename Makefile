@@ -73,16 +73,20 @@ endef
 	@touch $@
 
 test: setup
-	$(PYTHON) $(PYTEST)
+	@echo "Everyday tests, TensorFlow 2.18 and Keras 3"
+	@$(PYTHON) $(PYTEST)
 
 test-all: setup
-	$(PYTHON) $(PYTEST) -m "slow or not slow" --hypothesis-profile full
+	@echo "All tests, TensorFlow 2.18 and Keras 3: takes hours"
+	@$(PYTHON) $(PYTEST) -m "slow or not slow" --hypothesis-profile full
 
 test-keras2: setup
-	$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
+	@echo "Everyday tests of networks, TensorFlow 2.14 and Keras 2"
+	@$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
 
 demo: .setup/native .setup/venv
-	$(PYTHON) demo.py --output demo
+	@echo "From STAC query to product and report, on simulated scenes: results in demo/"
+	@$(PYTHON) demo.py --output demo
 
 # QGIS may come from elsewhere than Debian: what counts is that it is there.
 qgis: .setup/native .setup/venv
@@ -94,11 +98,13 @@ qgis: .setup/native .setup/venv
 	@$(SYSTEM_PYTHON) qgis/set_up.py
 
 bench: setup
-	$(PYTHON) -m benchmarks
+	@echo "Measurements: results in benchmarks/RESULTS.md"
+	@$(PYTHON) -m benchmarks
 
 lint: .setup/test
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy
+	@echo "Style (ruff) and type hints (mypy)"
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
 
 clean:
 	$(MAKE) --no-print-directory -C native clean

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small patches, as patches images and as TFRecords."""
+"""Small patches, as patches images and as TFRecords, and steps of training that are not compiled."""
 
 import numpy as np
 import otbtf
@@ -7,9 +7,17 @@ import pytest
 import tensorflow as tf
 
 from tests.train.samples import write_patches
+from tests.train.steps import steps
 
 COUNTS = {"train": 12, "valid": 4, "test": 5}
 SIZE = 8
+
+
+@pytest.fixture(scope="package", autouse=True)
+def eager_steps():
+    """Do not trace the steps of training, which takes far longer than the few steps of a test."""
+    with steps(eager=True):
+        yield
 
 
 @pytest.fixture(scope="session")

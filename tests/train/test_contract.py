@@ -23,6 +23,7 @@ from models.build import build
 from models.description import FILE_NAME, WEIGHTS_NAME, read_description
 from models.weights_file import load_weights
 from tests.train.samples import SAMPLES
+from tests.train.steps import steps
 from train.callbacks import epochs_done
 from train.options import TrainingCommand, TrainingOptions, checkpoint_dir
 from train.training import Training
@@ -72,6 +73,13 @@ def model_of(module):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def eager_steps():
+    """Trace the steps of training here, as programs do."""
+    with steps(eager=False):
+        yield
+
+
 class Trainings:
     """Makes samples and trainings, each once."""
 
@@ -115,10 +123,11 @@ class Trainings:
             seen = {"is_whole": folder.exists(), "options": options, "kept": kept, "told": []}
             with pytest.raises(ValueError, match="begun with learning_rate 0.001"):
                 module.train(samples, folder, dataclasses.replace(options, learning_rate=1e-2))
-            self.made[name] = (
-                module.train(samples, folder, options, progress=lambda fraction, text: seen["told"].append(fraction)),
-                seen,
-            )
+            with steps(eager=True):
+                training = module.train(
+                    samples, folder, options, progress=lambda fraction, text: seen["told"].append(fraction)
+                )
+            self.made[name] = (training, seen)
         return self.made[name]
 
 
