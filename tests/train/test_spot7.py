@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training program: what it leaves, resumption after a kill, early stopping, usage errors."""
 
-import errno
 import fcntl
 import json
 import os
@@ -10,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -21,7 +19,6 @@ from tensorflow import keras
 from evaluation.metrics import METRICS
 from models.base import KERAS_3, read_description
 from models.spot7 import SIZES
-from models.weights_file import whole_hdf5
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
@@ -346,22 +343,6 @@ def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
     assert spot7.main(command(patches, tmp_path / "model", "--log-dir", str(tmp_path / "file" / "logs"))) == 1
     assert "error: --log-dir: expected a folder that can be made, got " in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch):
-    with whole_hdf5(tmp_path / "state.h5") as file:
-        file["x"] = 1
-
-    def full(path, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="^cannot write .*state.h5 .No space left on device.$"):
-        with whole_hdf5(tmp_path / "state.h5") as file:
-            file["x"] = 2
-    assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
-    with h5py.File(tmp_path / "state.h5") as file:
-        assert file["x"][()] == 1
 
 
 def test_unsuitable_patches_leave_no_checkpoint_folder(patches, tmp_path, capsys):

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of weights are written whole or not at all."""
+
+import errno
+from pathlib import Path
+
+import h5py
+import pytest
+
+from models.weights_file import whole_hdf5
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch):
+    with whole_hdf5(tmp_path / "state.h5") as file:
+        file["x"] = 1
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="^cannot write .*state.h5 .No space left on device.$"):
+        with whole_hdf5(tmp_path / "state.h5") as file:
+            file["x"] = 2
+    assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
+    with h5py.File(tmp_path / "state.h5") as file:
+        assert file["x"][()] == 1
