@@ -15,6 +15,7 @@ from chain.patches.patches import Conditioning
 from chain.patches.radiometry import Line
 from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
+from chain.raster.opening import name_for_otb, open_raster
 from chain.raster.otb import OtbImage
 
 INTERPOLATION_RADIUS = 2
@@ -67,11 +68,12 @@ class Bundle:
         """
         for option, path, count in (("--xs", xs, len(xs_bands)), ("--pan", pan, 1)):
             try:
-                dataset = gdal.Open(str(path))
+                dataset = open_raster(str(path))
             except RuntimeError as error:
                 raise ValueError(f"{option}: expected a readable raster, got {path} ({error})") from error
             if dataset.RasterCount != count:
                 raise ValueError(f"{option}: expected {count} bands, got {dataset.RasterCount} in {path}")
+        xs, pan = name_for_otb(xs), name_for_otb(pan)
         footprint = Footprint.of(xs)
         correspondence = correspond(footprint, Footprint.of(pan), lr_size, hr_size)
         if list(xs_bands) != list(bands):

@@ -15,6 +15,9 @@ ogr.UseExceptions()
 DENSIFICATION = 21
 """Points along each side of a box or a geometry, whose sides become curved in another coordinate system."""
 
+VECTORS = ("GeoJSON", "GPKG", "ESRI Shapefile", "FlatGeobuf", "GML", "KML", "LIBKML")
+"""GDAL's drivers of the vector files that are read. Others reach servers, databases and programs."""
+
 Bounds = tuple[float, float, float, float]
 """Left, bottom, right and top; west, south, east and north in degrees."""
 
@@ -30,7 +33,7 @@ def geometry_bounds(path: str, projection: str) -> Bounds:
         ValueError: The file has no geometry or no coordinate system, or its geometries cannot be transformed.
     """
     try:
-        dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
+        dataset = gdal.OpenEx(path, gdal.OF_VECTOR, allowed_drivers=list(VECTORS))
     except RuntimeError as error:
         raise ValueError(f"--geometry: expected a readable vector file, got {path} ({error})") from error
     bounds = []

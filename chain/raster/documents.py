@@ -15,7 +15,7 @@ import requests
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from chain.raster import http
+from chain.raster import addresses, http
 from chain.runtime.credentials import without_credentials
 from chain.runtime.progress import LOG
 
@@ -27,8 +27,6 @@ LONGEST_WAIT = 60.0
 """Seconds, at most, that are waited for a server that asks for it."""
 TOLD_WAIT = 3.0
 """Seconds from which on a wait is told."""
-CONNECT, SILENCE = 15.0, 30.0
-"""Seconds within which a connection is made, and within which a server has to send something."""
 CHUNK = 512
 """Bytes that are read before the time is looked at."""
 PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -47,6 +45,8 @@ class Documents(StacApiIO):
 
     def __init__(self) -> None:
         super().__init__(max_retries=None)
+        self.session = addresses.Session()
+        self._origin = ""
 
     def request(
         self,
@@ -60,6 +60,8 @@ class Documents(StacApiIO):
         Raises:
             APIError: the server refuses, or has not answered in time.
         """
+        self._origin = self._origin or href
+        _check(href, self._origin)
         is_post = method == "POST"
         request = requests.Request(
             "POST" if is_post else "GET",
@@ -82,7 +84,7 @@ class Documents(StacApiIO):
                     LOG.warning("%s: %s; waiting %.0f s", host, error, wait)
                 time.sleep(wait)
                 backoff *= 2
-            except requests.RequestException as error:
+            except (requests.RequestException, addresses.ForbiddenAddress) as error:
                 raise APIError(http.reason(error)) from error
 
     def _answer(self, prepared: requests.PreparedRequest, deadline: float) -> str:
@@ -90,7 +92,8 @@ class Documents(StacApiIO):
         settings = self.session.merge_environment_settings(str(prepared.url), {}, True, True, None)
         left = max(deadline - time.monotonic(), 1.0)
         try:
-            with self.session.send(prepared, timeout=(min(CONNECT, left), min(SILENCE, left)), **settings) as response:
+            within = min(http.CONNECT, left), min(http.SILENCE, left)
+            with self.session.send(prepared, timeout=within, **settings) as response:
                 if response.status_code in http.RETRIED_STATUSES:
                     raise _Again(f"HTTP status {response.status_code}", _seconds(response.headers.get("Retry-After")))
                 if response.status_code != requests.codes.ok:
@@ -131,6 +134,18 @@ class Documents(StacApiIO):
                 raise APIError(f"expected a search of at most {PAGES} pages, got more: narrow it")
             if time.monotonic() - start > http.TIMEOUT:
                 raise APIError(f"expected a search that ends within {http.TIMEOUT:g} s, got {number} pages, and more")
+
+
+def _check(href: str, origin: str) -> None:
+    """Refuse an address that the document where a search began may not name.
+
+    Raises:
+        APIError: it may not.
+    """
+    try:
+        addresses.check_address(href, origin)
+    except addresses.ForbiddenAddress as error:
+        raise APIError(str(error)) from error
 
 
 def _seconds(retry_after: str | None) -> float | None:

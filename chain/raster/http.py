@@ -54,6 +54,8 @@ BLOB_STORAGE = ".blob.core.windows.net"
 TRIES = 5
 TIMEOUT = 300.0
 """Seconds in which servers have to answer, tries included; `limit` sets it."""
+CONNECT, SILENCE = 15.0, 30.0
+"""Seconds within which a connection is made, and within which a server has to send something."""
 TOKEN_MARGIN = 60.0
 """Seconds before the end of a token's life in which it is renewed."""
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
@@ -239,7 +241,7 @@ def why(href: str, error: Exception) -> str:
 
     host = urlparse(href).hostname
     try:
-        with requests.get(href, headers={"Range": "bytes=0-0"}, stream=True, timeout=(15, 20)) as response:
+        with requests.get(href, headers={"Range": "bytes=0-0"}, stream=True, timeout=(CONNECT, SILENCE)) as response:
             status = response.status_code
     except requests.RequestException as failure:
         return f"{host}: {reason(failure)}"

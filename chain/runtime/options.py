@@ -276,6 +276,8 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
             kind.check(value)
         except ValueError as error:
             raise ValueError(f"{flag}: {error}") from None
+        except OSError as error:
+            raise ValueError(f"{flag}: expected a name that the system takes ({error.strerror}), got {value}") from None
     if kind.reads or kind.metavar:
         for each in each_value:
             _check_word(flag, each)
@@ -290,6 +292,8 @@ def _check_word(flag: str, value: Any) -> None:
     if not isinstance(value, str | Path):
         return
     text = str(value)
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"{flag}: expected text in UTF-8, got {os.fsencode(text)!r}")
     if "\0" in text:
         raise ValueError(f"{flag}: expected a value without null characters, got {text!r}")
     if "://" in text:

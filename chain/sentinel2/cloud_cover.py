@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from osgeo import gdal, ogr
+from osgeo import ogr
 
 from chain.raster import antimeridian, http
 from chain.raster.footprint import Footprint
+from chain.raster.opening import open_raster
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item, stac_search
 
@@ -60,9 +61,12 @@ def classification_asset(item: Any) -> str:
     Raises:
         RemoteError: the item has none (an L1C product, for instance).
     """
-    asset = stac_item.classes_asset(stac_item.read_item(item))
-    if asset is not None:
-        return asset["href"]
+    try:
+        address = stac_item.classification_address(item)
+    except ValueError as error:
+        raise http.RemoteError(str(error)) from error
+    if address is not None:
+        return address
     raise http.RemoteError(
         f"{item.id}: expected an item with a scene classification (SCL), got assets {', '.join(item.assets)}"
     )
@@ -112,7 +116,7 @@ def measure(item: Any, footprint: Footprint, samples: int = 256) -> Candidate:
 
 def _sample_classes(name: str, footprint: Footprint, samples: int) -> np.ndarray:
     """Return the SCL classes at regular points of a footprint, 0 where the raster does not reach."""
-    dataset = gdal.Open(name)
+    dataset = open_raster(name)
     x0, dx, _, y0, _, dy = dataset.GetGeoTransform()
     width, height = dataset.RasterXSize, dataset.RasterYSize
     probe = footprint.to_crs(footprint.sample(16, 16), dataset.GetProjection())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chain.sentinel2.decision import Decision
+from chain.sentinel2.integrity import Listed
 from chain.sentinel2.layers import Layer
 from chain.sentinel2.offset import Statement
 
@@ -30,6 +31,10 @@ class Contents:
     """What was decided so far."""
     are_numbers_known: bool = True
     """Whether it was looked at what the numbers are, beside what a format prescribes."""
+    document: str = ""
+    """Where the document comes from that names the files, if it is one."""
+    listed: dict[str, Listed] = field(default_factory=dict)
+    """What a manifest says of files, by their names for GDAL."""
 
 
 class UnknownBands(ValueError):

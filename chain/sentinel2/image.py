@@ -20,13 +20,14 @@ from typing import Any
 
 from osgeo import gdal
 
-from chain.raster import http
+from chain.raster import addresses, http
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
-from chain.sentinel2.bands import BANDS, NODATA, REFLECTANCE, wanted
+from chain.sentinel2.bands import BANDS, CLASSES_NAME, NODATA, REFLECTANCE, wanted
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import numbers_of
+from chain.sentinel2.integrity import verify
 from chain.sentinel2.layers import Layer, opened_layer, release
 from chain.sentinel2.offset import Statement, decided_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
@@ -266,9 +267,15 @@ def opened(
         image.decisions.append(Decision("level", "L2A", "it has a scene classification"))
     with ExitStack() as stack:
         stack.callback(image.close)
+        files = {band: contents.layers[band].name for band in names if band not in hrefs}
+        if contents.classes:
+            files[CLASSES_NAME] = contents.classes.name
+        image.decisions += verify(files, contents.listed)
         for band in names:
             image.bands[band] = hrefs.get(band) or opened_layer(contents.layers[band], band)
         if hrefs:
+            for href in dict.fromkeys(hrefs.values()):
+                addresses.check_reached(http.sign(href), contents.document, (http.CONNECT, http.SILENCE))
             attempts = itertools.count()
             http.retry(
                 lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES, seconds=http.TIMEOUT

@@ -16,6 +16,7 @@ from osgeo import gdal
 
 from chain.raster.gdal_memory import new_name
 from chain.raster.http import REMOTE_PREFIXES
+from chain.raster.opening import CUT, open_raster
 from chain.sentinel2.band_names import esa_band
 from chain.sentinel2.bands import BANDS, NODATA
 
@@ -64,14 +65,15 @@ def opened_layer(layer: Layer, band: str) -> str:
     Raises:
         RuntimeError: GDAL cannot open it.
     """
-    dataset = gdal.Open(layer.name)
+    dataset = open_raster(layer.name)
     if layer.finds_alpha:
         alpha = tuple(number for number in alpha_bands(dataset) if number != layer.number)
         layer = replace(layer, validity=(*layer.validity, *alpha))
     place = _rounded(dataset.GetGeoTransform(can_return_null=True))
     masked = has_own_mask(dataset.GetRasterBand(layer.number))
     plain = not masked and not layer.fill and not layer.validity and layer.factor == 1.0
-    if plain and place is None and dataset.RasterCount == 1 and not layer.name.startswith(REMOTE_PREFIXES):
+    is_known_to_otb = not layer.name.startswith(REMOTE_PREFIXES) and CUT not in layer.name
+    if plain and place is None and dataset.RasterCount == 1 and is_known_to_otb:
         return layer.name
     name = new_name(f"{STEM}{band}", "vrt")
     try:

@@ -5,7 +5,6 @@ The bands of a raster are told by their descriptions (`chain.sentinel2.band_name
 its name too. Names that the user gives overrule descriptions that are understood in part only.
 """
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from osgeo import gdal
 
 from chain.raster import http
+from chain.raster.opening import open_raster
 from chain.sentinel2 import dimap
 from chain.sentinel2.band_names import NamedBands, understand
 from chain.sentinel2.bands import (
@@ -73,10 +73,8 @@ def opened_raster(path: str) -> gdal.Dataset:
     Raises:
         ValueError: it cannot be read.
     """
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise ValueError(f"{path}: expected a readable raster, got a device or a pipe")
     try:
-        return gdal.Open(http.gdal_name(path))
+        return open_raster(http.gdal_name(path))
     except RuntimeError as error:
         raise ValueError(f"{path}: expected a readable raster ({http.why(path, error)})") from error
 

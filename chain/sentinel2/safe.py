@@ -17,6 +17,7 @@ from chain.runtime.files import LARGEST_DOCUMENT
 from chain.sentinel2.bands import BANDS, OFFSET_HELP, band_in_name, offset_of_baseline
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
+from chain.sentinel2.integrity import MANIFEST, Listed, listed_files, verify
 from chain.sentinel2.layers import Layer
 from chain.sentinel2.offset import KEYS, Statement, stated_number, statements_of_baseline
 
@@ -45,6 +46,8 @@ class Safe:
     """Name of the product, from its metadata."""
     classes: str | None
     """The scene classification at 20 m, as a name for GDAL; None in L1C."""
+    listed: dict[str, Listed]
+    """What its manifest says of its files."""
 
     def statements(self, bands: Iterable[str]) -> list[Statement]:
         """Return what the metadata say of the offset of bands.
@@ -109,6 +112,10 @@ def read_safe(path: str) -> Safe:
         raise ValueError(f"{metadata[0]}: expected the metadata of a SAFE product ({error})") from error
     if product:
         names = [name for name in names if f"/{GRANULES}/{Path(path).resolve().name}/" in name]
+    folder = metadata[0].rpartition("/")[0]
+    manifest = f"{folder}/{MANIFEST}"
+    listed = listed_files(_read(manifest), folder) if gdal.VSIStatL(manifest) is not None else {}
+    verify({"metadata": metadata[0]}, listed)
     return Safe(
         path,
         _band_files(path, names),
@@ -117,6 +124,7 @@ def read_safe(path: str) -> Safe:
         _text(tree, "PROCESSING_BASELINE"),
         _text(tree, "PRODUCT_URI") or Path(path).name,
         next((name for name in names if re.search(rf"{IMAGES}.*SCL.*_20m\.(jp2|tif)$", name)), None),
+        listed,
     )
 
 
@@ -142,6 +150,7 @@ def safe_contents(path: str, bands: Sequence[str] | None = None, offset: int | N
         Layer(safe.classes) if safe.classes else None,
         [Decision("bands", ", ".join(safe.files), "a SAFE product"), Decision("nodata", "0", "a SAFE product")],
         are_numbers_known=False,
+        listed=safe.listed,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import urljoin
 
-from chain.raster import http
+from chain.raster import addresses, http
 from chain.runtime.files import read_document
 from chain.sentinel2.band_names import ANCILLARY, STAC, esa_band
 from chain.sentinel2.bands import (
@@ -46,6 +46,8 @@ APPLIED_KEY = "boa_offset_applied"
 PICTURE_ROLES = {"thumbnail", "overview", "visual", "metadata", "date"}
 FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
 CLASSES_GSD = 20.0
+DOCUMENT = "_document"
+"""Key, in an item that was read, of where it comes from."""
 
 
 def read_item(source: FileOrItem) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
         item = source.to_dict(include_self_link=False, transform_hrefs=False)
         for key, asset in source.assets.items():
             item["assets"][key]["href"] = asset.get_absolute_href() or asset.href
-        return item
+        return {**item, DOCUMENT: source.get_self_href() or ""}
     document: Any = source
     place = ""
     try:
@@ -81,7 +83,7 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
         for key, asset in document["assets"].items()
         if asset.get("href")
     }
-    return {**document, "assets": assets}
+    return {**document, "assets": assets, DOCUMENT: place}
 
 
 def _absolute(href: str, place: str) -> str:
@@ -182,6 +184,20 @@ def classes_asset(item: Mapping) -> dict | None:
     return min(images, key=lambda image: image.rank(CLASSES_GSD)).asset if images else None
 
 
+def classification_address(source: FileOrItem) -> str | None:
+    """Return the address of the scene classification of an item, or None.
+
+    Raises:
+        ValueError: it is one that the item may not name.
+    """
+    item = read_item(source)
+    asset = classes_asset(item)
+    if asset is None:
+        return None
+    _check_address(asset, item)
+    return str(asset["href"])
+
+
 def baseline(item: Mapping) -> str | None:
     """Return the processing baseline of an item, `04.00` for instance, or None when it does not say.
 
@@ -269,8 +285,23 @@ def item_contents(
         Layer(classes["href"]) if classes else None,
         [Decision("bands", ", ".join(assets), "assets of a STAC item"), Decision("nodata", "0", "a STAC item")],
         are_numbers_known=False,
+        document=item[DOCUMENT],
     )
+    for asset in [*used, *([classes] if classes else [])]:
+        _check_address(asset, item)
     return contents, {band: asset["href"] for band, asset in assets.items() if "://" in asset["href"]}
+
+
+def _check_address(asset: Mapping, item: Mapping) -> None:
+    """Refuse the address of an asset that an item from elsewhere may not name.
+
+    Raises:
+        ValueError: it may not.
+    """
+    try:
+        addresses.check_address(asset["href"], item[DOCUMENT])
+    except addresses.ForbiddenAddress as error:
+        raise ValueError(f"{item['id']}: {error}") from error
 
 
 def _fill(asset: Mapping) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import urlsplit
 
 import pystac
 import requests
@@ -51,7 +52,7 @@ def search(footprint: Footprint, dates: str, stac_url: str = PLANETARY_COMPUTER,
             limit=100,
             intersects=json.loads(footprint.geometry().ExportToJson()),
         )
-        items = list(query.items())
+        items = [_from(stac_url, item) for item in query.items()]
     except FOREIGN as error:
         raise _failed(stac_url, error) from error
     return sorted(items, key=lambda item: item.properties.get("eo:cloud_cover", 100.0))
@@ -65,11 +66,19 @@ def find_item(item_id: str, stac_url: str = PLANETARY_COMPUTER, collection: str 
     """
     try:
         items = list(_client(stac_url).search(collections=[collection], ids=[item_id]).items())
+        items = [_from(stac_url, item) for item in items]
     except FOREIGN as error:
         raise _failed(stac_url, error) from error
     if not items:
         raise RemoteError(f"--item: expected an item of the collection '{collection}' of {stac_url}, got {item_id}")
     return items[0]
+
+
+def _from(stac_url: str, item: Any) -> Any:
+    """Return an item that says of itself that it comes from another host as one that comes from the API."""
+    if urlsplit(item.get_self_href() or "").hostname != urlsplit(stac_url).hostname:
+        item.set_self_href(f"{stac_url.rstrip('/')}/collections/{item.collection_id}/items/{item.id}")
+    return item
 
 
 def _failed(stac_url: str, error: Exception) -> RemoteError:

@@ -15,10 +15,9 @@ from typing import Any
 from osgeo import gdal
 
 from chain.raster import http
+from chain.raster.vsi import ARCHIVES, local_file, on_disk
 from chain.runtime.credentials import without_credentials
 
-ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsi7z/", "/vsirar/")
-"""Beginnings of GDAL's names of files in archives."""
 END = 1 << 16
 """Bytes at the beginning and at the end of a file of which its stamp holds a digest."""
 BLOCK, BLOCKS = 1 << 12, 16
@@ -60,7 +59,7 @@ def files_behind(names: Iterable[str]) -> list[str]:
 
 def local_files(names: Iterable[str]) -> list[str]:
     """Return the local files that GDAL's names are of: archives for what lies in them."""
-    return sorted({file for name in names if (file := _file(name))})
+    return sorted({file for name in names if (file := local_file(name))})
 
 
 def stamps(names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -88,7 +87,7 @@ def _stamp(name: str, archives: dict[str, dict[str, zipfile.ZipInfo]]) -> dict[s
     """Return the stamp of one file, member or address; `archives` holds what zips list."""
     if _is_remote(name):
         return {"address": without_credentials(name), **_retrieved(name)}
-    file = _file(name)
+    file = local_file(name)
     if not file:
         return {"name": without_credentials(name)}
     if not name.startswith(ARCHIVES):
@@ -104,19 +103,6 @@ def _stamp(name: str, archives: dict[str, dict[str, zipfile.ZipInfo]]) -> dict[s
         if info:
             return {"name": member, "bytes": info.file_size, "crc": info.CRC}
     return {**_stamp(file, archives), "member": member}
-
-
-def _file(name: str) -> str:
-    """Return the local file behind one of GDAL's names: an archive for what lies in one; empty where there is none."""
-    for prefix in ARCHIVES:
-        if name.startswith(prefix):
-            path = name[len(prefix) :]
-            if path.startswith("{"):
-                path = path[1:].partition("}")[0]
-            while path and not os.path.isfile(path):
-                path = path.rpartition("/")[0]
-            return path
-    return name if os.path.isfile(name) else ""
 
 
 def _sample(path: str, size: int) -> str:
@@ -153,7 +139,7 @@ class InputWatch:
     def __init__(self, names: Iterable[str]):
         self.names = tuple(names)
         """GDAL's names of what is watched."""
-        self._files = {file: _state(file) for name in self.names if (file := _file(name))}
+        self._files = {file: on_disk(file) for name in self.names if (file := local_file(name))}
         self._remote = {without_credentials(name): _retrieved(name) for name in self.names if _is_remote(name)}
 
     @cached_property
@@ -168,7 +154,7 @@ class InputWatch:
             InputChangedError: one was replaced, changed or removed.
         """
         for file, before in self._files.items():
-            if _state(file) != before:
+            if on_disk(file) != before:
                 raise InputChangedError(f"--input: expected a file that stays as it is, got {file}, which has changed")
 
     def check_all(self, names: Iterable[str] | None = None) -> None:
@@ -197,12 +183,3 @@ class InputWatch:
 def _is_remote(name: str) -> bool:
     """Return whether one of GDAL's names is of a remote file."""
     return name.startswith(http.REMOTE_PREFIXES)
-
-
-def _state(file: str) -> tuple[int, ...] | None:
-    """Return what changes when a file is replaced or written; None where it is not there."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

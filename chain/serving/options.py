@@ -148,6 +148,12 @@ class ThreadOptions(BaseOptions):
         pixels=False,
         group=WORK,
     )
+    allow_local: bool = option(
+        False,
+        "let items that other hosts have sent name files and hosts of this machine and of its network",
+        pixels=False,
+        group=WORK,
+    )
     safe_models: bool = option(
         False,
         "refuse models whose graphs have operations that networks do not need, such as writing files",

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster import opening
 from chain.raster.grids import Grid
 from chain.sentinel2.bands import COMMON_NAMES, band_in_name, level_in_name
 from models.l1bsr import BANDS
@@ -68,9 +69,7 @@ class L1BImage:
         for band, reason in self.named_by.items():
             if reason == LEFT_OVER:
                 file, number = self.bands[band]
-                found.append(
-                    f"nothing names band {number} of {file}: it is taken for {band}; --bands names others"
-                )
+                found.append(f"nothing names band {number} of {file}: it is taken for {band}; --bands names others")
         if self.level not in ("L1B", "unknown"):
             found.append(
                 f"{self.level}: the networks are made for counts of L1B, whose bands are neither resampled nor laid "
@@ -122,7 +121,7 @@ def open_raster(name: str) -> gdal.Dataset:
         ValueError: it cannot be read.
     """
     try:
-        return gdal.Open(name)
+        return opening.open_raster(name)
     except RuntimeError as error:
         raise unreadable(name, error) from error
 

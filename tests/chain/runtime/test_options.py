@@ -196,6 +196,7 @@ class Odd(BaseOptions):
     """Options of several kinds."""
 
     mask: str | None = option(None, "a mask", reads=True)
+    folder: str | None = option(None, "a folder", check=lambda name: Path(name).exists())
     cover: float = option(10.0, "clouds", metavar="PERCENT")
     output: str | None = option(None, "the product", metavar="TIF", writes=(".tif",))
 
@@ -205,10 +206,12 @@ class Odd(BaseOptions):
     [
         ({"mask": ""}, "--mask: expected a value, got an empty one"),
         ({"mask": "  "}, "--mask: expected a value, got an empty one"),
+        ({"mask": "a\udcff.tif"}, r"--mask: expected text in UTF-8, got b'a\\xff.tif'"),
         ({"mask": "a\0b"}, "--mask: expected a value without null characters"),
         ({"mask": "/dev/zero"}, "--mask: expected a file or a folder, got /dev/zero, a device or a pipe"),
         ({"mask": f"a/{'é' * 128}"}, "--mask: expected names of at most 255 bytes, got one of 256"),
         ({"output": f"{'a' * 260}.tif"}, "--output: expected names of at most 255 bytes, got one of 264"),
+        ({"folder": "a" * 260}, "--folder: expected a name that the system takes .File name too long., got aaa"),
         ({"output": ""}, "--output: expected a .tif file, got ''"),
         ({"cover": float("nan")}, "--cover: expected a finite number, got nan"),
         ({"cover": float("inf")}, "--cover: expected a finite number, got inf"),
