@@ -13,7 +13,6 @@ depend on the whole image has no cropped outputs.
 """
 
 import importlib.metadata
-import json
 import logging
 import math
 import os
@@ -29,12 +28,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.description import (
-    FILE_NAME,
     WEIGHTS_NAME,
     ModelDescription,
     Source,
     check_replaceable,
     read_description,
+    write_description,
 )
 from models.layers import Crop, DigitalNumbers
 from models.weights_file import save_weights, weights_digest
@@ -302,7 +301,6 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     partial.parent.mkdir(parents=True, exist_ok=True)
     _save(model, partial)
     save_weights(model.model, partial / WEIGHTS_NAME)
-    content = json.dumps(model.description(weights_digest(partial)), indent=2) + "\n"
-    (partial / FILE_NAME).write_text(content, encoding="utf-8")
+    write_description(partial, model.description(weights_digest(partial)))
     replace_folder(partial, folder)
     return read_description(folder)

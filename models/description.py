@@ -5,12 +5,26 @@ python -c "from models.description import read_description; print(read_descripti
 """
 
 import dataclasses
+import functools
+import hashlib
 import json
+import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 FILE_NAME = "model.json"
 WEIGHTS_NAME = "weights.h5"
+SEAL = "seal"
+"""Key, in the description, of the digests of itself (`sha256`) and of the files that it describes (`files`)."""
+DESCRIBED = (WEIGHTS_NAME, "*.pb", "variables/*", "openvino.*")
+"""Patterns of the files that a description is of."""
+FURTHER_KEYS = {SEAL, "calibration"}
+"""Keys that a description may have beside those of `ModelDescription.to_json`."""
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+LARGEST_SPACING = 1e5
+"""In metres."""
 LARGEST_CROP = 4096
 """In output pixels. A network with a larger receptive field would not fit in memory."""
 
@@ -110,6 +124,71 @@ def check_replaceable(folder: str | Path, argument: str = "folder") -> None:
     raise FileExistsError(f"{argument}: --overwrite replaces exported models only, got {folder}")
 
 
+def write_description(folder: str | Path, content: Mapping[str, Any]) -> None:
+    """Write what the model of a folder is, sealed: what changes in it, or in the other files of the folder, is noticed.
+
+    Args:
+        folder: folder of an exported model, with all of its files.
+        content: as of `ModelDescription.to_json`, maybe with more.
+    """
+    folder = Path(folder)
+    described = sorted(path for pattern in DESCRIBED for path in folder.glob(pattern))
+    files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in described}
+    sealed = sealed_description({**content, SEAL: {"files": files}})
+    (folder / FILE_NAME).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+
+
+def sealed_description(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a description with its digest, in place of that of before, if any."""
+    seal = {"files": dict(content.get(SEAL, {}).get("files", {}))}
+    return {**content, SEAL: {**seal, "sha256": _digest({**content, SEAL: seal})}}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a content, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_seal(folder: Path, content: Mapping[str, Any]) -> None:
+    """Hold a description, and the files that are there of those it lists, against their digests.
+
+    Raises:
+        ValueError: one has another digest.
+    """
+    if SEAL not in content:
+        return
+    seal = _of(dict, content[SEAL], SEAL)
+    files = {name: _of(str, digest, name) for name, digest in _of(dict, seal.get("files"), "files").items()}
+    if sealed_description(content) != content:
+        raise ValueError(
+            f"expected the content that its {SEAL} is of, got another one; if it was changed on purpose, take the "
+            f"{SEAL} out"
+        )
+    for name, expected in files.items():
+        _check_file(folder / name, expected)
+
+
+def _check_file(path: Path, expected: str) -> None:
+    """Hold a file, if it is there, against its SHA-256.
+
+    Raises:
+        ValueError: it has another one.
+    """
+    if path.is_file():
+        status = path.stat()
+        received = _digest_of_file(path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+        if received != expected:
+            raise ValueError(
+                f"expected {path.name} of SHA-256 {expected}, got {received}: another file, or a damaged one"
+            )
+
+
+@functools.lru_cache(1024)
+def _digest_of_file(path: Path, _: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file, computed once for each state of it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _is_whole(number: float) -> bool:
     """Return whether a number is an integer, up to rounding errors."""
     return abs(number - round(number)) < 1e-6
@@ -126,6 +205,10 @@ def _check(description: ModelDescription) -> None:
     spacings = [description.gsd, *(source.gsd for source in description.sources)]
     bands = [band for source in description.sources for band in source.bands]
     for expected, holds, received in (
+        (f"one of the precisions {', '.join(PRECISIONS)}", description.precision in PRECISIONS, description.precision),
+        (f"a spacing of at most {LARGEST_SPACING:g} m", max(spacings) <= LARGEST_SPACING, spacings),
+        (f"a shift within {LARGEST_CROP} pixels", abs(description.shift) <= LARGEST_CROP, description.shift),
+        ("bands", bool(description.bands) and all(bands), description.bands),
         ("a source", bool(description.sources), "none"),
         ("a spacing of more than 0", min(spacings) > 0, spacings),
         ("bands of different names in all sources", len(set(bands)) == len(bands), ", ".join(bands)),
@@ -138,6 +221,79 @@ def _check(description: ModelDescription) -> None:
             f"expected a crop of 0 to {LARGEST_CROP}, a multiple of the scale {description.scale:g}, "
             f"got {description.crop}"
         )
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and infinite numbers.
+
+    Raises:
+        ValueError: in any case.
+    """
+    raise ValueError(f"expected finite numbers, got {name}")
+
+
+def _of(kind: type | tuple[type, ...], value: Any, key: str) -> Any:
+    """Return a value of a type.
+
+    Raises:
+        ValueError: it is of another one.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise ValueError(f"expected {key} as {' or '.join(each.__name__ for each in kinds)}, got {value!r}")
+    return value
+
+
+def _number(value: Any, key: str) -> float:
+    """Return a finite number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = float(_of((int, float), value, key))
+    if not math.isfinite(number):
+        raise ValueError(f"expected {key} as a finite number, got {value!r}")
+    return number
+
+
+def _words(value: Any, key: str) -> tuple[str, ...]:
+    """Return a list of words.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return tuple(_of(str, word, key) for word in _of(list, value, key))
+
+
+def _described(content: Any) -> ModelDescription:
+    """Return the description that a JSON document is.
+
+    Raises:
+        ValueError: a value is of another type.
+        KeyError: one is missing.
+    """
+    content = _of(dict, content, "the description")
+    output = _of(dict, content["output"], "output")
+    return ModelDescription(
+        system=_of(str, content["system"], "system"),
+        arguments=_of(dict, content["arguments"], "arguments"),
+        sources=tuple(
+            Source(_of(str, s["name"], "name"), _words(s["bands"], "bands"), _number(s["gsd"], "gsd"))
+            for s in _of(list, content["sources"], "sources")
+        ),
+        gsd=_number(output["gsd"], "gsd"),
+        bands=_words(output["bands"], "bands"),
+        crop=_of(int, content["crop"], "crop"),
+        outputs={key: _of(str, name, "outputs") for key, name in _of(dict, content["outputs"], "outputs").items()},
+        software=_of(dict, content["software"], "software"),
+        weights=_of(str, content.get("weights", ""), "weights"),
+        levels=_words(content.get("levels", []), "levels"),
+        origin=_of(dict, content.get("origin", {}), "origin"),
+        precision=_of(str, content.get("precision", "float32"), "precision"),
+        model=_of(str, content.get("model", ""), "model"),
+        whole_image=_of(bool, content.get("whole_image", False), "whole_image"),
+        shift=_number(content.get("shift", 0.0), "shift"),
+    )
 
 
 def read_description(model_dir: str | Path) -> ModelDescription:
@@ -154,25 +310,15 @@ def read_description(model_dir: str | Path) -> ModelDescription:
     """
     path = Path(model_dir) / FILE_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        description = ModelDescription(
-            system=content["system"],
-            arguments=content["arguments"],
-            sources=tuple(Source(s["name"], tuple(s["bands"]), float(s["gsd"])) for s in content["sources"]),
-            gsd=float(content["output"]["gsd"]),
-            bands=tuple(content["output"]["bands"]),
-            crop=int(content["crop"]),
-            outputs=dict(content["outputs"]),
-            software=dict(content["software"]),
-            weights=content.get("weights", ""),
-            levels=tuple(content.get("levels", ())),
-            origin=dict(content.get("origin", {})),
-            precision=str(content.get("precision", "float32")),
-            model=str(content.get("model", "")),
-            whole_image=bool(content.get("whole_image", False)),
-            shift=float(content.get("shift", 0.0)),
-        )
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        description = _described(content)
         _check(description)
+        unknown = sorted(content.keys() - description.to_json().keys() - FURTHER_KEYS)
+        if unknown:
+            raise ValueError(f"expected keys of a description, got {unknown[0]} too")
+        _check_seal(path.parent, content)
+        if re.fullmatch("[0-9a-f]{64}", description.weights):
+            _check_file(path.parent / WEIGHTS_NAME, description.weights)
         return description
     except FileNotFoundError:
         raise ValueError(f"model_dir: expected a model folder, with {FILE_NAME}, got {model_dir}") from None

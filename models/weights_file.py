@@ -17,6 +17,7 @@ import numpy as np
 from tensorflow import keras
 
 from models.description import WEIGHTS_NAME
+from models.hdf5 import check_hdf5
 
 
 def _variables(model: keras.Model) -> dict:
@@ -89,10 +90,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         path: the file, or the folder of an exported model.
 
     Raises:
-        ValueError: it is not a weights file.
+        ValueError: it is not a weights file, or reading it does not end.
     """
     path = _weights_file(path)
     arrays = {}
+    check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)

@@ -27,7 +27,7 @@ from chain.serving.recipe import Recipe
 from chain.serving.tensorflow_model_serve import serve
 from models import weights_file
 from models.build import build
-from models.description import FILE_NAME, read_description
+from models.description import FILE_NAME, SEAL, read_description
 from tests.models.cases import CASES, classes, export_small, sizes
 from tests.products import computed
 
@@ -128,6 +128,8 @@ def run(folder, arrays):
 def test_its_description_round_trips(exported):
     model, folder, description = exported
     written = json.loads((Path(folder) / FILE_NAME).read_text())
+    seal = written.pop(SEAL)
+    assert {"weights.h5", "saved_model.pb", "variables/variables.index"} <= seal["files"].keys()
     assert written == description.to_json()
     assert written == model.description(weights_file.weights_digest(folder))
     assert (description.levels, description.origin) == (("L2A",), {"file": "weights.hdf5"})

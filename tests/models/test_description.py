@@ -2,12 +2,16 @@
 """`model.json`: read as it was written, without TensorFlow, with clear errors."""
 
 import json
+import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from models.description import FILE_NAME, ModelDescription, Source, read_description
+from models.description import FILE_NAME, ModelDescription, Source, read_description, write_description
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 DESCRIPTION = ModelDescription(
     system="spot7",
@@ -66,4 +70,71 @@ def test_not_a_model(tmp_path, content):
 def test_values_that_no_model_has(tmp_path, change, message):
     (tmp_path / FILE_NAME).write_text(json.dumps({**DESCRIPTION.to_json(), **change}))
     with pytest.raises(ValueError, match=f"^model_dir: .*{message}"):
+        read_description(tmp_path)
+
+
+def mutations(value):
+    """Yield other values than a value of JSON, at any of its depths."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value + 1, -value - 1, value * 2 + 1, str(value), None, float("nan"))
+    elif isinstance(value, str):
+        yield from (value + "x", value[1:] or "y", value.swapcase() if value.swapcase() != value else "Z", 3, None)
+    elif isinstance(value, list):
+        yield from (value[:-1], [*value, "B99"], value[::-1] if value[::-1] != value else [None], "B04", None)
+        for index, each in enumerate(value):
+            yield from ([*value[:index], other, *value[index + 1 :]] for other in mutations(each))
+    elif isinstance(value, dict):
+        yield from ({**value, "further": 1}, list(value), None)
+        for key, each in value.items():
+            yield {name: other for name, other in value.items() if name != key}
+            yield {f"{name}s" if name == key else name: other for name, other in value.items()}
+            yield from ({**value, key: other} for other in mutations(each))
+
+
+def accepted(folder):
+    """Return the description of a folder, or None where it is refused by an error of ours."""
+    try:
+        return read_description(folder)
+    except ValueError as error:
+        assert str(error).startswith("model_dir: ") and "\n" not in str(error)
+        return None
+
+
+@pytest.mark.parametrize("folder", sorted(WEIGHTS.glob("*/*/model.json")), ids=lambda file: f"{file.parts[-3:-1]}")
+def test_whatever_is_changed_in_a_sealed_description_is_refused_or_means_the_same(folder, tmp_path):
+    content = json.loads(folder.read_text())
+    described = read_description(folder.parent)
+    changed = list(mutations(content))
+    assert len(changed) > 150
+    for other in changed:
+        (tmp_path / FILE_NAME).write_text(json.dumps(other))
+        assert accepted(tmp_path) in (None, described), other
+    text, rng = folder.read_text(), random.Random(0)
+    for _ in range(450):
+        place, length = rng.randrange(len(text)), rng.randrange(1, 4)
+        inserted = "".join(rng.choice('0123456789abB_,:"{}[]. \n') for _ in range(rng.randrange(3)))
+        (tmp_path / FILE_NAME).write_text(text[:place] + inserted + text[place + length :])
+        assert accepted(tmp_path) in (None, described), (place, length, inserted)
+
+
+def test_what_is_changed_in_the_files_that_a_description_is_of_is_refused(tmp_path):
+    (tmp_path / "variables").mkdir()
+    for name in ("saved_model.pb", "weights.h5", "variables/variables.index"):
+        (tmp_path / name).write_bytes(name.encode())
+    write_description(tmp_path, DESCRIPTION.to_json())
+    (tmp_path / "run.json").write_text("{}")
+    assert read_description(tmp_path) == DESCRIPTION
+    for name in ("saved_model.pb", "weights.h5", "variables/variables.index"):
+        (tmp_path / name).write_bytes(name.encode()[:-1] + b"?")
+        with pytest.raises(ValueError, match=f"expected {Path(name).name} of SHA-256 .* a damaged one"):
+            read_description(tmp_path)
+        (tmp_path / name).write_bytes(name.encode())
+
+
+def test_weights_are_held_against_a_description_without_a_seal(tmp_path):
+    (tmp_path / "weights.h5").write_bytes(b"other")
+    (tmp_path / FILE_NAME).write_text(json.dumps({**DESCRIPTION.to_json(), "weights": "0" * 64}))
+    with pytest.raises(ValueError, match="expected weights.h5 of SHA-256 0000"):
         read_description(tmp_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from models.hdf5 import check_hdf5
 from weights.formats.convolutions import Convolution, WeightsFile, convolution
 
 WHOLE_MODEL = "model_weights"
@@ -67,6 +68,7 @@ def read_keras_file(path: str | Path) -> WeightsFile:
     Raises:
         ValueError: it is not such a file, or is damaged.
     """
+    check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             whole = "layer_names" not in file.attrs and WHOLE_MODEL in file

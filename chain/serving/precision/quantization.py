@@ -7,7 +7,6 @@ open_engine("openvino", folder).run({"x10": fine, "x20": coarse}, "sr_dn_crop18"
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from chain.serving.engines.openvino_engine import QUANTIZED_MODEL, import_openvino, read_model, with_outputs
 from chain.serving.exported_models import SAVED_MODEL, kept
 from chain.serving.precision import int8, rounding
-from models.description import FILE_NAME, ModelDescription, read_description
+from models.description import FILE_NAME, ModelDescription, read_description, write_description
 
 
 def quantized_folder(folder: Path, tiles: Sequence[Mapping[str, np.ndarray]], cache: Path) -> Path:
@@ -85,4 +84,4 @@ def _write(made: Path, folder: Path, description: ModelDescription, tiles: Seque
     versions = {**description.software, "openvino": openvino.__version__}
     content = dataclasses.replace(description, precision="int8", software=versions).to_json()
     content["calibration"] = {"tiles": len(tiles), "sha256": calibration, "convolutions": convolutions}
-    (made / FILE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_description(made, content)

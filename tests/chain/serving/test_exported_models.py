@@ -13,7 +13,7 @@ import tensorflow as tf
 from chain.serving import exported_models
 from chain.serving.exported_models import exported, find_models, served_folder
 from models import base
-from models.description import FILE_NAME, read_description
+from models.description import FILE_NAME, read_description, sealed_description
 from models.dsen2 import DSen2
 
 pytestmark = pytest.mark.keras
@@ -123,7 +123,7 @@ def test_a_folder_with_neither_is_refused(weights_only, tmp_path):
 def test_weights_of_another_network_are_refused_and_leave_nothing(weights_only, tmp_path):
     description = json.loads((weights_only / FILE_NAME).read_text())
     description["arguments"]["depth"] = 3
-    (weights_only / FILE_NAME).write_text(json.dumps(description))
+    (weights_only / FILE_NAME).write_text(json.dumps(sealed_description(description)))
     with pytest.raises(ValueError, match=r"^weights: expected block1_1/bias of shape \(3,\), got \(2,\)"):
         served_folder(weights_only, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())

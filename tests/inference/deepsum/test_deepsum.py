@@ -18,6 +18,7 @@ from inference.deepsum import main
 from inference.deepsum.png import write_submission
 from inference.deepsum.scenes import scene_folders
 from inference.deepsum.windows import mean_of_windows, windows
+from models.description import sealed_description
 from simulate.challenge_norm import baseline_cpsnr
 from tests.inference.deepsum.scenes import SIDE, draw_scene, export_model, run, write_png, write_scene
 
@@ -315,7 +316,8 @@ def test_scenes_are_made_by_the_model_of_their_band(root, tmp_path, capsys):
     assert len(json.loads((out / "run.json").read_text())["models"]) == 2
 
     description = json.loads((models / "NIR" / "model.json").read_text())
-    (models / "NIR" / "model.json").write_text(json.dumps({**description, "origin": {"band": "NIR"}}))
+    other = sealed_description({**description, "origin": {"band": "NIR"}})
+    (models / "NIR" / "model.json").write_text(json.dumps(other))
     capsys.readouterr()
     words = ["--input", data / "test" / "RED", "--output-dir", tmp_path / "other"]
     assert infer(models / "NIR", *words) == 0

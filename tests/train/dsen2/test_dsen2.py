@@ -16,7 +16,7 @@ import pytest
 from osgeo import gdal
 
 from chain.runtime.options import values_for_pixels
-from models.description import read_description
+from models.description import read_description, sealed_description
 from models.dsen2 import SIZES, SOURCES, DSen2
 from tests.train.samples import write_scene
 from train import dsen2
@@ -135,7 +135,8 @@ def test_adaptation_without_weights(scene, tmp_path, monkeypatch, capsys):
 def test_adaptation_of_other_weights(trained, tmp_path, capsys, system, role):
     content = read_json(trained / "model.json")
     arguments = content["arguments"] if role else {"activation": "relu"}
-    (tmp_path / "model.json").write_text(json.dumps({**content, "system": system, "arguments": arguments}))
+    other = sealed_description({**content, "system": system, "arguments": arguments})
+    (tmp_path / "model.json").write_text(json.dumps(other))
     words = ["--role", "6x", "--adapt", "--input", "a", "--model-dir", "m", "--init", str(tmp_path)]
     with pytest.raises(SystemExit) as caught:
         dsen2.main(words)
