@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import otbtf
@@ -81,6 +82,12 @@ class Patches:
         batches = tf.data.experimental.assert_cardinality(math.ceil(self.size / batch_size))
         return self._reader(prepare, batch_size, output_key).apply(batches).prefetch(tf.data.AUTOTUNE)
 
+    @cached_property
+    def _images(self) -> otbtf.PatchesImagesReader:
+        """What reads patches images: one for all epochs, since it may hold them in memory."""
+        source = {key: [str(path)] for key, path in zip(self.keys, self.files)}
+        return otbtf.PatchesImagesReader(filenames_dict=source, use_streaming=self.streaming)
+
     def _reader(self, prepare: Callable, batch_size: int, output_key: str) -> tf.data.Dataset:
         if self.are_records:
             dataset = otbtf.TFRecords(str(self.files[0].parent)).read(
@@ -92,10 +99,7 @@ class Patches:
                 num_parallel_calls=None,
             )
         else:
-            source = {key: [str(path)] for key, path in zip(self.keys, self.files)}
-            dataset = otbtf.DatasetFromPatchesImages(
-                source, use_streaming=self.streaming, buffer_length=max(128, 2 * batch_size + 1)
-            )
+            dataset = otbtf.Dataset(self._images, buffer_length=max(128, 2 * batch_size + 1))
             dataset = dataset.get_tf_dataset(
                 batch_size, drop_remainder=False, preprocessing_fn=prepare, targets_keys=[output_key]
             )

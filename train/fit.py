@@ -88,7 +88,7 @@ def fit(
     learning: Learning,
     progress: Progress,
 ) -> list[dict[str, float]]:
-    """Fit a model, going on from the last complete epoch when there is one.
+    """Fit a model, going on from the last complete epoch when there is one, as if it had not been interrupted.
 
     Args:
         options: how.
@@ -105,14 +105,9 @@ def fit(
     """
     check_identity(checkpoint_dir, identity, options.overwrite)
     done = epochs_done(checkpoint_dir)
-    # Not the order and the flips of the first epochs again.
-    keras.utils.set_random_seed((options.seed + done) % 2**32)
-    batches = math.ceil(samples["train"].size / options.batch_size)
-    steps = options.steps_per_epoch or batches
-    training = samples["train"].dataset(
-        options.batch_size, augmentation=options.augmentation, first_epoch=math.ceil(done * steps / batches)
-    )
-    validation = samples["valid"].dataset(options.batch_size)
+    keras.utils.set_random_seed(options.seed)
+    training, validation = _datasets(options, samples, 0)
+    steps = options.steps_per_epoch or _batches(options, samples)
     keras.mixed_precision.set_global_policy(learning.precision_policy())
     try:
         with strategy.scope():
@@ -125,24 +120,48 @@ def fit(
             backup.restore(trained)
         if done:
             LOG.info("going on after epoch %d of %d", done, options.epochs)
-        if done < options.epochs and not backup.is_over:
+        callbacks = [
+            backup,
+            Reports(progress, steps, options.epochs),
+            *learning.callbacks(backup.history),
+            *_tensorboard(options, learning, model, validation, is_chief(strategy)),
+        ]
+        for epoch in range(done, options.epochs):
+            if backup.is_over:
+                break
+            training, validation = _datasets(options, samples, epoch)
             trained.fit(
-                learning.batches(training).repeat(),
-                epochs=options.epochs,
-                initial_epoch=done,
+                learning.batches(training),
+                epochs=epoch + 1,
+                initial_epoch=epoch,
                 steps_per_epoch=steps,
                 validation_data=learning.batches(validation),
-                callbacks=[
-                    backup,
-                    Reports(progress, steps, options.epochs),
-                    *learning.callbacks(backup.history),
-                    *_tensorboard(options, learning, model, validation, is_chief(strategy)),
-                ],
+                callbacks=callbacks,
                 verbose=0,
             )
     finally:
         keras.mixed_precision.set_global_policy("float32")
     return backup.history
+
+
+def _batches(options: TrainingOptions, samples: "Mapping[str, Samples]") -> int:
+    """Return the number of batches of a pass over the samples."""
+    return math.ceil(samples["train"].size / options.batch_size)
+
+
+def _datasets(
+    options: TrainingOptions, samples: "Mapping[str, Samples]", epoch: int
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Make the samples of an epoch, to train on and to validate on.
+
+    They depend on the seed and on the number of the epoch alone, so that a training that goes on sees what one that was
+    never interrupted sees.
+    """
+    batches = _batches(options, samples)
+    passes, skipped = divmod(epoch * (options.steps_per_epoch or batches), batches)
+    keras.utils.set_random_seed((options.seed + passes) % 2**32)
+    training = samples["train"].dataset(options.batch_size, augmentation=options.augmentation, first_epoch=passes)
+    return training.repeat().skip(skipped), samples["valid"].dataset(options.batch_size)
 
 
 def make_folder(path: Path, argument: str) -> None:

@@ -4,6 +4,7 @@
 A subclass of `Objective` states the network and the loss; `ObjectiveModel` is the Keras model that is fitted.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -15,6 +16,32 @@ from train.optimizers import cosine, staircase
 from train.options import ScheduleOptions
 
 Losses = dict[str, tf.Tensor]
+MOST_DRAWS = 1 << 16
+"""Numbers of draws of one step, at most."""
+
+
+class Draws:
+    """Random numbers of one step of a training: the same for the same seed and step, whatever was drawn before.
+
+    Args:
+        seed: that of the training.
+        step: number of the step; replicas count on from it.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor):
+        replicas = tf.distribute.get_replica_context()
+        number = replicas.replica_id_in_sync_group if replicas else 0
+        self._place = tf.cast(step, tf.int64) * tf.distribute.get_strategy().num_replicas_in_sync + tf.cast(
+            number, tf.int64
+        )
+        self._seed, self._draws = seed, itertools.count()
+
+    def uniform(
+        self, shape: Sequence[int | tf.Tensor], low: float = 0, high: float = 1, dtype: tf.DType = tf.float32
+    ) -> tf.Tensor:
+        """Draw numbers from `low` to `high`, which is left out."""
+        seed = tf.stack([tf.constant(self._seed * MOST_DRAWS + next(self._draws), tf.int64), self._place])
+        return tf.random.stateless_uniform(shape, seed, low, high, dtype)
 
 
 class ObjectiveModel(keras.Model):
@@ -86,6 +113,10 @@ class Objective(Learning):
         trained.minimise(self.losses, self.names)
         trained.compile(optimizer=keras.optimizers.Adam(self._rate(steps), epsilon=self.epsilon), jit_compile=False)
         return trained
+
+    def draws(self, network: keras.Model) -> Draws:
+        """Return the random numbers of the step that a network takes."""
+        return Draws(self.options.seed, tf.convert_to_tensor(network.optimizer.iterations))
 
     def _rate(self, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
         """Make the learning rate of `--schedule`."""

@@ -13,6 +13,8 @@ import itertools
 import json
 import pkgutil
 
+import h5py
+import numpy as np
 import pytest
 
 import train
@@ -24,7 +26,7 @@ from models.description import FILE_NAME, WEIGHTS_NAME, read_description
 from models.weights_file import load_weights
 from tests.train.samples import SAMPLES
 from tests.train.steps import steps
-from train.callbacks import epochs_done
+from train.callbacks import STATE_NAME, epochs_done
 from train.options import TrainingCommand, TrainingOptions, checkpoint_dir
 from train.training import Training
 
@@ -78,6 +80,16 @@ def eager_steps():
     """Trace the steps of training here, as programs do."""
     with steps(eager=False):
         yield
+
+
+def state_of(folder):
+    """Return all numbers of the state that a training has kept, by name."""
+    numbers = {}
+    with h5py.File(folder / STATE_NAME) as file:
+        file.visititems(lambda name, item: numbers.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+        for number, epoch in enumerate(json.loads(file.attrs["history"])):
+            numbers.update({f"{name} of epoch {number}": value for name, value in epoch.items()})
+    return numbers
 
 
 class Trainings:
@@ -159,6 +171,24 @@ def test_a_training_that_was_cancelled_goes_on(case, trainings):
     assert not seen["is_whole"] and not seen["kept"].exists()
     assert len(training.history) == SHORT["epochs"]
     assert seen["told"] == sorted(seen["told"]) and seen["told"][-1] == 1
+
+
+def test_a_training_that_went_on_has_the_weights_of_one_that_was_not_interrupted(case, trainings):
+    """All of its state after two epochs: weights, the optimizer's variables, losses."""
+    states = []
+    for name, ends in (("resumed", (1, 2)), ("whole", (2,))):
+        folder = trainings.folder / f"{name_of(case)} {name}"
+        options = dataclasses.replace(trainings.options(case), epochs=3)
+        kept = checkpoint_dir(folder, options)
+        for end in ends:
+            with pytest.raises(Cancelled), steps(eager=True):
+                samples = trainings.samples_of(case[0])[0]
+                case[0].train(samples, folder, options, cancelled=lambda kept=kept, end=end: epochs_done(kept) == end)
+        states.append(state_of(kept))
+    resumed, whole = states
+    assert whole.keys() == resumed.keys() and len(whole) > 2
+    for name, values in whole.items():
+        np.testing.assert_allclose(resumed[name], values, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
 def test_what_it_returns_is_what_it_leaves(case, trainings):

@@ -73,7 +73,7 @@ class SISRNet(Stage):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compare one frame of each sample, super-resolved, with the truth: any in training, else the reference."""
         count = tf.shape(inputs["frames"])[0]
-        chosen = tf.random.uniform([count], 0, FRAMES, tf.int32) if training else tf.zeros([count], tf.int32)
+        chosen = self.draws(network).uniform([count], 0, FRAMES, tf.int32) if training else tf.zeros([count], tf.int32)
         image = tf.gather(inputs["frames"], chosen, axis=3, batch_dims=1)[..., tf.newaxis]
         made = network((image - self._mean) / self._deviation, training=training) * self._deviation + self._mean
         errors = shift_loss(targets["hr"], made, targets["clear"])
@@ -103,8 +103,9 @@ class RegNet(Stage):
         frames = inputs["frames"]
         count, height, width = tf.shape(frames)[0], tf.shape(frames)[1], tf.shape(frames)[2]
         if training:
-            chosen = tf.random.uniform([count], 0, FRAMES, tf.int32)
-            moves = tf.random.uniform([count, FRAMES - 1, 2], -FARTHEST, FARTHEST + 1, tf.int32)
+            draws = self.draws(network)
+            chosen = draws.uniform([count], 0, FRAMES, tf.int32)
+            moves = draws.uniform([count, FRAMES - 1, 2], -FARTHEST, FARTHEST + 1, tf.int32)
         else:
             chosen = tf.zeros([count], tf.int32)
             moves = tf.random.stateless_uniform([count, FRAMES - 1, 2], (0, 1), -FARTHEST, FARTHEST + 1, tf.int32)

@@ -20,7 +20,7 @@ from train.l1bsr.images import FlowSummaries
 from train.l1bsr.losses import WARP_BORDER, absolute_difference, anchor_consistency, roll, total_variation
 from train.l1bsr.options import Options
 from train.l1bsr.truth import flow_between
-from train.objective import Losses, Objective
+from train.objective import Draws, Losses, Objective
 
 IDENTITY_SHARE = 4
 """One of so many anchors is followed into itself."""
@@ -57,7 +57,7 @@ class RegistrationObjective(Objective):
             return self._anchor_losses(network, images, training)
         return tf.cond(
             tf.convert_to_tensor(network.optimizer.iterations) < self.options.warm_up,
-            lambda: self._warm_up_losses(network, images),
+            lambda: self._warm_up_losses(network, images, self.draws(network)),
             lambda: self._anchor_losses(network, images, training),
         )
 
@@ -69,9 +69,10 @@ class RegistrationObjective(Objective):
         """
         count = tf.shape(images["left"])[0]
         if training:
-            detectors = tf.random.uniform([count, 2], 0, 2, tf.int32)
-            band = tf.random.categorical(tf.math.log([self._shares()]), count, tf.int32)[0]
-            is_back = tf.random.uniform([count]) < 0.5
+            draws = self.draws(network)
+            detectors = draws.uniform([count, 2], 0, 2, tf.int32)
+            band = tf.searchsorted(tf.cumsum(self._shares())[:-1], draws.uniform([count]), "right")
+            is_back = draws.uniform([count]) < 0.5
         else:
             choice = 7 * tf.range(count)
             detectors, band = tf.stack([choice % 2, choice // 2 % 2], axis=1), choice // 4 % len(BANDS)
@@ -95,7 +96,7 @@ class RegistrationObjective(Objective):
         return [(1 - nir) * OTHER_SHARES[name] if name in OTHER_SHARES else nir for name in BANDS]
 
     def _anchor_losses(self, network: keras.Model, images: Tensors, training: bool) -> Losses:
-        target, image, anchor = self._choose(images, training)
+        target, image, anchor = self._choose(images, self.draws(network) if training else None)
         count = tf.shape(target)[0]
         alike = anchor[: -(-count // IDENTITY_SHARE)]
         pairs = [(target, anchor), (anchor, image), (alike, alike)]
@@ -107,14 +108,14 @@ class RegistrationObjective(Objective):
         loss = consistency + self.options.tv_weight * variation + self.options.identity_weight * identity
         return self._named(loss=loss, consistency=consistency, variation=variation, identity=identity)
 
-    def _choose(self, images: Tensors, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _choose(self, images: Tensors, draws: Draws | None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Choose, for each sample, a band of the right and of the left detector, and the anchor: (batch, h, w, 1).
 
-        In validation each sample has its own choice, always the same.
+        In validation, without draws, each sample has its own choice, always the same.
         """
         count, bands = tf.shape(images["left"])[0], len(BANDS)
-        if training:
-            choice = tf.random.uniform([count], 0, 2 * bands**2, tf.int32)
+        if draws:
+            choice = draws.uniform([count], 0, 2 * bands**2, tf.int32)
         else:
             choice = 7 * tf.range(count) % (2 * bands**2)
         band, anchor_band, detector = choice % bands, choice // bands % bands, choice // bands**2
@@ -124,15 +125,15 @@ class RegistrationObjective(Objective):
             _bands(images["left"], anchor_band),
             _bands(images["right"], anchor_band),
         )
-        if training and self.options.roll:
+        if draws and self.options.roll:
             farthest = self.options.roll
             target, image, anchor = (
-                roll(one, tf.random.uniform([count, 2], -farthest, farthest + 1, tf.int32))
+                roll(one, draws.uniform([count, 2], -farthest, farthest + 1, tf.int32))
                 for one in (target, image, anchor)
             )
         return target, image, anchor
 
-    def _warm_up_losses(self, network: keras.Model, images: Tensors) -> Losses:
+    def _warm_up_losses(self, network: keras.Model, images: Tensors, draws: Draws) -> Losses:
         """Compute the error of the flow between two copies of what one detector saw, of which it is known.
 
         Copies of two bands of a detector are displaced by what lies between these bands too, which is not known and,
@@ -140,28 +141,17 @@ class RegistrationObjective(Objective):
         """
         stack = images["left"]
         count = tf.shape(stack)[0]
-        band = tf.random.uniform([count], 0, len(BANDS), tf.int32)
-        other = tf.where(tf.random.uniform([count]) < 0.5, band, tf.random.uniform([count], 0, len(BANDS), tf.int32))
+        band = draws.uniform([count], 0, len(BANDS), tf.int32)
+        other = tf.where(draws.uniform([count]) < 0.5, band, draws.uniform([count], 0, len(BANDS), tf.int32))
         farthest = self.options.warm_up_shift
-        flow = self._random_flow(count, stack.shape[1] - 2 * MARGIN, stack.shape[2] - 2 * MARGIN, farthest)
-        constant = tf.random.uniform([count, 1, 1, 2], -1.0, 1.0)
+        flow = random_flow(draws, count, stack.shape[1] - 2 * MARGIN, stack.shape[2] - 2 * MARGIN, farthest)
+        constant = draws.uniform([count, 1, 1, 2], -1.0, 1.0)
         grid, seen = (
             standardize(sample(_bands(stack, chosen), *(place + MARGIN for place in positions(displacement))))
             for chosen, displacement in ((band, flow + constant), (other, constant + tf.zeros_like(flow)))
         )
         error = tf.reduce_mean(tf.abs(network(tf.concat([grid, seen], axis=-1), training=True) - flow))
         return self._named(loss=error, warm_up=error)
-
-    @staticmethod
-    def _random_flow(count: tf.Tensor, height: int, width: int, farthest: float) -> tf.Tensor:
-        """Draw flows (batch, height, width, 2): a shift, and a wave of at least the image's length."""
-        shift = tf.random.uniform([count, 1, 1, 2], -farthest, farthest)
-        amplitude = tf.random.uniform([count, 1, 1, 2], -WAVE, WAVE)
-        phase = tf.random.uniform([count, 1, 1, 2], 0.0, 2 * math.pi)
-        angle, along = tf.random.uniform([count, 1, 1, 1], 0.0, math.pi), 2 * math.pi / max(height, width)
-        x, y = tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32)[:, tf.newaxis]
-        distance = (tf.cos(angle)[..., 0] * x + tf.sin(angle)[..., 0] * y)[..., tf.newaxis]
-        return shift + amplitude * tf.sin(along * distance + phase)
 
     @classmethod
     def _named(cls, **values: tf.Tensor) -> Losses:
@@ -172,3 +162,14 @@ class RegistrationObjective(Objective):
 def _bands(images: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """Return one band of each image, (batch, height, width, 1)."""
     return tf.gather(images, indices, axis=3, batch_dims=1)[..., tf.newaxis]
+
+
+def random_flow(draws: Draws, count: tf.Tensor, height: int, width: int, farthest: float) -> tf.Tensor:
+    """Draw flows (batch, height, width, 2): a shift, and a wave of at least the image's length."""
+    shift = draws.uniform([count, 1, 1, 2], -farthest, farthest)
+    amplitude = draws.uniform([count, 1, 1, 2], -WAVE, WAVE)
+    phase = draws.uniform([count, 1, 1, 2], 0.0, 2 * math.pi)
+    angle, along = draws.uniform([count, 1, 1, 1], 0.0, math.pi), 2 * math.pi / max(height, width)
+    x, y = tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32)[:, tf.newaxis]
+    distance = (tf.cos(angle)[..., 0] * x + tf.sin(angle)[..., 0] * y)[..., tf.newaxis]
+    return shift + amplitude * tf.sin(along * distance + phase)

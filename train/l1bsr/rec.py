@@ -45,16 +45,17 @@ class SuperResolution(Objective):
     def losses(self, network: keras.Model, inputs: Tensors, targets: Tensors, training: bool) -> Losses:
         """Compare one detector's image, super-resolved, with the truth; or seen as the other one does, with its."""
         images = [inputs[name] for name in DETECTORS]
-        role = tf.random.uniform([], 0, 2, tf.int32) if training else tf.zeros([], tf.int32)
+        draws = self.draws(network) if training else None
+        role = draws.uniform([], 0, 2, tf.int32) if draws else tf.zeros([], tf.int32)
         image, seen = tf.gather(tf.stack(images), role), tf.gather(tf.stack(images), 1 - role)
         made = network({"x10": image}, training=training)
         if self.options.supervised:
             truth = tf.gather(tf.stack([targets[f"hr_{name}"] for name in DETECTORS]), role)
             loss = absolute_difference(made, truth, 0)
         else:
-            if training and self.options.roll:
+            if draws and self.options.roll:
                 farthest = self.options.roll
-                seen = roll(seen, tf.random.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
+                seen = roll(seen, draws.uniform([tf.shape(seen)[0], 2], -farthest, farthest + 1, tf.int32))
             loss = super_resolution_loss(seen, made, tf.stop_gradient(self._flows(seen, image)))
         return {"loss": loss * REC.normalization, "l1": loss}
 
