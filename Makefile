@@ -19,7 +19,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 QGIS_PACKAGES := qgis python3-qgis otb-qgis
 
-.PHONY: help qgis setup test test-all test-keras2 demo bench lint clean
+.PHONY: help qgis setup test test-all test-keras2 demo bench soak lint clean
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
@@ -29,6 +29,7 @@ help:
 	@echo "make setup        what all of these need: Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make qgis         set up, then QGIS: its OTB provider and this project's algorithms, in your profile"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
+	@echo "make soak         set up, then feed readers with damage and disturb programs for an hour; it goes on where it was"
 	@echo "make lint         check the style and the type hints of the code"
 	@echo "make clean        remove what the build and the demo made (environments stay)"
 
@@ -100,6 +101,10 @@ qgis: .setup/native .setup/venv
 bench: setup
 	@echo "Measurements: results in benchmarks/RESULTS.md"
 	@$(PYTHON) -m benchmarks
+
+# Goes on where it was; what is done is in benchmarks/output/soak.
+soak: setup
+	$(PYTHON) -m benchmarks.soak
 
 lint: .setup/test
 	@echo "Style (ruff) and type hints (mypy)"
