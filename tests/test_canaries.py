@@ -3,16 +3,14 @@
 import dataclasses
 import http.server
 import importlib
-import pkgutil
 import sys
 import threading
 import traceback
-from pathlib import Path
 
 import pytest
 
-from chain.runtime import command_line
 from chain.runtime.options import MISSING, flag_of, kinds
+from tests.programs import options_of, programs
 
 pytestmark = pytest.mark.keras
 
@@ -21,38 +19,6 @@ QUERY = "&".join(
     f"{name}={CANARY}"
     for name in ("sig", "se", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "token", "access_token")
 )
-ROOMS = ("inference", "train", "datasets", "weights", "evaluation")
-
-
-def programs():
-    """Yield the names of all modules that have a command line."""
-    yield "sr_dataset"
-    for room in ROOMS:
-        package = importlib.import_module(room)
-        for found in pkgutil.walk_packages(package.__path__, f"{room}."):
-            source = Path(found.module_finder.path, *found.name.split(".")[-1:])
-            file = source / "__init__.py" if found.ispkg else source.with_suffix(".py")
-            if "run_program(" in file.read_text() or "\nmain = " in file.read_text():
-                yield found.name
-
-
-class Stopped(Exception):
-    pass
-
-
-def options_of(module, monkeypatch):
-    """Return the class of a program's options."""
-    seen = []
-
-    def stop(_, options):
-        seen.append(options)
-        raise Stopped
-
-    with monkeypatch.context() as patched:
-        patched.setattr(command_line, "add_options", stop)
-        with pytest.raises(Stopped):
-            module.main([])
-    return seen[0]
 
 
 def takes_text(field, kind):
@@ -95,10 +61,6 @@ def written(folder):
     return b"".join(
         str(path).encode() + (path.read_bytes() if path.is_file() else b"") for path in sorted(folder.rglob("*"))
     )
-
-
-def test_there_are_programs():
-    assert {f"{room}.{system}" for room in ("inference", "train") for system in ("spot7", "dsen2")} <= set(programs())
 
 
 @pytest.mark.parametrize("program", list(programs()))

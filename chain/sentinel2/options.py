@@ -60,6 +60,7 @@ class ReadingOptions(OffsetOptions):
         None,
         "reflectance of a number, beside the offset: 0.0001 for Sentinel-2's digital numbers, 1 for reflectance, 0.01 "
         "for percent (default: as the numbers tell)",
+        read=float,
         metavar="FACTOR",
         check=_above_0,
     )
