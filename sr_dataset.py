@@ -176,6 +176,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     from chain.patches.spot import Bundle
     from chain.patches.statistics import Statistics, inspect
     from chain.raster import http
+    from chain.sentinel2.integrity import verify
 
     begun, before = time.monotonic(), http.traffic()
     progress(0, "images")
@@ -219,6 +220,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
         "spot": {"xs": xs, "pan": pan},
+        "decisions": [*map(str, product.decisions), *map(str, verify({"XS": xs, "PAN": pan}))],
         "bands": list(BANDS),
         "patches": {**written, "rejected": sum(deal.counts) - sum(written.values()), "dropped": deal.dropped},
         "block": deal.block,

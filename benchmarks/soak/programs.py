@@ -83,7 +83,7 @@ def _dsen2(folder: Path) -> None:
 
 
 def _l1bsr(folder: Path) -> None:
-    raster(folder / "image.tif", ("B02", "B03", "B04", "B08"), SIDE, 10.0, 50, 900)
+    raster(folder / "image.tif", ("B02", "B03", "B04", "B08"), 96, 10.0, 50, 900)
 
 
 def _patches(folder: Path) -> None:

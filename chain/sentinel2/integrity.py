@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from chain.raster.jpeg2000 import Damaged, is_jpeg2000
 from chain.raster.vsi import State, local_file, opened, state
@@ -64,7 +65,7 @@ def listed_files(text: bytes, root: str) -> dict[str, Listed]:
     return {} if len(sizes) > 1 and len(set(sizes)) == 1 else found
 
 
-def verify(names: Mapping[str, str], listed: Mapping[str, Listed]) -> list[Decision]:
+def verify(names: Mapping[str, str], listed: Mapping[str, Listed] = MappingProxyType({})) -> list[Decision]:
     """Hold files against their checksums; return what was verified by which, and what has none.
 
     Args:

@@ -13,6 +13,7 @@ from chain.raster.grids import Grid, Region, plan
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import record_of
+from chain.sentinel2.integrity import verify
 from chain.serving.input_files import local_files, stamps, unplaced
 from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
@@ -165,6 +166,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     notes = {
         "models": [network.record()],
         "precision": {"precision": network.served.description.precision},
+        "decisions": [str(decision) for decision in verify({name: name for name in opened.names})],
         "input": {"files": found},
     }
     write_product(

@@ -11,6 +11,7 @@ import numpy as np
 
 from chain.raster.grids import Grid, Region
 from chain.runtime.progress import SILENT, Progress
+from chain.sentinel2.integrity import verify
 from chain.serving.input_files import InputWatch, names_behind, place, unplaced
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
@@ -90,7 +91,7 @@ class ProductInputs:
         return {
             "models": models,
             "precision": {"precision": self.network.description.precision},
-            "decisions": [*named_by, *self.image.warnings],
+            "decisions": [*named_by, *self.image.warnings, *map(str, verify({n: n for n in self.watch.names}))],
             "input": {"files": self.watch.stamps, "bands": self.image.bands},
         }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How L1BSR's program knows the bands of an image, and which images it refuses."""
 
+import json
 import re
 
 import numpy as np
@@ -26,6 +27,8 @@ def test_an_image_that_says_nothing_has_the_usual_bands_and_no_place(tmp_path, m
     result, dataset = read(output)
     np.testing.assert_array_equal(result, twice(pixels))
     assert dataset.GetGeoTransform(can_return_null=True) is None and dataset.GetProjection() == ""
+    said = "".join(json.loads((tmp_path / "sr.tif.json").read_text())["decisions"])
+    assert ("not verified: no checksum" in said) == (driver == "JP2OpenJPEG")
 
 
 def test_bands_are_found_by_descriptions_names_of_files_or_the_names_given(
