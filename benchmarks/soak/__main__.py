@@ -32,13 +32,14 @@ def disturb(log: Log, folder: Path, last: int, until: float, names: Sequence[str
         return
     load()
     benches = {name: Bench(PROGRAMS[name], folder / name) for name in names}
-    others = [fault for fault in FAULTS if fault != "kill -9"]
+    others = [fault for fault in FAULTS if fault not in ("kill -9", "network")]
     for number in range(following, last):
         if time.monotonic() > until:
             return
         name = names[number % len(names)]
         turn = number // len(names)
-        fault = "kill -9" if turn % KILL_SHARE == 0 else others[turn // KILL_SHARE % len(others)]
+        disturbing = ["network"] if PROGRAMS[name].served else others
+        fault = "kill -9" if turn % KILL_SHARE == 0 else disturbing[turn // KILL_SHARE % len(disturbing)]
         outcome, said = disturbed(benches[name], fault, number)
         log.add({"case": number, "of": f"{name}, {fault}", "outcome": outcome, "said": said})
 

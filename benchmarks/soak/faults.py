@@ -17,6 +17,8 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.soak.programs import Program, begin, end, kill
+from simulate.faults import Fault
+from simulate.planetary_computer import LocalPlanetaryComputer
 
 PATIENCE = 900.0
 """Seconds in which a program of a small input has to end."""
@@ -49,7 +51,18 @@ class Bench:
         import importlib
 
         words = self.program.words(self.folder / "input", self.output)
-        return begin(lambda: importlib.import_module(self.program.module).main(words), self.said, before)
+        environment = self.server.environment() if self.program.served else {}
+
+        def act() -> int:
+            os.environ.update(environment)
+            return importlib.import_module(self.program.module).main(words)
+
+        return begin(act, self.said, before)
+
+    @cached_property
+    def server(self) -> LocalPlanetaryComputer:
+        """What serves its input."""
+        return LocalPlanetaryComputer([], self.folder / "input" / str(self.program.served)).start()
 
     def clean(self) -> None:
         """Forget what was made, and what was said."""
@@ -227,6 +240,28 @@ def kill_if_running(number: int) -> None:
         kill(number)
 
 
+def network(bench: Bench, draw: random.Random) -> str:
+    """Let the server refuse, fall silent, cut answers off, and let its tokens expire soon."""
+    for _ in range(draw.randrange(1, 6)):
+        kind, pattern = (
+            draw.choice(("status", "status", "drop", "slow", "truncate")),
+            draw.choice(("B0", "B04", "token")),
+        )
+        status, seconds = draw.choice((403, 404, 429, 500, 503)), draw.uniform(0.1, 5.0)
+        bench.server.inject(Fault(pattern, kind, draw.randrange(1, 6), status, draw.choice((None, 1.0)), seconds))
+    bench.server.tokens.lifetime = draw.choice((2700.0, 61.0))
+    status = end(bench.start(), PATIENCE)
+    bench.server.clear_faults()
+    bench.server.tokens.lifetime = 2700.0
+    if status not in (0, 1):
+        raise Wrong(f"status {status}: {bench.last_words()}")
+    if status == 0:
+        bench.check()
+    elif bench.output.exists():
+        raise Wrong(f"status {status}, and a product")
+    return f"status {status}: {bench.last_words() if status else ''}"
+
+
 FAULTS = {
     "kill -9": killed,
     "disk full": disk_full,
@@ -235,6 +270,7 @@ FAULTS = {
     "three processes": several_processes,
     "input replaced": input_replaced,
     "clock set back": clock_set_back,
+    "network": network,
 }
 """Faults by name."""
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that are killed and starved: small inputs for them, and what they are to make."""
 
+import datetime
 import hashlib
 import importlib
+import json
 import os
 import signal
 import time
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from osgeo import gdal, osr
+
+from simulate.items import make_item
 
 gdal.UseExceptions()
 
@@ -35,6 +39,8 @@ class Program:
     """Name of what it makes."""
     digest: Callable[[Path], str]
     """Returns what has to be the same in what it makes."""
+    served: str | None = None
+    """Folder, among what it reads, that it gets by HTTP from the stand-in for Planetary Computer."""
 
 
 def raster(path: Path, bands: tuple[str, ...], side: int, gsd: float, low: int = 1001, high: int = 9000) -> None:
@@ -73,6 +79,21 @@ def _spot7(folder: Path) -> None:
     export(SRModel.from_bands(depth=2, num_blocks=1), folder / "model")
 
 
+def _remote(folder: Path) -> None:
+    from models.base import export
+    from models.spot7 import SRModel
+
+    name = "S2A_MSIL2A_20220714T105629_N0213_R094_T31UDQ_20220714T182657"
+    images = folder / "blobs" / name
+    images.mkdir(parents=True)
+    for number, band in enumerate(("B04", "B03", "B02", "B08")):
+        raster(images / f"{band}.tif", (band,), SIDE, 6.0, 1001 + number)
+    when = datetime.datetime(2022, 7, 14, 10, 56, 29)
+    item = make_item(name, images, when, {}, [], {"s2:processing_baseline": "02.13"})
+    (folder / "item.json").write_text(json.dumps(item))
+    export(SRModel.from_bands(depth=2, num_blocks=1), folder / "model")
+
+
 def _dsen2(folder: Path) -> None:
     from models.base import export
     from models.dsen2 import DSen2
@@ -105,6 +126,17 @@ PROGRAMS = {
         ],
         "sr.tif",
         pixels_of,
+    ),
+    "inference.spot7, remote": Program(
+        "inference.spot7",
+        _remote,
+        lambda folder, output: [
+            *("--input", str(folder / "item.json"), "--model-dir", str(folder / "model"), "--output", str(output)),
+            *("--tile-size", "64", "--threads", "1", "--timeout", "60"),
+        ],
+        "sr.tif",
+        pixels_of,
+        served="blobs",
     ),
     "inference.dsen2": Program(
         "inference.dsen2",

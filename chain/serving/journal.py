@@ -31,7 +31,7 @@ from pathlib import Path
 
 from chain.raster.grids import Region
 from chain.runtime.credentials import cleaned
-from chain.runtime.files import locked, replace
+from chain.runtime.files import locked, reason_of, replace
 from chain.runtime.progress import LOG
 from chain.serving.input_files import InputChangedError
 
@@ -365,11 +365,17 @@ def plain(content: Mapping) -> dict:
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file under a temporary name that cannot be foreseen, bring it to the disk, and rename it."""
+    """Write a file under a temporary name that cannot be foreseen, bring it to the disk, and rename it.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     try:
         with open(partial, "xb", opener=_no_link) as stream:
             stream.write(content)
         replace(partial, file)
+    except OSError as error:
+        raise OSError(f"--output: expected a disk that takes {file}, got: {reason_of(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
