@@ -167,4 +167,4 @@ class Command(Options):
 
     xs: str = option(MISSING, "Spot multispectral image, orthorectified: GeoTIFF, JPEG 2000 or DIMAP .XML", reads=True)
     pan: str = option(MISSING, "Spot panchromatic image of the same place", reads=True)
-    output: str = option(MISSING, "folder of the patches")
+    output: str = option(MISSING, "folder of the patches", metavar="DIR")

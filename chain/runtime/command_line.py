@@ -17,7 +17,7 @@ from typing import NoReturn
 from chain.runtime.credentials import without_credentials
 from chain.runtime.options import Made, add_options, from_values
 from chain.runtime.progress import SHOWN, Progress, shown_on_terminal
-from chain.runtime.streams import without_credentials_shown
+from chain.runtime.streams import without_credentials_printed, without_credentials_shown
 
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
@@ -120,11 +120,12 @@ def run_program(
         default="bar",
         help="on the standard error: a bar, if it is a terminal; JSON on lines; or none (default: %(default)s)",
     )
-    arguments = parser.parse_args(_with_numbers(sys.argv[1:] if argv is None else argv))
-    try:
-        made = from_values(options, complete(vars(arguments)) if complete else vars(arguments))
-    except ValueError as error:
-        parser.error(without_credentials(str(error)))
+    with without_credentials_printed():
+        arguments = parser.parse_args(_with_numbers(sys.argv[1:] if argv is None else argv))
+        try:
+            made = from_values(options, complete(vars(arguments)) if complete else vars(arguments))
+        except ValueError as error:
+            parser.error(str(error))
 
     def shown(_: argparse.Namespace) -> None:
         with shown_on_terminal(arguments.quiet), SHOWN[arguments.progress]() as progress:

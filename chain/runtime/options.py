@@ -24,6 +24,8 @@ from typing import Any, NoReturn, TypeVar
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
+FOLDER = "DIR"
+"""Stands for a folder in the help; one that is not read is written."""
 LONGEST_NAME = 255
 """Bytes of the longest name that file systems take."""
 _NUMBERS: dict[Any, str] = {int: "an integer", float: "a number"}
@@ -269,6 +271,8 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
         raise ValueError(f"{flag}: expected {kind.count} values, got {len(value)}")
     if several and "" in each_value:
         raise ValueError(f"{flag}: expected names, got an empty one")
+    if (kind.writes or kind.metavar == FOLDER) and not kind.reads and "://" in str(value):
+        raise ValueError(f"{flag}: expected a name on this machine, got the address {value}")
     if kind.writes and not str(value).lower().endswith(kind.writes):
         raise ValueError(f"{flag}: expected a {kind.writes[0]} file, got {str(value)!r}")
     if kind.check:

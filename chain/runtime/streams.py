@@ -43,6 +43,17 @@ class _Filtered:
 
 
 @contextmanager
+def without_credentials_printed() -> Iterator[None]:
+    """Take credentials, for a while, out of all that Python prints."""
+    output, error = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Filtered(output), _Filtered(error)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = output, error
+
+
+@contextmanager
 def without_credentials_shown() -> Iterator[None]:
     """Take credentials, for a while, out of all that this process writes to its standard output and error.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
+from chain.raster.vsi import opened
 from chain.runtime.files import LARGEST_DOCUMENT
 from chain.sentinel2.bands import BANDS, OFFSET_HELP, band_in_name, offset_of_baseline
 from chain.sentinel2.contents import Contents
@@ -196,11 +197,9 @@ def _read(name: str) -> bytes:
     Raises:
         ValueError: they are too large.
     """
-    size = gdal.VSIStatL(name).size
-    if size > LARGEST_DOCUMENT:
-        raise ValueError(f"{name}: expected metadata of at most {LARGEST_DOCUMENT >> 20} MiB, got {size} bytes")
-    stream = gdal.VSIFOpenL(name, "rb")
-    try:
-        return bytes(gdal.VSIFReadL(1, size, stream))
-    finally:
-        gdal.VSIFCloseL(stream)
+    with opened(name) as file:
+        if file.size > LARGEST_DOCUMENT:
+            raise ValueError(
+                f"{name}: expected metadata of at most {LARGEST_DOCUMENT >> 20} MiB, got {file.size} bytes"
+            )
+        return file.at(0, file.size)

@@ -212,6 +212,7 @@ class Odd(BaseOptions):
         ({"mask": f"a/{'é' * 128}"}, "--mask: expected names of at most 255 bytes, got one of 256"),
         ({"output": f"{'a' * 260}.tif"}, "--output: expected names of at most 255 bytes, got one of 264"),
         ({"folder": "a" * 260}, "--folder: expected a name that the system takes .File name too long., got aaa"),
+        ({"output": "https://a.org/b.tif"}, "--output: expected a name on this machine, got the address https://a.org"),
         ({"output": ""}, "--output: expected a .tif file, got ''"),
         ({"cover": float("nan")}, "--cover: expected a finite number, got nan"),
         ({"cover": float("inf")}, "--cover: expected a finite number, got inf"),

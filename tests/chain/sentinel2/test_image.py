@@ -198,9 +198,10 @@ def test_safe_with_metadata_missing_or_broken(tmp_path):
     folder.mkdir()
     with pytest.raises(ValueError, match="MTD_MSIL2A.xml, got 0 of them"):
         open_product(folder)
-    (folder / "MTD_MSIL2A.xml").write_text("<truncated")
-    with pytest.raises(ValueError, match="expected the metadata of a SAFE product"):
-        open_product(folder)
+    for content in ("<truncated", ""):
+        (folder / "MTD_MSIL2A.xml").write_text(content)
+        with pytest.raises(ValueError, match="expected the metadata of a SAFE product"):
+            open_product(folder)
     with pytest.raises(ValueError, match="absent.SAFE: .* does not exist"):
         open_product(tmp_path / "absent.SAFE")
 
