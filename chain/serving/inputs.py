@@ -157,7 +157,8 @@ def name_of_item(item: Mapping) -> str:
 def _item(feature: Mapping, source: str) -> dict:
     """Return an item of a collection, with absolute names of its images.
 
-    Relative ones are relative to the item's own address if it states one, else to the collection's.
+    Relative ones are relative to the item's own address if it states one, else to the collection's. What the item may
+    name is decided by the host that sent it (`chain.raster.addresses`), whatever it says of itself.
     """
     from pystac.utils import make_absolute_href
 
@@ -171,7 +172,9 @@ def _item(feature: Mapping, source: str) -> dict:
         else {**asset, "href": make_absolute_href(asset["href"], base)}
         for key, asset in feature["assets"].items()
     }
-    return {**feature, "assets": assets}
+    others = [link for link in feature.get("links", ()) if link.get("rel") != "self"]
+    sender = own if urlsplit(own).hostname == urlsplit(source).hostname else source
+    return {**feature, "assets": assets, "links": [*others, {"rel": "self", "href": sender}]}
 
 
 def _api() -> Any:

@@ -32,7 +32,7 @@ from osgeo import gdal
 
 from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import record_of, software_version
-from chain.sentinel2.stac_item import FileOrItem, read_item
+from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, read_item
 from chain.serving.inputs import is_item
 from chain.serving.provenance import IDENTITY_KEY, digest
 
@@ -156,6 +156,7 @@ def _input(name: FileOrItem) -> list:
     if not isinstance(name, str) or is_item(name):
         item = read_item(name)
         hrefs = [asset["href"] for asset in item["assets"].values() if asset.get("href")]
+        item.pop(DOCUMENT)
         return [item, [_stamps(href.removeprefix("file://")) for href in hrefs]]
     is_metadata = os.path.basename(name).startswith("MTD_MSI")
     return _stamps(os.path.dirname(name) or "." if is_metadata else name)

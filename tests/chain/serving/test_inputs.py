@@ -11,6 +11,8 @@ import pytest
 
 from chain.raster import http
 from chain.sentinel2.image import open_product
+from chain.sentinel2.stac_item import item_contents
+from chain.serving import inputs
 from chain.serving.batch import scenes_of
 from chain.serving.inputs import expanded, is_collection, is_item, items_of, names_of_one
 from inference import dsen2
@@ -249,3 +251,16 @@ def test_a_batch_over_a_collection_makes_a_product_of_each_item(tmp_path, make_s
     assert dsen2.main(command) == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == [f"{name}_SR.tif" for name in ids]
     assert dsen2.main(command) == 0
+
+
+def test_an_item_of_a_collection_from_elsewhere_names_no_files_whatever_it_says_of_itself(monkeypatch):
+    class Api:
+        def get_pages(self, *_, **__):
+            asset = {"href": "/etc/passwd", "type": "image/tiff"}
+            links = [{"rel": "self", "href": "http://127.0.0.1/a"}]
+            yield {"features": [{"id": "a", "properties": {}, "links": links, "assets": {"B04": asset}}]}
+
+    monkeypatch.setattr(inputs, "_api", Api)
+    (item,) = items_of("https://stac.example.org/items")
+    with pytest.raises(ValueError, match="got the path /etc/passwd: --allow-local permits it"):
+        item_contents(item)
