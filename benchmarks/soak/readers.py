@@ -13,6 +13,8 @@ import numpy as np
 from osgeo import gdal, osr
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+TORCH = Path(__file__).resolve().parents[2] / "tests" / "weights" / "data"
+"""Files that torch has written."""
 PIXELS = np.random.default_rng(0).integers(1001, 9000, (48, 48)).astype(np.uint16)
 LOSSLESS = ["REVERSIBLE=YES", "QUALITY=100", "BLOCKXSIZE=64", "BLOCKYSIZE=64"]
 SAFE = "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE"
@@ -140,11 +142,14 @@ def _read_safetensors(path: Path) -> Any:
     return _arrays(read_safetensors(path))
 
 
-def _mask(path: Path) -> Any:
-    from chain.raster.mask import read_mask
+def _torch(name: str) -> Callable[[Path], Path]:
+    return lambda folder: Path(shutil.copy(TORCH / name, folder))
 
-    crs = gdal.Open(str(path.with_name("B04.tif"))).GetProjection()
-    return read_mask(str(path), crs, "--mask").missing.tobytes()
+
+def _convolutions(path: Path) -> Any:
+    from weights.dsen2_file import read_dsen2_file
+
+    return [(each.kernel.tobytes(), each.bias.tobytes()) for each in read_dsen2_file(path).convolutions]
 
 
 def _png(path: Path) -> Any:
@@ -183,5 +188,8 @@ READERS = {
     "model.json": Reader(_model, _described, True),
     "weights.h5": Reader(_weights, _described, True),
     "safetensors": Reader(_safetensors, _read_safetensors, False),
+    "torch, zip": Reader(_torch("state_dict_2x.pt"), _convolutions, True),
+    "torch, legacy": Reader(_torch("legacy_2x.pt"), _convolutions, False),
+    "TorchScript": Reader(_torch("scripted_2x.pt"), _convolutions, True),
 }
-"""Kinds of files by name; pickles and HDF5 of others are fed by `tests/weights`."""
+"""Kinds of files by name."""
