@@ -13,13 +13,14 @@ SYSTEM_PYTHON := /usr/bin/python3
 DEBIAN_PACKAGES := /usr/lib/python3/dist-packages
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
+PYTHON_DOCS := .venv-docs/bin/python
 PYTEST := -m pytest -q -n 2 --dist loadfile
 TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt xarray.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 QGIS_PACKAGES := qgis python3-qgis otb-qgis
 
-.PHONY: help qgis setup test test-all test-keras2 demo bench soak lint clean
+.PHONY: help qgis setup test test-all test-keras2 demo bench soak docs lint clean
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
@@ -30,16 +31,19 @@ help:
 	@echo "make qgis         set up, then QGIS: its OTB provider and this project's algorithms, in your profile"
 	@echo "make bench        set up, then measure (results in benchmarks/RESULTS.md)"
 	@echo "make soak         set up, then feed readers with damage and disturb programs for an hour; it goes on where it was"
+	@echo "make docs         build the site into site/, in an environment of its own, .venv-docs"
 	@echo "make lint         check the style and the type hints of the code"
 	@echo "make clean        remove what the build and the demo made (environments stay)"
 
-setup: .setup/native .setup/test .setup/venv-keras2
+setup: .setup/native .setup/test .setup/programs .setup/venv-keras2
 
 .setup/debian: Makefile
 	@mkdir -p .setup
 	@if dpkg -s $(PACKAGES) >/dev/null 2>&1; then echo "Debian packages: present"; else \
 	  echo "Debian packages: installing $(PACKAGES)"; \
 	  $(SUDO) apt-get update -qq; \
+	  apt-get install -qq --simulate otb-bin >/dev/null 2>&1 || { echo "OTB: expected among this system's packages, as in \
+Debian 12; elsewhere use the otbtf image (docker/README.md)" >&2; exit 1; }; \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	fi
 	@touch $@
@@ -62,11 +66,23 @@ endef
 .setup/venv: requirements/keras3.txt requirements/runtime.txt .setup/debian
 	$(call make_environment,.venv,requirements/keras3.txt)
 
+.setup/programs: pyproject.toml .setup/venv
+	@echo "Programs sr-dsen2 and so on: in .venv/bin"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 .setup/test: $(TEST_REQUIREMENTS) .setup/venv
 	$(call make_environment,.venv,requirements/test.txt)
 
 .setup/venv-keras2: requirements/keras2.txt requirements/runtime.txt $(TEST_REQUIREMENTS) .setup/debian
 	$(call make_environment,.venv-keras2,requirements/keras2.txt requirements/test.txt)
+
+.setup/venv-docs: requirements/docs.txt
+	@echo "Environment .venv-docs: installing $<"
+	@mkdir -p $(@D)
+	@[ -x $(PYTHON_DOCS) ] || $(SYSTEM_PYTHON) -m venv .venv-docs
+	@$(PYTHON_DOCS) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 .setup/native: .setup/debian $(wildcard native/src/* native/Makefile native/CMakeLists.txt)
 	@echo "OTB binding and applications: building native/"
@@ -106,6 +122,9 @@ bench: setup
 soak: setup
 	$(PYTHON) -m benchmarks.soak
 
+docs: .setup/venv-docs
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_DOCS) -m mkdocs build --strict
+
 lint: .setup/test
 	@echo "Style (ruff) and type hints (mypy)"
 	@$(PYTHON) -m ruff check .
@@ -113,4 +132,4 @@ lint: .setup/test
 
 clean:
 	$(MAKE) --no-print-directory -C native clean
-	rm -rf demo .setup/native
+	rm -rf demo site .setup/native

@@ -22,7 +22,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 _BUILD = Path(__file__).resolve().parent.parent / "build"
-_SYSTEM_APPLICATIONS = Path("/usr/lib/x86_64-linux-gnu/otb/applications")
+_SYSTEM_APPLICATIONS = os.pathsep.join(map(str, sorted(Path("/usr/lib").glob("*/otb/applications"))))
+"""Debian's, in the folder of the machine's architecture."""
 
 
 def _load_engine():
@@ -40,7 +41,7 @@ def _load_engine():
 
 def _extend_application_path() -> None:
     """Append this project's applications to OTB_APPLICATION_PATH, after Debian's where it is unset."""
-    folders = os.environ.get("OTB_APPLICATION_PATH", str(_SYSTEM_APPLICATIONS)).split(os.pathsep)
+    folders = os.environ.get("OTB_APPLICATION_PATH", _SYSTEM_APPLICATIONS).split(os.pathsep)
     if str(_BUILD / "applications") not in folders:
         folders.append(str(_BUILD / "applications"))
     os.environ["OTB_APPLICATION_PATH"] = os.pathsep.join(folder for folder in folders if folder)
