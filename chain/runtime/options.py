@@ -45,7 +45,8 @@ class Kind:
         repeated: the command line may give the option several times; the value is a tuple of what each gives.
         negated: whether the command line also takes `--no-` and the name: for True, False and undecided.
         group: title under which the help lists it.
-        flag: how the command line spells it, where that is not the field's name.
+        flag: how the command line spells it, where that is not the field's name; a word without dashes stands for a
+            value that has no flag.
         formerly: spellings of earlier versions, which are refused with the present one.
         check: raises ValueError, with what was expected, for a value that cannot be right.
         pixels: whether pixels of the result depend on it.
@@ -178,7 +179,9 @@ def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None
             groups[kind.group] = parser.add_argument_group(kind.group)
         place = groups[kind.group] if kind.group else parser
         flag, default = flag_of(name, kind), defaults[name]
-        if kind.negated:
+        if not flag.startswith("-"):
+            place.add_argument(name, metavar=flag, help=kind.help)
+        elif kind.negated:
             place.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=_help(kind, default))
             parser.set_defaults(**{name: default})
         elif default is False:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from chain.raster.grids import corner_and_spacing
 from chain.serving.network import TILE_SIZE, check_tiled, fields, output_name, whole_tile
-from models.description import ModelDescription
+from models.description import ModelDescription, Source
 
 if TYPE_CHECKING:
     from pyotb.core import OTBObject
@@ -123,36 +123,72 @@ def _served(
     receptive: Sequence[tuple[int, int]],
     parameters: Mapping[str, object],
 ) -> Served:
-    """Run a model, given the fields along x and y of its output and of each source, and what else is to be set.
-
-    The finest source goes first: OTBTF places the output on its pixels, half an output pixel off a coarser one's, which
-    would move the others by a pixel.
-    """
+    """Run a model, given the fields along x and y of its output and of each source, and what else is to be set."""
     import pyotb
 
-    ordered = sorted(zip(description.sources, receptive, strict=True), key=lambda pair: pair[0].gsd)
-    finest, field = ordered[0]
-    scale = description.gsd / finest.gsd
-    parameters = {
+    (finest, field), *_ = finest_first(description.sources, receptive)
+    parameters = {**application_parameters(description, model_dir, outputs, expression, receptive), **parameters}
+    for number, (source, _) in enumerate(finest_first(description.sources, receptive), start=1):
+        parameters[f"source{number}.il"] = [_image_of(images, source.name)]
+    stated = [stated_corner(description.gsd, finest.gsd, *sizes) for sizes in zip(field, expression)]
+    app = pyotb.TensorflowModelServe(parameters)
+    return _placed(app, images[finest.name], finest.gsd, description, stated)
+
+
+def stated_corner(gsd: float, finest: float, seen: int, written: int) -> float:
+    """Return how far from its first source's corner OTBTF up to 4.3.1 states the output's along an axis, in metres.
+
+    Args:
+        gsd: Spacing of the output, in metres.
+        finest: That of the first source.
+        seen: Receptive field of the first source, in its pixels.
+        written: Expression field, in output pixels.
+    """
+    scale = gsd / finest
+    return (seen // 2 - scale * (written // 2) + 0.5 * (1.0 - scale)) * finest
+
+
+def finest_first(
+    sources: Sequence[Source], receptive: Sequence[tuple[int, int]]
+) -> list[tuple[Source, tuple[int, int]]]:
+    """Return sources and their receptive fields in the order in which they are handed over.
+
+    OTBTF places the output on the pixels of the first, half an output pixel off a coarser one's, which would move the
+    others by a pixel.
+    """
+    return sorted(zip(sources, receptive, strict=True), key=lambda pair: pair[0].gsd)
+
+
+def application_parameters(
+    description: ModelDescription,
+    model_dir: str,
+    outputs: Sequence[str],
+    expression: tuple[int, int],
+    receptive: Sequence[tuple[int, int]],
+) -> dict[str, object]:
+    """Return what TensorflowModelServe has to know of a model, by key: all but images and tiling.
+
+    Args:
+        description: The model.
+        model_dir: Its SavedModel.
+        outputs: Names of outputs of one size.
+        expression: Expression field along x and y, in output pixels.
+        receptive: Receptive field of each source along x and y, in its pixels.
+    """
+    ordered = finest_first(description.sources, receptive)
+    parameters: dict[str, object] = {
         "model.dir": str(model_dir),
         "model.fullyconv": True,
         "output.names": list(outputs),
-        "output.spcscale": scale,
+        "output.spcscale": description.gsd / ordered[0][0].gsd,
         "output.efieldx": expression[0],
         "output.efieldy": expression[1],
-        **parameters,
     }
     for number, (source, (columns, rows)) in enumerate(ordered, start=1):
-        parameters[f"source{number}.il"] = [_image_of(images, source.name)]
         parameters[f"source{number}.rfieldx"] = columns
         parameters[f"source{number}.rfieldy"] = rows
         parameters[f"source{number}.placeholder"] = source.name
-    stated = [
-        (seen // 2 - scale * (written // 2) + 0.5 * (1.0 - scale)) * finest.gsd
-        for seen, written in zip(field, expression)
-    ]
-    app = pyotb.TensorflowModelServe(parameters)
-    return _placed(app, images[finest.name], finest.gsd, description, stated)
+    return parameters
 
 
 def _image_of(images: Mapping[str, object], name: str) -> object:
