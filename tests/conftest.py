@@ -50,15 +50,14 @@ def shared_data():
     return folder
 
 
-@pytest.fixture
-def write_raster(tmp_path):
-    """Return a function writing an array (rows, columns[, bands]) as a GeoTIFF with true georeference."""
+def raster_writer(folder):
+    """Return a function writing an array (rows, columns[, bands]) as a GeoTIFF with true georeference in a folder."""
 
     def write(name, array, gsd=10.0, origin=(300000.0, 5000040.0), epsg=32631, bands=None, nodata=None):
         array = np.asarray(array)
         cube = array[..., np.newaxis] if array.ndim == 2 else array
         rows, columns, count = cube.shape
-        path = tmp_path / name
+        path = folder / name
         code = {
             "uint8": gdal.GDT_Byte,
             "uint16": gdal.GDT_UInt16,
@@ -81,3 +80,9 @@ def write_raster(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def write_raster(tmp_path):
+    """Return a function writing an array (rows, columns[, bands]) as a GeoTIFF with true georeference."""
+    return raster_writer(tmp_path)

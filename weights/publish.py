@@ -82,7 +82,7 @@ def publish(model: str | Path, output: str | Path, options: Options = Options())
         OSError: the disk refuses.
     """
     from chain.serving.exported_models import served_folder
-    from models.base import read_weights
+    from models.weights_file import read_weights
     from weights.model_card import card
     from weights.otbcli import FOLDER, script, serving_of
     from weights.stac_mlm import item
@@ -95,9 +95,8 @@ def publish(model: str | Path, output: str | Path, options: Options = Options())
     run = next((_read(file, "MODEL") for file in _there(model, RUN)), {})
     exported = served_folder(model, Path(options.cache))
     with whole_folder(Path(output), CHECKSUMS, options.overwrite) as folder:
-        for file in (*(exported / each for each in SAVED_MODEL), model / WEIGHTS_NAME, model / RUN):
+        for file in (*(exported / each for each in (*SAVED_MODEL, WEIGHTS_NAME, FILE_NAME)), model / RUN):
             _copy(file, folder)
-        _copy(exported / FILE_NAME, folder)
         for file, content in scores.items():
             (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (folder / SCRIPT).write_text(script(serving_of(description, FOLDER), name), encoding="utf-8")

@@ -75,7 +75,7 @@ def write_safe(folder, pixels, write_raster, level, offset_element="", skip=()):
                 creationOptions=options,
             )
     if level == "L2A":
-        classes = np.full((ROWS // 2, COLUMNS // 2), 4, np.uint8)
+        classes = np.full(pixels["B05"].shape, 4, np.uint8)
         classes[10:20, 30:50] = 9
         raster = write_raster("scl.tif", classes, gsd=20.0)
         gdal.Translate(
