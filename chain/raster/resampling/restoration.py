@@ -24,6 +24,7 @@ from chain.raster.resampling.interpolation import Axis, Resampling, axes_of, fra
 from chain.raster.resampling.tiles import native_shape, tiles
 from chain.raster.resampling.treatments import (
     CLIPPED,
+    LARGEST_ABSENT,
     ROUNDING,
     TREATMENTS,
     Fitted,
@@ -44,6 +45,9 @@ TRIES = 3
 """Tiles that a treatment of missing pixels may fail to explain before it is only tried where all others fail."""
 AGREEMENT = 3.0
 """Largest difference between native pixels by two explanations, in standard deviations that count as known."""
+
+ABSENT = 3.0
+"""Distance of a native pixel from the number of missing ones, in standard deviations, up to which it may be that."""
 
 
 class Mismatch(ValueError):
@@ -270,6 +274,20 @@ def _fit_tile(
     return _agreed(explained, AGREEMENT * largest_spread(found, ratio, problem.peak))
 
 
+def _may_be_absent(
+    fitted: Fitted, pixels: np.ndarray, ratio: int, found: Resampling, missing: np.ndarray, absent: float
+) -> np.ndarray:
+    """Return the native pixels that can be the number of missing ones, interpolated as any other.
+
+    One whose own fine pixels all have data, and are as near to that number, is dark ground.
+    """
+    peak = float(np.abs(pixels[~missing]).max(initial=0.0))
+    limit = np.maximum(ABSENT * fitted.spread, largest_spread(found, ratio, peak))
+    away = np.where(missing, np.inf, np.abs(pixels - absent))
+    dark = _shown(away, ratio, found.phase, np.maximum) <= ABSENT * limit
+    return (np.abs(fitted.native - absent) <= limit) & ~dark
+
+
 def _explains(fitted: Fitted, limits: tuple[float, float]) -> bool:
     """Return whether a fit leaves no more of the pixels than it may."""
     return fitted.largest <= limits[0] + 1e-6 and fitted.rms <= limits[1] + 1e-6
@@ -310,8 +328,12 @@ def restore(
     Raises:
         Mismatch: the pixels are not made so.
     """
+    missing = np.zeros(pixels.shape, bool) if missing is None else missing
     fitted = fit(pixels, ratio, found, missing, absent, checked, gaps)
-    if not found.counted:
-        return fitted
-    lost = lost_by_truncation(ratio) if found.truncated and found.method != "nearest" else 0.0
-    return replace(fitted, native=np.rint(fitted.native + lost))
+    if found.method != "nearest":
+        lost = lost_by_truncation(ratio) if found.truncated else 0.0
+        fitted = replace(fitted, native=fitted.native + lost)
+        if absent is not None and abs(absent) < LARGEST_ABSENT:
+            nothing = _may_be_absent(fitted, pixels, ratio, found, missing, absent)
+            fitted = replace(fitted, valid=fitted.valid & ~nothing)
+    return replace(fitted, native=np.rint(fitted.native)) if found.counted else fitted

@@ -31,6 +31,8 @@ KNOWN_RELATIVE = 5e-5
 """The same for floating point numbers, relative to the largest one."""
 FLOAT = 2.0**-25
 """Least standard deviation that floating point adds, relative to the largest number."""
+LARGEST_ABSENT = 1e5
+"""Number of missing pixels from which it was not interpolated: no pixel beside would be explained."""
 NOTHING, NOTHING_BESIDE = 0.5, 6.0
 """Where missing pixels were interpolated as numbers, a native pixel has no data when it is this near to that number; a
 native pixel partly missing is less well determined."""
@@ -120,7 +122,7 @@ class Problem:
     ):
         self.pixels, self.ratio, self.found, self.missing = pixels, ratio, found, missing
         self.checked = checked
-        self.absent = absent if absent is not None and abs(absent) < 1e5 else None
+        self.absent = absent if absent is not None and abs(absent) < LARGEST_ABSENT else None
         self.rows, self.columns = axes_of(found, ratio, pixels.shape)
         self.peak = float(np.abs(pixels).max(initial=0.0))
         self.bound = ROUNDING if found.counted else np.inf

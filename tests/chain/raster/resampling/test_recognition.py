@@ -183,6 +183,22 @@ def test_zeros_taken_for_numbers(ratio, method, border):
     assert np.abs(restored.native - native)[native > 0].max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
+@pytest.mark.parametrize("method", ["bilinear", "cubic", "lanczos"])
+def test_zeros_that_interpolation_hid_have_no_data(method, kind):
+    native = landscape(40, 50)
+    native[::7, ::5] = 0
+    native[22:32, 22:32] = 1
+    fine = np.maximum(interpolate(native, 2, method), 0)
+    fine = {"rounded": np.floor(fine + 0.5), "truncated": np.floor(fine), "float": fine}[kind]
+    found = closed(method, METHODS[method].borders[0], counted=kind != "float", truncated=kind == "truncated")
+    restored = restore(fine, 2, found, fine == 0, absent=0)
+    assert not restored.valid[native == 0].any()
+    assert restored.valid[native > 1].mean() > 0.9
+    if kind != "truncated":  # which makes 0 of a part of the ones
+        assert restored.valid[26:28, 26:28].all() and np.abs(restored.native[26:28, 26:28] - 1).max() < 0.5
+
+
 @pytest.mark.parametrize("ratio", [2, 6])
 @pytest.mark.parametrize("method", ["bilinear", "cubic"])
 @pytest.mark.parametrize("frame", [False, True])
