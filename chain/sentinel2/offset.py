@@ -149,5 +149,13 @@ def decided_offset(
     denied = offset == 0 and found.offset == OFFSET and (found.shown >= MOST_BANDS or not statement.firm)
     if denied or (offset != 0 and found.offset == 0):
         raise ValueError(f"{name}: {statement.source} states an offset of {offset}, but {found.text}: {OFFSET_HELP}")
-    agreeing = "; the pixels agree" if found.offset == offset else ""
-    return offset, Decision("offset", str(offset), f"{statement.source}{agreeing}")
+    return offset, Decision("offset", str(offset), f"{statement.source}; {_checked(offset, found)}")
+
+
+def _checked(offset: int, found: Evidence) -> str:
+    """Return whether pixels, which do not deny a stated offset, confirm it: where none is dark, they suit any."""
+    if offset == 0 and found.offset == 0:
+        return f"the pixels agree ({found.text})"
+    if offset == OFFSET and found.offset == OFFSET and found.shown >= MOST_BANDS:
+        return "the pixels agree"
+    return f"not checked: {'no dark pixels' if found.offset else found.text}"

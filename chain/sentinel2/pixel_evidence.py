@@ -45,7 +45,7 @@ class Evidence:
     offset: int | None = None
     """0: there is none, for sure. -1000: there is likely one of 1000. None: they tell nothing."""
     text: str = ""
-    """What this rests on."""
+    """What this rests on, or why they tell nothing."""
     shown: float = 0.0
     """Share of the bands of `DARK_BANDS` whose pixels lie where an offset of 1000 puts those of most images."""
 
@@ -74,7 +74,9 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         return Evidence(
             -1000, f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest", shown
         )
-    return Evidence()
+    if not darkest:
+        return Evidence(text="too few pixels")
+    return Evidence(text=f"dark pixels in too few bands: {', '.join(disproved)}" if disproved else "no dark pixels")
 
 
 def _shares(values: np.ndarray) -> list[str]:

@@ -201,10 +201,23 @@ def test_a_stated_lack_of_an_offset_that_the_pixels_deny_is_refused(tmp_path, pi
     check_stack(open_product(write_stack(tmp_path / "r.tif", pixels, **how)), pixels)
 
 
-def test_a_bright_image_may_state_that_it_has_no_offset(tmp_path, pixels):
-    bare = bright(pixels)
-    path = write_stack(tmp_path / "desert.tif", bare, metadata={"PROCESSING_BASELINE": "02.14"})
-    check_stack(open_product(path), bare)
+@pytest.mark.parametrize("baseline, add", [("02.14", 0), ("05.10", 1000)])
+def test_what_is_stated_of_a_bright_image_is_believed_and_said_not_to_be_checked(
+    tmp_path, pixels, caplog, baseline, add
+):
+    path = write_stack(tmp_path / "desert.tif", bright(pixels), add=add, metadata={"PROCESSING_BASELINE": baseline})
+    with caplog.at_level("INFO"):
+        image = open_product(path)
+    check_stack(image, bright(pixels))
+    assert "not checked: no dark pixels" in reason_of(image, "offset")
+    assert "not checked: no dark pixels" in caplog.text
+
+
+def test_too_few_pixels_are_said_not_to_check_an_offset(tmp_path):
+    few = native(12)
+    image = open_product(write_stack(tmp_path / "few.tif", few, metadata={"PROCESSING_BASELINE": "02.14"}))
+    check_stack(image, few)
+    assert "not checked: too few pixels" in reason_of(image, "offset")
 
 
 @pytest.mark.parametrize(
