@@ -22,7 +22,7 @@ from osgeo import gdal
 
 from chain.raster.resampling.decision import Ambiguous, Decision, decide
 from chain.raster.resampling.integers import SURE
-from chain.raster.resampling.interpolation import FORCED, OPEN, SIDES, Resampling
+from chain.raster.resampling.interpolation import FORCED, OPEN, Resampling
 from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of, stated_image
 from chain.raster.resampling.restoration import Gaps, Mismatch, restore
 from chain.raster.resampling.tiles import Tile, native_shape, tiles
@@ -38,6 +38,7 @@ BLOCK = 512
 """Fine pixels along a block, about."""
 ATTEMPTS = 3
 """Times to recognise a band anew, with what contradicted the last time."""
+NO_SIDES = (0, 0, 0, 0)
 CREATION = ("TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER")
 Part = tuple[int, int, int, int]
 """First row, first column, rows, columns."""
@@ -85,11 +86,14 @@ def native_product(
     if not methods:
         return product, {}
     methods = {band: methods[band] for band in product.bands if band in methods}
-    remote = {
-        name: {band: url for band, url in getattr(product, name).items() if band not in methods}
-        for name in ("hrefs", "signed")
-    }
-    return replace(product, bands=bands, identity={**product.identity, "resampled": methods}, **remote), methods
+    remaining = replace(
+        product,
+        bands=bands,
+        identity={**product.identity, "resampled": methods},
+        hrefs={band: url for band, url in product.hrefs.items() if band not in methods},
+        signed={band: url for band, url in product.signed.items() if band not in methods},
+    )
+    return remaining, methods
 
 
 def _refusal(failures: Mapping[str, ValueError], unit: float, ratios: Mapping[str, int]) -> str:
@@ -178,25 +182,44 @@ def _recognised(
             candidates[band] = source.candidates()
         except ValueError as error:
             found[band] = Decision(Resampling("nearest")) if source.empty() else error
-    decided = decide(candidates, likely)
-    for band, each in decided.items():
-        if isinstance(each, Ambiguous):  # what the user states decides, if it explains the pixels
-            stated = [Decision(one.found) for one in candidates[band] if one.found.method == resampled]
-            decided[band] = stated[0] if stated else each
-    sure = {
-        band: each.found
-        for band, each in decided.items()
-        if isinstance(each, Decision) and _is_placed(each.found, sources[band], candidates[band])
-    }
-    settled = list(sure.values())
-    for band, each in [*found.items(), *decided.items()]:
-        few = isinstance(each, TooLittle)
-        if few or (isinstance(each, Decision) and band in decided and band not in sure):
-            alike = settled or [Resampling(method, sources[band].expected) for method in likely if len(likely) == 1]
-            alike = [replace(one, **dict.fromkeys(SIDES, OPEN), hidden=(0,) * 4, trimmed=(0,) * 4) for one in alike]
-            shifted = each if few else _Shifted(each.found, sources[band])
-            found[band] = Decision(max(alike, key=alike.count)) if alike else shifted
-    return {band: found.get(band, decided.get(band)) for band in sources}
+    for band, decided in decide(candidates, likely).items():
+        found[band] = _as_stated(decided, candidates[band], resampled)
+    sure = [
+        each.found
+        for band, each in found.items()
+        if band in candidates and isinstance(each, Decision) and _is_placed(each.found, sources[band], candidates[band])
+    ]
+    for band, each in found.items():
+        lent = _lent(sure or _likely(likely, sources[band]))
+        if isinstance(each, TooLittle):
+            found[band] = lent or each
+        elif isinstance(each, Decision) and band in candidates:
+            if not _is_placed(each.found, sources[band], candidates[band]):
+                found[band] = lent or _Shifted(each.found, sources[band])
+    return {band: found[band] for band in sources}
+
+
+def _as_stated(
+    decided: Decision | Ambiguous, candidates: Sequence[Candidate], resampled: str | None
+) -> Decision | Ambiguous:
+    """Return what was decided, or what the user states where pixels leave it open and do not contradict it."""
+    stated = [Decision(one.found) for one in candidates if one.found.method == resampled]
+    return stated[0] if stated and isinstance(decided, Ambiguous) else decided
+
+
+def _likely(methods: Sequence[str], source: _Source) -> list[Resampling]:
+    """Return how other bands were made, if all were by one method."""
+    return [Resampling(method, source.expected) for method in methods if len(methods) == 1]
+
+
+def _lent(alike: Sequence[Resampling]) -> Decision | None:
+    """Return how most of some bands were made, without what was beyond their borders; None where there is none."""
+    if not alike:
+        return None
+    opened = [
+        replace(one, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN, hidden=NO_SIDES, trimmed=NO_SIDES) for one in alike
+    ]
+    return Decision(max(opened, key=opened.count))
 
 
 def _is_placed(found: Resampling, source: _Source, candidates: Sequence[Candidate]) -> bool:
@@ -219,34 +242,48 @@ def _restore_band(
     Raises:
         ValueError: no interpolation explains the band, and none is stated.
     """
-    contradicting: list[Part] = []
     try:
-        for attempt in range(ATTEMPTS):
-            if isinstance(found, ValueError):
-                raise found
-            try:
-                _write_native(source, found.found, path)
-                if found.others:
-                    LOG.info(
-                        "%s: %s explains the pixels as well as %s, and gives the same native pixels to 2 DN",
-                        band,
-                        " or ".join(found.others),
-                        found.found.method,
-                    )
-                return found.found.method
-            except _BlockMismatch as error:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                contradicting.append(error.part)
-            found = decide({band: source.candidates(contradicting)}, likely)[band]
-            if isinstance(found, Decision):  # a border rule may have been taken for another one
-                found = Decision(replace(found.found, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN), found.others)
+        return _write_recognised(source, band, found, path, likely)
     except (Mismatch, Ambiguous, TooLittle, _Shifted) as error:
         if resampled is None:
             raise
         LOG.warning("%s: %s; taken as %s, as stated", band, error, resampled)
     _write_native(source, stated_image(source.read, source.shape, source.ratio, resampled, source.expected), path)
     return resampled
+
+
+def _write_recognised(
+    source: _Source, band: str, found: Decision | ValueError, path: str, likely: Sequence[str]
+) -> str:
+    """Write the native pixels of a band that tells how it was made, anew where a block contradicts; return the method.
+
+    Raises:
+        ValueError: no interpolation explains the band.
+    """
+    contradicting: list[Part] = []
+    while isinstance(found, Decision):
+        try:
+            _write_native(source, found.found, path)
+            return _told(band, found)
+        except _BlockMismatch as error:
+            if len(contradicting) == ATTEMPTS - 1:
+                raise
+            contradicting.append(error.part)
+        found = decide({band: source.candidates(contradicting)}, likely)[band]
+        if isinstance(found, Decision):  # a border rule may have been taken for another one
+            found = Decision(replace(found.found, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN), found.others)
+    raise found
+
+
+def _told(band: str, decided: Decision) -> str:
+    """Return the method that was decided on; tell of others that explain the pixels as well."""
+    method = decided.found.method
+    if decided.others:
+        others = " or ".join(decided.others)
+        LOG.info(
+            "%s: %s explains the pixels as well as %s, and gives the same native pixels to 2 DN", band, others, method
+        )
+    return method
 
 
 class _Shifted(ValueError):

@@ -17,7 +17,7 @@ import numpy as np
 from osgeo import gdal
 
 from chain.raster.mask import grow
-from chain.sentinel2.bands import BANDS
+from chain.sentinel2.bands import BANDS, FINEST
 from chain.sentinel2.sampling import sampled_parts
 
 IMPOSSIBLE_WITH_OFFSET = ((500, 0.01), (800, 0.1))
@@ -26,6 +26,8 @@ DARK_BANDS = ("B02", "B03", "B04", "B05", "B10", "B11", "B12")
 """Bands in which most images have dark pixels; B01 of L1C has none, for the air's own light."""
 FLOOR = 950
 """Digital number below which hardly any pixel lies in an image with an offset of 1000, noise included."""
+FLOOR_OF_COARSE = 800
+"""The same of bands coarser than 10 m beside those of 10 m: in a stack, Lanczos and cubic overshoot beside edges."""
 DARK_WITH_OFFSET = 1600
 """Digital number below which the darkest pixels of most bands lie in an image with an offset of 1000."""
 MIDDLE_WITH_OFFSET = 2800
@@ -68,7 +70,7 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         text = f"pixels that no offset of 1000 allows: {', '.join(disproved[:4])}, away from missing ones"
         return Evidence(0, text)
     dark = {band: value for band, value in darkest.items() if band in DARK_BANDS}
-    if not disproved and dark and min(darkest.values()) >= FLOOR:
+    if not disproved and dark and _is_bright(darkest):
         shown = sum(dark[band] < DARK_WITH_OFFSET and middle[band] < MIDDLE_WITH_OFFSET for band in dark) / len(dark)
         listed = ", ".join(f"{band} {value:.0f}" for band, value in sorted(dark.items(), key=lambda item: item[1])[:4])
         return Evidence(
@@ -76,7 +78,13 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         )
     if not darkest:
         return Evidence(text="too few pixels")
-    return Evidence(text=f"dark pixels in too few bands: {', '.join(disproved)}" if disproved else "no dark pixels")
+    return Evidence(text=f"dark pixels in too few bands: {', '.join(disproved)}" if disproved else "few dark pixels")
+
+
+def _is_bright(darkest: Mapping[str, float]) -> bool:
+    """Return whether no band has darker pixels than an offset of 1000 allows."""
+    finest = [value for band, value in darkest.items() if BANDS[band] == FINEST] or list(darkest.values())
+    return min(finest) >= FLOOR and min(darkest.values()) >= FLOOR_OF_COARSE
 
 
 def _shares(values: np.ndarray) -> list[str]:

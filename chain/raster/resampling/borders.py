@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chain.raster.resampling.integers import SURE, integers
-from chain.raster.resampling.interpolation import EXACT, FRAME, METHODS, OPEN, SIDES, Resampling
+from chain.raster.resampling.interpolation import EXACT, FRAME, METHODS, OPEN, SIDES, SPLINE, Method, Resampling
 from chain.raster.resampling.parts import Absent, Part, Read, side_parts
 from chain.raster.resampling.restoration import Gaps, Mismatch, fit
 from chain.raster.resampling.treatments import ROUNDED, Fitted, largest_spread
@@ -77,11 +77,24 @@ def with_borders(
             if not cut and borders[side].rule != OPEN and not borders[side].hidden:
                 misfits.append(borders[side].rms)
         else:
-            borders[side] = Border()
-    ordered = [borders[side] for side in SIDES]
-    rules = {side: border.rule for side, border in zip(SIDES, ordered)}
-    hidden, trimmed = (tuple(getattr(border, name) for border in ordered) for name in ("hidden", "trimmed"))
-    return replace(found, **rules, hidden=hidden, trimmed=trimmed), misfits
+            borders[side] = _untested(METHODS[found.method])
+    top, bottom, left, right = (borders[side] for side in SIDES)
+    bordered = replace(
+        found,
+        top=top.rule,
+        bottom=bottom.rule,
+        left=left.rule,
+        right=right.rule,
+        hidden=(top.hidden, bottom.hidden, left.hidden, right.hidden),
+        trimmed=(top.trimmed, bottom.trimmed, left.trimmed, right.trimmed),
+    )
+    return bordered, misfits
+
+
+def _untested(method: Method) -> Border:
+    """Return a border of which no pixels tell: what depends on its rule is not known."""
+    told = not set(method.borders) & set(NO_CASE_OF_UNKNOWN)
+    return Border(trimmed=0 if told else method.reach + 1)
 
 
 def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Border:
@@ -111,7 +124,14 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
         return Border()
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
+    if found.method == SPLINE and chosen is unknown and any(map(_is_no_unknown, others)):
+        depth = max(depth, _untested(METHODS[SPLINE]).trimmed)  # which smooths away what would tell its border rule
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
+
+
+def _is_no_unknown(each: "_Explanation") -> bool:
+    """Return whether it is a rule that no native pixels beyond the border stand for."""
+    return each.border.rule in NO_CASE_OF_UNKNOWN
 
 
 def _noise(tried: Sequence["_Explanation"], found: Resampling, parts: Sequence[Part]) -> float:

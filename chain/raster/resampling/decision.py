@@ -6,7 +6,7 @@ which other bands were made. Where their native pixels are nearly the same, the 
 refused: only the user can know.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,41 +50,47 @@ def decide(
         candidates: for each band, the interpolations that explain it.
         likely: methods of other bands of the same image.
     """
-    decided: dict[str, Decision | Ambiguous] = {}
-    for band, each in candidates.items():
-        found = _alone(each)
-        if found is not None:
-            decided[band] = Decision(found)
-    for band in _doubtful(candidates, decided):
-        decided[band] = Ambiguous(sorted({each.found.method for each in decided.values()}))
+    alone = {band: found for band, each in candidates.items() if (found := _alone(each)) is not None}
+    made_by = sorted({found.method for found in alone.values()})
+    decided: dict[str, Decision | Ambiguous] = {band: Decision(found) for band, found in alone.items()}
+    decided.update({band: Ambiguous(made_by) for band in _doubtful(candidates, alone)})
     open_ = {band: each for band, each in candidates.items() if band not in decided}
     together = _together(open_)
-    methods = {each.found.method for each in decided.values()} - {"nearest"} or {*likely} - {"nearest"}
+    sure = {each.found.method for each in decided.values() if isinstance(each, Decision)} - {"nearest"}
+    methods = sure or {*likely} - {"nearest"}
     for band, each in open_.items():
-        doubtful = next((one for one in each if one.rival and one.found.method not in methods), None)
-        if doubtful is not None:
-            decided[band] = Ambiguous([doubtful.found.method, doubtful.rival])
-            continue
-        expected = [one for one in each if one.found.method in (methods if together is None else {together})]
-        if len(expected) == 1:
-            decided[band] = Decision(expected[0].found)
-        elif _alike(each):
-            best = max(each, key=lambda one: one.integers.score)
-            others = tuple(one.found.method for one in each if one is not best)
-            decided[band] = Decision(best.found, others)
-        else:
-            decided[band] = Ambiguous([one.found.method for one in each])
+        decided[band] = _by_others(each, methods, together)
     return decided
 
 
-def _doubtful(candidates: Mapping[str, Sequence[Candidate]], decided: Mapping[str, Decision]) -> list[str]:
+def _by_others(candidates: Sequence[Candidate], methods: Collection[str], together: str | None) -> Decision | Ambiguous:
+    """Decide how a band that does not tell it itself was made.
+
+    Args:
+        candidates: the interpolations that explain it.
+        methods: those by which other bands were made.
+        together: the one by which all such bands together are whole numbers, if one is.
+    """
+    doubtful = next((one for one in candidates if one.rival and one.found.method not in methods), None)
+    if doubtful is not None:
+        return Ambiguous([doubtful.found.method, doubtful.rival])
+    expected = [one for one in candidates if one.found.method in (methods if together is None else {together})]
+    if len(expected) == 1:
+        return Decision(expected[0].found)
+    if _alike(candidates):
+        best = max(candidates, key=lambda one: one.integers.score)
+        return Decision(best.found, tuple(one.found.method for one in candidates if one is not best))
+    return Ambiguous([one.found.method for one in candidates])
+
+
+def _doubtful(candidates: Mapping[str, Sequence[Candidate]], alone: Mapping[str, Resampling]) -> list[str]:
     """Return the bands whose native pixels are surely no whole numbers, where another band's are, by another method."""
     scores = {
-        band: next(one.integers.score for one in candidates[band] if one.found == each.found)
-        for band, each in decided.items()
+        band: next(one.integers.score for one in candidates[band] if one.found == found)
+        for band, found in alone.items()
     }
-    whole = {decided[band].found.method for band, score in scores.items() if score > SURE}
-    return [band for band, score in scores.items() if score < -SURE and whole - {decided[band].found.method}]
+    whole = {alone[band].method for band, score in scores.items() if score > SURE}
+    return [band for band, score in scores.items() if score < -SURE and whole - {alone[band].method}]
 
 
 def _alone(candidates: Sequence[Candidate]) -> Resampling | None:
@@ -120,8 +126,11 @@ def _explaining(candidates: Sequence[Candidate]) -> Resampling | None:
         return None
     best = sorted((each for each in candidates if len(each.misfits) == most), key=lambda each: sum(each.misfits))
     factor = EXPLAINED_COUNTED if best[0].found.counted else EXPLAINED
-    best = [each.found for each in best if sum(each.misfits) <= factor * sum(best[0].misfits)]
-    return min(best, key=_rarity)
+    rarities = [
+        (_rarity(each.found), each.found) for each in best if sum(each.misfits) <= factor * sum(best[0].misfits)
+    ]
+    likeliest = [found for rarity, found in rarities if rarity == min(rarities, key=lambda each: each[0])[0]]
+    return likeliest[0] if len(likeliest) == 1 else None  # sides of even ground suit any rule
 
 
 def _rarity(found: Resampling) -> int:

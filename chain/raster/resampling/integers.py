@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import binary_erosion, correlate1d
 
-from chain.raster.resampling.interpolation import SPLINE, Resampling, axis
+from chain.raster.resampling.interpolation import SPLINE, Resampling, axis, lost_by_truncation
 from chain.raster.resampling.treatments import ROUNDED, Fitted
 
 SHARP = 0.45
@@ -28,10 +28,6 @@ UNEVEN = 1.0
 same numbers."""
 SURE = 12.0
 """Difference of log-likelihoods from which one explanation is taken and the other is not."""
-TRUNCATION = {2: 15 / 32}
-"""What truncation takes away on average, by ratio, if not a half; bilinear by 2 has sixteenths."""
-
-
 SPLINE_VALUES = (1 / 6, 4 / 6, 1 / 6)
 """Weights of a cubic spline's coefficients in its value at one of them."""
 
@@ -46,11 +42,6 @@ class Integers:
     """Whether they are when what truncation takes away is added."""
     number: int = 0
     """Native pixels that say something of it."""
-
-
-def lost_by_truncation(ratio: int) -> float:
-    """Return what truncation of fine pixels takes away from native ones, on average."""
-    return TRUNCATION.get(ratio, 0.5)
 
 
 def integers(fits: Sequence[Fitted], ratio: int, found: Resampling) -> Integers:

@@ -34,6 +34,9 @@ RIDGE, EXACT = 1e-9, 1e-12
 """Weights of the starting values in least squares, of digital numbers and of floating point ones. With what rounding
 adds, 0.29, the first is right where native pixels can be off the starting values by some thousands."""
 
+TRUNCATION = {2: 15 / 32}
+"""What truncation takes away on average, by ratio, if not a half; bilinear by 2 has sixteenths."""
+
 
 def _nearest(distance: np.ndarray) -> np.ndarray:
     return (np.abs(distance) < 0.5).astype(float)
@@ -113,10 +116,19 @@ class Resampling:
     stated: bool = False
     """Whether the method is a statement of the user's: then pixels need not be explained."""
 
+    def lost(self, ratio: int) -> float:
+        """Return what truncation took away from the fine pixels, on average."""
+        return lost_by_truncation(ratio) if self.truncated and self.method != "nearest" else 0.0
+
     @property
     def ridge(self) -> float:
         """Weight of the starting values in least squares."""
         return RIDGE if self.counted else EXACT
+
+
+def lost_by_truncation(ratio: int) -> float:
+    """Return what truncation takes away from fine pixels, on average."""
+    return TRUNCATION.get(ratio, 0.5)
 
 
 @dataclass(frozen=True)
@@ -243,23 +255,25 @@ def interpolate(native: np.ndarray, ratio: int, method: str, border: str | None 
     Returns:
         (ratio * rows, ratio * columns), float64.
     """
-    found = Resampling(method, (0, 0), *[border or METHODS[method].borders[0]] * 4)
+    rule = border or METHODS[method].borders[0]
+    found = Resampling(method, (0, 0), rule, rule, rule, rule)
     rows, columns = (ratio * size for size in native.shape)
     return forward(terms_of(found, ratio, (rows, columns)), np.asarray(native, float))
 
 
-def axes_of(found: Resampling, ratio: int, shape: tuple[int, int], method: str | None = None) -> tuple[Axis, Axis]:
+def axes_of(found: Resampling, ratio: int, shape: tuple[int, ...], method: str | None = None) -> tuple[Axis, Axis]:
     """Return the axes of an image, or those of another method on the same native pixels."""
     unknown = METHODS[found.method].reach
     sides = ((found.top, found.bottom), (found.left, found.right))
     hidden = found.hidden[:2], found.hidden[2:]
-    return tuple(
+    rows, columns = (
         axis(method or found.method, ratio, phase, size, *rules, unknown, beyond, found.ridge)
         for phase, size, rules, beyond in zip(found.phase, shape, sides, hidden)
     )
+    return rows, columns
 
 
-def frame_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> np.ndarray | None:
+def frame_of(found: Resampling, ratio: int, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the fine pixels, (rows, columns), that gdalwarp's cubic leaves to bilinear; None when there is none."""
     frame = np.zeros(shape, bool)
     depths = ratio + (ratio + 1) // 2, ratio + ratio // 2  # a pixel at a native one's centre looks back
@@ -277,7 +291,7 @@ def frame_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> np.ndarra
     return frame if frame.any() else None
 
 
-def terms_of(found: Resampling, ratio: int, shape: tuple[int, int]) -> list[Term]:
+def terms_of(found: Resampling, ratio: int, shape: tuple[int, ...]) -> list[Term]:
     """Return the interpolation of an image without missing pixels."""
     rows, columns = axes_of(found, ratio, shape)
     frame = frame_of(found, ratio, shape)

@@ -9,6 +9,7 @@ without the rest of it (Takahashi, Fagan and Chin, 1973).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy import sparse
@@ -46,7 +47,7 @@ class Term:
 
 def forward(terms: Sequence[Term], native: np.ndarray) -> np.ndarray:
     """Interpolate native pixels."""
-    return sum(term.forward(native) for term in terms)
+    return reduce(np.add, (term.forward(native) for term in terms))
 
 
 def _pairs(matrix: sparse.csr_matrix) -> dict[int, sparse.csr_matrix]:

@@ -47,10 +47,12 @@ class Part:
 
     def turned(self, transposed: bool, reversed_: bool) -> "Part":
         """Return the part with rows for columns, and then its last row first, where that is asked for."""
-        arrays = [self.pixels, self.missing]
-        arrays = [array.T if transposed and array is not None else array for array in arrays]
-        arrays = [array[::-1] if reversed_ and array is not None else array for array in arrays]
-        return Part(*arrays, self.absent)
+
+        def turn(array: np.ndarray) -> np.ndarray:
+            array = array.T if transposed else array
+            return array[::-1] if reversed_ else array
+
+        return Part(turn(self.pixels), None if self.missing is None else turn(self.missing), self.absent)
 
 
 def _spread(low: int, high: int, number: int, ratio: int) -> list[int]:
@@ -84,7 +86,8 @@ def insets_of(shape: tuple[int, int], ratio: int) -> tuple[int, int, int, int]:
     Returns:
         Those of the upper, lower, left and right side.
     """
-    return tuple(AWAY if size >= 4 * AWAY * ratio else 0 for size in shape for _ in range(2))
+    rows, columns = (AWAY if size >= 4 * AWAY * ratio else 0 for size in shape)
+    return rows, rows, columns, columns
 
 
 def fewer_sides(shape: tuple[int, int], ratio: int) -> Iterator[tuple[int, int, int, int]]:
@@ -93,7 +96,8 @@ def fewer_sides(shape: tuple[int, int], ratio: int) -> Iterator[tuple[int, int, 
     usual = insets_of(shape, ratio)
     for near in (NEAR, AWAY):
         each = [(least,) if least else (0, near) for least in usual]
-        for insets in itertools.product(*each):
+        for top, bottom, left, right in itertools.product(*each):
+            insets = top, bottom, left, right
             if insets != usual and all(size - sum(insets[2 * n :][:2]) >= 2 for n, size in enumerate(sizes[::2])):
                 yield insets
 
@@ -113,12 +117,12 @@ def inner_parts(
     before, after = ([inset * ratio for inset in insets[first::2]] for first in (0, 1))
     for natives, number in ((32, 6), (16, 12), (8, 12)):
         most = max(natives * ratio, 3 * natives)
-        sizes = [min(most, length - sum(ends)) for length, *ends in zip(shape, before, after)]
+        height, width = (min(most, length - sum(ends)) for length, *ends in zip(shape, before, after))
         rows, columns = (
             _spread(start, length - end - size, number, ratio)
-            for length, start, end, size in zip(shape, before, after, sizes)
+            for length, start, end, size in zip(shape, before, after, (height, width))
         )
-        places = [(row, column, *sizes) for row in rows for column in columns]
+        places = [(row, column, height, width) for row in rows for column in columns]
         parts = complete_parts(read, shape, ratio, places)
         if parts:
             return _varied(parts)

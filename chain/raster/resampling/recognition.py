@@ -217,7 +217,7 @@ def _enough(
     for treatment in treatments:
         entries = [entry for entry in _phases(parts, ratio, method, treatment, peak) if entry[2].freedom >= FREEDOM]
         fitting = [entry for entry in entries if entry[1]]
-        if fitting or (entries and treatment == "avoided"):
+        if fitting or (len(entries) == ratio**2 and treatment == "avoided"):
             return fitting or entries
     return entries
 
@@ -232,8 +232,8 @@ def _best(entries: list[_Entry], expected: tuple[int, int]) -> _Entry:
 def _phases(parts: Sequence[Part], ratio: int, method: Resampling, treatment: str, peak: float) -> Iterator[_Entry]:
     """Fit each phase of a method; give whether it explains the pixels, and what it leaves."""
     limits = limits_of(peak, method)
-    for phase in np.ndindex(ratio, ratio):
-        found, misfit = replace(method, phase=phase), _Misfit()
+    for down, across in np.ndindex(ratio, ratio):
+        found, misfit = replace(method, phase=(down, across)), _Misfit()
         possible = all(
             _add_part(misfit, part, ratio, found, treatment) and misfit.largest <= HOPELESS * limits[0] + 1e-9
             for part in parts
@@ -245,6 +245,7 @@ def _add_part(misfit: _Misfit, part: Part, ratio: int, found: Resampling, treatm
     """Add what a fit of a part leaves; return whether the treatment can be that of the part."""
     whole = (slice(None), slice(None))
     missing = np.zeros(part.pixels.shape, bool) if part.missing is None else part.missing
+    fitted: Fitted | None
     if found.method == "nearest":
         fitted = fit(part.pixels, ratio, replace(found, stated=True), missing)
     else:

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from chain.raster.resampling.integers import lost_by_truncation
 from chain.raster.resampling.interpolation import Axis, Resampling, axes_of, frame_of
 from chain.raster.resampling.tiles import native_shape, tiles
 from chain.raster.resampling.treatments import (
@@ -30,6 +29,7 @@ from chain.raster.resampling.treatments import (
     Fitted,
     Problem,
     fit_complete,
+    fit_masked,
     known,
     largest_spread,
     spread_of,
@@ -46,7 +46,7 @@ TRIES = 3
 AGREEMENT = 3.0
 """Largest difference between native pixels by two explanations, in standard deviations that count as known."""
 
-ABSENT = 3.0
+ABSENT = 4.0
 """Distance of a native pixel from the number of missing ones, in standard deviations, up to which it may be that."""
 
 
@@ -150,10 +150,11 @@ def _fit_by_tiles(
     whole = Fitted(np.zeros(shape), np.full(shape, np.inf), np.zeros(shape, bool), 0.0, 0.0, 0.0)
     squares, number = 0.0, 0
     for tile in tiles(found, ratio, pixels.shape, TILE):
-        inside = tuple(
+        down, across = (
             slice(max(part.start, limits.start - span.start), min(part.stop, limits.stop - span.start))
             for part, span, limits in zip(tile.checked, tile.fine, _bounds(checked, pixels.shape))
         )
+        inside = down, across
         if missing[tile.fine].all():
             continue
         fitted = _fit_tile(pixels[tile.fine], ratio, tile.found, missing[tile.fine], absent, inside, gaps)
@@ -167,9 +168,10 @@ def _fit_by_tiles(
     return whole
 
 
-def _bounds(part: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
+def _bounds(part: tuple[slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the part of an image with all its bounds as numbers."""
-    return tuple(slice(*each.indices(size)[:2]) for each, size in zip(part, shape))
+    rows, columns = (slice(*each.indices(size)[:2]) for each, size in zip(part, shape))
+    return rows, columns
 
 
 def _shown(image: np.ndarray, ratio: int, phase: tuple[int, int], reduce: np.ufunc) -> np.ndarray:
@@ -220,9 +222,9 @@ def solve_axis(lines: Axis, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _fit_by_axes(pixels: np.ndarray, ratio: int, found: Resampling, checked: tuple[slice, slice]) -> Fitted | None:
     """Fit an image without missing pixels, one axis after the other; None where some seem to have been clipped."""
     rows, columns = axes_of(found, ratio, pixels.shape)
-    between = solve_axis(columns, pixels.T)[0].T
-    native = solve_axis(rows, between)[0]
-    residual = pixels - np.ascontiguousarray((columns.matrix @ (rows.matrix @ native).T).T)
+    full = pixels + found.lost(ratio)
+    native = solve_axis(rows, solve_axis(columns, full.T)[0].T)[0]
+    residual = full - np.ascontiguousarray((columns.matrix @ (rows.matrix @ native).T).T)
     clipped = ((pixels <= 1) & (residual > ROUNDING)) | (np.isin(pixels, CLIPPED) & (residual < -ROUNDING))
     if found.counted and clipped.any():
         return None
@@ -257,16 +259,17 @@ def _fit_tile(
             return fitted
         raise Mismatch(found.method, fitted.largest)
     if found.stated:
-        return TREATMENTS["masked"](problem)
-    largest, explained = [], []
+        return fit_masked(problem)
+    largest: list[float] = []
+    explained: list[Fitted] = []
     for names in (gaps.likely(), gaps.unlikely()):
         for name in names:
-            fitted = TREATMENTS[name](problem)
-            if fitted is None:
+            treated = TREATMENTS[name](problem)
+            if treated is None:
                 continue
-            largest.append(fitted.largest)
-            (gaps.explained if _explains(fitted, limits) else gaps.failed)[name] += 1
-            explained += [fitted] if _explains(fitted, limits) else []
+            largest.append(treated.largest)
+            (gaps.explained if _explains(treated, limits) else gaps.failed)[name] += 1
+            explained += [treated] if _explains(treated, limits) else []
         if explained:
             break
     if not explained:
@@ -330,10 +333,7 @@ def restore(
     """
     missing = np.zeros(pixels.shape, bool) if missing is None else missing
     fitted = fit(pixels, ratio, found, missing, absent, checked, gaps)
-    if found.method != "nearest":
-        lost = lost_by_truncation(ratio) if found.truncated else 0.0
-        fitted = replace(fitted, native=fitted.native + lost)
-        if absent is not None and abs(absent) < LARGEST_ABSENT:
-            nothing = _may_be_absent(fitted, pixels, ratio, found, missing, absent)
-            fitted = replace(fitted, valid=fitted.valid & ~nothing)
+    if found.method != "nearest" and absent is not None and abs(absent) < LARGEST_ABSENT:
+        nothing = _may_be_absent(fitted, pixels, ratio, found, missing, absent)
+        fitted = replace(fitted, valid=fitted.valid & ~nothing)
     return replace(fitted, native=np.rint(fitted.native)) if found.counted else fitted

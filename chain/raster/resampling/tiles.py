@@ -4,7 +4,7 @@
 Each part is read with a margin of native pixels: the inverse of an interpolation looks no further.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, Resampling
@@ -12,6 +12,9 @@ from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, Resampli
 MARGIN = 12
 """Native pixels around a part that its own ones are fitted with. Errors at a cut fall to a third from one to the next
 for bilinear by 2, which is the slowest."""
+
+Sides = tuple[int, int, int, int]
+"""Numbers of the upper, lower, left and right side."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Tile:
     """How its pixels were made: the image's, with borders where the tile has any."""
 
 
-def native_shape(shape: tuple[int, int], ratio: int, phase: tuple[int, int]) -> tuple[int, int]:
+def native_shape(shape: tuple[int, ...], ratio: int, phase: tuple[int, int]) -> tuple[int, int]:
     """Return rows and columns of the native pixels that an image of a shape shows."""
-    return tuple(-(-(size + first) // ratio) for size, first in zip(shape, phase))
+    rows, columns = (-(-(size + first) // ratio) for size, first in zip(shape, phase))
+    return rows, columns
 
 
 def tiles(
-    found: Resampling, ratio: int, shape: tuple[int, int], size: int, rows: tuple[int, int] | None = None
+    found: Resampling, ratio: int, shape: tuple[int, ...], size: int, rows: tuple[int, int] | None = None
 ) -> Iterator[Tile]:
     """Cut an image into tiles, row by row.
 
@@ -54,21 +58,30 @@ def tiles(
         down = _span(row, min(row + size, last_row), shape[0], ratio, found.phase[0], margin)
         for column in range(0, whole[1], size):
             across = _span(column, min(column + size, whole[1]), shape[1], ratio, found.phase[1], margin)
-            whole_sides = (
-                down[0].start == 0,
-                down[0].stop == shape[0],
-                across[0].start == 0,
-                across[0].stop == shape[1],
-            )
-            rules = (getattr(found, side) if whole else OPEN for side, whole in zip(SIDES, whole_sides))
-            part = replace(
-                found,
-                phase=tuple(first if span[0].start == 0 else 0 for span, first in zip((down, across), found.phase)),
-                hidden=tuple(number if whole else 0 for number, whole in zip(found.hidden, whole_sides)),
-                trimmed=tuple(number if whole else 0 for number, whole in zip(found.trimmed, whole_sides)),
-                **dict(zip(SIDES, rules)),
-            )
-            yield Tile(*(tuple(places) for places in zip(down, across)), part)
+            fine, native, kept, checked = zip(down, across)
+            yield Tile(fine, native, kept, checked, _cut(found, fine, shape))
+
+
+def _cut(found: Resampling, fine: tuple[slice, slice], shape: tuple[int, ...]) -> Resampling:
+    """Return how a part of an image was made: borders that it has no part of are open."""
+    has = [end for span, size in zip(fine, shape) for end in (span.start == 0, span.stop == size)]
+    top, bottom, left, right = (getattr(found, side) if whole else OPEN for side, whole in zip(SIDES, has))
+    return replace(
+        found,
+        phase=(found.phase[0] if has[0] else 0, found.phase[1] if has[2] else 0),
+        top=top,
+        bottom=bottom,
+        left=left,
+        right=right,
+        hidden=_at_sides(found.hidden, has),
+        trimmed=_at_sides(found.trimmed, has),
+    )
+
+
+def _at_sides(numbers: Sides, has: Sequence[bool]) -> Sides:
+    """Return numbers of sides, 0 where a part of an image does not have the side."""
+    top, bottom, left, right = (number if whole else 0 for number, whole in zip(numbers, has))
+    return top, bottom, left, right
 
 
 def _span(first: int, last: int, length: int, ratio: int, phase: int, margin: int) -> tuple[slice, slice, slice, slice]:

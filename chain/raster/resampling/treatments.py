@@ -159,6 +159,10 @@ class Problem:
         beyond = np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True)
         return ~self.reached(beyond & binary_dilation(gone, np.ones((3, 3), bool), iterations=2))
 
+    def seen(self) -> np.ndarray:
+        """Return the fine pixels which depend on no native ones beyond the image: any of those may not be there."""
+        return ~self.reached(np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True))
+
     def _shown(self, fine: np.ndarray) -> np.ndarray:
         """Sum fine pixels over the native pixels that hold them."""
         return self.columns.shown(self.rows.shown(fine).T).T
@@ -205,7 +209,7 @@ class Problem:
         Returns:
             The fit, and the interpolation of its native pixels.
         """
-        pixels, start = self.pixels - less, self.start() - less
+        pixels, start = self.pixels + self.found.lost(self.ratio) - less, self.start() - less
         low, high = self.pixels <= 1, np.isin(self.pixels, CLIPPED)
         clipped = np.zeros(pixels.shape, bool)
         for _ in range(CLIPPING):
@@ -248,7 +252,9 @@ def _fit_numbers(problem: Problem) -> Fitted | None:
     absent = problem.extended(problem.present == 0)
     certain = problem.certain(problem.extended(problem.present < problem.pieces))
     fitted, made = problem.solve(problem.terms(), certain & ~problem.missing, absent, problem.absent)
-    beyond = made * (certain & problem.missing)
+    unsure = ~known(problem.found, problem.ratio, problem.peak, fitted.spread)
+    unsure = np.pad(unsure, problem.borders(), constant_values=True) & ~absent
+    beyond = made * (certain & problem.missing & ~problem.reached(unsure))
     beyond = np.maximum(beyond, 0) if problem.absent == 0 else beyond  # where the sum is negative, 0 is written
     beyond = float(np.abs(beyond[problem.checked]).max(initial=0.0))
     doubt = np.where(problem.present < problem.pieces, NOTHING_BESIDE, NOTHING) if problem.found.counted else 0.0
@@ -270,9 +276,10 @@ def _fit_left_out(problem: Problem, parts: Sequence[tuple[str, np.ndarray]]) -> 
     """Fit an image whose missing native pixels were left out, by methods that each gave a part of the fine pixels."""
     absent = problem.extended(problem.present == 0)
     terms = [_shares(problem, method, part, 1.0 - absent) for method, part in parts if part.any()]
-    if any(term is None for term in terms):
+    shared = [term for term in terms if term is not None]
+    if len(shared) < len(terms):
         return None
-    return problem.solve(terms, problem.certain(absent) & ~problem.missing, absent)[0]
+    return problem.solve(shared, problem.seen() & ~problem.missing, absent)[0]
 
 
 def _fit_shared(problem: Problem) -> Fitted | None:
@@ -310,10 +317,10 @@ def _fit_by_axes(problem: Problem) -> Fitted | None:
         np.where(used, 1.0 / np.where(used, down, 1.0), 0.0),
         np.where(between, 1.0 / np.where(between, across, 1.0), 0.0),
     )
-    return problem.solve([term], problem.certain(absent) & used, absent, there=~problem.inner(absent))[0]
+    return problem.solve([term], problem.seen() & used, absent, there=~problem.inner(absent))[0]
 
 
-def _fit_masked(problem: Problem) -> Fitted:
+def fit_masked(problem: Problem) -> Fitted:
     """Fit an image whose pixels were masked after interpolation."""
     return problem.solve(problem.terms(), ~problem.missing)[0]
 
@@ -321,7 +328,7 @@ def _fit_masked(problem: Problem) -> Fitted:
 def fit_away(problem: Problem) -> Fitted:
     """Fit the part of an image that does not depend on native pixels which are not wholly there."""
     gone = problem.extended(problem.present < problem.pieces)
-    used = problem.certain(gone) & ~problem.reached(gone) & ~problem.missing
+    used = problem.seen() & ~problem.reached(gone) & ~problem.missing
     return problem.solve(problem.terms(), used, there=problem.present == problem.pieces)[0]
 
 
@@ -330,7 +337,7 @@ TREATMENTS: dict[str, Callable[[Problem], Fitted | None]] = {
     "shared": _fit_shared,
     "bilinear": _fit_beside_bilinear,
     "by axes": _fit_by_axes,
-    "masked": _fit_masked,
+    "masked": fit_masked,
     "avoided": fit_away,
 }
 """Treatments of native pixels without data, in the order in which they are tried."""

@@ -115,6 +115,54 @@ def write_stack(path, pixels, names=None, add=0, dtype="uint16", **how):
     return write(path, arrays, list(pixels) if names is None else names, **how)
 
 
+def write_dimap(folder, arrays, names, gsds, scale=1.0, offset=0.0, nodata=None, place=None):
+    """Write arrays as a product of SNAP's, with a band of it that is computed from others; return its path."""
+    folder, infos, files = Path(folder), [], []
+    for index, (name, array, gsd) in enumerate(zip(names, arrays, gsds)):
+        write(folder / "s2.data" / f"{name}.img", [array], (name,), gsd, "ENVI", place=place)
+        files.append(
+            f'<Data_File><DATA_FILE_PATH href="s2.data/{name}.hdr"/><BAND_INDEX>{index}</BAND_INDEX></Data_File>'
+        )
+        infos.append(
+            f"<Spectral_Band_Info><BAND_INDEX>{index}</BAND_INDEX><BAND_NAME>{name}</BAND_NAME>"
+            f"<SCALING_FACTOR>{scale}</SCALING_FACTOR><SCALING_OFFSET>{offset}</SCALING_OFFSET>"
+            f"<NO_DATA_VALUE_USED>{str(nodata is not None).lower()}</NO_DATA_VALUE_USED>"
+            f"<NO_DATA_VALUE>{nodata or 0.0}</NO_DATA_VALUE></Spectral_Band_Info>"
+        )
+    infos.append("<Spectral_Band_Info><BAND_INDEX>99</BAND_INDEX><BAND_NAME>ndvi</BAND_NAME></Spectral_Band_Info>")
+    text = f"<Dimap_Document><Data_Access>{''.join(files)}</Data_Access>{''.join(infos)}</Dimap_Document>"
+    (folder / "s2.dim").write_text(text)
+    return folder / "s2.dim"
+
+
+def write_netcdf(path, arrays, names, dates=1, nodata=None, scale=None, offset=None, corner=(LEFT, TOP), placed=True):
+    """Write arrays of 10 m as the variables of a netCDF file, as openEO does; return its path as a string."""
+    dataset = gdal.GetDriverByName("netCDF").CreateMultiDimensional(str(path))
+    root = dataset.GetRootGroup()
+    sizes = {"t": dates, "y": arrays[0].shape[0], "x": arrays[0].shape[1]}
+    order = ("t", "y", "x") if dates > 1 else ("y", "x")
+    dimensions = {name: root.CreateDimension(name, None, None, sizes[name]) for name in order}
+    kind = gdal.ExtendedDataType.Create(gdal.GDT_Float64)
+    for name, start, step in (("x", corner[0] + 5, 10.0), ("y", corner[1] - 5, -10.0)):
+        axis = root.CreateMDArray(name, [dimensions[name]], kind)
+        axis.Write((start + step * np.arange(sizes[name])).astype(np.float64))
+        text = gdal.ExtendedDataType.CreateString()
+        for key, value in (("standard_name", f"projection_{name}_coordinate"), ("units", "m")) if placed else ():
+            axis.CreateAttribute(key, [], text).Write(value)
+    for name, array in zip(names, arrays):
+        kind = gdal.ExtendedDataType.Create(TYPES[str(array.dtype)])
+        variable = root.CreateMDArray(name, [dimensions[name] for name in order], kind)
+        if nodata is not None:
+            variable.SetNoDataValueDouble(nodata)
+        if scale is not None:
+            variable.SetScale(scale)
+        if offset is not None:
+            variable.SetOffset(offset)
+        variable.Write(np.stack([array] * dates).reshape([sizes[name] for name in order]))
+    del variable, axis, root, dataset
+    return str(path)
+
+
 def write_files(folder, pixels, stem="{band}", driver="GTiff", suffix=".tif", **how):
     """Write each band as a file of its native resolution; return their paths by band."""
     return {

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever a stack of Sentinel-2 comes in, its pixels are those of the native scene, or it is refused.
 
-Containers, types, what the numbers carry and what is said of it, how missing pixels are told, and names are combined at
-random. What is told plainly and truly has to be opened; all else may be refused, but never have a wrong pixel.
+Containers, types, what the numbers carry and what is said of it, how missing pixels are told, how coarse bands were
+brought to 10 m, before or after pixels went missing, where that was cut, and names are combined at random. What is told
+plainly and truly has to be opened; all else may be refused, but never have a wrong pixel, of 10 m or native.
 """
 
 import json
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,16 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 
+from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import open_product
-from tests.chain.sentinel2.scenes import ORDER, fine, native, read, write
+from chain.sentinel2.native_bands import native_product
+from tests.chain.sentinel2.scenes import LEFT, ORDER, TOP, native, ratio_of, read, write, write_dimap, write_netcdf
 from tests.examples import EVERYDAY
 
 COMBINATIONS, EVERYDAY_COMBINATIONS = 2000, 50
-SIZE = 60
+FULL = settings().max_examples > EVERYDAY
+SIZES = (48, 66, 132)
+"""Pixels of 10 m along a scene; a cut leaves 32 of the smallest at least."""
 FORCE = dict(
     zip(
         ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
@@ -40,7 +46,14 @@ NAMES = {
     "none": dict.fromkeys(ORDER, ""),
 }
 CLEAR_NAMES = ("ESA", "Earth Engine", "wavelength", "FORCE", "words")
-CONTAINERS = ("GTiff", "COG", "ENVI", "HFA", "VRT", "zip", "item", "files")
+CONTAINERS = ("GTiff", "COG", "ENVI", "HFA", "VRT", "netCDF", "DIMAP", "zip", "item", "files")
+OF_ARRAYS = ("netCDF", "DIMAP")
+"""Containers whose bands have no masks, and no baseline."""
+RESAMPLINGS = ("near", "average", "bilinear", "cubic", "cubicspline", "lanczos")
+EXACT = ("near", "average")
+FURTHEST = {"cubicspline": 4}
+"""Digital numbers by which native pixels may be off, if not 2 (chain/raster/resampling/restoration.py)."""
+HOLES = ("rectangle", "corner", "triangle", "scattered")
 STATED = {
     "nothing": {},
     "scale alone": {"scale": 1e-4, "offset": 0.0},
@@ -59,7 +72,12 @@ TRUE = {
 }
 """What is true of pixels that carry this."""
 MISSING = ("none", "zero", "value", "NaN", "mask", "sidecar", "alpha", "dataMask")
-PIXELS = native(SIZE, seed=3)
+
+
+@lru_cache
+def pixels_of(size):
+    """Return the native pixels of the landscape."""
+    return native(size, seed=3)
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,17 @@ class Case:
     declared: bool
     names: str
     bright: bool
+    resampling: str = "near"
+    holes: str = "rectangle"
+    early: bool = False
+    """Whether pixels were missing before coarse bands were brought to 10 m."""
+    size: int = 66
+    cut: tuple[int, int] = (0, 0)
+    """Rows and columns of 10 m that were cut off at the upper left, after resampling."""
+
+    @property
+    def place(self) -> tuple:
+        return (LEFT + 10 * self.cut[1], 10.0, 0.0, TOP - 10 * self.cut[0], 0.0, -10.0)
 
     def is_clear(self) -> bool:
         """Return whether everything is told plainly and truly, in a container that holds what is told."""
@@ -84,9 +113,10 @@ class Case:
         return told and holes and holds and self.stated in TRUE[self.add]
 
     def can_be_told(self) -> bool:
-        """Return whether anything could tell that what is said is wrong: bright pixels suit any offset."""
+        """Return whether anything could tell that what is said is wrong: bright pixels, or few, suit any offset."""
         firm = self.stated in {"scale and offset", "offset in counts", "baseline 02.14", "baseline 05.10"}
-        return not (self.bright and firm and self.stated not in TRUE[self.add])
+        few = self.size == min(SIZES) and self.missing != "none"
+        return not ((self.bright or few) and firm and self.stated not in TRUE[self.add])
 
 
 @st.composite
@@ -99,6 +129,8 @@ def cases(draw):
     if missing != "NaN" and not reflectance:
         types = ("uint16", "int16", "int32", *types)
     containers = CONTAINERS if missing not in ("alpha", "dataMask") else CONTAINERS[:-2]
+    if missing in ("mask", "sidecar", "alpha", "dataMask"):
+        containers = [each for each in containers if each not in OF_ARRAYS]
     return Case(
         container=draw(st.sampled_from(containers)),
         dtype=draw(st.sampled_from(types)),
@@ -109,18 +141,55 @@ def cases(draw):
         declared=draw(st.sampled_from((True, True, True, False))),
         names=draw(st.sampled_from(CLEAR_NAMES) | st.sampled_from(tuple(NAMES))),
         bright=draw(st.sampled_from((False, False, False, True))),
+        resampling=draw(st.just("near") | st.sampled_from(RESAMPLINGS)),
+        holes=draw(st.sampled_from(HOLES)),
+        early=missing in ("zero", "value", "NaN") and draw(st.booleans()),
+        size=draw(st.sampled_from(SIZES if FULL else SIZES[:2])),
+        cut=draw(st.just((0, 0)) | st.tuples(st.integers(0, 16), st.integers(0, 16))),
     )
 
 
+def hole(case, cells):
+    """Return where pixels are missing, (cells, cells)."""
+    row, column = np.mgrid[:cells, :cells] / cells
+    if case.missing == "none":
+        return np.zeros((cells, cells), bool)
+    if case.holes == "scattered":
+        return np.random.default_rng(cells).random((cells, cells)) < 0.04
+    shapes = {"rectangle": (row < 0.35) & (column < 0.5), "corner": row + column < 0.45, "triangle": column > row}
+    return shapes[case.holes]
+
+
+def truth(case):
+    """Return the native pixels of a case, without an offset."""
+    chosen = {band: pixels_of(case.size)[band].astype(np.float64) for band in NAMES[case.names]}
+    return {band: np.maximum(array, 1900) for band, array in chosen.items()} if case.bright else chosen
+
+
 def scene(case):
-    """Return the native pixels of a case on the 10 m grid, without an offset, and where they are missing."""
-    chosen = fine({band: PIXELS[band] for band in NAMES[case.names]})
-    if case.bright:
-        chosen = {band: np.maximum(array, 1900) for band, array in chosen.items()}
-    missing = np.zeros((SIZE, SIZE), bool)
-    if case.missing != "none":
-        missing[:20, :30] = True
-    return chosen, missing
+    """Return the pixels of a case on the 10 m grid, with their offset, and where they are missing."""
+    missing = np.kron(hole(case, case.size // 6), np.ones((6, 6))) > 0 if case.early else hole(case, case.size)
+    cut = np.s_[case.cut[0] :, case.cut[1] :]
+    fine = {band: resampled(array + case.add, ratio_of(band), case, missing) for band, array in truth(case).items()}
+    return {band: array[cut] for band, array in fine.items()}, missing[cut]
+
+
+def resampled(array, ratio, case, missing):
+    """Bring a band to 10 m by gdalwarp, with the pixels left out that are missing before."""
+    rows, columns = array.shape
+    source = gdal.GetDriverByName("MEM").Create("", columns, rows, 1, gdal.GDT_Float64)
+    source.SetGeoTransform((LEFT, 10.0 * ratio, 0, TOP, 0, -10.0 * ratio))
+    band = source.GetRasterBand(1)
+    if case.early:
+        array = np.where(missing[::ratio, ::ratio], -9999.0, array)
+        band.SetNoDataValue(-9999.0)
+    band.WriteArray(array)
+    size = {"width": columns * ratio, "height": rows * ratio}
+    found = gdal.Warp("", source, format="MEM", resampleAlg=case.resampling, **size).ReadAsArray()
+    kinds = {"u": np.uint16, "i": np.int32}
+    if np.dtype(case.dtype).kind in kinds:
+        found = np.rint(found).astype(kinds[np.dtype(case.dtype).kind]).astype(np.float64)
+    return np.maximum(found, 1.0)
 
 
 def make(folder, case):
@@ -129,7 +198,7 @@ def make(folder, case):
     filled = {"none": 0, "zero": 0, "value": -9999 if case.dtype != "uint16" else 65535, "NaN": np.nan}
     fill = filled.get(case.missing, 7777)
     arrays = [
-        np.where(missing, fill, (array + float(case.add)) * (1e-4 if case.reflectance else 1.0)).astype(case.dtype)
+        np.where(missing, fill, array * (1e-4 if case.reflectance else 1.0)).astype(case.dtype)
         for array in pixels.values()
     ]
     words = [NAMES[case.names][band] for band in pixels]
@@ -138,7 +207,9 @@ def make(folder, case):
         arrays, words = [*arrays, (~missing).astype(case.dtype)], [*words, "dataMask"]
     if case.missing == "alpha":
         arrays, words = [*arrays, np.where(missing, 0, 255).astype(case.dtype)], [*words, ""]
-    stated = STATED[case.stated]
+    stated = {**STATED[case.stated], "place": case.place}
+    if case.container in OF_ARRAYS:
+        return _of_arrays(folder, case, arrays, words, nodata)
     if case.container in ("files", "item"):
         files = {
             band: write(folder / f"{band}.tif", [array], [word], nodata=nodata, **stated)
@@ -167,6 +238,17 @@ def make(folder, case):
                 archive.write(file, file.name)
         return str(folder / "stack.zip")
     return path
+
+
+def _of_arrays(folder, case, arrays, words, nodata):
+    """Write a netCDF file or a product of SNAP's; return its name, or None where it cannot hold what is told."""
+    told = STATED[case.stated]
+    if "metadata" in told or len({*words} - {""}) < len(words):
+        return None
+    if case.container == "DIMAP":
+        return str(write_dimap(folder, arrays, words, [10.0] * len(words), nodata=nodata, place=case.place, **told))
+    corner = case.place[0], case.place[3]
+    return write_netcdf(folder / "stack.nc", arrays, words, nodata=nodata, corner=corner, **told)
 
 
 def _mask(path, missing, kind):
@@ -208,17 +290,40 @@ def check(case):
             return "refused"
         pixels, missing = scene(case)
         try:
-            for band, array in pixels.items():
-                if band in image.bands:
-                    expected = np.where(missing, 0, array)
-                    np.testing.assert_allclose(read(image, band), expected, atol=0.01, err_msg=f"{case} {band}")
             assert image.bands and set(image.bands) <= set(pixels)
+            opened = image.image(tuple(image.bands)).to_numpy()
+            for number, band in enumerate(image.bands):
+                expected = np.where(missing, 0, np.maximum(pixels[band] - case.add, 1))
+                np.testing.assert_allclose(opened[..., number], expected, atol=0.01, err_msg=f"{case} {band}")
+            return check_native_pixels(case, image, folder, missing)
         finally:
             image.close()
-    return "opened"
 
 
-FULL = settings().max_examples > EVERYDAY
+def check_native_pixels(case, image, folder, missing):
+    """Bring a band of 20 m, or one of 60 m, to its native grid; compare it with that of the scene."""
+    chosen = "B09" if case.size == min(SIZES) and case.holes != "scattered" else "B05"
+    chosen = [chosen] if chosen in image.bands else []
+    try:
+        restored, _ = native_product(replace(image, bands={band: image.bands[band] for band in chosen}), folder)
+    except ValueError as error:
+        assert case.resampling not in EXACT or not case.is_clear(), error
+        return "opened"
+    for band in chosen:
+        ratio = ratio_of(band)
+        first = [cut // ratio for cut in case.cut]
+        left, _, _, top, _, _ = gdal.Open(restored.bands[band]).GetGeoTransform()
+        assert (left, top) == (LEFT + first[1] * BANDS[band], TOP - first[0] * BANDS[band]), case
+        expected, got = truth(case)[band][first[0] :, first[1] :], read(restored, band)
+        margins = [(cut % ratio, 0) for cut in case.cut]
+        there = np.pad(~missing, margins).reshape(got.shape[0], ratio, got.shape[1], ratio).any((1, 3))
+        assert not got[~there].any(), case
+        known = got > 0
+        if case.resampling in EXACT:
+            np.testing.assert_array_equal(known, there, err_msg=f"{case} {band}")
+        off = np.abs(got - expected)[known]
+        assert off.max(initial=0.0) <= (0.01 if case.resampling in EXACT else FURTHEST.get(case.resampling, 2)), case
+    return "restored"
 
 
 @settings(
@@ -235,4 +340,4 @@ def test_pixels_are_right_or_refused(case):
 @pytest.mark.parametrize("container", ["GTiff", "VRT", "COG", "zip"])
 @pytest.mark.parametrize("add, stated", [(add, stated) for add, each in TRUE.items() for stated in each])
 def test_what_is_told_plainly_is_opened(container, add, stated):
-    assert check(Case(container, "uint16", False, add, stated, "zero", True, "ESA", False)) == "opened"
+    assert check(Case(container, "uint16", False, add, stated, "zero", True, "ESA", False)) == "restored"

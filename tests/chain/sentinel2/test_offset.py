@@ -7,7 +7,7 @@ from osgeo import gdal
 
 from chain.sentinel2.bands import offset_of_baseline
 from chain.sentinel2.image import open_product
-from chain.sentinel2.pixel_evidence import evidence_of
+from chain.sentinel2.pixel_evidence import evidence_of, samples_of
 from tests.chain.sentinel2.scenes import (
     ORDER,
     check_stack,
@@ -211,6 +211,21 @@ def test_what_is_stated_of_a_bright_image_is_believed_and_said_not_to_be_checked
     check_stack(image, bright(pixels))
     assert "not checked: no dark pixels" in reason_of(image, "offset")
     assert "not checked: no dark pixels" in caplog.text
+
+
+def test_overshooting_beside_edges_does_not_hide_an_offset(tmp_path):
+    """By Lanczos, coarse bands have darker pixels than the ground."""
+    stack = {}
+    for band, array in native(66, seed=3).items():
+        source = gdal.GetDriverByName("MEM").Create("", *array.shape[::-1], 1, gdal.GDT_Float64)
+        source.WriteArray(array + 1000.0)
+        fine_ = gdal.Translate("", source, format="MEM", width=66, height=66, resampleAlg="lanczos").ReadAsArray()
+        stack[band] = np.tril(np.rint(fine_)).astype(np.uint16)
+    darkest = samples_of({"B11": write(tmp_path / "B11.tif", [stack["B11"]])})["B11"]
+    assert 800 < np.percentile(darkest, 0.5) < 950
+    path = write(tmp_path / "s.tif", list(stack.values()), list(stack), metadata={"PROCESSING_BASELINE": "02.14"})
+    with pytest.raises(ValueError, match=f"states an offset of 0, but no band has darker pixels.*{ASKED}"):
+        open_product(path)
 
 
 def test_too_few_pixels_are_said_not_to_check_an_offset(tmp_path):

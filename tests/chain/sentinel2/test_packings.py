@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from osgeo import gdal
 
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import open_product
 from chain.sentinel2.packings import is_scene, rasters_in, scenes_among
 from tests.chain.sentinel2.scenes import (
-    LEFT,
     ORDER,
-    TOP,
     check_native,
     check_stack,
     fine,
@@ -23,7 +20,9 @@ from tests.chain.sentinel2.scenes import (
     read,
     reason_of,
     write,
+    write_dimap,
     write_files,
+    write_netcdf,
     write_stack,
 )
 
@@ -147,22 +146,9 @@ def test_a_folder_that_holds_nothing_known_lists_what_it_saw(tmp_path):
 
 
 def dimap(folder, pixels, scale=1e-4, offset=0.0, dtype="uint16", nodata=0.0):
-    infos, files = [], []
-    for index, (band, array) in enumerate(pixels.items()):
-        name = band.replace("B0", "B")
-        write(folder / "s2.data" / f"{name}.img", [array.astype(dtype)], (name,), BANDS[band], "ENVI")
-        files.append(
-            f'<Data_File><DATA_FILE_PATH href="s2.data/{name}.hdr"/><BAND_INDEX>{index}</BAND_INDEX></Data_File>'
-        )
-        infos.append(
-            f"<Spectral_Band_Info><BAND_INDEX>{index}</BAND_INDEX><BAND_NAME>{name}</BAND_NAME>"
-            f"<SCALING_FACTOR>{scale}</SCALING_FACTOR><SCALING_OFFSET>{offset}</SCALING_OFFSET>"
-            f"<NO_DATA_VALUE_USED>true</NO_DATA_VALUE_USED><NO_DATA_VALUE>{nodata}</NO_DATA_VALUE></Spectral_Band_Info>"
-        )
-    infos.append("<Spectral_Band_Info><BAND_INDEX>99</BAND_INDEX><BAND_NAME>ndvi</BAND_NAME></Spectral_Band_Info>")
-    text = f"<Dimap_Document><Data_Access>{''.join(files)}</Data_Access>{''.join(infos)}</Dimap_Document>"
-    (folder / "s2.dim").write_text(text)
-    return folder / "s2.dim"
+    names = [band.replace("B0", "B") for band in pixels]
+    arrays = [array.astype(dtype) for array in pixels.values()]
+    return write_dimap(folder, arrays, names, [BANDS[band] for band in pixels], scale, offset, nodata)
 
 
 def test_products_of_snap(tmp_path, pixels):
@@ -192,28 +178,9 @@ def test_reflectance_of_snap_with_nodata(tmp_path, pixels):
         assert np.all(read(image, band)[:, 0] == 0)
 
 
-def netcdf(path, pixels, dates=1, dtype="int16", nodata=-32768, placed=True):
-    """Write a file whose variables are bands on one grid, as openEO does."""
-    dataset = gdal.GetDriverByName("netCDF").CreateMultiDimensional(str(path))
-    root = dataset.GetRootGroup()
-    rows, columns = next(iter(pixels.values())).shape
-    sizes = {"t": dates, "y": rows, "x": columns}
-    order = ("t", "y", "x") if dates > 1 else ("y", "x")
-    dimensions = {name: root.CreateDimension(name, None, None, sizes[name]) for name in order}
-    kind = gdal.ExtendedDataType.Create(gdal.GDT_Float64)
-    for name, start, step in (("x", LEFT + 5, 10.0), ("y", TOP - 5, -10.0)):
-        axis = root.CreateMDArray(name, [dimensions[name]], kind)
-        axis.Write((start + step * np.arange(sizes[name])).astype(np.float64))
-        text = gdal.ExtendedDataType.CreateString()
-        for key, value in (("standard_name", f"projection_{name}_coordinate"), ("units", "m")) if placed else ():
-            axis.CreateAttribute(key, [], text).Write(value)
-    kind = gdal.ExtendedDataType.Create(gdal.GDT_Int16)
-    for band, array in pixels.items():
-        variable = root.CreateMDArray(band, [dimensions[name] for name in order], kind)
-        variable.SetNoDataValueDouble(nodata)
-        variable.Write(np.stack([array] * dates).astype(dtype).reshape([sizes[name] for name in order]))
-    del variable, axis, root, dataset
-    return str(path)
+def netcdf(path, pixels, dates=1, placed=True):
+    arrays = [array.astype(np.int16) for array in pixels.values()]
+    return write_netcdf(path, arrays, list(pixels), dates, nodata=-32768, placed=placed)
 
 
 def test_netcdf_with_variables_as_bands(tmp_path, pixels):

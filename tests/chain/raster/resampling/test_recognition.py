@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, gaussian_filter, zoom
 
 from chain.raster.resampling.decision import Ambiguous, decide
+from chain.raster.resampling.integers import Integers
 from chain.raster.resampling.interpolation import FRAME, METHODS, OPEN, SPLINE, Resampling, axis, interpolate
-from chain.raster.resampling.recognition import TooLittle, candidates_of
+from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of
 from chain.raster.resampling.restoration import Mismatch, restore
 
 PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
@@ -24,7 +25,7 @@ def landscape(rows, columns, seed=0):
     return np.rint(np.clip(2500 + 4000 * smooth + rng.normal(0, 30, (rows, columns)), 10, 12000))
 
 
-def recognise(pixels, ratio, missing=None, likely=()):
+def recognise(pixels, ratio, missing=None, likely=(), absent=None):
     """Recognise how an image held in memory was made finer."""
     missing = ~np.isfinite(pixels) if missing is None else missing
 
@@ -32,7 +33,8 @@ def recognise(pixels, ratio, missing=None, likely=()):
         part = np.s_[row : row + rows, column : column + columns]
         return pixels[part], missing[part]
 
-    decision = decide({"": candidates_of(read, pixels.shape, ratio)}, likely)[""]
+    found = candidates_of(read, pixels.shape, ratio, absent=lambda pixels, missing: absent)
+    decision = decide({"": found}, likely)[""]
     if isinstance(decision, Ambiguous):
         raise decision
     return decision.found
@@ -55,7 +57,8 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
     found = recognise(fine, ratio, likely=[method] if method == SPLINE else ())
     sides = (found.top, found.bottom, found.left, found.right)
     assert (found.method, found.phase, found.counted) == (method, phase, kind != "float" or method == "nearest")
-    rules = {border, OPEN} if border == "mirror" else {border}  # which makes pixels beside a border the same
+    # mirror makes pixels beside a border the same, and so does any rule of floating point to its rounding
+    rules = {border, OPEN} if border == "mirror" or kind == "float" else {border}
     assert cropped or method == "nearest" or set(sides) <= rules
     if method != "nearest" and kind != "float" and (method, ratio) != (SPLINE, 2):
         assert found.truncated == (kind == "truncated")
@@ -96,6 +99,7 @@ def test_recognised_and_inverted(pair, ratio, phase, cropped, kind):
     st.sampled_from(["rounded", "truncated", "float"]),
     st.integers(0, 1000),
 )
+@example(("cubic", "symmetric"), 6, 90, 95, (0, 0), False, "float", 312)
 def test_any_image_large_enough_is_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed):
     check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, kind, seed)
 
@@ -159,6 +163,26 @@ def test_interpolations_of_fractions_are_told_by_borders_or_other_bands():
             recognise(inner, 2)
 
 
+def test_bands_that_are_no_whole_numbers_are_doubted_where_another_is():
+    def tells(method, score):
+        return [Candidate(Resampling(method), (), Integers(score, number=99), np.zeros(0))]
+
+    decided = decide({"B05": tells("cubic", 50), "B06": tells("bilinear", -50), "B07": tells("bilinear", -60)})
+    assert decided["B05"].found.method == "cubic"
+    assert all(decided[band].methods == ("bilinear", "cubic") for band in ("B06", "B07"))
+
+
+def test_even_sides_do_not_tell_a_method():
+    """Borders of even ground are explained by the first rule of any method; which leaves less is chance."""
+    natives = np.array([1900.0, 2029.0]), np.array([1900.0, 1996.0])
+    candidates = [
+        Candidate(closed(method, "edge"), (misfit,) * 4, Integers(score, number=40), native)
+        for method, misfit, score, native in zip(("bilinear", "cubic"), (0.0862, 0.0861), (0.1, -11.9), natives)
+    ]
+    assert decide({"B05": candidates})["B05"].methods == ("bilinear", "cubic")
+    assert decide({"B05": candidates}, ["bilinear"])["B05"].found.method == "bilinear"
+
+
 def test_too_few_pixels():
     with pytest.raises(TooLittle, match="too few pixels to tell how they were resampled"):
         recognise(np.array([[7]]), 2)
@@ -220,6 +244,52 @@ def test_nodata_left_out(ratio, method, frame):
     restored = restore(fine, ratio, closed(method, "edge"), ~present, absent=0)
     np.testing.assert_array_equal(restored.valid, there > 0)
     assert np.abs(restored.native - native)[there > 0].max() <= (1 if method == "bilinear" or frame else 2)
+
+
+@pytest.mark.parametrize("method, border", [("cubic", "renormalised"), ("cubic", FRAME), ("lanczos", "renormalised")])
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_hidden_sides_would_tell_is_not_known(method, border, cut):
+    """Of the upper and the right side, a corner alone has data; or the image was cut beside the edge of a swath."""
+    native = landscape(39, 48, 1)
+    row, column = np.mgrid[:39, :48]
+    native[column + 0.2 * row < 20 if cut else column * 39 > row * 48] = 0
+    fine = np.maximum(np.floor(interpolate(native, 2, method, border)), 0)
+    if cut:
+        fine, native = fine[7:, 29:], native[3:, 14:]
+    found = recognise(fine, 2, fine == 0, absent=0)
+    restored = restore(fine, 2, found, fine == 0, absent=0)
+    assert found.method == method
+    assert not restored.valid[native == 0].any() and restored.valid[native > 0].mean() > 0.7
+    assert np.abs(restored.native - native)[restored.valid].max() <= 2
+
+
+def test_a_small_chip_with_a_corner_of_data_missing_is_recognised():
+    """What depends on pixels beside holes, or beyond the image, leaves too little here: all of it is fitted."""
+    fine = np.floor(interpolate(landscape(20, 20, 5), 6, "cubic") + 0.5)[41:73, 40:72]
+    row, column = np.mgrid[:32, :32]
+    fine[row + column < 18] = 0
+    found = recognise(fine, 6, fine == 0, absent=0)
+    restored = restore(fine, 6, found, fine == 0, absent=0)
+    assert (found.method, found.phase) == ("cubic", (5, 4)) and restored.valid.mean() > 0.5
+    assert np.abs(restored.native - landscape(20, 20, 5)[6:13, 6:12])[restored.valid].max() <= 2
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_holes_just_beyond_a_cut_mislead_nobody(seed):
+    """What lies at a cut was bilinear of fewer native pixels than it seems; by cubic, that is little enough to fit."""
+    native = landscape(40, 50, seed)
+    holes = np.zeros((40, 50), bool)
+    for row, column, size in np.random.default_rng(seed).integers((0, 0, 1), (40, 50, 12), (18, 3)):
+        holes[row : row + size, column : column + size] = True
+    shares = interpolate(~holes, 2, "bilinear")
+    fine = np.floor(interpolate(native * ~holes, 2, "bilinear") / np.maximum(shares, 1e-9) + 0.5)
+    fine = np.where(interpolate(holes, 2, "nearest") > 0, 0, fine)[:63, 5:]
+    found = recognise(fine, 2, fine == 0, absent=0)
+    restored = restore(fine, 2, found, fine == 0, absent=0)
+    assert found.method == "bilinear"
+    truth, there = native[:32, 2:], ~holes[:32, 2:]
+    assert not (restored.valid & ~there).any() and restored.valid[there].mean() > 0.9
+    assert np.abs(restored.native - truth)[restored.valid].max() <= 1
 
 
 @pytest.mark.parametrize("ratio", [2, 6])
