@@ -8,17 +8,18 @@ Two networks, by their role: `2x` makes the six 20 m bands of the 10 m and the 2
 of them. Coarse bands are interpolated, concatenated behind the finer ones, and go through convolutions and residual
 blocks without normalisation; the result is what the interpolated bands lack. `VDSen2` is a size of it.
 
-One thing may be added (`back_projection`, not in the paper): what the output's mean over each coarse pixel lacks of
-that pixel is interpolated and added, one step of M. Irani and S. Peleg, "Improving resolution by image registration",
-CVGIP 53(3), 1991. The output then has no colour shift.
+Two things may be added that are not in the paper. `back_projection`: what the output's mean over each coarse pixel
+lacks of that pixel is interpolated and added, one step of M. Irani and S. Peleg, "Improving resolution by image
+registration", CVGIP 53(3), 1991. The output then has no colour shift. `consistent`: made coarser again, the output is
+the input, exactly (`models/consistency.py`).
 
 Sources come at their native resolution: interpolation (bilinear, mirrored at the borders), scaling (DN / 2000) and the
 final addition are in the exported graph. In the original they are done outside, on patches.
 
 `FastDSen2` is a network of this project for the same roles. It works on the 20 m grid, where each pixel holds its four
 10 m ones as further bands: at equal width, a quarter of the cost. Bands are standardised by their local level and
-spread, so that a gain or an offset of a band changes nothing but its own output, and by as much. Its output is
-consistent (`models/consistency.py`): made coarser again, it is the input.
+spread, so that a gain or an offset of a band changes nothing but its own output, and by as much. Its output is always
+consistent.
 
     python -c "from models.dsen2 import DSen2; DSen2.from_bands('2x').model.summary()"
 """
@@ -106,6 +107,22 @@ def _check(role: str, depth: int, num_blocks: int) -> None:
         raise ValueError(f"num_blocks: expected at least 0, got {num_blocks}")
 
 
+def _consistent(image: tf.Tensor, coarse: tf.Tensor, ratio: int) -> tf.Tensor:
+    """Add to an image at 10 m what it lacks, made coarser, of the coarse image."""
+    seen = Degradation(ratio, dtype="float32", name="seen")(image)
+    lacking = keras.layers.Subtract(dtype="float32", name="lacking_of_coarse")([coarse, seen])
+    lacking = ConsistentUpsampling(ratio, dtype="float32", name="lacking_of_coarse_interpolated")(lacking)
+    return keras.layers.Add(dtype="float32", name="consistent")([image, lacking])
+
+
+def _consistent_rows(rows: int, ratio: int) -> int:
+    """Return how many rows along a side depend on what lies beyond it, given that number before `_consistent`.
+
+    These rows reach the coarse pixels that see them, and whatever is interpolated with those.
+    """
+    return (-(-(rows + blur_radius(ratio)) // ratio) + RADIUS) * ratio
+
+
 class DSen2(SuperResolutionModel):
     """The network of the paper. Inputs are digital numbers, target and output `sr` are reflectance at 10 m.
 
@@ -115,6 +132,7 @@ class DSen2(SuperResolutionModel):
         depth: number of features.
         num_blocks: number of residual blocks.
         back_projection: add what the output's means over coarse pixels lack of these.
+        consistent: then make the output consistent with its coarse source. It has no weights.
         start_at_interpolation: start the last convolution at zero, so that training starts at the interpolated bands;
             by default it starts at random, as in the paper.
         inference_cropping: crops, in 10 m pixels; by default the one that leaves no seam between tiles.
@@ -134,6 +152,7 @@ class DSen2(SuperResolutionModel):
         depth: int = 128,
         num_blocks: int = 6,
         back_projection: bool = False,
+        consistent: bool = False,
         start_at_interpolation: bool = False,
         inference_cropping: list[int] | None = None,
     ):
@@ -143,6 +162,7 @@ class DSen2(SuperResolutionModel):
             "depth": depth,
             "num_blocks": num_blocks,
             "back_projection": back_projection,
+            "consistent": consistent,
         }
         self.sources = tuple(SOURCES[name] for name in ROLES[role])
         self.bands = self.sources[-1].bands
@@ -167,7 +187,7 @@ class DSen2(SuperResolutionModel):
         rows = convolutions * (KERNEL // 2) + self._ratio // 2
         if self.arguments["back_projection"]:
             rows = -(-rows // self._ratio) * self._ratio + self._ratio // 2
-        return rows
+        return _consistent_rows(rows, self._ratio) if self.arguments["consistent"] else rows
 
     @property
     def _ratio(self) -> int:
@@ -209,12 +229,13 @@ class DSen2(SuperResolutionModel):
             name="last",
         )(features)
         output = keras.layers.Add(dtype="float32", name="global_skip")([images[-1], details])
-        if not self.arguments["back_projection"]:
-            return output
-        means = keras.layers.AveragePooling2D(self._ratio, dtype="float32", name="means")(output)
-        lacking = keras.layers.Subtract(dtype="float32", name="lacking")([normalized_inputs[source.name], means])
-        lacking = BilinearUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
-        return keras.layers.Add(dtype="float32", name="back_projection")([output, lacking])
+        coarse = normalized_inputs[self.sources[-1].name]
+        if self.arguments["back_projection"]:
+            means = keras.layers.AveragePooling2D(self._ratio, dtype="float32", name="means")(output)
+            lacking = keras.layers.Subtract(dtype="float32", name="lacking")([coarse, means])
+            lacking = BilinearUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
+            output = keras.layers.Add(dtype="float32", name="back_projection")([output, lacking])
+        return _consistent(output, coarse, self._ratio) if self.arguments["consistent"] else output
 
 
 class FastDSen2(SuperResolutionModel):
@@ -266,15 +287,14 @@ class FastDSen2(SuperResolutionModel):
     def receptive_field_radius(self) -> int:
         """Number of 10 m rows along an image's side that depend on what lies beyond it.
 
-        Windows and convolutions add up. By what makes the output consistent, these rows reach the coarse pixels that
-        see them, and whatever is interpolated with those.
+        Windows and convolutions add up.
         """
         statistics = self._ratio * WINDOWS[self.arguments["role"]].radius
         if self._ratio > GRID:
             statistics += self._ratio  # interpolated to 20 m
         convolutions = 2 * self.arguments["num_blocks"] + 2
         rows = statistics + (GRID * convolutions + 1) * (KERNEL // 2)
-        return (-(-(rows + blur_radius(self._ratio)) // self._ratio) + RADIUS) * self._ratio
+        return _consistent_rows(rows, self._ratio)
 
     def _convolution(
         self, tensor: tf.Tensor, features: int, name: str, zeros: bool = False, dtype: str | None = None
@@ -344,12 +364,7 @@ class FastDSen2(SuperResolutionModel):
         details = self._details(features, fine)
         spread = BilinearUpsampling(self._ratio, dtype="float32", name="spread")(spread)
         details = keras.layers.Multiply(dtype="float32", name="scaled_back")([details, spread])
-        seen = Degradation(self._ratio, dtype="float32", name="seen")(details)
-        lacking = keras.layers.Subtract(dtype="float32", name="lacking")(
-            [normalized_inputs[self.sources[-1].name], seen]
-        )
-        lacking = ConsistentUpsampling(self._ratio, dtype="float32", name="lacking_interpolated")(lacking)
-        return keras.layers.Add(dtype="float32", name="consistent")([details, lacking])
+        return _consistent(details, normalized_inputs[self.sources[-1].name], self._ratio)
 
     def _details(self, features: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
         """Make standardised details at 10 m: made of features, and of fine bands with weights made of features.

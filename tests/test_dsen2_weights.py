@@ -24,8 +24,6 @@ HELD_OUT = {
     "L2A_282D_lagoon": ("s2_terramesh_native", "TM_L2A_282D"),
 }
 TARGETS = {"2x": "x20", "6x": "x60"}
-FAST = [role for role in TARGETS if read_description(PROJECT_WEIGHTS / role).model == "FAST"]
-"""Roles whose network is `FastDSen2`."""
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
 
 
-@pytest.fixture(scope="module", params=FAST)
+@pytest.fixture(scope="module", params=list(TARGETS))
 def network(request):
     """The network of a role, and the role."""
     model = build(read_description(PROJECT_WEIGHTS / request.param))
@@ -61,7 +59,7 @@ def test_weights_are_small_and_say_what_they_are(role):
     assert all(file.stat().st_size < 3e6 for file in (PROJECT_WEIGHTS / role).iterdir())
 
 
-@pytest.mark.parametrize("group, mean, worst, worst_band", [("20m", 0.29, 0.34, 0.6), ("60m", 0.22, 0.35, 0.37)])
+@pytest.mark.parametrize("group, mean, worst, worst_band", [("20m", 0.287, 0.34, 0.57), ("60m", 0.22, 0.35, 0.37)])
 def test_card_holds_what_it_must(group, mean, worst, worst_band):
     """Over scenes of fields, forest, coast and snow, of both levels."""
     scores = card()
@@ -83,6 +81,7 @@ def test_scores_of_scenes_never_trained_on_are_those_of_the_card(name, shared_da
         assert found[f"mean_{group}"]["rmse"] == pytest.approx(stated[f"mean_{group}"]["rmse"], rel=5e-3)
 
 
+@pytest.mark.parametrize("network", ["6x"], indirect=True)
 def test_unusual_band_ratios_do_no_harm(network, shared_data):
     """On a real crop of snow: a gain of a band multiplies its own output, and leaves the others as they are."""
     sharpen, role = network

@@ -10,6 +10,7 @@ from scipy.signal import correlate
 from skimage.transform import resize
 from tensorflow import keras
 
+from datasets.wald import degrade
 from models import base, weights_file
 from models.dsen2 import ROLES, SIZES, SOURCES, DSen2
 
@@ -67,7 +68,7 @@ def test_number_of_parameters(size, role, parameters):
     assert counts[0] + blocks * (counts[1] - counts[0]) == parameters
     if size == "dsen2":
         model = DSen2.from_bands(role)
-        assert model.arguments == {"role": role, **SIZES[size], "back_projection": False}
+        assert model.arguments == {"role": role, **SIZES[size], "back_projection": False, "consistent": False}
         assert model.model.count_params() == parameters
 
 
@@ -153,9 +154,9 @@ def test_receptive_field_is_exact(back_projection, blocks, role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("back_projection", [False, True])
-def test_crop_leaves_no_seam(back_projection, role):
-    model = DSen2.from_bands(role, **TINY, back_projection=back_projection)
+@pytest.mark.parametrize("additions", [{}, {"back_projection": True}, {"back_projection": True, "consistent": True}])
+def test_crop_leaves_no_seam(additions, role):
+    model = DSen2.from_bands(role, **TINY, **additions)
     randomize(model.model)
     whole, crop = digital_numbers(role, 96, 96), model.crop
     part = {name: image[:, 24 // RATIOS[name] :, 24 // RATIOS[name] :] for name, image in whole.items()}
@@ -179,6 +180,18 @@ def test_back_projection(role):
     kernel, bias = model.model.get_layer("last").get_weights()
     model.model.get_layer("last").set_weights([kernel, bias + 3])
     assert np.allclose(model.model(inputs)["sr"], received, atol=1e-4)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_consistent_output_made_coarser_is_the_input(role):
+    """By the sensor model of Wald's protocol, whatever the weights."""
+    model = DSen2.from_bands(role, **TINY, back_projection=True, consistent=True)
+    randomize(model.model)
+    inputs, ratio = digital_numbers(role, 72, 72), RATIOS[ROLES[role][-1]]
+    image = model.training_model()(inputs).numpy()[0] * 1e4
+    again = degrade(image.astype("float64"), ratio)
+    inner = np.s_[3:-3, 3:-3]  # the blur treats borders otherwise
+    np.testing.assert_allclose(again[inner], inputs[ROLES[role][-1]][0][inner], atol=0.2)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -209,7 +222,12 @@ def test_signature_is_the_same_in_both_generations(exported):
 def test_model_json_and_weights(exported):
     model, folder, role = exported
     content = json.loads((folder / "model.json").read_text())
-    assert content["system"] == "dsen2" and content["arguments"] == {"role": role, **TINY, "back_projection": False}
+    assert content["system"] == "dsen2" and content["arguments"] == {
+        "role": role,
+        **TINY,
+        "back_projection": False,
+        "consistent": False,
+    }
     bands = {"2x": ["B05", "B06", "B07", "B8A", "B11", "B12"], "6x": ["B01", "B09"]}[role]
     assert content["sources"][0] == {"name": "x10", "bands": ["B04", "B03", "B02", "B08"], "gsd": 10.0}
     assert [source["gsd"] for source in content["sources"]] == [10.0, 20.0, 60.0][: len(ROLES[role])]

@@ -46,7 +46,13 @@ def test_band_order_is_the_models():
 def test_models_compute_what_torch_did(name):
     io = np.load(DATA / "io.npz")
     model = read_model(DATA / f"{name}.pt", band_order=BAND_ORDER)
-    assert model.arguments == {"role": name[-2:], "depth": 4, "num_blocks": 2, "back_projection": False}
+    assert model.arguments == {
+        "role": name[-2:],
+        "depth": 4,
+        "num_blocks": 2,
+        "back_projection": False,
+        "consistent": False,
+    }
     images = [io[source.name].transpose(0, 2, 3, 1) for source in model.sources]
     received = core(model)(images).numpy().transpose(0, 3, 1, 2)
     assert np.abs(received - io[f"{name}.pt"]).max() < 2e-6
@@ -56,14 +62,26 @@ def test_reference_files(shared_data):
     """The same weights by Keras 2.1.5 and by torch are equal, and give what torch gave."""
     folder = shared_data("dsen2_vectors")
     model = read_model(folder / "random_dsen2_20_weights.hdf5")
-    assert model.arguments == {"role": "2x", "depth": 128, "num_blocks": 6, "back_projection": False}
+    assert model.arguments == {
+        "role": "2x",
+        "depth": 128,
+        "num_blocks": 6,
+        "back_projection": False,
+        "consistent": False,
+    }
     for name in ("rspstyle_v0.2_state_dict_20.pt", "rspstyle_v0.2.2_torchscript_20.pt"):
         assert same_weights(model, read_model(folder / name))
     io = np.load(folder / "rspstyle_io.npz")
     received = core(model)([io[name].transpose(0, 2, 3, 1) for name in ("x10", "x20")])
     assert np.abs(received - io["y20"].transpose(0, 2, 3, 1)).max() <= 1e-4
     model = read_model(folder / "random_dsen2_60_weights.hdf5")
-    assert model.arguments == {"role": "6x", "depth": 128, "num_blocks": 6, "back_projection": False}
+    assert model.arguments == {
+        "role": "6x",
+        "depth": 128,
+        "num_blocks": 6,
+        "back_projection": False,
+        "consistent": False,
+    }
     received = core(model)([io[name].transpose(0, 2, 3, 1) for name in ("x10", "x20", "x60")])
     assert np.abs(received - io["y60"].transpose(0, 2, 3, 1)).max() <= 1e-4
 

@@ -181,6 +181,11 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
         "(default: as --init, else no)",
         negated=True,
     )
+    consistent: bool = option(
+        None,
+        "end by making the output consistent: made coarser, it is the input, exactly (default: as --init, else no)",
+        negated=True,
+    )
     levels: tuple[str, ...] = option(
         None,
         "processing levels that the weights are for: L1C, L2A or L1C,L2A (default: those of --init, else any)",
@@ -203,14 +208,15 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
             "any_phase": False,
             "mtf": {},
             "back_projection": False,
+            "consistent": False,
             "levels": description.levels if description else (),
             **(ADAPTATION if self.adapt else {}),
         }
 
     def network_arguments(self) -> dict[str, str]:
         """Return the options that say what the network is, and the arguments of the model's class that they are."""
-        own = {} if self.size == "fast" else {"back_projection": "back_projection"}
-        return {**super().network_arguments(), **own}
+        own = () if self.size == "fast" else ("back_projection", "consistent")
+        return {**super().network_arguments(), **{name: name for name in own}}
 
     def fixed_arguments(self) -> dict[str, Any]:
         """Return what the weights to start from have to be of: the role."""
@@ -245,7 +251,7 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
     def check(self) -> None:
         """Raise ValueError when options do not go together."""
         super().check()
-        for name in ("back_projection", "start_at_interpolation"):
+        for name in ("back_projection", "consistent", "start_at_interpolation"):
             if self.size == "fast" and getattr(self, name):
                 flag = f"--{name.replace('_', '-')}"
                 raise ValueError(f"{flag} and --size fast are mutually exclusive: that network always does so")

@@ -45,7 +45,8 @@ case $role in
     first="$model_dir.first" options=(--size narrow --radiometry --start-at-interpolation --patch-size 56 --samples 4000)
     [ -d "$first" ] || train "$first" "${options[@]}" --epochs 44 --learning-rate 3e-3
     cp "$first/weights.h5" "$first.h5" # a file alone does not say that it had no back-projection
-    train "$model_dir" "${options[@]}" --epochs 24 --learning-rate 2e-3 --seed 1 --init "$first.h5" --back-projection
+    train "$model_dir" "${options[@]}" --epochs 24 --learning-rate 2e-3 --seed 1 --init "$first.h5" --back-projection \
+      --consistent
     ;;
   6x)
     train "$model_dir" --size fast --depth 64 --balance --patch-size 48 --samples 4000 --epochs 9 --patience 1000

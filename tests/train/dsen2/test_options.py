@@ -50,6 +50,7 @@ def test_bands_of_the_roles():
         (["--epochs", "0"], "--epochs: expected at least 1, got 0"),
         (["--mixing", "1.5"], "--mixing: expected a number from 0 to 1, got 1.5"),
         (["--size", "fast", "--back-projection"], "--back-projection and --size fast are mutually exclusive"),
+        (["--size", "fast", "--consistent"], "--consistent and --size fast are mutually exclusive"),
         (["--batch-size", "0"], "--batch-size: expected at least 1, got 0"),
         (["--learning-rate", "0"], "--learning-rate: expected more than 0, got 0.0"),
         (["--patch-size", "0"], "--patch-size: expected at least 1, got 0"),
