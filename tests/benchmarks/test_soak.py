@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The soak sees what hangs and what crashes, goes on where it was, and finds nothing in a few cases."""
+
+import random
+import sys
+import time
+
+from benchmarks.soak.cases import NAMES
+from benchmarks.soak.damage import KINDS, damaged
+from benchmarks.soak.runner import Log, run_cases
+
+CASES = """#!/bin/sh
+n=$3
+while [ $n -lt $4 ]; do
+  echo "{\\"begun\\": $n}"
+  case $n in 1) kill -9 $$ ;; 3) exec sleep 60 ;; esac
+  echo "{\\"case\\": $n, \\"of\\": \\"a\\", \\"outcome\\": \\"same\\", \\"said\\": \\"\\"}"
+  n=$((n + 1))
+done
+"""
+
+
+def test_hangs_and_crashes_are_seen_and_the_soak_goes_on(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text(CASES)
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    for last in (5, 7):
+        log = Log(tmp_path / "cases.jsonl")
+        run_cases(log, tmp_path, last, time.monotonic() + 60, deadline=1.0)
+    found = [(result["case"], result["outcome"]) for result in Log(tmp_path / "cases.jsonl").results]
+    assert found == list(enumerate(["same", "crash", "same", "hang", "same", "same", "same"]))
+
+
+def test_damage_depends_on_its_number_alone_and_takes_any_content():
+    content = bytes(range(256)) * 4
+    assert damaged(content, random.Random(3)) == damaged(content, random.Random(3)) != content
+    for kind in KINDS:
+        for number in range(20):
+            for each in (b"", b"a", content):
+                assert isinstance(kind(each, random.Random(number)), bytes)
+
+
+def test_a_case_of_each_kind_is_right(tmp_path):
+    log = Log(tmp_path / "cases.jsonl")
+    run_cases(log, tmp_path / "files", len(NAMES), time.monotonic() + 300)
+    assert [result["of"] for result in log.results] == NAMES
+    assert {result["outcome"] for result in log.results} <= {"same", "refused", "accepted"}, log.results
