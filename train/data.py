@@ -7,11 +7,14 @@ Flips and rotations are common to all sources.
 
 import dataclasses
 import hashlib
+import itertools
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import otbtf
 import tensorflow as tf
 from osgeo import gdal
@@ -65,7 +68,7 @@ class Patches:
             batch_size: number of samples of a batch; the last batch may be smaller.
             output_key: key of the model's output that the target is for.
             augmentation: flip and rotate at random.
-            first_epoch: changes nothing here: order and augmentation follow the seeds of numpy and of TensorFlow.
+            first_epoch: changes nothing here: order and flips follow the global seeds of numpy and of TensorFlow.
 
         Returns:
             Batches (batch, height, width, bands), float32: digital numbers, and reflectance for the target.
@@ -88,6 +91,27 @@ class Patches:
         source = {key: [str(path)] for key, path in zip(self.keys, self.files)}
         return otbtf.PatchesImagesReader(filenames_dict=source, use_streaming=self.streaming)
 
+    @cached_property
+    def _lock(self) -> threading.Lock:
+        """Held by whoever reads patches images: the last samples of an epoch may still be read in the next one."""
+        return threading.Lock()
+
+    def _shuffled_images(self) -> tf.data.Dataset:
+        """Make a dataset of the patches in random order, another one in each pass.
+
+        TensorFlow keeps what a dataset reads from for ever: a function here, where `otbtf.Dataset` has buffers.
+        """
+        seed, passes = int(np.random.randint(2**31)), itertools.count()
+
+        def samples() -> Iterator[dict[str, np.ndarray]]:
+            for index in np.random.default_rng((seed, next(passes))).permutation(self.size):
+                with self._lock:
+                    sample = self._images.get_sample(int(index))
+                yield sample
+
+        signature = {key: tf.TensorSpec(array.shape, array.dtype) for key, array in self._images.get_sample(0).items()}
+        return tf.data.Dataset.from_generator(samples, output_signature=signature)
+
     def _reader(self, prepare: Callable, batch_size: int, output_key: str) -> tf.data.Dataset:
         if self.are_records:
             dataset = otbtf.TFRecords(str(self.files[0].parent)).read(
@@ -99,14 +123,17 @@ class Patches:
                 num_parallel_calls=None,
             )
         else:
-            dataset = otbtf.Dataset(self._images, buffer_length=max(128, 2 * batch_size + 1))
-            dataset = dataset.get_tf_dataset(
-                batch_size, drop_remainder=False, preprocessing_fn=prepare, targets_keys=[output_key]
-            )
+            dataset = self._shuffled_images().map(prepare).map(lambda sample: _split(sample, output_key))
+            dataset = dataset.batch(batch_size)
             options = tf.data.Options()
             options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
             dataset = dataset.with_options(options)
         return dataset
+
+
+def _split(sample: dict, output_key: str) -> tuple[dict, dict]:
+    """Return the inputs and the target of a sample."""
+    return {key: image for key, image in sample.items() if key != output_key}, {output_key: sample[output_key]}
 
 
 def flip_and_rotate(images: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -6,6 +6,7 @@ import otbtf
 import pytest
 import tensorflow as tf
 from osgeo import gdal
+from tensorflow import keras
 
 from train.data import find_patches, flip_and_rotate
 
@@ -112,3 +113,15 @@ def test_a_part_of_a_patch_is_refused(patches, tmp_path):
     )
     with pytest.raises(ValueError, match=r"^--patches: expected whole square patches, got .*8 x 33.* in valid"):
         find_patches(tmp_path, KEYS)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_order_and_flips_follow_the_seed_alone(patches, streaming):
+    subset = find_patches(patches, KEYS, streaming)["train"]
+
+    def seen(seed):
+        keras.utils.set_random_seed(seed)
+        return [inputs["lr"].numpy().tobytes() for inputs, _ in subset.dataset(2, augmentation=True).repeat(2)]
+
+    first = seen(1)
+    assert first == seen(1) != seen(2) and first[: len(first) // 2] != first[len(first) // 2 :]
