@@ -35,12 +35,12 @@ def allow_local(is_allowed: bool) -> None:
 def is_local(host: str) -> bool:
     """Return whether the name of a host says that it is this machine, or one of its network."""
     name = host.strip("[]").rstrip(".").lower()
-    if not name or name in LOCAL_NAMES or name.endswith((".localhost", ".local", ".internal")):
+    if name in LOCAL_NAMES or name.endswith((".localhost", ".local", ".internal")):
         return True
     try:
         return not _address(name).is_global
     except ValueError:
-        return False
+        return "." not in name  # a name of the network around
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -85,7 +85,7 @@ def check_address(href: str, document: str) -> None:
         raise ForbiddenAddress(f"expected addresses in a document of {origin.hostname}, got the path {href}: {HELP}")
     if not is_from_elsewhere(document):
         return
-    if is_local(host):
+    if parts.scheme in ("http", "https") and is_local(host):
         raise ForbiddenAddress(
             f"expected a host that others may name in a document of {origin.hostname}, got {host}: {HELP}"
         )

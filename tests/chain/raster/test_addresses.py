@@ -20,7 +20,7 @@ ITEM = "https://stac.example.org/collections/s2/items/a"
     [
         *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0.0.0.0", "10.0.0.8", "172.16.3.4", "192.168.1.1"),
         *("169.254.169.254", "::1", "[::1]", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST."),
-        *("a.localhost", "metadata.google.internal", "printer.local", ""),
+        *("a.localhost", "metadata.google.internal", "printer.local", "intranet", ""),
     ],
 )
 def test_hosts_of_this_machine_and_its_network_are_told(host):

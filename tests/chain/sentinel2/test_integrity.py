@@ -60,6 +60,9 @@ def test_a_jpeg_2000_file_is_whole_and_no_truncation_of_it_passes(tmp_path, opti
     name = image(tmp_path / "B04.jp2", options)
     check_whole(name)
     content = (tmp_path / "B04.jp2").read_bytes()
+    (tmp_path / "B04.jp2").write_bytes(content + bytes(100))  # as files are that fill whole blocks
+    padded = pixels_of(name)
+    assert padded is None or np.array_equal(padded, PIXELS)
     for part in TRUNCATIONS:
         (tmp_path / "B04.jp2").write_bytes(content[: int(part * len(content))])
         assert pixels_of(name) is None, part
