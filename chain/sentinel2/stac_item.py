@@ -46,6 +46,8 @@ APPLIED_KEY = "boa_offset_applied"
 PICTURE_ROLES = {"thumbnail", "overview", "visual", "metadata", "date"}
 FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
 CLASSES_GSD = 20.0
+FOREIGN = (LookupError, TypeError, AttributeError)
+"""What reading an item raises of which parts are missing, or of other kinds."""
 DOCUMENT = "_document"
 """Key, in an item that was read, of where it comes from."""
 
@@ -73,17 +75,26 @@ def read_item(source: FileOrItem) -> dict[str, Any]:
             document, place = json.loads(read_document(source)), str(Path(source).resolve())
     except (OSError, ValueError, RecursionError, http.RemoteError) as error:
         raise ValueError(f"{source}: expected a STAC item ({error})") from error
+    name = source if isinstance(source, str | Path) else "--input"
     if not isinstance(document, Mapping) or "assets" not in document or "properties" not in document:
-        raise ValueError(f"{source}: expected a STAC item, got a document without assets")
-    if not place:
-        links = document.get("links", ())
-        place = next((link["href"] for link in links if link.get("rel") == "self" and "://" in link["href"]), "")
-    assets = {
-        key: {**asset, "href": _absolute(asset["href"], place)}
-        for key, asset in document["assets"].items()
-        if asset.get("href")
-    }
-    return {**document, "assets": assets, DOCUMENT: place}
+        raise ValueError(f"{name}: expected a STAC item, got a document without assets")
+    try:
+        if not place:
+            links = document.get("links", ())
+            place = next((link["href"] for link in links if link.get("rel") == "self" and "://" in link["href"]), "")
+        assets = {
+            key: {**asset, "href": _absolute(asset["href"], place)}
+            for key, asset in document["assets"].items()
+            if asset.get("href")
+        }
+        return {**document, "id": document["id"], "assets": assets, DOCUMENT: place}
+    except FOREIGN as error:
+        raise _no_item(name, error) from error
+
+
+def _no_item(name: object, error: Exception) -> ValueError:
+    """Return the error of a document that is no item, given what went wrong in reading it."""
+    return ValueError(f"{name}: expected a STAC item ({type(error).__name__}: {error})")
 
 
 def _absolute(href: str, place: str) -> str:
@@ -266,7 +277,16 @@ def item_contents(
     Raises:
         ValueError: it is no item, or has no bands of Sentinel-2.
     """
-    item = read_item(source)
+    try:
+        return _contents(read_item(source), bands, offset)
+    except FOREIGN as error:
+        raise _no_item(source if isinstance(source, str | Path) else "--input", error) from error
+
+
+def _contents(
+    item: Mapping[str, Any], bands: Sequence[str] | None, offset: int | None
+) -> tuple[Contents, dict[str, str]]:
+    """Tell what an item that was read holds, as `item_contents` does."""
     assets, numbers = band_assets(item), {}
     stack = stacked_asset(item) if not assets else None
     if stack:

@@ -256,3 +256,35 @@ def test_an_asset_that_holds_all_bands(tmp_path):
         image = open_product(item_of({"result": {"href": path, key: listed}}), offset=0)
         check_stack(image, pixels)
     assert read(image, "B02").shape == (60, 60) and list(image.bands) == list(ORDER)
+
+
+def changed(value):
+    """Yield other values than a value of JSON, at any of its depths."""
+    yield from (None, 3, "x", [], {}, [None], {"a": None}, "")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield {name: other for name, other in value.items() if name != key}
+            yield from ({**value, key: other} for other in changed(each))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from ([*value[:index], other, *value[index + 1 :]] for other in changed(each))
+
+
+def test_items_of_which_any_part_is_missing_or_of_another_kind_are_read_or_refused_in_words():
+    bands = [{"name": "B04", "common_name": "red"}]
+    raster = [{"scale": 0.0001, "offset": -0.1, "nodata": 0, "spatial_resolution": 10}]
+    asset = {"href": "B04.tif", "type": "image/tiff", "roles": ["data"], "gsd": 10, "eo:bands": bands}
+    item = {
+        "type": "Feature",
+        "id": "S2A_MSIL2A_20220714T105629_N0400_R094_T31UDQ_20220714T182657",
+        "collection": "sentinel-2-l2a",
+        "properties": {"datetime": "2022-07-14T10:56:29Z", "s2:processing_baseline": "04.00"},
+        "links": [{"rel": "self", "href": "https://stac.example.org/a"}],
+        "assets": {"B04": {**asset, "raster:bands": raster}, "SCL": {"href": "SCL.tif", "type": "image/tiff"}},
+    }
+    for other in changed(item):
+        try:
+            stac_item.read_item(other)
+            stac_item.item_contents(other)
+        except ValueError as error:
+            assert "\n" not in str(error)
