@@ -2,13 +2,13 @@
 """Builds a Dockerfile without Docker: its steps, one by one, in a chroot whose base image is this machine, overlaid."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 PYTHON = "/usr/bin/python3"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def steps(dockerfile):
@@ -32,7 +32,7 @@ class Build:
         self.folder, self.context = Path(folder), context
         self.root = self.folder / "root"
         self.workdir, self.user, self.entrypoint, self.arguments = "/", "root", None, {}
-        self.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **dict(variables)}
+        self.environment = {"PATH": PATH, **dict(variables)}
         for name in ("root", "upper", "work"):
             (self.folder / name).mkdir()
         options = f"lowerdir=/,upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
@@ -96,7 +96,7 @@ class Build:
 
     def run_as_root(self, *words):
         """Run a command as root, whatever the present user."""
-        done = subprocess.run(["chroot", self.root, *words], capture_output=True, text=True, env={"PATH": os.defpath})
+        done = subprocess.run(["chroot", self.root, *words], capture_output=True, text=True, env={"PATH": PATH})
         assert done.returncode == 0, done.stderr
         return done
 
