@@ -44,6 +44,17 @@ def site_name(name):
 REPOSITORY_NAMES = {site_name(name): name for name in OUTER}
 
 
+def on_config(config):
+    """Add pages to the navigation that mkdocs.yml does not name: those of new systems, and others."""
+    named = set(re.findall(r"[\w/]+\.md", str(config.nav)))
+    groups = {name: pages for group in config.nav for name, pages in group.items()}
+    for path in sorted((PROJECT / "docs").glob("*.md")):
+        if path.name not in named:
+            is_system = (PROJECT / "models" / f"{path.stem}.py").exists()
+            groups["Systems" if is_system else "Use"].append(path.name)
+    return config
+
+
 def on_files(files, config):
     """Add the pages of other folders, and the page of options."""
     sys.path[:0] = [str(PROJECT), str(PROJECT / "docs")]
