@@ -69,8 +69,15 @@ def _open(name: str, outer: frozenset[str]) -> gdal.Dataset:
 
 
 def _sources(dataset: gdal.Dataset, name: str) -> Iterator[tuple[str, bool]]:
-    """Yield what a mosaic (VRT) names, and whether it is a raster, not the bytes of one."""
-    root = ElementTree.fromstring(dataset.GetMetadata_List("xml:VRT")[0])
+    """Yield what a mosaic (VRT) names, and whether it is a raster, not the bytes of one.
+
+    Raises:
+        ValueError: it is damaged: GDAL takes what is no XML.
+    """
+    try:
+        root = ElementTree.fromstring(dataset.GetMetadata_List("xml:VRT")[0])
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{name}: expected a mosaic (VRT) in XML ({error})") from error
     raw = {element for band in root.iter("VRTRasterBand") if band.get("subClass") == RAW for element in band}
     for element in root.iter():
         if element.tag in SOURCES and element.text:

@@ -70,3 +70,13 @@ def test_a_name_that_otb_would_cut_gets_another(tmp_path):
     plain, cut = written(tmp_path / "a.tif"), written(tmp_path / "a?b.tif")
     assert name_for_otb(plain) == plain
     assert "?" not in name_for_otb(cut) and np.array_equal(gdal.Open(name_for_otb(cut)).ReadAsArray(), PIXELS)
+
+
+def test_a_mosaic_that_is_no_xml_is_refused(tmp_path):
+    """GDAL's own reader of XML takes it."""
+    written(tmp_path / "a.tif")
+    name = mosaic(tmp_path / "a.vrt", "a.tif", relative=1)
+    text, end = (tmp_path / "a.vrt").read_bytes(), b"</VRTRasterBand>"
+    (tmp_path / "a.vrt").write_bytes(text.replace(end, b"<Description>\xe5</Description>" + end))
+    with pytest.raises(ValueError, match="expected a mosaic .VRT. in XML"):
+        open_raster(name)
