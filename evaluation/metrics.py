@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from chain.raster.spectral_angle import spectral_angles
+
 BAND_METRICS = ("l1", "l2", "psnr", "ssim")
 METRICS = (*BAND_METRICS, "sam", "ergas")
 UNITS = {"l1": "reflectance", "l2": "reflectance^2", "psnr": "dB", "ssim": "", "sam": "degrees", "ergas": ""}
@@ -122,25 +124,6 @@ class Scores:
             band: {name: float(values[index]) for name, values in per_band.items()} for index, band in enumerate(bands)
         }
         return result
-
-
-def spectral_angles(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Compute the angles between the spectra of two images, in degrees, where neither is zero.
-
-    The angle is 2 atan2(|u - v|, |u + v|) of the unit spectra u and v, which is exact for small angles too.
-
-    Args:
-        truth: (height, width, bands).
-        estimate: of the same shape.
-
-    Returns:
-        One angle per pixel with two non-zero spectra.
-    """
-    norms = np.linalg.norm(truth, axis=-1), np.linalg.norm(estimate, axis=-1)
-    valid = (norms[0] > 0) & (norms[1] > 0)
-    u = truth[valid] / norms[0][valid][:, np.newaxis]
-    v = estimate[valid] / norms[1][valid][:, np.newaxis]
-    return np.degrees(2 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1)))
 
 
 def score(truth: np.ndarray, estimate: np.ndarray, scale: float, bands: Sequence[str] = ()) -> dict:

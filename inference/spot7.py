@@ -21,9 +21,9 @@ from chain.serving.single_network import Command, Options, single_network_progra
 
 PROGRAM = single_network_program("spot7", "Super-resolve Sentinel-2's B04, B03, B02 and B08 to 1.5 m.")
 super_resolve, super_resolve_scenes, describe = PROGRAM.super_resolve, PROGRAM.super_resolve_scenes, PROGRAM.describe
-main = PROGRAM.main
+main, opened_input = PROGRAM.main, PROGRAM.opened_input
 
-__all__ = ["PROGRAM", "Command", "Options", "describe", "main", "super_resolve", "super_resolve_scenes"]
+__all__ = ["PROGRAM", "Command", "Options", "describe", "main", "opened_input", "super_resolve", "super_resolve_scenes"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -118,6 +118,13 @@ class FileOptions(BaseOptions):
     quicklook: str | None = option(
         None, "picture of the product, at most 1024 pixels a side", metavar="PNG", writes=(".png",), pixels=False
     )
+    report: str | None = option(
+        None,
+        "page that shows the product beside its input: pictures, numbers, warnings, where it comes from",
+        metavar="HTML",
+        writes=(".html",),
+        pixels=False,
+    )
     style: bool = option(
         True,
         "write styles for QGIS beside the product: natural colours, which it takes by itself, and false colours",
@@ -293,10 +300,12 @@ class SceneCommand(FileOptions):
         self.require("json", "info")
         self.exclude("output", "output_dir")
         self.exclude("quicklook", "output_dir")
+        self.exclude("report", "output_dir")
         if self.needs_output and not self.info and not (self.output or self.output_dir):
             raise ValueError("--output or --output-dir is required")
         if not self.overwrite and not self.info and not self.completes():
-            for flag, name in (("--output", self.output), ("--quicklook", self.quicklook)):
+            named = (("--output", self.output), ("--quicklook", self.quicklook), ("--report", self.report))
+            for flag, name in named:
                 if name and Path(name).exists():
                     raise ValueError(f"{flag}: {name} exists; --overwrite replaces it")
 

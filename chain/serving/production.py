@@ -33,6 +33,7 @@ from chain.serving.product_file import Layout, assemble, check_output, make_regi
 from chain.serving.provenance import identity_of, names_of, product_metadata, write_record
 from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import REFLECTANCE, Recipe
+from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
 from models.description import Source
@@ -207,10 +208,11 @@ def produce(
     if output.exists() and not options.overwrite:
         check_same(output, identity, "--output-dir" if keep_done else "--output")
         discard(output, identity)
-        return _completed(production, output, layout, identity, precision, time.perf_counter() - start)
+        notes = _notes(production, precision, names)
+        return _completed(production, output, layout, identity, notes, time.perf_counter() - start)
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production
-    notes = _notes(production, precision)
+    notes = _notes(production, precision, names)
     total, made = layout.grid.columns * layout.grid.rows, 0
 
     def advance(region: Region) -> None:
@@ -237,23 +239,23 @@ def produce(
     return _finished(options, output, layout, identity, notes, resumed, time.perf_counter() - start)
 
 
-def _notes(production: Production, precision: Mapping) -> dict:
+def _notes(production: Production, precision: Mapping, names: Sequence[FileOrItem]) -> dict:
     """Return what whoever finishes a product has to know."""
     return {
         "models": production.models,
         "precision": precision,
         "decisions": decisions(production.product, production.recipe),
-        "input": {"files": production.watch.stamps},
+        "input": {"files": production.watch.stamps, "names": input_names(names)},
     }
 
 
 def _completed(
-    production: Production, output: Path, layout: Layout, identity: Mapping, precision: Mapping, seconds: float
+    production: Production, output: Path, layout: Layout, identity: Mapping, notes: Mapping, seconds: float
 ) -> Product:
     """Write what is missing of what goes with a product that is there; return the product."""
     options = production.options
     if not record_of(output).exists():
-        write_record(output, options, _notes(production, precision), identity, len(production.regions), seconds)
+        write_record(output, options, notes, identity, len(production.regions), seconds)
     if options.style and not style_file(output).exists():
         write_styles(output)
     if options.quicklook and not Path(options.quicklook).exists():

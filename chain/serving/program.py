@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from chain.runtime.command_line import quiet, run_program
-from chain.runtime.options import paths_read
+from chain.runtime.options import files_written, paths_read
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
 from chain.serving.options import ProgramOptions, SceneCommand, ServingOptions, ThreadOptions
@@ -128,6 +128,8 @@ class Program(Generic[Options]):
         from chain.serving.inputs import name_of_item
 
         options, folder = options or self.options(), Path(output_dir)
+        for flag, _, _ in files_written(options):
+            raise ValueError(f"{flag}: expected one scene, got a folder of products")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -305,7 +307,12 @@ class SceneProgram(Program[ServedOptions]):
         if not keep_done and (self.is_complete(output, options) or not output.exists()):
             check_outputs(options, output)
         if options.assemble:
-            return finish(options, output)
+            product = finish(options, output)
+            if options.report:
+                from chain.serving.report.write import report_of
+                with self.opened(names, options) as (image, _):
+                    report_of(product, image, options)
+            return product
         with self.opened(names, options) as (image, recipe):
             return self.produce(names, output, image, recipe, options, keep_done, workers, progress)
 
@@ -326,7 +333,17 @@ class SceneProgram(Program[ServedOptions]):
         from chain.serving.provenance import files_of
 
         check_files(options, names, files_of(image), output)
-        return produce(options, names, output, image, recipe, keep_done, workers, progress)
+        product = produce(options, names, output, image, recipe, keep_done, workers, progress)
+        if options.report:
+            from chain.serving.report.write import report_of
+            report_of(product, image, options)
+        return product
+
+    def opened_input(self, names: Sequence[FileOrItem], options: ServedOptions, record: Mapping) -> Any:
+        """Open what a product was made of for a while, to be shown beside it: its files, its options, its record."""
+        from chain.serving.report.native import opened_image
+
+        return opened_image(self.opened(names, options), options.floating)
 
     def describe(
         self, input: FileOrItem | Sequence[FileOrItem], options: ServedOptions | None = None

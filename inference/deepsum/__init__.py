@@ -30,7 +30,8 @@ Frames are enlarged, registered in whole fine pixels, and chosen as the authors 
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ from inference.deepsum.options import Command, Options
 
 if TYPE_CHECKING:
     from chain.serving.product import Product
+    from chain.serving.report.native import Given
     from inference.deepsum.challenge import Scenes
 
 Report = Callable[[float, str], None]
@@ -164,6 +166,22 @@ def describe(
     if len(folders) == 1:
         return describe_scene(folders[0], path, options)
     return {folder.name: describe_scene(folder, path and path / f"{folder.name}.png", options) for folder in folders}
+
+
+def opened_input(names: Sequence, options: Options, record: Mapping[str, Any]) -> "AbstractContextManager[Given]":
+    """Open what a product of several dates was made of for a while, to be shown beside it: the reference.
+
+    Args:
+        names: as `super_resolve` takes them.
+        options: those by which the product was made.
+        record: that of the product.
+
+    Raises:
+        ValueError: the reference is not among the images, or cannot be read.
+    """
+    from inference.deepsum.report import opened_input
+
+    return opened_input(names, options, record)
 
 
 def _each(input: Sequence | str | Path) -> list:

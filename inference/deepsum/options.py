@@ -93,6 +93,7 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         group=DATES,
     )
     quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
+    report: str | None = changed(FileOptions, "report", None, group=DATES)
     split: str = option(
         "test",
         "which scenes; validation: those of train that the authors held out",

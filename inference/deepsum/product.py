@@ -26,6 +26,7 @@ from chain.serving.provenance import (
     write_record,
 )
 from chain.serving.quicklook import write_quicklook
+from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
 from datasets.deepsum.preparation import SCALE
@@ -33,6 +34,7 @@ from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.dates import Date, read_date, sources_of
 from inference.deepsum.network import FoundModel, find_model, served
 from inference.deepsum.options import Options
+from inference.deepsum.report import UNNAMED, given_of
 from inference.deepsum.stack import Stack, make_stack
 from inference.deepsum.super_resolution import Result, fused
 from inference.deepsum.warping import same_grid
@@ -116,7 +118,7 @@ def open_stack(inputs: Sequence, options: Options, progress: Progress) -> Opened
         model,
         dates,
         stack,
-        next((date.band for date in dates if date.band), "sr"),
+        next((date.band for date in dates if date.band), UNNAMED),
         options.floating or not all(date.integer for date in dates),
     )
 
@@ -167,7 +169,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         "models": [network.record()],
         "precision": {"precision": network.served.description.precision},
         "decisions": [str(decision) for decision in verify({name: name for name in opened.names})],
-        "input": {"files": found},
+        "input": {"files": found, "names": input_names(inputs)},
     }
     write_product(
         output,
@@ -186,6 +188,12 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         write_styles(output)
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
+    if options.report:
+        from chain.serving.report.write import write_report
+
+        reference = next(date for date in opened.dates if date.name == opened.stack.dates[0].name)
+        with given_of(reference, opened.band) as given:
+            write_report(output, Path(options.report), given)
     progress(1.0, output.name)
     return Product(output, layout.grid, layout.bands, layout.dtype, layout.nodata, record_of(output))
 

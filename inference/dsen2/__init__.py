@@ -25,7 +25,7 @@ from inference.dsen2.options import Command, Options
 from inference.dsen2.program import PROGRAM, score
 
 super_resolve, super_resolve_scenes, describe = PROGRAM.super_resolve, PROGRAM.super_resolve_scenes, PROGRAM.describe
-main = PROGRAM.main
+main, opened_input = PROGRAM.main, PROGRAM.opened_input
 
 __all__ = [
     "PROGRAM",
@@ -33,6 +33,7 @@ __all__ = [
     "Options",
     "describe",
     "main",
+    "opened_input",
     "read_scene",
     "score",
     "super_resolve",

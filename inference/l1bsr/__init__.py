@@ -28,7 +28,8 @@ missing; products are georeferenced where inputs are, and are plain TIFFs otherw
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,14 @@ from inference.l1bsr.program import PROGRAMS
 
 if TYPE_CHECKING:
     from chain.serving.product import Product
+    from chain.serving.report.native import Given
 
 __all__ = [
     "Command",
     "Options",
     "describe",
     "main",
+    "opened_input",
     "register",
     "register_scenes",
     "super_resolve",
@@ -157,6 +160,22 @@ def describe(input: Names, options: Options | None = None, task: str = SUPER_RES
         ValueError: the image, the model or the options do not suit each other.
     """
     return PROGRAMS[task].describe(input, options)
+
+
+def opened_input(names: Sequence[str], options: Options, record: Mapping[str, Any]) -> "AbstractContextManager[Given]":
+    """Open what a product was made of for a while, to be shown beside it.
+
+    Args:
+        names: files of the image.
+        options: those by which the product was made.
+        record: that of the product.
+
+    Raises:
+        ValueError: the image cannot be opened.
+    """
+    from inference.l1bsr.report import opened_input
+
+    return opened_input(names, options, record)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from chain.serving.input_files import InputWatch, names_behind, place, unplaced
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import file_metadata, weights_of
+from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from inference.l1bsr.image import L1BImage
 from models.description import ModelDescription
@@ -48,6 +49,8 @@ class ProductInputs:
     """Whether the file may be replaced."""
     restart: bool = False
     """Whether an interrupted product that was made otherwise is begun anew."""
+    names: tuple[str, ...] = ()
+    """How the image was named."""
 
     @property
     def networks(self) -> list[Network]:
@@ -92,7 +95,11 @@ class ProductInputs:
             "models": models,
             "precision": {"precision": self.network.description.precision},
             "decisions": [*named_by, *self.image.warnings, *map(str, verify({n: n for n in self.watch.names}))],
-            "input": {"files": self.watch.stamps, "bands": self.image.bands},
+            "input": {
+                "files": self.watch.stamps,
+                "bands": self.image.bands,
+                "names": input_names(self.names),
+            },
         }
 
     @property

@@ -25,6 +25,7 @@ from inference.l1bsr.options import REGISTRATION, SUPER_RESOLUTION, Options
 from inference.l1bsr.product import ProductInputs
 from inference.l1bsr.registration import flow_file, register, register_first, registered_file
 from inference.l1bsr.registration_metrics import registration_metrics
+from inference.l1bsr.report import given_of
 from inference.l1bsr.scratch import Scratch
 from inference.l1bsr.super_resolution import super_resolve
 from models.l1bsr import BANDS
@@ -64,6 +65,7 @@ def open_inputs(task: str, names: Sequence[str], output: Path, options: Options)
         original_cast=options.original_cast,
         overwrite=options.overwrite,
         restart=options.restart,
+        names=tuple(names),
     )
 
 
@@ -126,6 +128,10 @@ def make_product(
         write_styles(output)
     if options.quicklook:
         write_quicklook(output, Path(options.quicklook))
+    if options.report:
+        from chain.serving.report.write import write_report
+
+        write_report(output, Path(options.report), given_of(inputs.image, options))
     return replace(product_of(output, layout), scores=scores)
 
 

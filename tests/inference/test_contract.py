@@ -20,14 +20,17 @@ import inference
 from chain.runtime.options import BaseOptions, kinds
 from chain.runtime.progress import Cancelled
 from chain.sentinel2.bands import BANDS
+from inference.report import report
 from models.description import read_description
 from tests.models.cases import CASES, export_small
+from tests.pages import checked
 from tests.products import product_files
 
 pytestmark = pytest.mark.keras
 
 LEFT, TOP = 300000.0, 5000040.0
-SYSTEMS = sorted(module.name for module in pkgutil.iter_modules(inference.__path__))
+PROGRAMS = [importlib.import_module(f"inference.{module.name}") for module in pkgutil.iter_modules(inference.__path__)]
+SYSTEMS = sorted(program.__name__.rsplit(".", 1)[1] for program in PROGRAMS if hasattr(program, "super_resolve"))
 NAME = "S2A_MSIL2A_20200101T000000_N0213_R000_T31UDQ_20200101T000000"
 FINE, COARSE = (67, 45), (11, 15)
 """Rows and columns of an image whose bands all have one spacing, and of the coarsest bands of another."""
@@ -159,6 +162,16 @@ def test_its_product_lies_on_the_whole_ground_and_misses_what_is_missing(program
     assert seen[-1] == 1 and seen == sorted(seen)
     record = json.loads(product.record.read_text())
     assert record["arguments"]["model_dir"] and record["versions"]
+    assert set(record["input"]["names"]) == set(map(str, files))
+
+
+def test_its_report_shows_product_and_input(program, image, options, tmp_path):
+    page = tmp_path / "sr.html"
+    product = make(program, image, tmp_path / "sr.tif", options(**unmasked(program), report=str(page)))
+    for text in (checked(page), checked(report(product.path, tmp_path / "again.html"))):
+        assert "Band by band" in text and "Before and after" in text
+        assert set(text.split()) >= set(product.bands)
+        assert "files have changed" not in text
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_pixels(program, image, options, tmp_path):
