@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from chain.raster.grids import Grid, image_grid
+from chain.raster.grids import Grid, Region, image_grid
 from chain.raster.otb import OtbImage
 
 
@@ -44,19 +44,48 @@ class Block:
         return slice(round(y), round(y) + grid.rows), slice(round(x), round(x) + grid.columns)
 
 
-def read_block(image: OtbImage, grids: Iterable[Grid], reach: int, nodata: float) -> Block:
-    """Read the native pixels that cover grids, with a margin on each side, mirrored beyond the image.
+@dataclass(frozen=True)
+class Window:
+    """Part of an image, mirrored beyond its edges, of which the pixels are still to be read."""
+
+    image: Grid
+    """Grid of the whole image."""
+    place: Grid
+    """Where the part lies."""
+    rows: np.ndarray
+    """For each of its rows, that of the image."""
+    columns: np.ndarray
+    """For each of its columns, that of the image."""
+
+    @property
+    def region(self) -> Region:
+        """The pixels of the image that are needed."""
+        x, y = int(self.columns.min()), int(self.rows.min())
+        return Region(x, y, int(self.columns.max()) + 1 - x, int(self.rows.max()) + 1 - y)
+
+    def block(self, pixels: np.ndarray, nodata: float) -> Block:
+        """Return the block, given the pixels of `region`: float32 (rows, columns, bands), which are copied.
+
+        Args:
+            pixels: The pixels.
+            nodata: Value of missing ones, besides NaN.
+        """
+        if pixels.shape[:2] == (self.place.rows, self.place.columns):
+            pixels = pixels.copy()
+        else:
+            pixels = pixels[np.ix_(self.rows - self.region.y, self.columns - self.region.x)]
+        return Block(pixels, np.isfinite(pixels) & (pixels != nodata), self.place, self.image)
+
+
+def window_around(native: Grid, grids: Iterable[Grid], reach: int) -> Window:
+    """Return the part of an image that covers grids, with a margin on each side.
 
     Args:
-        image: pyotb image of native pixels.
+        native: Grid of the image.
         grids: The grids to cover.
         reach: Margin, in native pixels.
-        nodata: Value of missing pixels, besides NaN.
-
-    Raises:
-        RuntimeError: OTB cannot compute or read the pixels.
     """
-    native, grids = image_grid(image), list(grids)
+    grids = list(grids)
     left, right = _span(
         min(grid.left for grid in grids) - native.left,
         max(grid.left + grid.columns * grid.dx for grid in grids) - native.left,
@@ -76,8 +105,29 @@ def read_block(image: OtbImage, grids: Iterable[Grid], reach: int, nodata: float
         columns=right - left,
         rows=bottom - top,
     )
-    pixels = _read_mirrored(image, native, left, top, right, bottom)
-    return Block(pixels, np.isfinite(pixels) & (pixels != nodata), place, native)
+    return Window(native, place, mirrored(top, bottom, native.rows), mirrored(left, right, native.columns))
+
+
+def read_block(image: OtbImage, grids: Iterable[Grid], reach: int, nodata: float) -> Block:
+    """Read the native pixels that cover grids, with a margin on each side, mirrored beyond the image.
+
+    Args:
+        image: pyotb image of native pixels.
+        grids: The grids to cover.
+        reach: Margin, in native pixels.
+        nodata: Value of missing pixels, besides NaN.
+
+    Raises:
+        RuntimeError: OTB cannot compute or read the pixels.
+    """
+    import pyotb
+
+    window = window_around(image_grid(image), grids, reach)
+    region = window.region
+    part = pyotb.ExtractROI(
+        {"in": image, "startx": region.x, "starty": region.y, "sizex": region.columns, "sizey": region.rows}
+    )
+    return window.block(np.asarray(part.to_numpy(), np.float32), nodata)
 
 
 def _span(start: float, stop: float, pixel: float, reach: int) -> tuple[int, int]:
@@ -89,27 +139,6 @@ def mirrored(start: int, stop: int, size: int) -> np.ndarray:
     """Return the pixel indices for positions `[start, stop)` of an image that is mirrored repeatedly at its edges."""
     positions = np.arange(start, stop) % (2 * size)
     return np.where(positions < size, positions, 2 * size - 1 - positions)
-
-
-def _read_mirrored(image: OtbImage, grid: Grid, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """Read native pixels, float32 (rows, columns, bands), mirrored beyond the edges of the image."""
-    import pyotb
-
-    columns, rows = mirrored(left, right, grid.columns), mirrored(top, bottom, grid.rows)
-    x, y = int(columns.min()), int(rows.min())
-    part = pyotb.ExtractROI(
-        {
-            "in": image,
-            "startx": x,
-            "starty": y,
-            "sizex": int(columns.max()) + 1 - x,
-            "sizey": int(rows.max()) + 1 - y,
-        }
-    )
-    pixels = np.asarray(part.to_numpy(), np.float32)
-    if left >= 0 and top >= 0 and right <= grid.columns and bottom <= grid.rows:
-        return pixels.copy()
-    return pixels[np.ix_(rows - y, columns - x)]
 
 
 def fill_missing(pixels: np.ndarray, present: np.ndarray, reach: int) -> np.ndarray:

@@ -92,18 +92,35 @@ def to_dataset(image: OpenedImage, box: tuple[float, float, float, float] | None
         ValueError: the box is not on the image.
         RuntimeError: OTB cannot read it.
     """
+    parts, attributes = native_parts(image, box)
+    found = []
+    for bands, part in parts:
+        block = read_block(image.image(bands), [part], 0, image.nodata)
+        values = np.where(block.present, block.pixels, np.float32(np.nan))[block.window(part)]
+        found.append(({band: values[..., index] for index, band in enumerate(bands)}, part))
+    return dataset_of(found, attributes)
+
+
+def native_parts(
+    image: OpenedImage, box: tuple[float, float, float, float] | None
+) -> tuple[list[tuple[tuple[str, ...], Grid]], dict[str, Any]]:
+    """Return the bands of each native resolution, finest first, with the grid of what is read; and attributes.
+
+    Args:
+        image: the open image.
+        box: left, top, right and bottom of the part to read, as of `to_dataset`.
+
+    Raises:
+        ValueError: the box is not on the image.
+    """
     groups: dict[float, list[str]] = {}
     for band in image.bands:
         groups.setdefault(BANDS[band], []).append(band)
     found = []
     for _, bands in sorted(groups.items()):
-        pixels = image.image(bands)
-        whole = image_grid(pixels)
-        part = whole if box is None else _part(whole, box)
-        block = read_block(pixels, [part], 0, image.nodata)
-        values = np.where(block.present, block.pixels, np.float32(np.nan))[block.window(part)]
-        found.append(({band: values[..., index] for index, band in enumerate(bands)}, part))
-    return dataset_of(found, {LEVEL: image.level, OFFSET: 0, "id": str(image.identity.get("id", ""))})
+        whole = image_grid(image.image(bands))
+        found.append((tuple(bands), whole if box is None else _part(whole, box)))
+    return found, {LEVEL: image.level, OFFSET: 0, "id": str(image.identity.get("id", ""))}
 
 
 def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attributes: Mapping[str, Any]) -> Any:
@@ -132,18 +149,18 @@ def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attribut
     return xarray.Dataset(variables, coordinates, dict(attributes))
 
 
-def images_of(dataset: Any) -> list[tuple[dict[str, np.ndarray], Grid]]:
-    """Return the bands of an `xarray.Dataset` by grid.
+def images_of(dataset: Any) -> list[tuple[dict[str, Any], Grid]]:
+    """Return the bands of an `xarray.Dataset` by grid: numpy arrays, or Dask's where the dataset has chunks.
 
     Variables that are no bands of Sentinel-2, or have other dimensions than two, are left out.
 
     Raises:
         ValueError: there is no band, coordinates are missing or irregular, or there is no CRS.
     """
-    groups: dict[tuple, dict[str, np.ndarray]] = {}
+    groups: dict[tuple, dict[str, Any]] = {}
     for name, variable in dataset.data_vars.items():
         if name in BANDS and variable.ndim == 2:
-            groups.setdefault(variable.dims, {})[name] = variable.values
+            groups.setdefault(variable.dims, {})[name] = variable.data
     if not groups:
         raise ValueError(f"dataset: expected bands such as B02 with two dimensions, got {', '.join(dataset.data_vars)}")
     projection = _projection(dataset)

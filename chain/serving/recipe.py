@@ -80,19 +80,30 @@ class Recipe:
         """
         blocks = {}
         for name in self.sources:
-            native = image_grid(images[name])
-            wanted: list[Grid] = []
-            distance = INTERPOLATION_SUPPORT
-            if any(source.name == name for source in self.passed_through):
-                wanted.append(ground(region, origin, self.gsd))
-            for network in self.networks:
-                field = fields(network.description)
-                for source in network.description.sources:
-                    if source.name == name:
-                        wanted.append(seen(network, source, region, origin, field))
-                        distance = max(distance, reach(network, min(native.dx, native.dy)))
+            wanted, distance = self.needs(name, image_grid(images[name]), region, origin)
             blocks[name] = read_block(images[name], wanted, distance, nodata)
         return blocks
+
+    def needs(self, name: str, native: Grid, region: Region, origin: tuple[float, float]) -> tuple[list[Grid], int]:
+        """Return what a region of the product needs of a source: grids to cover, and a margin in native pixels.
+
+        Args:
+            name: The source's.
+            native: Grid of its native pixels.
+            region: Pixels of the product.
+            origin: Upper-left corner (x, y) of the product's pixel (0, 0).
+        """
+        wanted: list[Grid] = []
+        distance = INTERPOLATION_SUPPORT
+        if any(source.name == name for source in self.passed_through):
+            wanted.append(ground(region, origin, self.gsd))
+        for network in self.networks:
+            field = fields(network.description)
+            for source in network.description.sources:
+                if source.name == name:
+                    wanted.append(seen(network, source, region, origin, field))
+                    distance = max(distance, reach(network, min(native.dx, native.dy)))
+        return wanted, distance
 
     def compute(
         self,

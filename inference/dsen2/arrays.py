@@ -5,8 +5,10 @@ pixels = super_resolve_arrays({"x10": a, "x20": b}, Options(offset=0), origin=(6
 dataset = super_resolve_arrays(read_scene("item.json", bbox=(4.2, 50.8, 4.3, 50.9)))
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chain.runtime.progress import Progress
@@ -16,6 +18,7 @@ from inference.dsen2.options import Options
 if TYPE_CHECKING:
     from xarray import Dataset
 
+    from chain.raster.grids import Grid
     from chain.sentinel2.opened_image import OpenedImage
     from chain.sentinel2.stac_item import FileOrItem
 
@@ -34,6 +37,7 @@ def super_resolve_arrays(
     *,
     origin: tuple[float, float] = (0.0, 0.0),
     crs: str = "",
+    chunks: int | None = None,
     progress: Report | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Any:
@@ -47,12 +51,15 @@ def super_resolve_arrays(
             where weights depend on it.
         origin: x and y of the upper left corner, in metres; a dataset has its own.
         crs: coordinate system of the arrays, in any form that GDAL knows, such as `EPSG:32631`; none by default.
+        chunks: side of the chunks of what is made of a dataset in chunks, in pixels; by default the regions in which it
+            is computed, twice `tile_size`.
         progress: called with the fraction that is done and a short text.
         cancelled: called now and then; the work stops when it returns True.
 
     Returns:
         A `chain.serving.arrays.ArrayProduct` of arrays; an `xarray.Dataset` of one, with a variable for each band. The
-        pixels are those of the file that `super_resolve` makes.
+        pixels are those of the file that `super_resolve` makes. Of a dataset in chunks (Dask) it has chunks too, which
+        are computed when they are needed; `progress` and `cancelled` are then Dask's matter.
 
     Raises:
         ValueError: the arrays, the weights or the options do not suit each other.
@@ -68,6 +75,8 @@ def super_resolve_arrays(
     if is_dataset:
         images = images_of(arrays)
         options = _stated(options, arrays.attrs.get(OFFSET), arrays.attrs.get(LEVEL))
+        if any(hasattr(pixels, "chunks") for bands, _ in images for pixels in bands.values()):
+            return _in_chunks(images, options, dict(arrays.attrs), chunks)
     else:
         images = _images(arrays, origin, crs)
     if options.offset is None:
@@ -87,6 +96,7 @@ def read_scene(
     options: Options | None = None,
     *,
     bbox: tuple[float, float, float, float] | None = None,
+    chunks: int | None = None,
 ) -> "Dataset":
     """Read a scene, at native resolutions, as an `xarray.Dataset` that `super_resolve_arrays` takes.
 
@@ -94,6 +104,7 @@ def read_scene(
         input: the scene, as of `inference.dsen2.super_resolve`.
         options: how the scene is opened (`offset`, names of bands).
         bbox: west, south, east and north, in degrees: the part that is read, in whole pixels of 60 m.
+        chunks: side of chunks, in pixels of 10 m, that are read when they are needed (Dask); by default all is read.
 
     Returns:
         The dataset: float32, 10 000 x reflectance, missing pixels NaN.
@@ -107,8 +118,64 @@ def read_scene(
 
     options = options or Options()
     prepare(options)
+    if chunks:
+        from chain.serving.lazy_arrays import read_in_chunks
+
+        opener = partial(_opened_image, names_of(input), options)
+        return read_in_chunks(opener, lambda image: _box(image, bbox) if bbox else None, chunks)
     with opened_scene(names_of(input), naming=options.naming, reading=options.reading) as scene:
         return to_dataset(scene.product, _box(scene.product, bbox) if bbox else None)
+
+
+@contextmanager
+def _opened_image(names: "Sequence[FileOrItem]", options: Options) -> "Iterator[OpenedImage]":
+    """Open the bands of a scene for a while."""
+    from chain.sentinel2.scene import opened_scene
+
+    with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
+        yield scene.product
+
+
+def _in_chunks(images: Sequence[tuple[dict, "Grid"]], options: Options, attributes: dict, chunks: int | None) -> Any:
+    """Make the product of a dataset in chunks, in chunks.
+
+    Raises:
+        ValueError: the dataset, the weights or the options do not suit each other.
+    """
+    from contextlib import ExitStack
+
+    from chain.raster.gdal_memory import memory_grid
+    from chain.sentinel2.arrays import LEVEL, OFFSET
+    from chain.sentinel2.bands import BANDS
+    from chain.sentinel2.image import Sentinel2Image
+    from chain.sentinel2.scene import Scene
+    from chain.serving.lazy_arrays import produce_in_chunks
+    from chain.serving.precision.precision import prepared
+    from chain.serving.production import decisions
+    from inference.dsen2.recipe import recipe_of
+
+    if options.offset != 0:
+        raise ValueError(
+            f"offset: expected 0 for a dataset in chunks, whose numbers are as they are, got {options.offset}"
+        )
+    if options.precision not in ("float32", "bfloat16") or options.tiling != "seamless":
+        raise ValueError("--precision, --tiling: expected float32 or bfloat16, and seamless, for a dataset in chunks")
+    finest = min(grid.dx for _, grid in images)
+    for bands, grid in images:
+        for band in bands:
+            if abs(grid.dx / finest - BANDS[band] / 10.0) > 1e-3:
+                raise ValueError(f"{band}: expected native pixels in a dataset in chunks, got pixels of {grid.dx:g} m")
+    prepare(options)
+    with ExitStack() as stack:
+        places = {grid: stack.enter_context(memory_grid(grid)) for _, grid in images}
+        names = {band: places[grid] for bands, grid in images for band in bands}
+        identity = {"id": str(attributes.get("id", "dataset"))}
+        image = Sentinel2Image(names, 0, options.level or str(attributes.get(LEVEL, "unknown")), identity)
+        recipe = recipe_of(options, Scene(image, finest))
+        networks, _ = prepared(options, recipe.networks, list)
+        recipe = replace(recipe, networks=networks)
+    stated = {LEVEL: image.level, OFFSET: 0, "decisions": decisions(image, recipe)}
+    return produce_in_chunks(options, images, recipe, stated, chunks)
 
 
 def _stated(options: Options, offset: Any, level: Any) -> Options:

@@ -2,10 +2,11 @@
 """Arrays and datasets in and out: the pixels of the product's file."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,18 +155,88 @@ def test_datasets_that_do_not_say_where_they_lie_are_refused(files, options, cha
 
 @pytest.mark.slow
 def test_the_tour_in_the_docs_runs(tmp_path, shared_data):
-    """The script of the docs on a real item whose images lie beside it."""
+    """The script of the docs, from area and days to the picture, on a real item that the stand-in serves."""
+    from simulate.planetary_computer import LocalPlanetaryComputer
+    from tests.real_items import adopt
+
     folder = shared_data("s2_l2a_cog_stac_29RKH_decimated")
     content = json.loads((folder / "S2A_29RKH_20200219_0_L2A.json").read_text())
-    for asset in content["assets"].values():
-        asset["href"] = str(folder / Path(asset["href"]).name)
-    item = tmp_path / "item.json"
-    item.write_text(json.dumps(content))
+    blobs = tmp_path / "blobs"
+    shutil.copytree(folder, blobs / content["id"])
     west, south, east, north = content["bbox"]
     centre = (west + east) / 2, (south + north) / 2
     area = f"{centre[0]},{centre[1]},{centre[0] + 0.2},{centre[1] + 0.2}"
     picture = tmp_path / "ndmi.png"
-    command = [sys.executable, str(REPOSITORY / "docs" / "python_tour.py"), str(item), area, str(picture)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    with LocalPlanetaryComputer([adopt(content, blobs / content["id"])], blobs) as server:
+        words = [area, "2020-02-01/2020-03-01", str(picture), server.stac_url]
+        done = subprocess.run(
+            [sys.executable, str(REPOSITORY / "docs" / "python_tour.py"), *words],
+            capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **server.environment()},
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "B11" in done.stdout and gdal.Open(str(picture)).RasterXSize == 1200
+    assert content["id"] in done.stdout and "B11" in done.stdout
+    assert gdal.Open(str(picture)).RasterXSize == 1200
+
+
+def in_chunks(dataset, size):
+    """Return a dataset in chunks of a size on its finest dimensions, of others elsewhere."""
+    return dataset.chunk({dim: size for dim in dataset.dims})
+
+
+@pytest.mark.parametrize("read, given, asked", [(60, None, None), (120, 13, 31), (30, 1000, 24)])
+def test_a_dataset_in_chunks_gives_the_bits_of_the_file(files, options, tmp_path, read, given, asked):
+    """Whatever the chunks that are read, given and asked for: also at borders, and around missing pixels."""
+    chosen = replace(options, floating=True)
+    product = super_resolve(files, tmp_path / "sr.tif", chosen)
+    scene = read_scene(files, chunks=read)
+    assert all(hasattr(scene[band].data, "chunks") for band in SURFACE_BANDS)
+    made = super_resolve_arrays(in_chunks(scene, given) if given else scene, chosen, chunks=asked)
+    assert all(hasattr(made[band].data, "chunks") for band in product.bands)
+    computed = made.compute()
+    found = np.stack([computed[band].values for band in product.bands], axis=-1)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.view(np.uint32), in_file(product.path).view(np.uint32))
+    assert np.isnan(found[50, 60, product.bands.index("B02")])
+
+
+def test_a_part_in_chunks_is_that_of_a_part_in_memory(files, options):
+    box = (0.4655, 45.118, 0.4705, 45.122)
+    whole = super_resolve_arrays(read_scene(files, bbox=box), options)
+    lazy = super_resolve_arrays(read_scene(files, bbox=box, chunks=30), options).compute()
+    for band in SURFACE_BANDS:
+        np.testing.assert_array_equal(whole[band].values, lazy[band].values)
+    xarray.testing.assert_equal(whole.coords.to_dataset(), lazy.coords.to_dataset())
+
+
+def test_a_chunk_computes_what_it_needs_and_no_more(files, options, monkeypatch):
+    from chain.serving import lazy_arrays
+
+    computed, read, make, reading = [], [], lazy_arrays._make, lazy_arrays.LazyImage.read
+    monkeypatch.setattr(
+        lazy_arrays, "_make", lambda recipe, placed, *more: computed.append(placed) or make(recipe, placed, *more)
+    )
+    monkeypatch.setattr(lazy_arrays.LazyImage, "read", lambda *given: read.append(given) or reading(*given))
+    scene = read_scene(files, chunks=60)
+    made = super_resolve_arrays(scene, replace(options, bands=("B11",), tile_size=24))
+    assert not computed and not read
+    assert made["B11"][:24, :24].compute().shape == (24, 24)
+    assert len(computed) == 1 and len(read) < sum(scene[band].data.npartitions for band in scene) / 3
+
+
+def test_a_scene_in_chunks_can_be_sent_to_other_processes(files):
+    import pickle
+
+    scene = read_scene(files, chunks=60)
+    sent = pickle.loads(pickle.dumps(scene))
+    xarray.testing.assert_equal(sent["B11"].compute(), read_scene(files)["B11"])
+
+
+def test_chunks_that_cannot_be_made_as_the_file_is_are_refused(files, options):
+    scene = read_scene(files, chunks=60)
+    with pytest.raises(ValueError, match="^offset: expected 0 for a dataset in chunks"):
+        super_resolve_arrays(scene, replace(options, offset=-1000))
+    with pytest.raises(ValueError, match="^--precision, --tiling: expected float32 or bfloat16"):
+        super_resolve_arrays(scene, replace(options, precision="auto"))
+    fine = scene[["B02"]].rename(B02="B11")
+    with pytest.raises(ValueError, match="^B11: expected native pixels in a dataset in chunks, got pixels of 10 m"):
+        super_resolve_arrays(fine.assign(B02=scene["B02"]), options)
