@@ -124,8 +124,9 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
         return Border()
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
-    if found.method == SPLINE and chosen is unknown and any(map(_is_no_unknown, others)):
-        depth = max(depth, _untested(METHODS[SPLINE]).trimmed)  # which smooths away what would tell its border rule
+    holed = any(part.missing is not None for part in parts)
+    if found.method == SPLINE and holed and chosen is unknown and any(map(_is_no_unknown, others)):
+        depth = max(depth, _untested(METHODS[SPLINE]).trimmed)  # a spline leaves too little to tell its border rule
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
 
 
