@@ -131,7 +131,6 @@ def _input_of(product: Path, named: Sequence[str] | None) -> "Iterator[tuple[Giv
 
 def _opener(record: Mapping[str, Any], names: Sequence[str] | None) -> Any:
     """Return what opens the input of a product, a context manager; or a sentence that says why there is none."""
-    from chain.serving.inputs import is_address
     from chain.serving.program import prepare
 
     systems = [str(model.get("system", "")) for model in record.get("models", ())]
@@ -141,7 +140,7 @@ def _opener(record: Mapping[str, Any], names: Sequence[str] | None) -> Any:
         return f"No program here is called {systems[0]!r}."
     if not names:
         return "The record does not tell the input; --input names it."
-    lost = [name for name in names if not (is_address(name) or name.startswith("/vsi") or os.path.exists(name))]
+    lost = [name for name in names if name.startswith("/") and not (name.startswith("/vsi") or os.path.exists(name))]
     if lost:
         return f"The input is not where it was: {', '.join(lost)}; --input names it."
     module = importlib.import_module(f"inference.{systems[0]}")

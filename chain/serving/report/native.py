@@ -19,7 +19,6 @@ from osgeo import gdal
 from chain.raster.grids import Grid, Region, raster_grid
 from chain.runtime.credentials import without_credentials
 from chain.sentinel2.opened_image import OpenedImage
-from chain.serving.inputs import is_address
 from chain.serving.provenance import names_of
 from chain.serving.recipe import REFLECTANCE
 
@@ -125,7 +124,4 @@ def input_names(names: Sequence[Any]) -> list[str]:
         names: files, folders, addresses; items that are no names are left out.
     """
     texts = [str(name) for name in names if isinstance(name, str | Path)]
-    return [
-        without_credentials(text) if is_address(text) or text.startswith("/vsi") else os.path.abspath(text)
-        for text in texts
-    ]
+    return [os.path.abspath(text) if os.path.exists(text) else without_credentials(text) for text in texts]
