@@ -170,7 +170,7 @@ def report(output: Path, product: Path, held_out: Path, seconds: dict[str, float
 
 def main(argv=None) -> int:
     """Run the demonstration; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--output", type=Path, default=Path("demo"), help="folder for all results (default: %(default)s)"
     )

@@ -355,11 +355,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program."""
     parser = argparse.ArgumentParser(
         prog="sr_dataset.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__.splitlines()[0],
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

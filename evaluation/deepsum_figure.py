@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Draw a super-resolved scene beside its truth.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

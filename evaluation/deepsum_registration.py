@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Score the registration of a DeepSUM.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Score the networks of L1BSR on pairs of images.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

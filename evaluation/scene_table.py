@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Print scores of several scenes as a table in Markdown.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def generate(shape: tuple[int, int], seed: int, sun: Sun | None = None) -> Lands
 
 def main(argv: list[str] | None = None) -> int:
     """Writes a landscape as a true-colour picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=1024, help="side in pixels of 1.5 m (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed (default: %(default)s)")
     parser.add_argument("--output", required=True, help="PNG file to write")

@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Train, export and score the network that turns Sentinel-2 into Spot-7's 1.5 m.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

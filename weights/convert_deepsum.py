@@ -262,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
         f"The weights are the authors': {NO_LICENCE}.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -308,7 +308,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Turn the published weights of DSen2, VDSen2, UP42 and RSP into models of this project.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         f"The authors' weights are under the {LICENCE}, and so are the models that are made of them.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,28 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Help(argparse.HelpFormatter):
+    """Wraps texts of one line, and keeps others as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(
+            super(_Help, self)._fill_text(part, width, indent) if "\n" not in part else part
+            for part in text.split("\n\n")
+        )
+
+
+def examples(doc: str) -> str:
+    """Return the commands of a docstring, each on a line: what stands indented and begins with `python`."""
+    found: list[str] = []
+    goes_on = False
+    for line in doc.splitlines():
+        if goes_on or re.match(r" +python ", line):
+            text = line.strip().removesuffix("\\").strip()
+            found[len(found) - goes_on :] = [f"{found[-1]} {text}" if goes_on else f"  {text}"]
+            goes_on = line.rstrip().endswith("\\")
+    return "\n".join(["examples:", *(re.sub(r"(?<=\S) +", " ", line) for line in found)]) if found else ""
+
+
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--debug` and `--version`, which all programs have, to a parser."""
     parser.add_argument(
@@ -95,6 +117,7 @@ def run_program(
     command: Callable[[Made, Progress], None],
     argv: Sequence[str] | None = None,
     complete: Callable[[dict], dict] | None = None,
+    doc: str | None = None,
 ) -> int:
     """Run a program of its command line.
 
@@ -107,10 +130,13 @@ def run_program(
         argv: words of the command line; None for those of this process.
         complete: given the parsed values by name, returns them with those that come from elsewhere; it may raise
             ValueError.
+        doc: the docstring of the program's module, whose commands end the help.
 
     Returns:
         The exit status: 0, 1 when it failed, 130 when it was interrupted.
     """
+    parser.formatter_class = _Help
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, examples(doc or ""))))
     add_options(parser, options)
     add_program_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="show warnings and errors alone")

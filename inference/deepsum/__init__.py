@@ -245,4 +245,4 @@ def main(argv: list[str] | None = None) -> int:
         description="Make one image of three times the resolution of nine or more unregistered ones.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, _run, argv)
+    return run_program(parser, Command, _run, argv, doc=__doc__)

@@ -195,4 +195,4 @@ def main(argv: list[str] | None = None) -> int:
     def run(command: Command, progress: Progress) -> None:
         PROGRAMS[command.task].run(command, progress)
 
-    return run_program(parser, Command, run, argv)
+    return run_program(parser, Command, run, argv, doc=__doc__)

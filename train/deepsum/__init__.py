@@ -174,4 +174,4 @@ def main(argv: list[str] | None = None) -> int:
         description="Train DeepSUM, which super-resolves nine images of a place to one of three times the resolution.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)

@@ -157,4 +157,4 @@ def main(argv: list[str] | None = None) -> int:
         description="Train, export and score a network that makes the 20 m or the 60 m bands of Sentinel-2 finer.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)

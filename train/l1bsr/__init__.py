@@ -167,4 +167,4 @@ def main(argv: list[str] | None = None) -> int:
         description="Train, export and score a network that registers or super-resolves Sentinel-2 L1B.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
