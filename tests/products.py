@@ -33,6 +33,14 @@ def super_resolved(images, description, folder, region, origin=None, engine="otb
     return stacked(super_resolve(blocks, network, region, origin, **options))
 
 
-def product_files(name):
-    """Return the names of the files of a product of Sentinel-2's 10 m bands: itself, its record, its styles."""
-    return {f"{name}.tif", f"{name}.tif.json", f"{name}.qml", f"{name}_false_colour.qml"}
+def product_files(name, item=False, classes=False):
+    """Return the names of the files of a product of Sentinel-2's 10 m bands: itself, its record, its styles.
+
+    Args:
+        name: its stem.
+        item: whether its input tells date and place: it has a STAC Item.
+        classes: whether its input has a scene classification.
+    """
+    found = {f"{name}.tif", f"{name}.tif.json", f"{name}.qml", f"{name}_false_colour.qml"}
+    found |= {f"{name}_stac.json"} if item else set()
+    return found | ({f"{name}_SCL.tif", f"{name}_SCL.qml"} if classes else set())

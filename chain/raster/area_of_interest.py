@@ -83,20 +83,43 @@ def _check_finite(*bounds: float) -> None:
         raise RuntimeError("outside the coordinate system")
 
 
-def bbox_bounds(bbox: Bounds, projection: str) -> Bounds:
-    """Return the bounds (left, bottom, right, top), in a coordinate system, of a box of longitudes and latitudes.
+def coordinate_system(text: str | None) -> osr.SpatialReference:
+    """Return the coordinate system of a code (`EPSG:32631`, `32631`) or of WKT; WGS 84 for None.
+
+    Raises:
+        ValueError: GDAL knows none of that name.
+    """
+    crs = osr.SpatialReference()
+    if text is None:
+        crs.ImportFromEPSG(4326)
+        return crs
+    name = f"EPSG:{text}" if text.isdigit() else text
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        is_known = (crs.ImportFromWkt(name) if "[" in name else crs.SetFromUserInput(name)) == ogr.OGRERR_NONE
+    except RuntimeError:  # where exceptions of `osr` are on
+        is_known = False
+    finally:
+        gdal.PopErrorHandler()
+    if not is_known:
+        raise ValueError(f"expected a coordinate system that GDAL knows, got {text!r}")
+    return crs
+
+
+def bbox_bounds(bbox: Bounds, projection: str, crs: str | None = None) -> Bounds:
+    """Return the bounds (left, bottom, right, top), in a coordinate system, of a box in another one.
 
     Args:
-        bbox: West, south, east, north, in degrees (WGS 84); west is larger than east across the 180th meridian.
+        bbox: West, south, east, north, in degrees (WGS 84); west is larger than east across the 180th meridian. With
+            `crs`, left, bottom, right and top, x (or longitude) first.
         projection: The coordinate system, as WKT.
+        crs: That of the box, as `coordinate_system` takes it.
 
     Raises:
         ValueError: The box cannot be transformed.
     """
-    crs = osr.SpatialReference()
-    crs.ImportFromEPSG(4326)
     try:
-        bounds = _transform(crs, projection).TransformBounds(*bbox, DENSIFICATION)
+        bounds = _transform(coordinate_system(crs), projection).TransformBounds(*bbox, DENSIFICATION)
         _check_finite(*bounds)
     except RuntimeError as error:
         raise ValueError(f"--bbox: cannot be projected onto the image ({error})") from error

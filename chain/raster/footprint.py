@@ -44,15 +44,20 @@ class Footprint:
         return cls(geotransform, (dataset.RasterXSize, dataset.RasterYSize), dataset.GetProjection())
 
     @classmethod
-    def of_box(cls, box: tuple[float, float, float, float]) -> "Footprint":
-        """Return the footprint of a box of longitudes and latitudes: west, south, east, north, in degrees.
+    def of_box(cls, box: tuple[float, float, float, float], projection: str | None = None) -> "Footprint":
+        """Return the footprint of a box: west, south, east, north, in degrees.
 
         West is larger than east where the box lies across the 180th meridian.
+
+        Args:
+            box: the box.
+            projection: its coordinate system, as WKT; None for longitudes and latitudes.
         """
         west, south, east, north = box
-        east += 360.0 * antimeridian.crosses(west, east)
+        if projection is None:
+            east += 360.0 * antimeridian.crosses(west, east)
         geotransform = (west, (east - west) / BOX_PIXELS, 0.0, north, 0.0, (south - north) / BOX_PIXELS)
-        return cls(geotransform, (BOX_PIXELS, BOX_PIXELS), _spatial_reference(None).ExportToWkt())
+        return cls(geotransform, (BOX_PIXELS, BOX_PIXELS), projection or _spatial_reference(None).ExportToWkt())
 
     @property
     def corner(self) -> np.ndarray:

@@ -16,6 +16,7 @@ import dataclasses
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Kind:
         flag: how the command line spells it, where that is not the field's name; a word without dashes stands for a
             value that has no flag.
         formerly: spellings of earlier versions, which are refused with the present one.
+        also: spellings of earlier versions that are still taken, with a warning.
         check: raises ValueError, with what was expected, for a value that cannot be right.
         pixels: whether pixels of the result depend on it.
         reads: whether it names files that are read.
@@ -67,6 +69,7 @@ class Kind:
     group: str | None = None
     flag: str | None = None
     formerly: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     check: Callable[[Any], None] | None = None
     pixels: bool = True
     reads: bool = False
@@ -188,6 +191,11 @@ def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None
             place.add_argument(flag, dest=name, action="store_true", help=kind.help)
         else:
             place.add_argument(flag, dest=name, **_argument(kind, default))
+        for old in kind.also:
+            read = {key: value for key, value in _argument(kind, default).items() if key in ("type", "nargs")}
+            parser.add_argument(
+                old, dest=name, action=_Older, const=flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **read
+            )
         for old in kind.formerly:
             parser.add_argument(old, action=_Renamed, nargs="*", const=flag, help=argparse.SUPPRESS)
 
@@ -201,6 +209,20 @@ def from_values(cls: type[Made], values: Mapping[str, Any]) -> Made:
     return cls(
         **{name: values[name] for name, kind in kinds(cls).items() if not (kind.repeated and values[name] is None)}
     )
+
+
+class _Older(argparse.Action):
+    """Takes the value of a former spelling of an option, and says the present one, which is `const`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: object,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        print(f"warning: {option_string} is now called {self.const}", file=sys.stderr)
+        setattr(namespace, self.dest, values)
 
 
 class _Renamed(argparse.Action):

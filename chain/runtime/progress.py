@@ -11,6 +11,7 @@ Functions of the library print nothing. They report to a `Progress`, and tell wh
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 LOG = logging.getLogger("super_resolution")
 """What programs tell: `info` for what was decided, `warning` for what the user should look at."""
 LOG.addHandler(logging.NullHandler())
+COMPUTED = 0.9
+"""Share of the work on a region that is done when it is computed, and not written yet."""
 BAR = "{desc}: {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
 
 
@@ -46,12 +49,55 @@ class Progress:
         """
         if fraction < 1 and self.cancelled and self.cancelled():
             raise Cancelled("cancelled: what was finished is kept, and the same call goes on")
+        self.tell(fraction, text)
+
+    def tell(self, fraction: float, text: str) -> None:
+        """Report the fraction that is done where the work cannot stop."""
         if self.report:
             self.report(min(max(fraction, 0.0), 1.0), text)
 
     def part(self, start: float, end: float) -> "Progress":
         """Return where a part of the work reports, which is done between two fractions of the whole."""
-        return Progress(lambda fraction, text: self(start + fraction * (end - start), text))
+        report = self.report
+        if report is None:
+            return Progress(None, self.cancelled)
+        return Progress(lambda fraction, text: report(start + fraction * (end - start), text), self.cancelled)
+
+
+class RegionProgress:
+    """Tells how much of a product is done: regions that are written, and parts of those that are computed.
+
+    Args:
+        progress: where it is reported.
+        pixels: number of the product's pixels.
+        text: what is made.
+    """
+
+    def __init__(self, progress: Progress, pixels: int, text: str):
+        self._progress, self._pixels, self._text = progress, pixels, text
+        self._written, self._lock = 0, threading.Lock()
+        self._computed: dict[object, float] = {}
+
+    def computed(self, region: object, pixels: int, fraction: float) -> None:
+        """Tell that a fraction of a region is computed; called by the thread that computes."""
+        with self._lock:
+            self._computed[region] = fraction * pixels
+            self._progress.tell(self._fraction(), self._text)
+
+    def written(self, region: object, pixels: int) -> None:
+        """Report that a region is written.
+
+        Raises:
+            Cancelled: the work is to stop.
+        """
+        with self._lock:
+            self._computed.pop(region, None)
+            self._written += pixels
+            self._progress(self._fraction(), self._text)
+
+    def _fraction(self) -> float:
+        """Return the fraction of the product that is done."""
+        return (self._written + COMPUTED * sum(self._computed.values())) / self._pixels
 
 
 SILENT = Progress()

@@ -30,6 +30,22 @@ FINEST = min(BANDS.values())
 """Ground sampling distance of the finest bands, in metres."""
 SURFACE_BANDS = tuple(band for band in BANDS if band != "B10")
 """Bands that see the ground, in ESA's order: those of L2A."""
+WAVELENGTHS = {
+    "B01": (443, 20),
+    "B02": (490, 65),
+    "B03": (560, 35),
+    "B04": (665, 30),
+    "B05": (705, 15),
+    "B06": (740, 15),
+    "B07": (783, 20),
+    "B08": (842, 115),
+    "B8A": (865, 20),
+    "B09": (945, 20),
+    "B10": (1375, 30),
+    "B11": (1610, 90),
+    "B12": (2190, 180),
+}
+"""Nominal central wavelength and bandwidth of each band, in nanometres (ESA, Sentinel-2 User Handbook, table 1)."""
 COMMON_NAMES = {
     "coastal": "B01",
     "blue": "B02",
@@ -57,6 +73,21 @@ REFLECTANCE = 1e-4
 """Reflectance of a digital number, but for the offset."""
 CLASSES_NAME = "SCL"
 """Name of the scene classification, in files, descriptions and catalogues."""
+CLASSES = (
+    ("no data", "000000"),
+    ("saturated or defective", "ff0000"),
+    ("dark area", "2f2f2f"),
+    ("cloud shadow", "643200"),
+    ("vegetation", "00a000"),
+    ("not vegetated", "ffe65a"),
+    ("water", "0000ff"),
+    ("unclassified", "808080"),
+    ("cloud, medium probability", "c0c0c0"),
+    ("cloud, high probability", "ffffff"),
+    ("thin cirrus", "64c8ff"),
+    ("snow or ice", "ff96ff"),
+)
+"""Name and colour of each class of the scene classification, from 0 on, as ESA shows them."""
 COMPANIONS = ("AOT", "WVP", "TCI", "PVI", "CLD", "CLDPRB", "SNW", "SNWPRB", "VISUAL", "PREVIEW", "THUMBNAIL")
 """Names of images that come with the bands and are not used."""
 BAND_IN_NAME = re.compile(r"(?:^|[_\W])B(0?8A|0?[1-9]|1[0-2])(?:_(\d\d)m)?(?=$|[_\W])", re.IGNORECASE)

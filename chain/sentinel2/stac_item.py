@@ -50,6 +50,8 @@ FOREIGN = (LookupError, TypeError, AttributeError)
 """What reading an item raises of which parts are missing, or of other kinds."""
 DOCUMENT = "_document"
 """Key, in an item that was read, of where it comes from."""
+ADDRESS_KEY = "item"
+"""Key of an image's identity: where its item lies; None where that is not known. No pixel depends on it."""
 
 
 def read_item(source: FileOrItem) -> dict[str, Any]:
@@ -295,7 +297,7 @@ def _contents(
     classes = classes_asset(item)
     contents = Contents(
         str(item["id"]),
-        identity(item),
+        {**identity(item), ADDRESS_KEY: item[DOCUMENT] or None},
         {
             band: Layer(asset["href"], numbers.get(band, 1), _fill(asset), finds_alpha=True)
             for band, asset in assets.items()

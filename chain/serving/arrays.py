@@ -9,10 +9,10 @@ from chain.raster.grids import Grid, Region
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.progress import SILENT, Progress
 from chain.sentinel2.opened_image import OpenedImage
+from chain.serving.encoding import encode
 from chain.serving.options import ServingOptions
 from chain.serving.pipeline import run_pipeline
 from chain.serving.precision.precision import prepared
-from chain.serving.product_file import encode
 from chain.serving.production import Production, decisions
 from chain.serving.recipe import Recipe
 from chain.serving.super_resolution import Bands
@@ -62,7 +62,7 @@ def produce_array(
 
     def write(region: Region, bands: Bands) -> None:
         place = np.s_[:, region.y : region.y + region.rows, region.x : region.x + region.columns]
-        pixels[place] = encode(bands, layout.dtype)
+        pixels[place] = encode(bands, layout.dtype, layout.nodata)
 
     done, total = 0, layout.grid.rows * layout.grid.columns
     for region in run_pipeline(production.regions, production.read, production.compute, write):

@@ -12,7 +12,9 @@ from typing import TypeVar
 from chain.runtime.command_line import one_line
 from chain.runtime.files import read_document
 from chain.runtime.progress import LOG, SILENT, Cancelled, Progress
+from chain.runtime.provenance import NAME
 from chain.sentinel2.packings import RASTER_SUFFIXES, holds_scenes, is_scene, rasters_in, scenes_among
+from chain.sentinel2.stac_item import read_item
 from chain.serving.inputs import (
     JSON_SUFFIXES,
     expanded,
@@ -76,17 +78,34 @@ def scenes_of(inputs: Sequence[str], required: bool = True) -> dict[str, list]:
     return scenes
 
 
+def scenes_told(inputs: Sequence, in_folder: bool) -> Mapping[str, Sequence]:
+    """Return the scenes that `--info` tells of, by their names; the only one has none.
+
+    Args:
+        inputs: names, or items: one, or those that become a mosaic.
+        in_folder: whether each scene has a product of its own.
+    """
+    names = [name for name in inputs if isinstance(name, str)]
+    if in_folder and len(names) == len(inputs):
+        return scenes_of(names)
+    if not names and len(inputs) > 1:
+        return {name_of_item(read_item(item)): [item] for item in inputs}
+    return {"": inputs}
+
+
 def _is_scene(entry: Path) -> bool:
     """Return whether an entry of a folder is, or may hold, a scene: a folder, a zip, a STAC item.
 
-    Collections of items are none: they often lie beside the images that they tell of.
+    Collections of items are none: they often lie beside the images that they tell of. Nor are items of products.
     """
     if entry.name.startswith(".") or entry.suffix == PARTS_SUFFIX:
         return False
     if entry.suffix.lower() in JSON_SUFFIXES:
         try:
-            return {"assets", "stac_version"} <= json.loads(read_document(entry)).keys()
-        except (OSError, ValueError, AttributeError, RecursionError):
+            item = json.loads(read_document(entry))
+            is_product = NAME in item.get("properties", {}).get("processing:software", {})
+            return {"assets", "stac_version"} <= item.keys() and not is_product
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             return False
     return holds_scenes(entry)
 

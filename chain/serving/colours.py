@@ -2,16 +2,23 @@
 """Which bands of a product are shown as which colours."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from osgeo import gdal
+if TYPE_CHECKING:
+    from osgeo import gdal
 
 NATURAL = ("B04", "B03", "B02")
 """Bands of natural colours: red, green, blue."""
-INFRARED = (("B08", "B04", "B03"), ("B8A", "B04", "B03"))
-"""Bands of false colours, which show vegetation in red; the first that a product has are taken."""
+STYLES = {
+    "natural": (NATURAL,),
+    "false_colour": (("B08", "B04", "B03"), ("B8A", "B04", "B03")),
+    "swir": (("B12", "B8A", "B04"), ("B11", "B8A", "B04"), ("B12", "B08", "B04"), ("B11", "B08", "B04")),
+}
+"""Bands of styles by name, the first that a product has are taken: what the eye sees; vegetation in red; burnt and bare
+ground apart from wet one."""
 
 
-def band_names(dataset: gdal.Dataset) -> list[str]:
+def band_names(dataset: "gdal.Dataset") -> list[str]:
     """Return the names of the bands of a product, in order."""
     return [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
 
@@ -26,6 +33,6 @@ def shown(names: Sequence[str]) -> tuple[int, ...]:
     return numbers_of(NATURAL, names) or ((1, 2, 3) if len(names) >= 3 else (1,))
 
 
-def shown_infrared(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Return the numbers of the bands of false colours; None where the product has none."""
-    return next((found for found in (numbers_of(wanted, names) for wanted in INFRARED) if found), None)
+def shown_in(style: str, names: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the numbers of the bands of a style; None where the product has none of its sets of bands."""
+    return next((found for found in (numbers_of(wanted, names) for wanted in STYLES[style]) if found), None)

@@ -42,7 +42,7 @@ LOG_NAME = "regions.log"
 LOCK_NAME = "lock"
 BEGINNING_NAME = "beginning.lock"
 LOCKS = (LOCK_NAME, BEGINNING_NAME)
-OURS = re.compile(r"journal\.json|regions\.log|\d+_\d+\.tif(\.aux\.xml)?|.*\.partial(\..*)?")
+OURS = re.compile(r"journal\.json|regions\.log|classes\.tif|\d+_\d+\.tif(\.aux\.xml)?|.*\.partial(\..*)?")
 """Names of files in the folder of regions, beside its locks."""
 SEAL = b"\nSR_SEAL\n"
 """Begins the seal at the end of a region's file, which readers of TIFF do not look at; a digest follows."""
@@ -291,7 +291,8 @@ def _begin(wanted: Journal, restart: bool, refusal: Exception) -> None:
     if found and found.identity == wanted.identity:
         return
     if found and not restart:
-        other = [key for key in wanted.identity if found.identity.get(key) != wanted.identity[key]]
+        keys = {**wanted.identity, **found.identity}
+        other = [key for key in keys if found.identity.get(key) != wanted.identity.get(key)]
         raise FileExistsError(
             f"--output: {wanted.folder} was begun with other {', '.join(other) or 'options'}; --restart begins anew"
         )

@@ -8,6 +8,7 @@ white is as far above black in all bands, so that colours keep their proportions
     write_styles(Path("sr.tif"))
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,8 +16,9 @@ import numpy as np
 from osgeo import gdal
 
 from chain.runtime.files import whole_file
-from chain.serving.colours import NATURAL, band_names, numbers_of, shown, shown_infrared
-from chain.serving.outputs import false_colour_file, style_file
+from chain.sentinel2.bands import CLASSES
+from chain.serving.colours import band_names, shown, shown_in
+from chain.serving.outputs import style_file, style_files
 
 SAMPLED_SIDE = 1024
 """Pixels along each side of a product, at most, from which the contrast is computed."""
@@ -27,26 +29,47 @@ DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 COLOURS = ("red", "green", "blue")
 
 
-def write_styles(product: Path) -> None:
-    """Write the styles of a product beside it; that of false colours where it has the bands.
+def write_styles(product: Path, styles: Sequence[str] = ("natural", "false_colour")) -> None:
+    """Write styles of a product beside it, those that it has the bands of.
 
     Args:
         product: the product.
+        styles: names; the first is what QGIS takes for the product, by bands in their order where it has no others.
 
     Raises:
         OSError: the disk refuses.
     """
     dataset = gdal.Open(str(product))
     names = band_names(dataset)
-    infrared = shown_infrared(names)
-    natural = numbers_of(NATURAL, names) is not None
-    for path, numbers, as_seen in (
-        (style_file(product), shown(names), natural),
-        (false_colour_file(product), infrared, False),
-    ):
+    for number, (style, path) in enumerate(style_files(product, styles).items()):
+        found = shown_in(style, names)
+        numbers = found or (shown(names) if number == 0 else None)
         if numbers:
             with whole_file(path, "--style") as partial:
-                partial.write_text(DOCTYPE + _style(dataset, numbers, as_seen), encoding="utf-8")
+                natural = style == "natural" and found is not None
+                partial.write_text(DOCTYPE + _style(dataset, numbers, natural), encoding="utf-8")
+
+
+def write_class_style(classes: Path) -> None:
+    """Write the style of a scene classification beside it: the names and colours of its classes.
+
+    Args:
+        classes: the classification.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(root, "pipe")
+    renderer = ElementTree.SubElement(pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1")
+    palette = ElementTree.SubElement(renderer, "colorPalette")
+    for number, (name, colour) in enumerate(CLASSES):
+        entry = {"value": str(number), "label": name, "color": f"#{colour}", "alpha": "255" if number else "0"}
+        ElementTree.SubElement(palette, "paletteEntry", entry)
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="1")
+    ElementTree.indent(root)
+    with whole_file(style_file(classes), "--style") as partial:
+        partial.write_text(f"{DOCTYPE}{ElementTree.tostring(root, encoding='unicode')}\n", encoding="utf-8")
 
 
 def _style(dataset: gdal.Dataset, numbers: tuple[int, ...], natural: bool) -> str:

@@ -24,10 +24,11 @@ from chain.raster.otb import OTB_LOCK
 from chain.sentinel2.arrays import dataset_of, native_parts
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.sampling import LARGEST
+from chain.serving.encoding import encode
+from chain.serving.ground import ground_of
 from chain.serving.input_files import InputWatch
 from chain.serving.options import ServingOptions
-from chain.serving.product_file import encode
-from chain.serving.production import ATTEMPTS, TILES_PER_REGION, ground_of
+from chain.serving.production import ATTEMPTS, TILES_PER_REGION
 from chain.serving.provenance import names_of
 from chain.serving.recipe import Recipe
 
@@ -155,7 +156,7 @@ def produce_in_chunks(
             windows[name] = window_around(native, *recipe.needs(name, native, placed, origin))
             needed = windows[name].region
             pixels[name] = bands[:, needed.y : needed.y + needed.rows, needed.x : needed.x + needed.columns]
-        made = delayed(_make)(recipe, placed, origin, options.floating, tile, windows, pixels)
+        made = delayed(_make)(recipe, placed, origin, options.floating, options.nodata, tile, windows, pixels)
         shape = (len(recipe.bands), region.rows, region.columns)
         rows.setdefault(region.y, []).append(dask.array.from_delayed(made, shape, dtype=dtype))
     array = dask.array.block([list(row) for row in rows.values()])
@@ -169,6 +170,7 @@ def _make(
     placed: Region,
     origin: tuple[float, float],
     floating: bool,
+    nodata: float | None,
     tile: int,
     windows: Mapping[str, Window],
     pixels: Mapping[str, np.ndarray],
@@ -177,7 +179,7 @@ def _make(
     blocks = {name: window.block(_harmonised(pixels[name]), 0.0) for name, window in windows.items()}
     with _COMPUTING:
         bands = recipe.compute(blocks, placed, origin, floating, tile)
-    return encode(bands, "float32" if floating else "uint16")
+    return encode(bands, "float32" if floating else "uint16", nodata)
 
 
 def _harmonised(pixels: np.ndarray) -> np.ndarray:

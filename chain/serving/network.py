@@ -3,7 +3,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +83,12 @@ def whole_tile(size: int, expression: int) -> int:
 
 
 def run_by_tiles(
-    arrays: Mapping[str, np.ndarray], network: Network, output_kind: str, tile_size: int, field: Fields
+    arrays: Mapping[str, np.ndarray],
+    network: Network,
+    output_kind: str,
+    tile_size: int,
+    field: Fields,
+    told: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
     """Run a model on pixels that include its margin, tile by tile, without TensorflowModelServe.
 
@@ -94,6 +99,7 @@ def run_by_tiles(
         output_kind: `integer` for digital numbers, `float` for reflectance.
         tile_size: Side of the tile that one run of the network writes, in output pixels.
         field: Fields of the model.
+        told: Called after each tile with the fraction that is done.
 
     Returns:
         float32 (rows, columns, bands).
@@ -119,6 +125,7 @@ def run_by_tiles(
                 for source, ratio in zip(description.sources, field.ratios)
             }
             result[y : y + height, x : x + width] = engine.run(windows, output)
+            told((y * columns + height * (x + width)) / (rows * columns))
     engine.release()
     return result
 

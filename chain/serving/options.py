@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.runtime.options import LARGEST_NUMBER, MISSING, BaseOptions, at_least, memory_size, option, within
+from chain.runtime.options import (
+    LARGEST_NUMBER,
+    MISSING,
+    BaseOptions,
+    at_least,
+    band_names,
+    distinct,
+    memory_size,
+    option,
+    within,
+)
 from chain.sentinel2.options import ReadingOptions
+from chain.serving.area_options import AreaOptions as AreaOptions
+from chain.serving.colours import STYLES
 from chain.serving.precision.options import PrecisionOptions
 
-PART = "part to super-resolve (default: all)"
 WORK = "work"
 TILE_SIZE = 768
 """Side of what one run of a network writes, in output pixels."""
@@ -38,77 +49,24 @@ def scheduler(text: str) -> None:
         raise ValueError(f"expected processes, tcp://host:port or tls://host:port, got {text!r}")
 
 
-def box(text: str) -> tuple[int, int, int, int]:
-    """Read x,y,w,h.
-
-    Raises:
-        ValueError: it is no box of pixels.
-    """
-    if not re.fullmatch(r"\d+,\d+,\d+,\d+", text):
-        raise ValueError(f"expected x,y,w,h in input pixels, got {text!r}")
-    x, y, columns, rows = (int(number) for number in text.split(","))
-    return x, y, columns, rows
-
-
-def bbox(text: str) -> tuple[float, float, float, float]:
-    """Read west,south,east,north.
-
-    Raises:
-        ValueError: it is no box of degrees.
-    """
-    try:
-        west, south, east, north = (float(number) for number in text.split(","))
-    except ValueError:
-        raise ValueError(f"expected west,south,east,north in degrees, got {text!r}") from None
-    width = east - west + 360 * (west > east)
-    if not (min(west, east) >= -180 and max(west, east) <= 180 and 0 < width < 180 and -90 <= south < north <= 90):
-        raise ValueError(
-            f"expected west < east (or a box across the 180th meridian, such as 179.9,-17,-179.9,-16.8) and south < "
-            f"north, in degrees, got {text!r}"
-        )
-    return west, south, east, north
-
-
 def _check_block_range(value: tuple[int, int]) -> None:
     block_range(f"{value[0]}/{value[1]}")
 
 
-def _check_box(value: tuple[int, ...]) -> None:
-    box(",".join(map(str, value)))
+def _check_creation_options(words: tuple[str, ...]) -> None:
+    """Refuse options that GDAL does not take, or that a product cannot keep its promises with."""
+    if words:
+        from chain.serving.creation_options import check_creation_options
+
+        check_creation_options(words)
 
 
-def _check_bbox(value: tuple[float, ...]) -> None:
-    bbox(",".join(map(str, value)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class AreaOptions(BaseOptions):
-    """The part of the input that is super-resolved."""
-
-    box: tuple[int, int, int, int] | None = option(
-        None,
-        "input pixels: first column and row, width and height",
-        read=box,
-        metavar="X,Y,W,H",
-        check=_check_box,
-        group=PART,
-    )
-    bbox: tuple[float, float, float, float] | None = option(
-        None,
-        "box of longitudes and latitudes, in degrees; W is larger than E across the 180th meridian",
-        read=bbox,
-        metavar="W,S,E,N",
-        check=_check_bbox,
-        group=PART,
-    )
-    geometry: str | None = option(
-        None, "bounds of the geometries of a file, such as a GeoJSON", metavar="FILE", reads=True, group=PART
-    )
-
-    def check(self) -> None:
-        """Refuse options that do not go together."""
-        super().check()
-        self.exclude("box", "bbox", "geometry")
+def _check_styles(names: tuple[str, ...]) -> None:
+    """Refuse styles that there are not, and those given twice."""
+    distinct(names)
+    for name in names:
+        if name not in STYLES:
+            raise ValueError(f"expected names among {', '.join(STYLES)}, got {name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +85,64 @@ class FileOptions(BaseOptions):
     )
     style: bool = option(
         True,
-        "write styles for QGIS beside the product: natural colours, which it takes by itself, and false colours",
+        "write styles for QGIS beside the product",
         negated=True,
         pixels=False,
     )
+    styles: tuple[str, ...] = option(
+        ("natural", "false_colour"),
+        "styles to write, separated by commas: natural, false_colour (vegetation in red), swir; QGIS takes the first "
+        "by itself",
+        read=band_names,
+        metavar="NAMES",
+        check=_check_styles,
+        pixels=False,
+    )
+    stac: bool = option(
+        True,
+        "write a STAC Item beside the product, OUTPUT_stac.json, where the input tells its date and place",
+        negated=True,
+        pixels=False,
+    )
+    nodata: float | None = option(
+        None,
+        "number of missing pixels (default: 0 of integers, NaN of --float); valid pixels of that very number get the "
+        "next one",
+        read=float,
+        metavar="NUMBER",
+    )
+    co: tuple[str, ...] = option(
+        (),
+        "option of GDAL's COG driver that leaves pixels as they are, such as COMPRESS=ZSTD, LEVEL=9, BLOCKSIZE=256; "
+        "may be given several times",
+        metavar="NAME=VALUE",
+        repeated=True,
+        check=_check_creation_options,
+        pixels=False,
+    )
     overwrite: bool = option(False, "replace --output when it exists", pixels=False)
+
+    @property
+    def with_classes(self) -> bool:
+        """Whether the scene classification of the input is written beside the product."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesOptions(FileOptions):
+    """Whether the scene classification of the input is written beside the product."""
+
+    scl: bool = option(
+        True,
+        "write the scene classification (SCL) on the product's grid too, OUTPUT_SCL.tif, where the input has one",
+        negated=True,
+        pixels=False,
+    )
+
+    @property
+    def with_classes(self) -> bool:
+        """Whether the scene classification of the input is written beside the product."""
+        return self.scl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +276,10 @@ class ServingOptions(ShareOptions, ProgramOptions, PrecisionOptions, AreaOptions
         super().check()
         if self.block_range and self.overwrite:
             raise ValueError("--block-range and --overwrite are mutually exclusive: --assemble replaces the product")
+        if self.nodata is not None:
+            from chain.serving.encoding import check_nodata
+
+            check_nodata(self.nodata, "float32" if self.floating else "uint16")
 
 
 @dataclass(frozen=True, kw_only=True)

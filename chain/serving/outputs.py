@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a program writes: their names, and what refuses them before anything is computed."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.runtime.options import files_written, paths_read
 from chain.runtime.provenance import record_of
+from chain.sentinel2.bands import CLASSES_NAME
 from chain.serving.options import FileOptions
+
+if TYPE_CHECKING:
+    from osgeo import gdal
+
+DATE_KEY = "TIFFTAG_DATETIME"
+"""Metadata of a product: when its input was acquired, as TIFF writes it."""
+LAST_DATE_KEY = "SR_LAST_DATETIME"
+"""Metadata of a product of several dates: the last one; `DATE_KEY` has the first."""
+CLASSES_KEY = "classes"
+"""Key of a record: whether the input has a scene classification."""
 
 
 def written(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
@@ -22,7 +35,13 @@ def written(options: FileOptions, output: Path | None, bands: Sequence[str] = ()
         yield "--output", output, False
         yield "--output", record_of(output), True
         if options.style:
-            yield from (("--style", path, True) for path in (style_file(output), false_colour_file(output)))
+            yield from (("--style", path, True) for path in style_files(output, options.styles).values())
+        if options.stac:
+            yield "--stac", item_file(output), False
+        if options.with_classes:
+            yield "--scl", classes_file(output), False
+            if options.style:
+                yield "--style", style_file(classes_file(output)), True
         yield from (("--separate", band_file(output, band), False) for band in bands)
     yield from (each for each in files_written(options) if each[0] != "--output")
 
@@ -37,9 +56,33 @@ def style_file(output: Path) -> Path:
     return output.with_suffix(".qml")
 
 
-def false_colour_file(output: Path) -> Path:
-    """Return the name of the style of false colours of a product."""
-    return output.with_name(f"{output.stem}_false_colour.qml")
+def style_files(output: Path, styles: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each style of a product: of the first that which QGIS takes, of others one of their names."""
+    others = {style: output.with_name(f"{output.stem}_{style}.qml") for style in styles[1:]}
+    return {styles[0]: style_file(output), **others}
+
+
+def item_file(output: Path) -> Path:
+    """Return the name of the STAC Item of a product."""
+    return output.with_name(f"{output.stem}_stac.json")
+
+
+def classes_file(output: Path) -> Path:
+    """Return the name of the scene classification on the grid of a product."""
+    return output.with_name(f"{output.stem}_{CLASSES_NAME}.tif")
+
+
+def has_item(product: "gdal.Dataset") -> bool:
+    """Return whether a product has a STAC Item: it states where it lies and when its input was acquired."""
+    return bool(product.GetProjection() and product.GetMetadataItem(DATE_KEY))
+
+
+def has_classes(output: Path) -> bool:
+    """Return whether the record of a product says that its input has a scene classification."""
+    try:
+        return bool(json.loads(record_of(output).read_text(encoding="utf-8")).get(CLASSES_KEY))
+    except FileNotFoundError:
+        return False
 
 
 def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> bool:
@@ -50,13 +93,19 @@ def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[st
         output: the product, if there is one.
         bands: bands that are written as files of their own too.
     """
+    from osgeo import gdal
+
     from chain.serving.up_to_date import identity_in
 
     if output is None or not output.is_file() or options.overwrite:
         return False
     missing = {path for _, path, _ in written(options, output, bands) if not path.exists()}
-    missing -= {false_colour_file(output)}  # which products without such bands do not have
-    return bool(missing) and bool(identity_in(output))
+    missing -= set(style_files(output, options.styles).values()) - {style_file(output)}  # some lack the bands of these
+    if not has_classes(output):
+        missing -= {classes_file(output), style_file(classes_file(output))}
+    if not missing or not identity_in(output):
+        return False
+    return missing != {item_file(output)} or has_item(gdal.Open(str(output)))
 
 
 def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:

@@ -28,8 +28,12 @@ from chain.raster.writing import check_whole
 from chain.runtime.files import name_new, replace
 from chain.runtime.provenance import record_of
 from chain.runtime.resources import threads
+from chain.sentinel2.bands import WAVELENGTHS
 from chain.serving.colours import NATURAL
+from chain.serving.creation_options import named
+from chain.serving.encoding import DEFAULTS, encode
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
+from chain.serving.outputs import classes_file
 from chain.serving.pipeline import Blocks, run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.sums import Sums
@@ -39,8 +43,18 @@ COLOURS = dict(zip(NATURAL, (gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_Blue
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
 SUMS_KEY = "SUMS"
 """Metadata of a region: the sums of each of its bands."""
-BLOCK_SIZE = 512
-"""Side of the blocks of the file, in pixels."""
+OPTIONS = {
+    "COMPRESS": "DEFLATE",
+    "PREDICTOR": "YES",
+    "BIGTIFF": "IF_SAFER",
+    "BLOCKSIZE": "512",
+    "OVERVIEW_RESAMPLING": "AVERAGE",
+}
+"""Of GDAL's COG driver, unless others are given."""
+PREDICTED = ("DEFLATE", "LZW", "ZSTD")
+"""Compressions that predict numbers by those beside them."""
+CLASSES_PART = "classes.tif"
+"""Name, beside the regions, of the scene classification that gets its own with the product."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +66,20 @@ class Layout:
     bands: tuple[str, ...]
     """Names of the bands."""
     dtype: str = "uint16"
-    """`uint16` (missing pixels: 0) or `float32` (missing pixels: NaN)."""
+    """`uint16` (missing pixels: 0, unless stated) or `float32` (NaN)."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """GDAL metadata of the file."""
     placed: bool = True
     """Whether the file states where its grid lies; otherwise it has no georeference."""
     scale: float | None = None
     """What a difference of one number means, such as 0.0001 of reflectance; None where it is not known."""
+    missing: float | None = None
+    """Value of missing pixels, where it is another one than that of the type."""
 
     @property
     def nodata(self) -> float:
         """Value of missing pixels."""
-        return 0.0 if self.dtype == "uint16" else float("nan")
+        return DEFAULTS[self.dtype] if self.missing is None else float(np.dtype(self.dtype).type(self.missing))
 
     def to_json(self) -> dict:
         """Return the layout as JSON holds it."""
@@ -114,27 +130,6 @@ class Maker(Protocol[Blocks]):
         """Compute a region of what was read: its bands, in the order of the layout."""
 
 
-def encode(bands: Bands, dtype: str) -> np.ndarray:
-    """Turn computed values into a product's: rounded and clipped, never wrapped; missing pixels are nodata.
-
-    Args:
-        bands: float32 (rows, columns) and validity of each band.
-        dtype: `uint16`, whose valid pixels are 1 at least since 0 is nodata, or `float32`.
-
-    Returns:
-        Array (bands, rows, columns) of that type.
-    """
-    rows, columns = next(iter(bands.values()))[0].shape
-    encoded = np.empty((len(bands), rows, columns), dtype)
-    for target, (values, valid) in zip(encoded, bands.values()):
-        if dtype == "uint16":
-            values = np.clip(np.where(valid, values, 0), valid, 65535)
-            np.rint(values, out=target, casting="unsafe")
-        else:
-            target[:] = np.where(valid, values, np.float32(np.nan))
-    return encoded
-
-
 def make_regions(journal: Journal, regions: Sequence[Region], maker: Maker[Blocks]) -> Iterator[Region]:
     """Make regions of a product, and write their files.
 
@@ -163,7 +158,7 @@ def keep_region(journal: Journal, region: Region, bands: Bands, seconds: float) 
         OSError: When the disk refuses.
     """
     layout = Layout.from_json(journal.notes["layout"])
-    write_region(journal.file(region), encode(bands, layout.dtype), region, layout)
+    write_region(journal.file(region), encode(bands, layout.dtype, layout.nodata), region, layout)
     journal.log(region, seconds)
 
 
@@ -179,7 +174,8 @@ def write_product(
     share: Share | None = None,
     advance: Callable[[Region], None] = lambda region: None,
     make: Callable[[Journal, Sequence[Region], Any], Iterator[Region]] = make_regions,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[Path], None] = lambda folder: None,
+    creation: Sequence[str] = (),
 ) -> int:
     """Make the regions of a product that are not there yet, and the product when all are wanted.
 
@@ -196,7 +192,9 @@ def write_product(
         share: Share of the regions to be made, beside other processes; by default all, and the product is assembled.
         advance: Called after each region, computed or found.
         make: Makes regions and writes their files, as `make_regions` does.
-        check: Called when all is made, before the file gets its name; raises InputChangedError if that must not be.
+        check: Called with the regions' folder when all is made, before the file gets its name; raises
+            InputChangedError if that must not be.
+        creation: Options of GDAL's COG driver, NAME=VALUE, in place of the project's own.
 
     Returns:
         Number of regions that were there.
@@ -219,9 +217,9 @@ def write_product(
         lost = journal.remaining(share or WHOLE)
         if lost:  # the disk has not kept them
             list(make(journal, lost, maker))
-        check()
+        check(journal.folder)
         if share is None:
-            assemble(journal, overwrite)
+            assemble(journal, overwrite, creation)
     return len(mine) - len(todo)
 
 
@@ -257,7 +255,7 @@ def write_region(file: Path, pixels: np.ndarray, region: Region, layout: Layout)
     dataset = driver.Create(name, columns, rows, bands, TYPES[layout.dtype], options)
     dataset.SetGeoTransform(shifted(layout.grid, region).geotransform)
     dataset.SetProjection(layout.grid.projection)
-    dataset.SetMetadataItem(SUMS_KEY, json.dumps([astuple(Sums.of(band)) for band in pixels]))
+    dataset.SetMetadataItem(SUMS_KEY, json.dumps([astuple(Sums.of(band, layout.nodata)) for band in pixels]))
     dataset.WriteArray(pixels)
     dataset.FlushCache()
     del dataset
@@ -282,12 +280,13 @@ def _predictor(layout: Layout) -> int:
     return 2 if layout.dtype == "uint16" else 3
 
 
-def assemble(journal: Journal, overwrite: bool = False) -> None:
+def assemble(journal: Journal, overwrite: bool = False, creation: Sequence[str] = ()) -> None:
     """Make the Cloud-Optimized GeoTIFF of the regions of a product, give it its name, and remove the journal.
 
     Args:
         journal: That of the product, held alone, all of whose regions are made.
         overwrite: Replace a file of that name.
+        creation: Options of GDAL's COG driver, NAME=VALUE, in place of the project's own.
 
     Raises:
         FileExistsError: When a file of that name has appeared; the regions stay.
@@ -305,7 +304,7 @@ def assemble(journal: Journal, overwrite: bool = False) -> None:
             journal.remove()
             raise ValueError("input: expected valid pixels, got nodata only")
         partial = journal.folder / f"product.{secrets.token_hex(8)}.partial.tif"
-        _write_cog(files, partial, journal.product, layout, sums)
+        _write_cog(files, partial, journal.product, layout, sums, creation)
     try:
         (replace if overwrite else name_new)(partial, journal.product)
     except FileExistsError:
@@ -314,6 +313,8 @@ def assemble(journal: Journal, overwrite: bool = False) -> None:
             f"--output: {journal.product} has appeared meanwhile; the same command with --overwrite replaces it"
         ) from None
     Path(f"{journal.product}.aux.xml").unlink(missing_ok=True)
+    if (journal.folder / CLASSES_PART).exists():
+        replace(journal.folder / CLASSES_PART, classes_file(journal.product))
     journal.remove()
 
 
@@ -326,7 +327,14 @@ def _sums(files: Sequence[Path], bands: int) -> list[Sums]:
     return sums
 
 
-def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout, sums: Sequence[Sums]) -> None:
+def _write_cog(
+    files: Sequence[Path],
+    partial: Path,
+    path: Path,
+    layout: Layout,
+    sums: Sequence[Sums],
+    creation: Sequence[str] = (),
+) -> None:
     """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
     mosaic = gdal.BuildVRT(str(partial.with_suffix(".vrt")), [str(file) for file in files])
     mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
@@ -339,22 +347,21 @@ def _write_cog(files: Sequence[Path], partial: Path, path: Path, layout: Layout,
         if layout.scale is not None:
             band.SetScale(layout.scale)
             band.SetOffset(0.0)
+        if name in WAVELENGTHS:  # in the words of ENVI, which QGIS and EnMAP-Box read too
+            band.SetMetadata({"wavelength": str(WAVELENGTHS[name][0]), "wavelength_units": "nanometers"})
         if of_band.count:
             band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
     mosaic.FlushCache()
     if not layout.placed:
         mosaic = _without_place(mosaic)
-    options = [
-        "COMPRESS=DEFLATE",
-        "PREDICTOR=YES",
-        "BIGTIFF=IF_SAFER",
-        f"BLOCKSIZE={BLOCK_SIZE}",
-        "OVERVIEW_RESAMPLING=AVERAGE",
-        f"NUM_THREADS={threads()}",
-    ]
+    options = {**OPTIONS, "NUM_THREADS": str(threads()), **named(creation)}
+    if options["COMPRESS"].upper() not in PREDICTED:
+        del options["PREDICTOR"]
     with reported_errors() as errors:
         try:
-            gdal.GetDriverByName("COG").CreateCopy(str(partial), mosaic, strict=False, options=options)
+            gdal.GetDriverByName("COG").CreateCopy(
+                str(partial), mosaic, strict=False, options=[f"{name}={value}" for name, value in options.items()]
+            )
         except RuntimeError as error:
             errors.append(str(error))
     if errors:

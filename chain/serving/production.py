@@ -11,31 +11,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chain.raster import http
-from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import Block, fill_missing
-from chain.raster.grids import Grid, Region, box_region, common_origin, image_grid, plan, product_grid, shifted, spread
+from chain.raster.grids import Region, image_grid, plan, spread
 from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
-from chain.runtime.progress import SILENT, Progress
+from chain.runtime.files import whole_file
+from chain.runtime.progress import LOG, SILENT, Progress, RegionProgress
 from chain.runtime.provenance import record_of
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import FileOrItem
 from chain.serving import super_resolution
+from chain.serving.classes import check_classes, write_classes
+from chain.serving.companions import derived_from, write_companions
+from chain.serving.encoding import beside
+from chain.serving.ground import ground_of
 from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, discard, finished_journal, plain, read_journal
-from chain.serving.layer_styles import write_styles
 from chain.serving.network import Network
-from chain.serving.options import AreaOptions, ServingOptions
-from chain.serving.outputs import style_file
+from chain.serving.options import ServingOptions
+from chain.serving.outputs import CLASSES_KEY, classes_file
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
-from chain.serving.product_file import Layout, assemble, check_output, make_regions, product_of, write_product
+from chain.serving.product_file import (
+    CLASSES_PART,
+    Layout,
+    assemble,
+    check_output,
+    make_regions,
+    product_of,
+    write_product,
+)
 from chain.serving.provenance import identity_of, names_of, product_metadata, write_record
-from chain.serving.quicklook import write_quicklook
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
-from chain.serving.up_to_date import check_same
+from chain.serving.up_to_date import check_same, identity_in
 from models.description import Source
 
 if TYPE_CHECKING:
@@ -71,11 +81,13 @@ class Production:
         self.images = open_images(product, recipe)
         grids = {name: image_grid(image) for name, image in self.images.items()}
         self.origin, self.grid, self.place = ground_of(options, grids, recipe.gsd, recipe.step)
+        self.progress = RegionProgress(SILENT, self.grid.columns * self.grid.rows, "")
 
     def identity(self) -> dict:
         """Return all that its pixels depend on."""
         options = self.options
-        return identity_of(self.product, self.recipe, self.grid, options.floating, options.naming, self.watch)
+        found = identity_of(self.product, self.recipe, self.grid, options.floating, options.naming, self.watch)
+        return found if options.nodata is None else {**found, "nodata": options.nodata}
 
     @property
     def models(self) -> list[dict]:
@@ -103,6 +115,7 @@ class Production:
             dtype="float32" if self.options.floating else "uint16",
             metadata=product_metadata(self.product, self.recipe, identity),
             scale=None if self.options.floating else REFLECTANCE,
+            missing=self.options.nodata,
         )
 
     def read(self, region: Region) -> dict[str, Block]:
@@ -123,6 +136,22 @@ class Production:
         self.watch.check()
         return blocks
 
+    @property
+    def classes(self) -> str | None:
+        """The scene classification that is to be written beside its file; None for none."""
+        return self.product.classes if self.options.with_classes else None
+
+    def write_classes(self, path: Path) -> None:
+        """Write the scene classification on its grid.
+
+        Raises:
+            ValueError: It cannot be read.
+            OSError: The disk refuses.
+        """
+        assert self.classes  # whoever calls this has asked
+        with whole_file(path, "--scl") as partial:
+            write_classes(self.classes, self.grid, partial, self.identity())
+
     def check_input(self) -> None:
         """Hold the input against what it was when it was opened.
 
@@ -134,7 +163,11 @@ class Production:
     def compute(self, region: Region, blocks: Mapping[str, Block]) -> Bands:
         """Compute a region of what was read."""
         tile = self.recipe.tile(self.options.tile_size)
-        return self.recipe.compute(blocks, self._placed(region), self.origin, self.options.floating, tile)
+
+        def told(fraction: float) -> None:
+            self.progress.computed(region, region.columns * region.rows, fraction)
+
+        return self.recipe.compute(blocks, self._placed(region), self.origin, self.options.floating, tile, told)
 
     def samples(self) -> list[dict[str, np.ndarray]]:
         """Return what the networks would see of some pieces of the ground, spread over it: arrays by source."""
@@ -200,7 +233,9 @@ def produce(
     start = time.perf_counter()
     with OTB_LOCK:
         production = Production(options, product, recipe)
-    progress(0.0, output.name)
+    progress(0.0, "networks")
+    if production.classes:
+        check_classes(production.classes, production.grid)
     with OTB_LOCK:
         precision = _prepare(production, output)
     identity = production.identity()
@@ -213,12 +248,15 @@ def produce(
     share = Share(*options.block_range) if options.block_range else None
     maker = workers.job(names, output, production, identity) if workers else production
     notes = _notes(production, precision, names)
-    total, made = layout.grid.columns * layout.grid.rows, 0
+    for note in _moved(options):
+        LOG.info("%s", note)
+    production.progress = RegionProgress(progress, layout.grid.columns * layout.grid.rows, output.name)
 
-    def advance(region: Region) -> None:
-        nonlocal made
-        made += region.columns * region.rows
-        progress(made / total, output.name)
+    def before_naming(folder: Path) -> None:
+        production.check_input()
+        if production.classes and (share is None or share.number == 1):
+            _check_classes_file(output, options.overwrite)
+            production.write_classes(folder / CLASSES_PART)
 
     resumed = write_product(
         output,
@@ -230,13 +268,21 @@ def produce(
         options.overwrite,
         options.restart,
         share,
-        advance=advance,
+        advance=lambda region: production.progress.written(region, region.columns * region.rows),
         make=workers.make_regions if workers else make_regions,
-        check=production.check_input,
+        check=before_naming,
+        creation=options.co,
     )
     if share:
         return product_of(output, layout, f"share {share.number} of {share.count} of the regions", record=False)
     return _finished(options, output, layout, identity, notes, resumed, time.perf_counter() - start)
+
+
+def _check_classes_file(output: Path, overwrite: bool) -> None:
+    """Refuse to replace what has the name of the scene classification, but is none that this project has written."""
+    path = classes_file(output)
+    if path.exists() and not overwrite and identity_in(path) is None:
+        raise FileExistsError(f"--scl: {path} exists; --overwrite replaces it")
 
 
 def _notes(production: Production, precision: Mapping, names: Sequence[FileOrItem]) -> dict:
@@ -244,9 +290,19 @@ def _notes(production: Production, precision: Mapping, names: Sequence[FileOrIte
     return {
         "models": production.models,
         "precision": precision,
-        "decisions": decisions(production.product, production.recipe),
+        "decisions": [*decisions(production.product, production.recipe), *_moved(production.options)],
         "input": {"files": production.watch.stamps, "names": input_names(names)},
+        "derived_from": derived_from(production.product),
+        CLASSES_KEY: production.product.classes is not None,
     }
+
+
+def _moved(options: ServingOptions) -> list[str]:
+    """Return what is to be said of a nodata value of the user's, in sentences."""
+    if options.nodata is None:
+        return []
+    other = beside(options.nodata, "float32" if options.floating else "uint16")
+    return [f"nodata {options.nodata:g} (--nodata): valid pixels of that number become {other:.9g}"]
 
 
 def _completed(
@@ -256,10 +312,9 @@ def _completed(
     options = production.options
     if not record_of(output).exists():
         write_record(output, options, notes, identity, len(production.regions), seconds)
-    if options.style and not style_file(output).exists():
-        write_styles(output)
-    if options.quicklook and not Path(options.quicklook).exists():
-        write_quicklook(output, Path(options.quicklook))
+    if production.classes and not classes_file(output).exists():
+        production.write_classes(classes_file(output))
+    write_companions(options, output, missing=True)
     return product_of(output, layout, DONE)
 
 
@@ -303,7 +358,7 @@ def finish(options: ServingOptions, output: Path) -> Product:
     start = time.perf_counter()
     check_output(output, options.overwrite)
     with finished_journal(output) as journal:
-        assemble(journal, options.overwrite)
+        assemble(journal, options.overwrite, options.co)
     layout = Layout.from_json(journal.notes["layout"])
     seconds = time.perf_counter() - start
     return _finished(options, output, layout, journal.identity, journal.notes, len(journal.regions), seconds)
@@ -320,43 +375,8 @@ def _finished(
 ) -> Product:
     """Write what goes with a product that is there; return the product."""
     write_record(output, options, notes, identity, resumed, seconds)
-    if options.style:
-        write_styles(output)
-    if options.quicklook:
-        write_quicklook(output, Path(options.quicklook))
+    write_companions(options, output)
     return product_of(output, layout)
-
-
-def ground_of(
-    options: AreaOptions, grids: Mapping[str, Grid], gsd: float, step: int
-) -> tuple[tuple[float, float], Grid, Region]:
-    """Return the ground that is asked for: of the whole finest image, or of a part of it.
-
-    Args:
-        options: The part that is asked for.
-        grids: Grids of the images, by name.
-        gsd: Spacing of the product, in metres.
-        step: Number of the product's pixels that a part is a whole multiple of.
-
-    Returns:
-        The corner (x, y) where pixels of all images begin together, the grid of the ground, and its pixels, counted
-        from that corner.
-
-    Raises:
-        ValueError: The images do not belong together, or the part is not on them.
-    """
-    native = grids[min(grids, key=lambda name: grids[name].dx)]
-    origin = common_origin(grids) if len(grids) > 1 else (native.left, native.top)
-    grid = product_grid(native, gsd)
-    region = Region(0, 0, grid.columns, grid.rows)
-    if options.box:
-        region = box_region(options.box, native, grid, step)
-    elif options.bbox:
-        region = bounds_region(bbox_bounds(options.bbox, grid.projection), grid, origin, step, "--bbox")
-    elif options.geometry:
-        region = bounds_region(geometry_bounds(options.geometry, grid.projection), grid, origin, step, "--geometry")
-    x, y = round((grid.left - origin[0]) / gsd) + region.x, round((origin[1] - grid.top) / gsd) + region.y
-    return origin, shifted(grid, region), Region(x, y, region.columns, region.rows)
 
 
 def decisions(image: OpenedImage, recipe: Recipe) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -194,7 +195,8 @@ class Program(Generic[Options]):
         parser = argparse.ArgumentParser(
             prog=f"python -m {self.name}", description=self.description, epilog=self.epilog or None, allow_abbrev=False
         )
-        return run_program(parser, self.command, self.run, argv, self.complete)
+        module = sys.modules.get(self.name) or sys.modules["__main__"]
+        return run_program(parser, self.command, self.run, argv, self.complete, module.__doc__)
 
     def complete(self, values: dict) -> dict:
         """Return the values of the command line with those that come from elsewhere."""
@@ -227,18 +229,15 @@ class Program(Generic[Options]):
 
     def _tell(self, inputs: Sequence[FileOrItem], command: Any) -> None:
         """Print what scenes are taken for."""
-        from chain.serving.batch import scenes_of
+        from chain.serving.batch import scenes_told
         from chain.serving.info import text
 
-        scenes: Mapping[str, Sequence[FileOrItem]] = {"": inputs}
-        names = [name for name in inputs if isinstance(name, str)]
-        if command.output_dir and len(names) == len(inputs):
-            scenes = scenes_of(names)
+        scenes = scenes_told(inputs, in_folder=bool(command.output_dir))
         found = {name: self.describe(of_scene, command) for name, of_scene in scenes.items()}
         for name, described in found.items():
             output = Path(command.output_dir) / f"{name}{self.suffix}.tif" if command.output_dir else command.output
             described["product"]["path"] = str(output) if output else None
-        described = found if command.output_dir else found[""]
+        described = found.get("", found)
         if command.json:
             print(json.dumps(described, indent=2, default=str))
         else:
@@ -313,6 +312,7 @@ class SceneProgram(Program[ServedOptions]):
                 with self.opened(names, options) as (image, _):
                     report_of(product, image, options)
             return product
+        progress.tell(0.0, "opening")
         with self.opened(names, options) as (image, recipe):
             return self.produce(names, output, image, recipe, options, keep_done, workers, progress)
 

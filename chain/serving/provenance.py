@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,12 +15,16 @@ from chain.runtime.credentials import cleaned, without_credentials
 from chain.runtime.options import BaseOptions
 from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.opened_image import OpenedImage
+from chain.sentinel2.stac_item import ADDRESS_KEY
 from chain.serving.input_files import InputWatch, files_behind, names_behind, place, stamps, unplaced
+from chain.serving.outputs import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY
 
 if TYPE_CHECKING:
     from chain.serving.network import Network
     from chain.serving.recipe import Recipe
 
+PLACES = ("path", "paths", ADDRESS_KEY)
+"""What an image's identity says of where it lies, on which no pixel depends."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 
@@ -43,7 +47,7 @@ def identity_of(
         naming: names given to bands that nothing describes.
         watch: what notices that the input is replaced; None for a new one.
     """
-    stated = {name: value for name, value in product.identity.items() if name not in ("path", "paths")}
+    stated = {name: value for name, value in product.identity.items() if name not in PLACES}
     behind = {band: names_behind([name]) for band, name in rasters_of(product).items()}
     found = (watch or InputWatch(names_of(product))).stamps
     return {
@@ -101,9 +105,21 @@ def files_of(product: OpenedImage) -> list[str]:
 def product_metadata(product: OpenedImage, recipe: "Recipe", identity: Mapping) -> dict[str, str]:
     """Return the metadata that the product of a Sentinel-2 image carries."""
     source, offset = str(product.identity.get("id", "")), str(product.offset)
-    moment = acquired(product.identity)
-    dated = {"TIFFTAG_DATETIME": f"{moment:%Y:%m:%d %H:%M:%S}"} if moment else {}
-    return file_metadata(recipe.networks, source, identity, SR_LEVEL=product.level, SR_OFFSET=offset, **dated)
+    dates = dated([acquired(product.identity)])
+    return file_metadata(recipe.networks, source, identity, SR_LEVEL=product.level, SR_OFFSET=offset, **dates)
+
+
+def dated(moments: Sequence[datetime | None]) -> dict[str, str]:
+    """Return the metadata that say when inputs were acquired; none where that is not known of all.
+
+    Args:
+        moments: times in UTC, one for each input.
+    """
+    known = sorted(moment for moment in moments if moment)
+    if not known or len(known) < len(moments):
+        return {}
+    first, last = (f"{moment:%Y:%m:%d %H:%M:%S}" for moment in (known[0], known[-1]))
+    return {DATE_KEY: first} if first == last else {DATE_KEY: first, LAST_DATE_KEY: last}
 
 
 def acquired(identity: Mapping) -> datetime | None:
@@ -152,6 +168,8 @@ def write_record(
         "models": notes["models"],
         "precision": notes["precision"],
         "decisions": notes.get("decisions", []),
+        "derived_from": notes.get("derived_from", []),
+        CLASSES_KEY: notes.get(CLASSES_KEY, False),
         "identity": identity,
         "resumed_regions": resumed,
         "seconds": round(seconds, 2),

@@ -6,7 +6,7 @@ pixels through OTB, each source once, and `compute` needs nothing else.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +112,7 @@ class Recipe:
         origin: tuple[float, float],
         floating: bool = False,
         tile_size: int = TILE_SIZE,
+        told: Callable[[float], None] = lambda fraction: None,
     ) -> Bands:
         """Compute a region of the product.
 
@@ -121,6 +122,7 @@ class Recipe:
             origin: Upper-left corner (x, y) of the product's pixel (0, 0).
             floating: Reflectance rather than digital numbers.
             tile_size: Side of the tile that one run of a network writes, in pixels of the product.
+            told: Called now and then with the fraction that is done.
 
         Returns:
             The bands, in the order of the product.
@@ -136,7 +138,8 @@ class Recipe:
                 numbers = numbers * np.float32(REFLECTANCE)
             for index, band in enumerate(source.bands):
                 found.setdefault(band, (numbers[..., index], present[..., index]))
-        for network in self.networks:
+        count = len(self.networks)
+        for number, network in enumerate(self.networks):
             made = super_resolve(
                 blocks,
                 network,
@@ -146,6 +149,7 @@ class Recipe:
                 tile_size=tile_size,
                 shared_nodata=self.shared_nodata,
                 masks=self.masks,
+                told=lambda fraction, before=number: told((before + fraction) / count),  # type: ignore[misc]
             )
             found = {**made, **found}
         return {band: found[band] for band in self.bands}

@@ -35,7 +35,7 @@ class Options(ServingOptions):
         "names of the bands of a raster that does not describe them, in order, such as B04,B03,B02,B08",
         read=band_names,
         metavar="NAMES",
-        flag="--bands",
+        also=("--bands",),
     )
 
     @property

@@ -17,15 +17,21 @@ class Sums:
     squares: float = 0
 
     @classmethod
-    def of(cls, pixels: np.ndarray) -> "Sums":
-        """Return the sums of pixels: uint16, whose 0 is missing, or float32, whose NaN is."""
+    def of(cls, pixels: np.ndarray, nodata: float | None = None) -> "Sums":
+        """Return the sums of pixels.
+
+        Args:
+            pixels: uint16 or float32, whose NaN are missing in any case.
+            nodata: number of missing pixels; None for 0 of uint16, and no number of float32.
+        """
         if pixels.dtype == np.uint16:
-            counts = np.bincount(pixels.ravel(), minlength=1)
-            counts[0] = 0
+            missing = int(nodata or 0)
+            counts = np.bincount(pixels.ravel(), minlength=missing + 1)
+            counts[missing] = 0
             values = np.flatnonzero(counts)
             counts = counts[values]
         else:
-            values = pixels[~np.isnan(pixels)].astype(np.float64)
+            values = pixels[~np.isnan(pixels) & (pixels != nodata)].astype(np.float64)
             counts = np.ones_like(values)
         if not len(values):
             return cls()

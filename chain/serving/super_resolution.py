@@ -16,7 +16,7 @@ than a thousandth of a digital number.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -83,6 +83,7 @@ def super_resolve(
     tile_size: int = TILE_SIZE,
     shared_nodata: bool = True,
     masks: Sequence[Mask] = (),
+    told: Callable[[float], None] = lambda fraction: None,
 ) -> Bands:
     """Compute a region of a product.
 
@@ -97,6 +98,7 @@ def super_resolve(
         shared_nodata: A pixel is missing in all bands when it is in one; otherwise only in those of the input that miss
             it.
         masks: Ground to be missing too.
+        told: Called now and then with the fraction that is done.
 
     Raises:
         ValueError: When the blocks do not suit the model.
@@ -123,7 +125,7 @@ def super_resolve(
     if not any(there.any() for there in valid.values()):
         nothing = np.zeros((region.rows, region.columns), np.float32)
         return {band: (nothing, there) for band, there in valid.items()}
-    result = _run(inputs, network, output_kind, tile_size, field)
+    result = _run(inputs, network, output_kind, tile_size, field, told)
     whole = aligned(region, field)
     result = result[region.y - whole.y :, region.x - whole.x :][: region.rows, : region.columns]
     wanted = (region.rows, region.columns, len(description.bands))
@@ -200,11 +202,12 @@ def _run(
     output_kind: str,
     tile_size: int,
     field: Fields,
+    told: Callable[[float], None],
 ) -> np.ndarray:
     """Resample and serve: for each source its name, its filled pixels, their block, and the grid that is seen."""
     arrays = {name: on_grid(pixels, block, wanted) for name, pixels, block, wanted in inputs}
     if network.engine != "otbtf":
-        return run_by_tiles(arrays, network, output_kind, tile_size, field)
+        return run_by_tiles(arrays, network, output_kind, tile_size, field, told)
     with ExitStack() as stack:
         images = {}
         for (name, _, block, wanted), ratio in zip(inputs, field.ratios, strict=True):

@@ -125,7 +125,7 @@ def differences(output: Path, identity: dict) -> list[str]:
     except (OSError, ValueError, KeyError):
         return ["unknown"]
     now = json.loads(json.dumps(identity, default=str))
-    return [name for name in now if before.get(name) != now[name]] or ["unknown"]
+    return [name for name in {**now, **before} if before.get(name) != now.get(name)] or ["unknown"]
 
 
 def check_same(output: Path, identity: dict, argument: str = "--output-dir") -> None:

@@ -16,13 +16,13 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from chain.raster import http
-from chain.raster.area_of_interest import bbox_bounds, bounds_region, geometry_bounds
 from chain.raster.blocks import read_block
-from chain.raster.grids import Grid, Region, image_grid, shifted
+from chain.raster.grids import Grid, image_grid, shifted
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.sentinel2.sampling import FLOATING
+from chain.serving.ground import part_of
 from chain.serving.input_files import InputWatch, names_behind
 from chain.serving.inputs import expanded, is_collection, is_item, items_of, shown
 from inference.deepsum.normalization import Moments
@@ -179,7 +179,7 @@ def _read_raster(source: Source, options: Options) -> Date:
     watch = _watched(dataset.GetDescription(), source.mask)
     number = source.number or band_number(dataset, name, options.band, "--band")
     whole, placed = place_of(dataset, name)
-    region = _region(whole, options)
+    region = part_of(options, whole)
     window: Window = (region.x, region.y, region.columns, region.rows)
     band = dataset.GetRasterBand(number)
     values, declared = read_pixels(band, window, name)
@@ -229,7 +229,7 @@ def _read_product(source: Source, options: Options) -> Date:
         watch = _watched(*product.bands.values(), product.classes, source.mask)
         image = product.image([options.band])
         grid = image_grid(image)
-        grid = shifted(grid, _region(grid, options))
+        grid = shifted(grid, part_of(options, grid))
         block = read_block(image, [grid], 0, product.nodata)
         values, present = block.pixels[..., 0], block.present[..., 0]
         if source.mask:
@@ -266,20 +266,3 @@ def _watched(*names: str | None) -> InputWatch:
 def _hidden(values: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Return values with NaN where there are none."""
     return np.where(present, values, np.float32(np.nan))
-
-
-def _region(grid: Grid, options: Options) -> Region:
-    """Return the part of an image that is asked for."""
-    if options.bbox or options.geometry:
-        if options.bbox:
-            west, south, east, north = options.bbox
-            flag, bounds = "--bbox", bbox_bounds((west, south, east, north), grid.projection)
-        else:
-            flag, bounds = "--geometry", geometry_bounds(str(options.geometry), grid.projection)
-        return bounds_region(bounds, grid, (grid.left, grid.top), 1, flag)
-    x, y, columns, rows = options.box or (0, 0, grid.columns, grid.rows)
-    if columns < 1 or rows < 1 or x + columns > grid.columns or y + rows > grid.rows:
-        raise ValueError(
-            f"--box: expected x,y,w,h inside {grid.columns} x {grid.rows} pixels, got {x},{y},{columns},{rows}"
-        )
-    return Region(x, y, columns, rows)

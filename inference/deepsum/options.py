@@ -94,6 +94,8 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
     )
     quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
     report: str | None = changed(FileOptions, "report", None, group=DATES)
+    nodata: float | None = changed(FileOptions, "nodata", None, group=DATES)
+    co: tuple[str, ...] = changed(FileOptions, "co", (), group=DATES)
     split: str = option(
         "test",
         "which scenes; validation: those of train that the authors held out",

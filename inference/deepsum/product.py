@@ -13,19 +13,21 @@ from chain.raster.grids import Grid, Region, plan
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import record_of
+from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.integrity import verify
+from chain.serving.companions import link, write_companions
+from chain.serving.encoding import check_nodata
 from chain.serving.input_files import local_files, stamps, unplaced
-from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import Product
 from chain.serving.product_file import Layout, write_product
 from chain.serving.provenance import (
     add_to_record,
+    dated,
     file_metadata,
     weights_of,
     write_record,
 )
-from chain.serving.quicklook import write_quicklook
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
@@ -57,6 +59,8 @@ class OpenedStack:
     """Name of the product's band."""
     floating: bool
     """Whether the product holds floating point numbers."""
+    nodata: float | None = None
+    """Number of its missing pixels; None for that of its type."""
 
     @property
     def grid(self) -> Grid:
@@ -71,7 +75,7 @@ class OpenedStack:
         """GDAL's names of what was read."""
         return sorted({name for date in self.dates for name in date.watch.names})
 
-    def check_input(self) -> None:
+    def check_input(self, _: Path) -> None:
         """Hold the images against what they were when they were read.
 
         Raises:
@@ -87,7 +91,12 @@ class OpenedStack:
 
     def layout(self, metadata: dict[str, str]) -> Layout:
         """Return what the product's file is."""
-        return Layout(self.grid, (self.band,), "float32" if self.floating else "uint16", metadata, self.placed)
+        return Layout(self.grid, (self.band,), self.dtype, metadata, self.placed, missing=self.nodata)
+
+    @property
+    def dtype(self) -> str:
+        """Type of the product's numbers."""
+        return "float32" if self.floating else "uint16"
 
 
 def open_stack(inputs: Sequence, options: Options, progress: Progress) -> OpenedStack:
@@ -114,13 +123,16 @@ def open_stack(inputs: Sequence, options: Options, progress: Progress) -> Opened
         raise ValueError("--box: expected images on one grid, got several; --bbox cuts them")
     progress(READ, "stack")
     stack = make_stack(dates, model.moments, options.statistics == "model", options.repeat)
-    return OpenedStack(
+    opened = OpenedStack(
         model,
         dates,
         stack,
         next((date.band for date in dates if date.band), UNNAMED),
         options.floating or not all(date.integer for date in dates),
+        options.nodata,
     )
+    check_nodata(options.nodata, opened.dtype)
+    return opened
 
 
 def make_product(inputs: Sequence, output: Path, options: Options, progress: Progress) -> Product:
@@ -162,7 +174,8 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     if is_there:
         check_same(output, identity, "--output")
     used = ", ".join(use.name for use in opened.stack.dates if use.used)
-    layout = opened.layout(file_metadata([network.served], used, identity))
+    dates = dated([time_in_name(use.name) for use in opened.stack.dates if use.used])
+    layout = opened.layout(file_metadata([network.served], used, identity, **dates))
     maker = _Maker(opened.band, normalization.to_numbers(result.image), result.clear)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), REGION)
     notes = {
@@ -170,6 +183,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         "precision": {"precision": network.served.description.precision},
         "decisions": [str(decision) for decision in verify({name: name for name in opened.names})],
         "input": {"files": found, "names": input_names(inputs)},
+        "derived_from": [link(name) for name in opened.names],
     }
     write_product(
         output,
@@ -181,13 +195,11 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         overwrite=options.overwrite or is_there,
         restart=True,
         check=opened.check_input,
+        creation=options.co,
     )
     write_record(output, options, notes, identity, 0, time.perf_counter() - start)
     add_to_record(output, _notes(opened.stack, result))
-    if options.style:
-        write_styles(output)
-    if options.quicklook:
-        write_quicklook(output, Path(options.quicklook))
+    write_companions(options, output)
     if options.report:
         from chain.serving.report.write import write_report
 

@@ -25,7 +25,7 @@ from inference.dsen2.options import Command, Options
 from inference.dsen2.program import PROGRAM, score
 
 super_resolve, super_resolve_scenes, describe = PROGRAM.super_resolve, PROGRAM.super_resolve_scenes, PROGRAM.describe
-main, opened_input = PROGRAM.main, PROGRAM.opened_input
+super_resolve_mosaic, main, opened_input = PROGRAM.super_resolve_mosaic, PROGRAM.main, PROGRAM.opened_input
 
 __all__ = [
     "PROGRAM",
@@ -38,5 +38,6 @@ __all__ = [
     "score",
     "super_resolve",
     "super_resolve_arrays",
+    "super_resolve_mosaic",
     "super_resolve_scenes",
 ]

@@ -17,7 +17,8 @@ from chain.runtime import provenance
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving import super_resolution
-from chain.serving.production import ground_of, open_images
+from chain.serving.ground import ground_of
+from chain.serving.production import open_images
 from chain.serving.recipe import Recipe
 from evaluation import full_scale, report, wald
 from evaluation.networks import sharpener

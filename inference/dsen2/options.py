@@ -11,7 +11,7 @@ from chain.runtime.options import band_names, distinct, integers, option, within
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
 from chain.sentinel2.options import NamingOptions
-from chain.serving.options import SceneCommand, ServingOptions
+from chain.serving.options import ClassesOptions, SceneCommand, ServingOptions
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
 SETTINGS = {
@@ -45,7 +45,7 @@ def _check_search(text: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(NamingOptions, ServingOptions):
+class Options(NamingOptions, ClassesOptions, ServingOptions):
     """How the product of a scene is made."""
 
     model_dir: tuple[str, ...] | None = option(
@@ -181,7 +181,8 @@ class Command(Options, SceneCommand):
     env: str = option(".env", "file of settings, if it exists (default: .env)", metavar="FILE", pixels=False)
     search: str | None = option(
         None,
-        "days YYYY-MM-DD/YYYY-MM-DD: the clearest item over --bbox is taken",
+        "days YYYY-MM-DD/YYYY-MM-DD: the clearest item over --bbox is taken; where no single one contains it, those of "
+        "one UTM zone that do so together, which become one mosaic",
         metavar="START/END",
         check=_check_search,
         pixels=False,

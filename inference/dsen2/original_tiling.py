@@ -8,7 +8,7 @@ Missing and masked pixels are digital numbers like others to the network here, a
 image is held in memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,7 @@ class OriginalTiling(Recipe):
         origin: tuple[float, float],
         floating: bool = False,
         tile_size: int = 0,
+        told: Callable[[float], None] = lambda fraction: None,
     ) -> Bands:
         """Compute a region, which is the image for the patches; see `Recipe.compute`."""
         found: Bands = {}

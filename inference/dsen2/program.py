@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSen2 as a program: what it does beyond making products, which is scores, files of single bands, and a search."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
 from chain.serving.outputs import band_file, check_files, check_outputs
 from chain.serving.product import DONE
-from chain.serving.program import SceneProgram, names_of, prepare
+from chain.serving.program import Report, SceneProgram, names_of, prepare
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
 
 if TYPE_CHECKING:
@@ -75,13 +76,17 @@ class DSen2Program(SceneProgram[Options]):
         return with_settings(values)
 
     def inputs(self, command: Command) -> "Sequence[FileOrItem]":
-        """Return what is super-resolved: names, or the item that --search finds."""
-        return [_found(command)] if command.search else command.input or ()
+        """Return what is super-resolved: names, or the item, or items, that --search finds."""
+        return _found(command) if command.search else command.input or ()
 
     def run_one(self, inputs: "Sequence[FileOrItem]", command: Command, progress: Progress) -> None:
         """Score the networks, or make the one product that the command line names, or both."""
         from evaluation import report
 
+        if command.search and len(inputs) > 1:
+            output, cancelled = str(command.output), progress.cancelled
+            print(self.super_resolve_mosaic(inputs, output, command, progress=progress, cancelled=cancelled))
+            return
         if command.evaluate == "wald":
             print(report.table(score(inputs, command)))
         if not command.output:
@@ -91,6 +96,49 @@ class DSen2Program(SceneProgram[Options]):
         if product.scores:
             print(report.table(product.scores))
         print(product)
+
+    def super_resolve_mosaic(
+        self,
+        items: "Sequence[FileOrItem]",
+        output: str | Path,
+        options: Options | None = None,
+        *,
+        progress: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> "Product":
+        """Make one product of several scenes of one UTM zone, pixel by pixel from one of them (`chain.serving.mosaic`).
+
+        Args:
+            items: STAC items, or names of one scene each; where several are clear, the first is taken.
+            output: the product, a GeoTIFF.
+            options: how it is made; `bbox` or `geometry` bounds it.
+            progress: called with the fraction that is done and a short text.
+            cancelled: called now and then; the work stops when it returns True.
+
+        Raises:
+            ValueError: the scenes do not lie on one grid, or options do not suit several scenes.
+            FileExistsError: the product exists, and `overwrite` is not given.
+            RuntimeError: OTB, TensorFlow or a server refuses.
+            OSError: the disk refuses.
+            chain.runtime.progress.Cancelled: the work is to stop; what is finished is kept, the same call goes on.
+        """
+        from chain.serving.mosaic import make_mosaic
+
+        given, output = options or self.options(), Path(output)
+        options = from_values(self.options, asdict(given))
+        for name in ("box", "evaluate", "separate", "block_range", "assemble", "report"):
+            if options.given(name):
+                flag = flag_of(name, kinds(Options)[name])
+                raise ValueError(f"{flag}: expected an area of one scene, got one of {len(items)}")
+        check_outputs(options, output)
+        alone = replace(options, style=False, stac=False, scl=True, quicklook=None, co=(), nodata=None, overwrite=False)
+        scenes = {_name(item): item for item in items}
+        with self._workers(alone) as workers:
+
+            def make(item: "FileOrItem", path: Path, part: Progress) -> "Product":
+                return self.make([item], path, alone, True, workers, part)
+
+            return make_mosaic(scenes, output, options, make, Progress(progress, cancelled))
 
     def produce(
         self,
@@ -123,17 +171,32 @@ class DSen2Program(SceneProgram[Options]):
         return not options.separate
 
 
-def _found(command: Command) -> "Item":
-    """Return the item that --search finds: the clearest over --bbox."""
+def _name(scene: "FileOrItem") -> str:
+    """Return the name of a scene, given its item or its file."""
+    from chain.sentinel2.stac_item import read_item
+    from chain.serving.inputs import name_of_item
+
+    return Path(scene).stem if isinstance(scene, str | Path) else name_of_item(read_item(scene))
+
+
+def _found(command: Command) -> "list[Item]":
+    """Return what --search finds: the clearest item over --bbox; several where no single one contains it."""
+    from chain.raster.area_of_interest import coordinate_system
     from chain.raster.footprint import Footprint
     from chain.sentinel2 import cloud_cover, stac_search
+    from chain.sentinel2.covering import choose_covering
 
     assert command.bbox and command.search  # as `Command.check` has it
-    footprint = Footprint.of_box(command.bbox)
+    crs = coordinate_system(command.bbox_crs).ExportToWkt() if command.bbox_crs else None
+    footprint = Footprint.of_box(command.bbox, crs)
     items = stac_search.search(footprint, command.search, command.stac_url, command.collection)
+    if items and not any(cloud_cover.overlap(item, footprint) >= cloud_cover.LEAST_OVERLAP for item in items):
+        chosen = choose_covering(items, footprint, command.max_cloud_cover)
+        LOG.info("no single item contains the area: a mosaic of %s", ", ".join(each.item.id for each in chosen))
+        return [each.item for each in chosen]
     found = cloud_cover.choose(items, footprint, command.max_cloud_cover)
     LOG.info("%s: %.1f %% clouds, %.1f %% without data", found.item.id, 100 * found.cloudy, 100 * found.uncovered)
-    return found.item
+    return [found.item]
 
 
 def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:

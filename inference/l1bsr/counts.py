@@ -192,7 +192,8 @@ def _read(image: L1BImage, scale: float | None, offset: float) -> Iterator[tuple
     sources = [(name, datasets[name].GetRasterBand(number)) for name, number in image.bands.values()]
     masks = {name: _mask(name, dataset, image) for name, dataset in datasets.items()}
     for rows in _strips(image.grid.rows):
-        window = (0, rows.start, image.grid.columns, rows.stop - rows.start)
+        left, top = image.corner
+        window = (left, top + rows.start, image.grid.columns, rows.stop - rows.start)
         values = np.empty((window[3], window[2], len(sources)), np.float32)
         there, dark = np.ones(values.shape[:2], bool), np.ones(values.shape[:2], bool)
         for index, (name, band) in enumerate(sources):

@@ -9,14 +9,14 @@ each file. Bands are known by the names given, else by descriptions, names of fi
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from osgeo import gdal
 
 from chain.raster import opening
-from chain.raster.grids import Grid
+from chain.raster.grids import Grid, Region, shifted
 from chain.sentinel2.bands import COMMON_NAMES, band_in_name, level_in_name
 from models.l1bsr import BANDS
 
@@ -26,7 +26,7 @@ LEVEL_KEYS = ("PROCESSING_LEVEL", "PRODUCT_TYPE", "PRODUCT_URI")
 """Metadata by which a raster states its processing level."""
 COLOURS = {"Blue": "B02", "Green": "B03", "Red": "B04", "NIR": "B08"}
 """Bands of GDAL's colour interpretations."""
-GIVEN, DESCRIBED, IN_FILE_NAME, COLOURED = "--bands", "its description", "its file's name", "its colour"
+GIVEN, DESCRIBED, IN_FILE_NAME, COLOURED = "--band-names", "its description", "its file's name", "its colour"
 LEFT_OVER, BY_ORDER = "being the one band without a name", "the usual order"
 """By what a band is known."""
 OPAQUE = (0, 255, 65535)
@@ -51,6 +51,13 @@ class L1BImage:
     """`L1B`, `L1C`, `L2A` or `unknown`."""
     colours: tuple[str, ...]
     """Colours that the first of its files states of its bands."""
+    corner: tuple[int, int] = (0, 0)
+    """Column and row of its files at which it begins."""
+
+    def part(self, region: Region) -> "L1BImage":
+        """Return a part of it, an image like any other."""
+        corner = self.corner[0] + region.x, self.corner[1] + region.y
+        return replace(self, grid=shifted(self.grid, region), corner=corner)
 
     @property
     def files(self) -> list[str]:
@@ -65,11 +72,13 @@ class L1BImage:
             text = f"nothing names the bands of {self.files[0]}: they are taken for {', '.join(BANDS)}, in this order"
             if "Red" in self.colours:
                 text += f" (writers of plain TIFFs state {', '.join(self.colours)} of any four)"
-            found.append(f"{text}; --bands names others")
+            found.append(f"{text}; --band-names names others")
         for band, reason in self.named_by.items():
             if reason == LEFT_OVER:
                 file, number = self.bands[band]
-                found.append(f"nothing names band {number} of {file}: it is taken for {band}; --bands names others")
+                found.append(
+                    f"nothing names band {number} of {file}: it is taken for {band}; --band-names names others"
+                )
         if self.level not in ("L1B", "unknown"):
             found.append(
                 f"{self.level}: the networks are made for counts of L1B, whose bands are neither resampled nor laid "
@@ -96,14 +105,14 @@ def open_image(names: Sequence[str], band_names: Sequence[str] | None = None) ->
     named_by: dict[str, str] = {}
     for place, (band, reason) in zip(places, stated):
         if band in found:
-            raise ValueError(f"--input: expected each band only once, got {band} twice; --bands names them")
+            raise ValueError(f"--input: expected each band only once, got {band} twice; --band-names names them")
         if band:
             found[band], named_by[band] = place, reason
     missing = [band for band in BANDS if band not in found]
     if missing:
         raise ValueError(
             f"--input: expected the bands {', '.join(BANDS)}, named by descriptions, names of files, colours or "
-            f"--bands, got {', '.join(found) or f'{len(places)} without names'}"
+            f"--band-names, got {', '.join(found) or f'{len(places)} without names'}"
         )
     found = {band: found[band] for band in BANDS}
     used = {name: datasets[name] for name, _ in found.values()}
@@ -142,7 +151,7 @@ def _names(
     if given:
         if len(given) != len(places):
             raise ValueError(
-                f"--bands: expected names of the {len(places)} bands of --input, in order, got {','.join(given)}"
+                f"--band-names: expected names of the {len(places)} bands of --input, in order, got {','.join(given)}"
             )
         return [(band, GIVEN) for band in given]
     stated = [_stated(datasets[name], name, number) for name, number in places]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.runtime.options import MISSING, above, band_names, changed, distinct, memory_size, option
+from chain.serving.area_options import AreaOptions
 from chain.serving.options import WORK, ProgramOptions, SceneCommand
 
 SUPER_RESOLUTION, REGISTRATION = TASKS = ("superresolution", "registration")
@@ -15,7 +16,7 @@ PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "l1bsr"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ProgramOptions):
+class Options(ProgramOptions, AreaOptions):
     """How a product is made."""
 
     model_dir: str | None = option(
@@ -39,7 +40,7 @@ class Options(ProgramOptions):
         "raster of four bands that does not say, B02,B03,B04,B08)",
         read=band_names,
         metavar="NAMES",
-        flag="--bands",
+        also=("--bands",),
         check=distinct,
     )
     count_scale: float | None = option(
@@ -97,6 +98,16 @@ class Options(ProgramOptions):
         pixels=False,
         group=WORK,
     )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        if self.report and (self.box or self.bbox or self.geometry):
+            raise ValueError("--report: expected the product of a whole image, got one of a part")
+        if self.nodata is not None:
+            from chain.serving.encoding import check_nodata
+
+            check_nodata(self.nodata, "uint16")
 
     def check_task(self, task: str) -> None:
         """Raise ValueError when an option is not for a task."""

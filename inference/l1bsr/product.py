@@ -2,7 +2,7 @@
 """What a product of L1BSR is: its grid, its metadata, how numbers become its pixels, and what these depend on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import numpy as np
 
 from chain.raster.grids import Grid, Region
 from chain.runtime.progress import SILENT, Progress
+from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.integrity import verify
+from chain.serving.companions import link
 from chain.serving.input_files import InputWatch, names_behind, place, unplaced
 from chain.serving.network import Network
 from chain.serving.product_file import Layout, write_product
-from chain.serving.provenance import file_metadata, weights_of
+from chain.serving.provenance import dated, file_metadata, weights_of
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from inference.l1bsr.image import L1BImage
@@ -51,6 +53,12 @@ class ProductInputs:
     """Whether an interrupted product that was made otherwise is begun anew."""
     names: tuple[str, ...] = ()
     """How the image was named."""
+    nodata: float | None = None
+    """Number of missing pixels of the product of counts; None for 0."""
+    creation: tuple[str, ...] = ()
+    """Options of GDAL's COG driver."""
+    part: Region | None = None
+    """Pixels of the files that the image is, where it is not all of them."""
 
     @property
     def networks(self) -> list[Network]:
@@ -74,6 +82,7 @@ class ProductInputs:
                 "level": self.image.level,
                 "scale": self.scale,
                 "offset": self.offset,
+                **({"part": astuple(self.part)} if self.part else {}),
             },
             "models": [weights_of(network) for network in self.networks],
         }
@@ -81,7 +90,8 @@ class ProductInputs:
     @property
     def identity(self) -> dict[str, Any]:
         """All that the product's pixels depend on."""
-        return {**self.inputs, "original_cast": self.original_cast}
+        found = {**self.inputs, "original_cast": self.original_cast}
+        return found if self.nodata is None else {**found, "nodata": self.nodata}
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -100,6 +110,7 @@ class ProductInputs:
                 "bands": self.image.bands,
                 "names": input_names(self.names),
             },
+            "derived_from": [link(name) for name in self.image.files],
         }
 
     @property
@@ -111,8 +122,10 @@ class ProductInputs:
         """Return what a file of this product's grid is."""
         source = ", ".join(Path(name).name for name in self.image.files)
         stated = {"SR_TASK": self.task, "SR_LEVEL": self.image.level}
+        stated |= dated([time_in_name(Path(name).name) for name in self.image.files])
         metadata = file_metadata(self.networks, source, identity, **stated)
-        return Layout(self.grid, bands, dtype, metadata, self.image.placed)
+        missing = self.nodata if dtype == "uint16" else None
+        return Layout(self.grid, bands, dtype, metadata, self.image.placed, missing=missing)
 
     def write(
         self,
@@ -144,7 +157,8 @@ class ProductInputs:
             self.restart,
             advance=progress_of(progress, layout.grid, self.output.name),
             make=make,
-            check=self.watch.check_all,
+            check=lambda folder: self.watch.check_all(),
+            creation=self.creation,
         )
 
 

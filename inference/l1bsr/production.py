@@ -10,13 +10,13 @@ from pathlib import Path
 from chain.runtime.progress import LOG, Progress
 from chain.runtime.provenance import write
 from chain.runtime.resources import bytes_of
+from chain.serving.companions import write_companions
+from chain.serving.ground import part_of
 from chain.serving.input_files import local_files
-from chain.serving.layer_styles import write_styles
 from chain.serving.outputs import check_files, check_outputs, is_interrupted
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
 from chain.serving.provenance import write_record
-from chain.serving.quicklook import write_quicklook
 from chain.serving.up_to_date import check_same
 from inference.l1bsr.counts import Counts, read_counts
 from inference.l1bsr.image import open_image
@@ -53,6 +53,10 @@ def open_inputs(task: str, names: Sequence[str], output: Path, options: Options)
     if network.description.arguments.get("registered"):
         registrar = find_network(options.csr, NETWORKS[REGISTRATION], "--csr")
     image = open_image(names, options.band_names)
+    part = None
+    if options.box or options.bbox or options.geometry:
+        part = part_of(options, image.grid)
+        image = image.part(part)
     check_size([network, *([registrar] if registrar else [])], image.grid)
     return ProductInputs(
         task,
@@ -66,6 +70,9 @@ def open_inputs(task: str, names: Sequence[str], output: Path, options: Options)
         overwrite=options.overwrite,
         restart=options.restart,
         names=tuple(names),
+        nodata=options.nodata,
+        creation=options.co,
+        part=part,
     )
 
 
@@ -124,10 +131,7 @@ def make_product(
     else:
         resumed = super_resolve(inputs, counts, execution, progress.part(READ, 1))
     write_record(output, options, inputs.notes, inputs.identity, resumed, time.perf_counter() - start)
-    if options.style:
-        write_styles(output)
-    if options.quicklook:
-        write_quicklook(output, Path(options.quicklook))
+    write_companions(options, output)
     if options.report:
         from chain.serving.report.write import write_report
 

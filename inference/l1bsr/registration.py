@@ -121,6 +121,8 @@ def register_first(inputs: ProductInputs, counts: Counts, execution: Execution, 
         original_cast=False,
         overwrite=True,
         restart=True,
+        nodata=None,
+        creation=(),
     )
     if not _is_made(path, registration.identity):
         flow = flow_file(path)

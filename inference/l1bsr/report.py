@@ -19,7 +19,12 @@ def given_of(image: L1BImage, options: Options, states: Mapping[str, Mapping[str
         image: the image.
         options: how its product is made.
         states: in which state its files are.
+
+    Raises:
+        ValueError: the product is of a part of it.
     """
+    if options.box or options.bbox or options.geometry:
+        raise ValueError("expected the product of a whole image, got one of a part of it")
     scale = 1.0 if options.count_scale is None else options.count_scale
     bands = {
         band: NativeBand(name, number, options.count_offset, scale=scale, place=image.grid)

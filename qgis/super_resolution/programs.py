@@ -71,7 +71,7 @@ class Spot7(ProgramAlgorithm):
             *scene(),
             file("--model-dir", "Folder of the model", folder=True, optional=False),
             extent(),
-            text("--bands", "Names of the bands of a raster that does not say them, such as B04,B03,B02,B08"),
+            text("--band-names", "Names of the bands of a raster that does not say them, such as B04,B03,B02,B08"),
             *work(),
         ]
 
@@ -95,7 +95,7 @@ class L1BSR(ProgramAlgorithm):
             rasters("--input", "Image of L1B: one raster layer, or one for each band", optional=False),
             choice("--task", "Task", ("superresolution", "registration"), "superresolution"),
             file("--model-dir", "Folder of another model", folder=True),
-            text("--bands", "Names of all bands in order, where the image does not say them"),
+            text("--band-names", "Names of all bands in order, where the image does not say them"),
             number("--count-scale", "Counts of one digital number, for other levels", integer=False, advanced=True),
             number("--count-offset", "Added to digital numbers", 0.0, integer=False, advanced=True),
             number("--threads", "Threads (default: all cores)", minimum=1, advanced=True),

@@ -40,15 +40,15 @@ def online(monkeypatch):
     http.forget_failures()
 
 
-def _write(path, array, gsd):
+def _write(path, array, gsd, origin=ORIGIN, epsg=EPSG):
     path.parent.mkdir(parents=True, exist_ok=True)
     memory = gdal.GetDriverByName("MEM").Create(
         "", array.shape[1], array.shape[0], 1, gdal.GDT_Byte if array.dtype == np.uint8 else gdal.GDT_UInt16
     )
     crs = osr.SpatialReference()
-    crs.ImportFromEPSG(EPSG)
+    crs.ImportFromEPSG(epsg)
     memory.SetProjection(crs.ExportToWkt())
-    memory.SetGeoTransform((ORIGIN[0], gsd, 0.0, ORIGIN[1], 0.0, -gsd))
+    memory.SetGeoTransform((origin[0], gsd, 0.0, origin[1], 0.0, -gsd))
     memory.GetRasterBand(1).WriteArray(array)
     gdal.Translate(str(path), memory, format="COG", creationOptions=["BLOCKSIZE=128"])
 
@@ -57,24 +57,37 @@ def _write(path, array, gsd):
 def make_sentinel2_item(tmp_path):
     """Return a function writing the COGs of an item with a given SCL (96 x 96 pixels of 20 m)."""
 
-    def make(identity, scl, day="2022-07-01", tile_cover=1.0, baseline="04.00", bands=("B04",), covers=1.0, size=SIZE):
+    def make(
+        identity,
+        scl,
+        day="2022-07-01",
+        tile_cover=1.0,
+        baseline="04.00",
+        bands=("B04",),
+        covers=1.0,
+        size=SIZE,
+        origin=ORIGIN,
+        epsg=EPSG,
+    ):
         folder = tmp_path / "sentinel2" / identity
         rng = np.random.default_rng(sum(map(ord, identity)))
         darkest = 1 - (offset_of_baseline(baseline) or 0)
-        _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0)
+        _write(folder / "SCL.tif", np.asarray(scl, np.uint8), 20.0, origin, epsg)
         for band in bands:
             side = round(size * 10.0 / BANDS[band])
             _write(
                 folder / f"{band}.tif",
                 rng.integers(darkest, darkest + 4000, (side, side)).astype(np.uint16),
                 BANDS[band],
+                origin,
+                epsg,
             )
-        left, top, side = *ORIGIN, size * 10.0
+        left, top, side = *origin, size * 10.0
         right = left + covers * side
         ring = [(left, top), (right, top), (right, top - side), (left, top - side)]
-        geometry, bbox = footprint(ring, EPSG)
+        geometry, bbox = footprint(ring, epsg)
         when = datetime.datetime.fromisoformat(f"{day}T10:56:29+00:00")
-        properties = {"eo:cloud_cover": tile_cover, "s2:processing_baseline": baseline, "proj:epsg": EPSG}
+        properties = {"eo:cloud_cover": tile_cover, "s2:processing_baseline": baseline, "proj:epsg": epsg}
         return make_item(identity, folder, when, geometry, bbox, properties)
 
     return make

@@ -190,7 +190,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_pixels(program, image, optio
     product = make(program, image, tmp_path / "sr.tif", given)
     np.testing.assert_array_equal(pixels_of(product.path), pixels_of(whole.path))
     left = {path.name for path in tmp_path.iterdir()} - {name.rsplit("/", 1)[1] for name in image[0]}
-    assert left <= product_files("sr") | product_files("whole")
+    assert left <= product_files("sr", item=True) | product_files("whole", item=True)
     assert {"sr.tif", "sr.tif.json", "sr.qml", "whole.tif", "whole.tif.json", "whole.qml"} <= left
 
 

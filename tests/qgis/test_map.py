@@ -8,7 +8,8 @@ import pytest
 from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
-from chain.serving.layer_styles import false_colour_file, write_styles
+from chain.serving.layer_styles import write_styles
+from chain.serving.outputs import style_files
 from chain.serving.product_file import Layout, write_product
 
 pytestmark = pytest.mark.slow
@@ -56,7 +57,8 @@ def test_natural_colours_by_themselves(qgis, product, tmp_path):
 
 
 def test_false_colours_show_vegetation_in_red(qgis, product, tmp_path):
-    told = qgis.script("render", product, tmp_path / "map.png", false_colour_file(product))
+    style = style_files(product, ("natural", "false_colour"))["false_colour"]
+    told = qgis.script("render", product, tmp_path / "map.png", style)
     assert told["bands"] == ["B08", "B04", "B03"]
     _, vegetation, missing = colours(tmp_path / "map.png")
     assert vegetation[0] == 255 and vegetation[1] == 0 and missing[3] == 0

@@ -12,7 +12,7 @@ from chain.raster import antimeridian
 from chain.raster.area_of_interest import bbox_bounds, geometry_bounds
 from chain.raster.footprint import Footprint
 from chain.sentinel2.cloud_cover import overlap
-from chain.serving.options import bbox
+from chain.serving.area_options import bbox
 
 FIJI = 179.9, -17.0, -179.9, -16.8
 """West, south, east, north of a box on both sides."""

@@ -221,3 +221,16 @@ class Odd(BaseOptions):
 def test_values_that_cannot_be_meant_are_refused(values, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         Odd(**values)
+
+
+def test_former_spellings_that_are_still_taken_warn(capsys):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Named(BaseOptions):
+        names: tuple[str, ...] | None = option(None, "names", read=band_names, also=("--bands",))
+
+    found = []
+    for words in (["--bands", "B02,B03"], ["--names", "B02,B03"], []):
+        parser = argparse.ArgumentParser("program", allow_abbrev=False)
+        assert run_program(parser, Named, lambda options, progress: found.append(options.names), words) == 0
+    assert found == [("B02", "B03"), ("B02", "B03"), None]
+    assert capsys.readouterr().err == "warning: --bands is now called --names\n"

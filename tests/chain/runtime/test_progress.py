@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from chain.runtime.progress import LOG, SILENT, Cancelled, Progress, progress_bar, progress_lines, shown_on_terminal
+from chain.runtime.progress import (
+    LOG,
+    SILENT,
+    Cancelled,
+    Progress,
+    RegionProgress,
+    progress_bar,
+    progress_lines,
+    shown_on_terminal,
+)
 
 
 def test_parts_report_fractions_of_the_whole():
@@ -68,3 +77,21 @@ def test_lines_are_shown_once_whatever_handlers_the_root_logger_has(capsys):
     finally:
         root.removeHandler(handler)
     assert capsys.readouterr().err == "decided\n"
+
+
+def test_parts_of_regions_count_while_they_are_computed():
+    seen = []
+    regions = RegionProgress(Progress(lambda fraction, text: seen.append(fraction)), 100, "sr.tif")
+    regions.computed("a", 60, 0.5)
+    regions.computed("a", 60, 1.0)
+    regions.computed("b", 40, 0.25)  # while the first one is written
+    regions.written("a", 60)
+    regions.written("b", 40)
+    assert seen == sorted(seen) and seen[-1] == 1 and len(set(seen)) == 5
+
+
+def test_work_is_cancelled_between_regions_alone():
+    regions = RegionProgress(Progress(cancelled=lambda: True), 100, "sr.tif")
+    regions.computed("a", 60, 0.5)
+    with pytest.raises(Cancelled):
+        regions.written("a", 60)

@@ -8,6 +8,7 @@ import pytest
 from osgeo import gdal
 
 from chain.serving.layer_styles import write_styles
+from chain.serving.options import FileOptions
 
 
 @pytest.fixture
@@ -77,3 +78,18 @@ def test_an_older_style_is_replaced_and_no_other_file_is_left(product, tmp_path)
     product(("B04", "B03", "B02", "B08"))
     assert read(tmp_path / "sr.qml")[1] == (1, 2, 3)
     assert {path.name for path in tmp_path.iterdir()} == {"sr.tif", "sr.qml", "sr_false_colour.qml"}
+
+
+def test_the_first_style_that_is_asked_for_is_what_qgis_takes(product, tmp_path):
+    path = product(("B04", "B8A", "B12", "B03", "B02"))
+    write_styles(path, ("swir", "natural", "false_colour"))
+    assert read(tmp_path / "sr.qml")[1] == (3, 2, 1)
+    assert read(tmp_path / "sr_natural.qml")[1] == (1, 4, 5)
+    assert read(tmp_path / "sr_false_colour.qml")[1] == (2, 1, 4)
+
+
+def test_styles_that_there_are_not_are_refused():
+    with pytest.raises(ValueError, match="^--styles: expected names among natural, false_colour, swir, got ndvi"):
+        FileOptions(styles=("ndvi",))
+    with pytest.raises(ValueError, match="^--styles: expected each only once"):
+        FileOptions(styles=("swir", "swir"))

@@ -50,7 +50,7 @@ def test_bands_are_found_by_descriptions_names_of_files_or_the_names_given(
             (image(shuffled, "described.tif", bands=names),),
             (common,),
             (separate,),
-            (undescribed, "--bands", ",".join(names)),
+            (undescribed, "--band-names", ",".join(names)),
             (image(pixels[..., ::-1], "wrong.tif"), "--bands", "B08,B04,B03,B02"),
         )
     ):
@@ -113,8 +113,8 @@ def test_images_that_do_not_suit_are_refused_in_one_line(tmp_path, image, write_
         (elsewhere, (), "expected bands on one grid, got .*B08.tif, which is not on that of .*B02.tif"),
         (
             whole,
-            ("--bands", "B02,B03"),
-            "--bands: expected names of the 4 bands of --input, in order, got B02,B03",
+            ("--band-names", "B02,B03"),
+            "--band-names: expected names of the 4 bands of --input, in order, got B02,B03",
         ),
         (
             str(truncated),

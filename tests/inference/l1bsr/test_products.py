@@ -202,3 +202,28 @@ def test_the_whole_of_00_tif_is_registered_as_by_the_authors_program(tmp_path, s
     assert result.shape == tuple(expected["reg_shape"])
     assert np.abs(result[:, 100:164, 100:164] - expected["reg_uint16_rows100_164_cols100_164"]).max() <= 1
     np.testing.assert_allclose(result.mean(axis=(1, 2)), expected["reg_mean"], atol=0.05)
+
+
+def test_a_part_is_the_product_of_that_part_as_an_image(tmp_path, image, models):
+    pixels = counts(41, 64)
+    source = image(pixels)
+    for name, words in (
+        ("box", ["--box", "8,5,32,20"]),
+        ("bbox", ["--bbox", f"{LEFT + 80},{TOP - 250},{LEFT + 400},{TOP - 50}", "--bbox-crs", "EPSG:32631"]),
+    ):
+        output = tmp_path / f"{name}.tif"
+        assert infer(source, output, models["nearest"], *words) == 0
+        result, dataset = read(output)
+        np.testing.assert_array_equal(result, twice(pixels[5:25, 8:40]))
+        assert dataset.GetGeoTransform() == (LEFT + 82.5, 5.0, 0, TOP - 52.5, 0, -5.0)
+    assert infer(source, tmp_path / "out.tif", models["nearest"], "--box", "40,0,32,20") == 1
+
+
+def test_missing_pixels_are_the_number_that_is_asked_for(tmp_path, image, models):
+    pixels = counts(21, 34)
+    pixels[3:6, 4:9] = 0
+    assert infer(image(pixels), tmp_path / "sr.tif", models["nearest"], "--nodata", "65535") == 0
+    result, dataset = read(tmp_path / "sr.tif")
+    expected = twice(pixels)
+    np.testing.assert_array_equal(result, np.where((expected == 0).all(axis=-1, keepdims=True), 65535, expected))
+    assert dataset.GetRasterBand(1).GetNoDataValue() == 65535

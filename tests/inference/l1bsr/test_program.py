@@ -51,7 +51,7 @@ def test_weights_of_the_project_are_the_default(tmp_path, image, models, monkeyp
         (["--metrics", "m.json"], "--metrics requires --task registration"),
         (["--task", "registration", "--csr", "d"], "--csr requires --task superresolution"),
         (["--count-scale", "0"], "--count-scale: expected more than 0, got 0.0"),
-        (["--bands", "B02,B02"], "--bands: expected each only once, got B02,B02"),
+        (["--band-names", "B02,B02"], "--band-names: expected each only once, got B02,B02"),
         (["--scale", "2"], "--scale is now called --count-scale"),
         (["--offset", "-1000"], "--offset is now called --count-offset"),
         (["--output-dir", "d"], "--output and --output-dir are mutually exclusive"),

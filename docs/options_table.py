@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write docs/options.md: which program has which option, by the programs' own parsers.
+
+python docs/options_table.py
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from chain.runtime.options import Kind, flag_of, kinds  # noqa: E402
+
+PROGRAMS = ("dsen2", "spot7", "l1bsr", "deepsum")
+HEAD = """# Options of the programs
+
+One word means one thing in all of them. `python -m inference.dsen2 --help` says what each does, with its unit and its
+default. Beside these, all have `--debug`, `--version`, `--quiet` and `--progress`. This page is made by
+`python docs/options_table.py`.
+"""
+WHY = """
+## What is not there, and why
+
+- `--precision`, `--scheduler`, `--block-range` and `--tile-size` belong to networks whose pixels depend on what is
+  around them alone, so that a product is made tile by tile, in any order, without seams. REC and CSR (`l1bsr`) look at
+  the whole image; DeepSUM (`deepsum`) normalises by what it sees. `l1bsr --mode strips` bounds the memory, equal to one
+  count.
+- `--box`, `--bbox` and `--geometry` of `l1bsr` cut the image first: the part is an image of its own.
+- `deepsum --block-size` is no `--tile-size`: it is counted in pixels of the input, and blocks differ a little where
+  they meet, which is reported.
+- `deepsum --output-dir` is for scenes of the challenge; images of several dates make one product.
+- `--bands` are the bands of the product; `--band-names` and `--bands-10m`, … name those of an input that does not say
+  it. `spot7 --bands` and `l1bsr --bands`, which did so, are still taken, with a warning.
+"""
+
+
+def options_of(program: str) -> dict[str, Kind]:
+    """Return the options of a program's command line, by their spelling."""
+    command = importlib.import_module(f"inference.{program}").Command
+    return {flag_of(name, kind): kind for name, kind in kinds(command).items()}
+
+
+def text() -> str:
+    """Return the page."""
+    found = {program: options_of(program) for program in PROGRAMS}
+    flags = list(dict.fromkeys(flag for options in found.values() for flag in options))
+    shared = [flag for flag in flags if sum(flag in options for options in found.values()) > 1]
+    own = {program: [flag for flag in found[program] if flag not in shared] for program in PROGRAMS}
+    lines = [HEAD, "## Shared", "", f"| option | {' | '.join(PROGRAMS)} |", f"|---|{'---|' * len(PROGRAMS)}"]
+    for flag in sorted(shared):
+        marks = ("yes" if flag in found[program] else "" for program in PROGRAMS)
+        lines.append(f"| `{flag}` | {' | '.join(marks)} |")
+    lines += ["", "## Of one program", "", "| program | options |", "|---|---|"]
+    lines += [f"| `{program}` | {', '.join(f'`{flag}`' for flag in sorted(own[program]))} |" for program in PROGRAMS]
+    return "\n".join(lines) + "\n" + WHY
+
+
+if __name__ == "__main__":
+    (HERE / "options.md").write_text(text(), encoding="utf-8")
