@@ -77,6 +77,10 @@ def _check_box(value: tuple[int, ...]) -> None:
     box(",".join(map(str, value)))
 
 
+def _check_four(value: Box) -> None:
+    four_numbers(",".join(map(str, value)))
+
+
 def check_crs(text: str) -> None:
     """Refuse what is no coordinate system.
 
@@ -107,7 +111,7 @@ class AreaOptions(BaseOptions):
         "box of longitudes and latitudes, in degrees; W is larger than E across the 180th meridian",
         read=four_numbers,
         metavar="W,S,E,N",
-        count=4,
+        check=_check_four,
         group=PART,
     )
     bbox_crs: str | None = option(

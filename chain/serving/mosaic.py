@@ -166,6 +166,7 @@ def make_mosaic(
         products.append(make(scene, folder / f"{name}.tif", share))
     parts, grid = _placed(list(names), [product.path for product in products])
     first = products[0]
+    dataset = gdal.Open(str(first.path))
     mosaic = _Mosaic(parts, grid, first.bands, first.nodata)
     identity = _identity(parts, grid, options)
     layout = Layout(
@@ -173,7 +174,7 @@ def make_mosaic(
         first.bands,
         first.dtype,
         {**_metadata(parts), IDENTITY_KEY: digest(identity)},
-        scale=gdal.Open(str(first.path)).GetRasterBand(1).GetScale(),
+        scale=dataset.GetRasterBand(1).GetScale(),
         missing=options.nodata,
     )
     regions = plan(Region(0, 0, grid.columns, grid.rows), SIDE)

@@ -198,7 +198,8 @@ def test_missing_pixels_are_the_number_that_is_asked_for(files, models, output):
     for band, values in found.items():
         expected = np.where(with_0[band] == number, number + 1, with_0[band])
         np.testing.assert_array_equal(values, np.where(with_0[band] == 0, number, expected))
-    assert gdal.Open(str(output)).GetRasterBand(1).GetMetadataItem("STATISTICS_MINIMUM") == "1001"
+    dataset = gdal.Open(str(output))
+    assert dataset.GetRasterBand(1).GetMetadataItem("STATISTICS_MINIMUM") == "1001"
 
 
 READERS = """

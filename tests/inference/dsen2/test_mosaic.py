@@ -61,8 +61,8 @@ def on_mosaic(path, bands=BANDS):
     dataset = gdal.Open(str(path))
     left, _, _, top, _, _ = dataset.GetGeoTransform()
     x, y = round((left - BOX[0]) / 10), round((BOX[3] - top) / 10)
-    found = np.zeros((len(bands), ROWS, COLUMNS), dataset.GetRasterBand(1).ReadAsArray().dtype)
     pixels = dataset.ReadAsArray().reshape(len(bands), dataset.RasterYSize, dataset.RasterXSize)
+    found = np.zeros((len(bands), ROWS, COLUMNS), pixels.dtype)
     found[:, y : y + pixels.shape[1], x : x + pixels.shape[2]] = pixels
     return found
 
