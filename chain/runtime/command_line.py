@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from chain.runtime.credentials import without_credentials
-from chain.runtime.options import Made, add_options, from_values
+from chain.runtime.option_parser import add_options
+from chain.runtime.options import Made, from_values
 from chain.runtime.progress import SHOWN, Progress, shown_on_terminal
 from chain.runtime.streams import without_credentials_printed, without_credentials_shown
 

@@ -11,17 +11,15 @@ A notebook makes an instance by keywords; the command line makes it from a parse
 Whatever has to know options of a kind (those that pixels depend on, files that are read or written) asks the fields.
 """
 
-import argparse
 import dataclasses
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
@@ -29,7 +27,6 @@ FOLDER = "DIR"
 """Stands for a folder in the help; one that is not read is written."""
 LONGEST_NAME = 255
 """Bytes of the longest name that file systems take."""
-_NUMBERS: dict[Any, str] = {int: "an integer", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,33 +170,6 @@ def files_written(options: BaseOptions) -> Iterator[tuple[str, Path, bool]]:
             yield flag_of(name, kind), Path(getattr(options, name)), kind.replaces
 
 
-def add_options(parser: argparse.ArgumentParser, cls: type[BaseOptions]) -> None:
-    """Add the options of a class to a parser, in their groups."""
-    defaults = {each.name: each.default for each in dataclasses.fields(cls)}
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, kind in kinds(cls).items():
-        if kind.group and kind.group not in groups:
-            groups[kind.group] = parser.add_argument_group(kind.group)
-        place = groups[kind.group] if kind.group else parser
-        flag, default = flag_of(name, kind), defaults[name]
-        if not flag.startswith("-"):
-            place.add_argument(name, metavar=flag, help=kind.help)
-        elif kind.negated:
-            place.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=_help(kind, default))
-            parser.set_defaults(**{name: default})
-        elif default is False:
-            place.add_argument(flag, dest=name, action="store_true", help=kind.help)
-        else:
-            place.add_argument(flag, dest=name, **_argument(kind, default))
-        for old in kind.also:
-            read = {key: value for key, value in _argument(kind, default).items() if key in ("type", "nargs")}
-            parser.add_argument(
-                old, dest=name, action=_Older, const=flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **read
-            )
-        for old in kind.formerly:
-            parser.add_argument(old, action=_Renamed, nargs="*", const=flag, help=argparse.SUPPRESS)
-
-
 def from_values(cls: type[Made], values: Mapping[str, Any]) -> Made:
     """Return the options that values by field name are, such as parsed arguments; values of other options are ignored.
 
@@ -209,78 +179,6 @@ def from_values(cls: type[Made], values: Mapping[str, Any]) -> Made:
     return cls(
         **{name: values[name] for name, kind in kinds(cls).items() if not (kind.repeated and values[name] is None)}
     )
-
-
-class _Older(argparse.Action):
-    """Takes the value of a former spelling of an option, and says the present one, which is `const`."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: object,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        print(f"warning: {option_string} is now called {self.const}", file=sys.stderr)
-        setattr(namespace, self.dest, values)
-
-
-class _Renamed(argparse.Action):
-    """Refuses a former spelling of an option; `const` is the present one."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: object,
-        values: object,
-        option_string: str | None = None,
-    ) -> NoReturn:
-        parser.error(f"{option_string} is now called {self.const}")
-
-
-def _help(kind: Kind, default: Any) -> str:
-    """Return the help of an option as argparse takes it, with the default where there is one."""
-    text = kind.help
-    if default not in (None, MISSING, ()) and "(default:" not in text:
-        shown: Any = default
-        if isinstance(default, bool):
-            shown = "yes" if default else "no"
-        elif isinstance(default, tuple):
-            shown = (" " if kind.many or kind.count else ",").join(map(str, default))
-        text += f" (default: {shown})"
-    return text.replace("%", "%%")
-
-
-def _argument(kind: Kind, default: Any) -> dict[str, Any]:
-    """Return the keywords of `add_argument` for an option that takes a value."""
-    found: dict[str, Any] = {"required": default is MISSING, "help": _help(kind, default)}
-    found["default"] = None if default is MISSING or kind.repeated else default
-    if kind.many or kind.count:
-        found["nargs"] = kind.count or "+"
-    if kind.repeated:
-        found["action"] = "append"
-    if kind.choices:
-        found["choices"] = list(kind.choices)
-    if kind.metavar:
-        found["metavar"] = kind.metavar
-    if kind.read:
-        found["type"] = _reader(kind.read)
-    elif isinstance(default, int | float):
-        found["type"] = _reader(type(default))
-    return found
-
-
-def _reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return what argparse calls to read a value: errors say what was expected."""
-
-    def read_word(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            reason = f"expected {_NUMBERS[read]}, got {text!r}" if read in _NUMBERS else str(error)
-            raise argparse.ArgumentTypeError(reason) from error
-
-    return read_word
 
 
 def _check(flag: str, kind: Kind, value: Any) -> None:
