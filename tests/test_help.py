@@ -50,8 +50,8 @@ def test_all_programs_are_found():
 
 
 def test_the_table_of_options_is_that_of_the_parsers():
-    """`python docs/options_table.py` writes it."""
-    place = importlib.util.spec_from_file_location("options_table", REPOSITORY / "docs" / "options_table.py")
+    """`python docs/which_options.py` writes it."""
+    place = importlib.util.spec_from_file_location("which_options", REPOSITORY / "docs" / "which_options.py")
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
-    assert (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8") == module.text()
+    assert (REPOSITORY / "docs" / "which_options.md").read_text(encoding="utf-8") == module.text()

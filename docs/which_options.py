@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/options.md: which program has which option, by the programs' own parsers.
+"""Write docs/which_options.md: which program has which option, by the programs' own parsers.
 
-python docs/options_table.py
+python docs/which_options.py
 """
 
 import importlib
@@ -14,11 +14,11 @@ sys.path.insert(0, str(HERE.parent))
 from chain.runtime.options import Kind, flag_of, kinds  # noqa: E402
 
 PROGRAMS = ("dsen2", "spot7", "l1bsr", "deepsum")
-HEAD = """# Options of the programs
+HEAD = """# Which program has which option
 
 One word means one thing in all of them. `python -m inference.dsen2 --help` says what each does, with its unit and its
 default. Beside these, all have `--debug`, `--version`, `--quiet` and `--progress`. This page is made by
-`python docs/options_table.py`.
+`python docs/which_options.py`.
 """
 WHY = """
 ## What is not there, and why
@@ -58,4 +58,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "options.md").write_text(text(), encoding="utf-8")
+    (HERE / "which_options.md").write_text(text(), encoding="utf-8")
