@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Write a page that shows a product beside its input.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":

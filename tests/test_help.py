@@ -20,7 +20,7 @@ def name_of(file):
 PROGRAMS = sorted(
     name_of(file)
     for file in [*FILES, REPOSITORY / "demo.py"]
-    if re.search(r"ArgumentParser\(|_program\(\"|^main = |, main = ", file.read_text(encoding="utf-8"), re.MULTILINE)
+    if re.search(r"ArgumentParser\(|_program\(\"|\bmain\b.* = PROGRAM", file.read_text(encoding="utf-8"), re.MULTILINE)
 )
 
 

@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Make a folder to publish a model: SavedModel, card, STAC item, otbcli and QGIS parameters.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":
