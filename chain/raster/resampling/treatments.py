@@ -74,6 +74,7 @@ def spread_of(variance: np.ndarray, found: Resampling, peak: float, squares: flo
         squares: sum of the squares that the fit leaves of them.
         freedom: how many more of them there are than native ones that they determine.
     """
+    variance = np.where(variance > 0, variance, np.inf)  # of ill-conditioned equations, rounding can make it negative
     if found.counted:
         return ROUNDED * variance**0.5
     noise = max(FLOAT * peak, (squares / freedom) ** 0.5 if freedom >= 1 and not found.stated else 0.0)

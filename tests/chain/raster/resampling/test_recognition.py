@@ -14,6 +14,7 @@ from chain.raster.resampling.integers import Integers
 from chain.raster.resampling.interpolation import FRAME, METHODS, OPEN, SPLINE, Resampling, axis, interpolate
 from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of
 from chain.raster.resampling.restoration import Mismatch, restore
+from chain.raster.resampling.treatments import spread_of
 
 PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
 
@@ -170,6 +171,12 @@ def test_bands_that_are_no_whole_numbers_are_doubted_where_another_is():
     decided = decide({"B05": tells("cubic", 50), "B06": tells("bilinear", -50), "B07": tells("bilinear", -60)})
     assert decided["B05"].found.method == "cubic"
     assert all(decided[band].methods == ("bilinear", "cubic") for band in ("B06", "B07"))
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_native_pixels_of_ill_conditioned_equations_are_not_known(counted):
+    spread = spread_of(np.array([-1e-9, 1.0]), closed("cubic", "edge", counted=counted), 5000.0, 1.0, 100.0)
+    assert np.isinf(spread[0]) and 0 < spread[1] < 1
 
 
 def test_even_sides_do_not_tell_a_method():
