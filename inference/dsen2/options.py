@@ -250,7 +250,7 @@ def with_settings(values: dict) -> dict:
     Raises:
         ValueError: the file of --env does not exist.
     """
-    if values["env"] != ".env" and not Path(values["env"]).is_file():
+    if values["env"] != ".env" and not os.path.isfile(values["env"]):
         raise ValueError(f"--env: no such file: {values['env']}")
     if values["input"] or values["search"]:
         return values

@@ -119,6 +119,7 @@ def test_networks_of_another_system_are_refused(files, models, tmp_path, capsys)
         (["--input", "a.tif", "--output", "sr.tif", "--mask-classes", "cloud"], "--mask-classes"),
         (["--input", "a.tif", "--output-dir", "d", "--quicklook", "q.png"], "--quicklook"),
         (["--env", "/nonexistent.env"], "--env"),
+        (["--env", "a" * 300], "--env: no such file"),
     ],
 )
 def test_wrong_usage_ends_with_status_2(tmp_path, monkeypatch, capsys, more, argument):
