@@ -184,7 +184,11 @@ def test_pages_without_end_are_refused(serve):
 def test_documents_at_addresses_are_items_or_collections(serve):
     address, _ = serve({"/a/all.json?sig=1": collection(item("one"), item("two")), "/a/three.json": item("three")})
     names = [f"{address}/a/all.json?sig=1", f"{address}/a/three.json", f"{address}/a/gone.json"]
-    assert scenes_of(names) == {"one": [item("one")], "two": [item("two")], "three": [names[1]], "gone": [names[2]]}
+    found = scenes_of(names)
+    for name in ("one", "two"):  # which say from where they were sent
+        sender = {"rel": "self", "href": names[0]}
+        assert found.pop(name) == [{**item(name), "links": [sender]}]
+    assert found == {"three": [names[1]], "gone": [names[2]]}
     assert names_of_one(names[1:2]) == names[1:2]
 
 

@@ -192,7 +192,7 @@ def test_options_that_do_not_count_are_those_of_input_output_scores_and_work():
     others = {name for name, kind in kinds(dsen2.Command).items() if not kind.pixels}
     assert others == (
         {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "info", "json"}
-        | {"timeout", "safe_models"}
+        | {"timeout", "safe_models", "allow_local"}
         | {"overwrite", "restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory"}
         | {"quicklook", "style", "timeout", "separate", "evaluate", "metrics", "figure"}
     )
