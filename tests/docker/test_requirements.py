@@ -12,7 +12,10 @@ import pytest
 from tests.docker.conftest import OLD_TYPING_EXTENSIONS, PROJECT
 
 RUNTIME = PROJECT / "requirements" / "runtime.txt"
-MODULES = ("numpy", "pystac_client", "planetary_computer", "pydantic", "h5py", "matplotlib", "skimage", "scipy", "tqdm")
+MODULES = (
+    *("numpy", "pystac_client", "planetary_computer", "pydantic"),
+    *("h5py", "matplotlib", "skimage", "scipy", "tqdm", "safetensors"),
+)
 """Those that need no OTB."""
 
 

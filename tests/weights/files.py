@@ -158,7 +158,7 @@ def write_legacy(path, items, machine=MACHINE, version=1001, keys=None, counts=N
 
 def write_safetensors(path, arrays, **entries):
     """Write a file of safetensors, given arrays by name; `entries` replace those of the header."""
-    kinds = {"f2": "F16", "f4": "F32", "f8": "F64", "i8": "I64"}
+    kinds = {"f2": "F16", "f4": "F32", "f8": "F64"}
     header, position = {"__metadata__": {"format": "pt"}}, 0
     for name, array in arrays.items():
         offsets = [position, position + array.nbytes]
