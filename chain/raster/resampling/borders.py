@@ -21,6 +21,8 @@ from chain.raster.resampling.treatments import ROUNDED, Fitted, largest_spread
 
 NO_CASE_OF_UNKNOWN = ("renormalised", FRAME)
 """Rules that no native pixels beyond the border stand for."""
+SMOOTH_OR_WIDE = (SPLINE, "lanczos")
+"""Methods whose border rules are told too badly, where pixels are missing, to take a border for a cut."""
 CHANCE, MORE = 4.0, 0.25
 """Standard deviations, and share, by which what a rule leaves may be more than expected."""
 TOLD = 24.0
@@ -125,8 +127,8 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
     holed = any(part.missing is not None for part in parts)
-    if found.method == SPLINE and holed and chosen is unknown and any(map(_is_no_unknown, others)):
-        depth = max(depth, _untested(METHODS[SPLINE]).trimmed)  # a spline leaves too little to tell its border rule
+    if found.method in SMOOTH_OR_WIDE and holed and chosen is unknown and any(map(_is_no_unknown, others)):
+        depth = max(depth, _untested(METHODS[found.method]).trimmed)
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
 
 
