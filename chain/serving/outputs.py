@@ -23,13 +23,15 @@ CLASSES_KEY = "classes"
 """Key of a record: whether the input has a scene classification."""
 
 
-def written(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> Iterator[tuple[str, Path, bool]]:
+def written(
+    options: FileOptions, output: Path | None, beside: Sequence[tuple[str, Path]] = ()
+) -> Iterator[tuple[str, Path, bool]]:
     """Yield the files that a program will write: the option that names each, and whether it may replace an older one.
 
     Args:
         options: those of the program.
         output: the product, if there is one.
-        bands: bands that are written as files of their own too.
+        beside: further files that go with the product: the option that asks for each, and its name.
     """
     if output:
         yield "--output", output, False
@@ -42,7 +44,7 @@ def written(options: FileOptions, output: Path | None, bands: Sequence[str] = ()
             yield "--scl", classes_file(output), False
             if options.style:
                 yield "--style", style_file(classes_file(output)), True
-        yield from (("--separate", band_file(output, band), False) for band in bands)
+        yield from ((flag, path, False) for flag, path in beside)
     yield from (each for each in files_written(options) if each[0] != "--output")
 
 
@@ -85,13 +87,13 @@ def has_classes(output: Path) -> bool:
         return False
 
 
-def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> bool:
+def is_interrupted(options: FileOptions, output: Path | None, beside: Sequence[tuple[str, Path]] = ()) -> bool:
     """Return whether a product has got its name, but a file that goes with it is missing: its process was killed.
 
     Args:
         options: those of the program.
         output: the product, if there is one.
-        bands: bands that are written as files of their own too.
+        beside: further files that go with the product: the option that asks for each, and its name.
     """
     from osgeo import gdal
 
@@ -99,7 +101,7 @@ def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[st
 
     if output is None or not output.is_file() or options.overwrite:
         return False
-    missing = {path for _, path, _ in written(options, output, bands) if not path.exists()}
+    missing = {path for _, path, _ in written(options, output, beside) if not path.exists()}
     missing -= set(style_files(output, options.styles).values()) - {style_file(output)}  # some lack the bands of these
     if not has_classes(output):
         missing -= {classes_file(output), style_file(classes_file(output))}
@@ -108,13 +110,13 @@ def is_interrupted(options: FileOptions, output: Path | None, bands: Sequence[st
     return missing != {item_file(output)} or has_item(gdal.Open(str(output)))
 
 
-def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str] = ()) -> None:
+def check_outputs(options: FileOptions, output: Path | None, beside: Sequence[tuple[str, Path]] = ()) -> None:
     """Refuse outputs that exist, or whose folder cannot be written; those of an interrupted run may exist.
 
     Args:
         options: those of the program.
         output: the product, if there is one.
-        bands: bands that are written as files of their own too.
+        beside: further files that go with the product: the option that asks for each, and its name.
 
     Raises:
         FileExistsError: one exists and must not be replaced.
@@ -122,13 +124,17 @@ def check_outputs(options: FileOptions, output: Path | None, bands: Sequence[str
     """
     from chain.serving.product_file import check_output
 
-    interrupted = is_interrupted(options, output, bands)
-    for flag, path, replaces in written(options, output, bands):
+    interrupted = is_interrupted(options, output, beside)
+    for flag, path, replaces in written(options, output, beside):
         check_output(path, options.overwrite or replaces or interrupted, flag)
 
 
 def check_files(
-    options: FileOptions, inputs: Sequence[object], files: Sequence[str], output: Path | None, bands: Sequence[str] = ()
+    options: FileOptions,
+    inputs: Sequence[object],
+    files: Sequence[str],
+    output: Path | None,
+    beside: Sequence[tuple[str, Path]] = (),
 ) -> None:
     """Refuse to write over what is read, and to write two things into one file.
 
@@ -139,7 +145,7 @@ def check_files(
         inputs: names of what is super-resolved; those that are no names do not count.
         files: files that are read.
         output: the product, if there is one.
-        bands: bands that are written as files of their own too.
+        beside: further files that go with the product: the option that asks for each, and its name.
 
     Raises:
         ValueError: a file would be written over.
@@ -149,7 +155,7 @@ def check_files(
     )
     read = {_place(name) for name in (*files, *inputs, *named) if isinstance(name, str | Path)}
     taken: dict[object, str] = {}
-    for flag, path, _ in written(options, output, bands):
+    for flag, path, _ in written(options, output, beside):
         place = _place(path)
         if place in read:
             raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")

@@ -96,6 +96,12 @@ class Options(NamingOptions, ClassesOptions, ServingOptions):
     separate: bool = option(
         False, "write each band as a file of its own too: OUTPUT_B05.tif", pixels=False, group="bands"
     )
+    error: bool = option(
+        False,
+        "write the expected absolute error of each pixel that a network makes too: OUTPUT_error.tif",
+        pixels=False,
+        group="bands",
+    )
     exclude_mask: str | None = option(
         None,
         "raster on the same map: missing where it is not 0",
@@ -150,7 +156,7 @@ class Options(NamingOptions, ClassesOptions, ServingOptions):
         self.exclude("bands", "drop_bands")
         self.require("metrics", "evaluate")
         self.require("figure", "evaluate")
-        for name in ("evaluate", "separate"):
+        for name in ("evaluate", "separate", "error"):
             for other in ("block_range", "assemble"):
                 self.exclude(name, other)
         if self.tiling == "original":
@@ -216,7 +222,7 @@ class Command(Options, SceneCommand):
 
     def completes(self) -> bool:
         """Return whether the product is there, but perhaps not all that goes with it."""
-        if super().completes() or not (self.separate and self.output):
+        if super().completes() or not ((self.separate or self.error) and self.output):
             return super().completes()
         from chain.serving.up_to_date import identity_in
 

@@ -126,7 +126,7 @@ class DSen2Program(SceneProgram[Options]):
 
         given, output = options or self.options(), Path(output)
         options = from_values(self.options, asdict(given))
-        for name in ("box", "evaluate", "separate", "block_range", "assemble", "report"):
+        for name in ("box", "evaluate", "separate", "error", "block_range", "assemble", "report"):
             if options.given(name):
                 flag = flag_of(name, kinds(Options)[name])
                 raise ValueError(f"{flag}: expected an area of one scene, got one of {len(items)}")
@@ -153,22 +153,28 @@ class DSen2Program(SceneProgram[Options]):
     ) -> "Product":
         """Make the product of a scene that is open, files of its bands, and its scores."""
         from chain.serving.provenance import files_of
+        from inference.dsen2.errors import error_file, error_models, write_errors
         from inference.dsen2.evaluation import score_product
 
         bands = recipe.bands if options.separate else ()
-        check_files(options, names, files_of(image), output, bands)
+        models = error_models(recipe) if options.error else {}
+        beside = [("--separate", band_file(output, band)) for band in bands]
+        beside += [("--error", error_file(output))] if models else []
+        check_files(options, names, files_of(image), output, beside)
         if not keep_done:
-            check_outputs(options, output, bands)
+            check_outputs(options, output, beside)
         product = super().produce(names, output, image, recipe, options, keep_done, workers, progress)
         if output.exists():
             _separate(output, bands, anew=product.outcome != DONE)
+            if models:
+                write_errors(output, image, recipe, options, models, anew=product.outcome != DONE)
         if options.evaluate == "full":
             return replace(product, scores=score_product(options, image, recipe.gsd, output))
         return product
 
     def is_complete(self, output: Path, options: Options) -> bool:
         """Return whether all that goes with a finished product is there, as far as it is known unopened."""
-        return not options.separate
+        return not (options.separate or options.error)
 
 
 def _name(scene: "FileOrItem") -> str:

@@ -194,7 +194,8 @@ def test_options_that_do_not_count_are_those_of_input_output_scores_and_work():
         {"input", "search", "stac_url", "collection", "max_cloud_cover", "output", "output_dir", "env", "info", "json"}
         | {"timeout", "safe_models", "allow_local"}
         | {"overwrite", "restart", "threads", "block_range", "assemble", "scheduler", "workers", "worker_memory"}
-        | {"quicklook", "style", "timeout", "separate", "evaluate", "metrics", "figure"}
+        | {"quicklook", "style", "styles", "stac", "scl", "report", "separate", "error", "co"}
+        | {"evaluate", "metrics", "figure"}
     )
 
 

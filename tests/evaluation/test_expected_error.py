@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Expected errors against errors of a known distribution, and against those on real crops never trained on."""
+
+import numpy as np
+import pytest
+
+from datasets.wald import degrade
+from evaluation.expected_error import Errors, coverage, detail, errors_of, fit, read_models
+from models.build import build
+from models.description import read_description
+from models.weights_file import load_weights
+from tests.real_tiles import PROJECT_WEIGHTS, tiles_of
+
+SCENES = {
+    "forest": ("s2_l1c_ssl4eo_brazil_native", "l1c_T24KUF_20180302"),
+    "fields, L1C": ("s2_ssl4eo_T43RCP_native", "l1c_T43RCP_20200604"),
+    "fields, L2A": ("s2_ssl4eo_T43RCP_native", "l2a_T43RCP_20200813"),
+    "snow": ("s2_terramesh_native", "TM_L2A_609U"),
+    "lagoon": ("s2_terramesh_native", "TM_L1C_282D"),
+}
+"""Scenes that the 20 m network was never trained on."""
+
+
+def test_bounds_hold_errors_of_a_laplace_distribution():
+    """Whose scale is a weighted sum of the parts: it is found again."""
+    generator = np.random.default_rng(2)
+
+    def scene(place, weights):
+        parts = np.concatenate([generator.gamma(2, 30, (3, 4000, 2)), np.ones((1, 4000, 2))])
+        return Errors(place, place, parts, generator.exponential(np.tensordot(weights, parts, 1)))
+
+    models = fit([scene(str(number), (0.2, 0.1, 0.02, 5)) for number in range(4)], ["B05", "B11"])
+    np.testing.assert_allclose(coverage(scene("new", (0.2, 0.1, 0.02, 5)), models).T, [[0.5, 0.9]] * 2, atol=0.03)
+    np.testing.assert_allclose([model.bounds for model in models.values()], [np.log([2, 10])] * 2, rtol=0.05)
+
+
+def test_a_gain_of_a_band_multiplies_what_is_expected():
+    image = np.random.default_rng(0).normal(2000, 100, (36, 48, 1))
+    before, after = detail(image, 6), detail(3 * image, 6)
+    np.testing.assert_allclose(after[:3], 3 * before[:3], rtol=1e-3)
+    np.testing.assert_array_equal(after[3], before[3])
+    assert detail(np.full((36, 48, 1), 2000.0), 6)[:3].max() < 1e-2
+
+
+@pytest.mark.keras
+def test_bounds_hold_on_real_ground_never_trained_on(shared_data):
+    """Of the 20 m bands: within 5 points over all kinds of ground, and within what the docs say on each."""
+    folder = PROJECT_WEIGHTS / "2x"
+    description = read_description(folder)
+    model = build(description)
+    load_weights(model.model, folder)
+    sharpen = model.training_model()
+    models = read_models(PROJECT_WEIGHTS / "errors.json", description.weights)
+    found = []
+    for place, name in SCENES.values():
+        tile = tiles_of(shared_data(place) / name, "2x", side=204)[4]
+        image = sharpen({key: degrade(pixels, 2)[None] for key, pixels in tile.items()}).numpy()[0] * 1e4
+        inner = np.s_[12:-12, 12:-12]
+        parts = detail(image, 2)[(slice(None), *inner)].reshape(4, -1, 6)
+        errors = np.abs(image - tile["x20"])[inner].reshape(-1, 6)
+        found.append(coverage(Errors(name, place, parts, errors), models).mean(axis=1))
+    np.testing.assert_allclose(np.mean(found, axis=0), [0.5, 0.9], atol=0.05)
+    np.testing.assert_allclose(found, [[0.5, 0.9]] * len(found), atol=0.16)
+
+
+def test_scenes_with_missing_pixels_are_refused():
+    generator = np.random.default_rng(0)
+    bands = {band: generator.normal(2000, 100, (96, 96)) for band in ("B02", "B03", "B04", "B08")}
+    bands["B05"] = generator.normal(2000, 100, (48, 48))
+    bands["B05"][0, 0] = np.nan
+
+    def nearest(coarse, names):
+        return {name: np.repeat(np.repeat(coarse[name], 2, 0), 2, 1) for name in names}
+
+    with pytest.raises(ValueError, match="^--scene: expected a scene without missing pixels, got holes"):
+        errors_of("holes", "place", bands, nearest, ("B05",))
