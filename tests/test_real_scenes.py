@@ -114,7 +114,7 @@ def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
     """A whole real tile behind the local stand-in; the finer image is interpolated from it, so all has to agree."""
     from planetary_computer.settings import Settings
 
-    from chain.raster import http
+    from chain.raster import signatures
     from chain.sentinel2.cloud_cover import CLOUDY_CLASSES
     from simulate.planetary_computer import LocalPlanetaryComputer
     from tests.real_items import adopt
@@ -136,7 +136,7 @@ def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
         Settings.get.cache_clear()
-        http.forget_tokens()
+        signatures.forget_tokens()
         dates = ("--dates", "2020-02-01", "2020-03-01", "--max-cloud-cover", 30)
         images = ("--xs", tmp_path / "xs.tif", "--pan", pan, "--stac-url", server.stac_url)
         record = _run(tmp_path / "patches", *images, *dates)

@@ -166,30 +166,3 @@ def read_text(url: str, headers: Mapping[str, str] | None = None) -> str:
         return Documents().request(url, headers=dict(headers or {}))
     except APIError as error:
         raise http.RemoteError(without_credentials(str(error))) from error
-
-
-def token(account: str, container: str) -> Any:
-    """Return a token of Planetary Computer, as its SDK keeps them, with time limits that the SDK's request lacks.
-
-    Args:
-        account: the storage account.
-        container: the container in it.
-
-    Raises:
-        chain.raster.http.RemoteError: there is none.
-    """
-    from planetary_computer.sas import TOKEN_CACHE, SASToken
-    from planetary_computer.settings import Settings
-
-    settings = Settings.get()
-    url = f"{settings.sas_url}/{account}/{container}"
-    found = TOKEN_CACHE.get(url)
-    if found is None or found.ttl() < http.TOKEN_MARGIN:
-        key = settings.subscription_key
-        text = read_text(url, {"Ocp-Apim-Subscription-Key": key} if key else None)
-        try:
-            found = SASToken(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise http.RemoteError(f"{urlsplit(url).hostname}: expected a token ({type(error).__name__})") from error
-        TOKEN_CACHE[url] = found
-    return found

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP through GDAL and OTB: settings, retries, signatures, and statistics of the traffic.
+"""HTTP through GDAL and OTB: settings, retries, and statistics of the traffic.
 
 GDAL's defaults suit files on a disk: it lists the folder of each remote file, does not retry, and waits forever.
 `configure` sets what Cloud-Optimized GeoTIFFs over HTTP need, before anything is opened; variables that the user has
 set are left alone. Folders on a disk are still listed, because masks (`.msk`), nodata and coordinate systems
 (`.aux.xml`, `.hdr`, `.tfw`) are in files beside the image.
-
-URLs of Azure's blob storage are signed as late as possible, with the SDK of Planetary Computer, which renews a token
-in the last minute of its lifetime. Other servers (Earth Search) need no signature.
 """
 
 import functools
@@ -50,14 +47,11 @@ NO_LISTING = "EMPTY_DIR"
 REMOTE_PREFIXES = ("/vsicurl/", "/vsicurl?", "/vsis3/", "/vsigs/", "/vsiaz/", "/vsiadls/", "/vsioss/", "/vsiswift/")
 """Beginnings of GDAL's names of remote files."""
 
-BLOB_STORAGE = ".blob.core.windows.net"
 TRIES = 5
 TIMEOUT = 300.0
 """Seconds in which servers have to answer, tries included; `limit` sets it."""
 CONNECT, SILENCE = 15.0, 30.0
 """Seconds within which a connection is made, and within which a server has to send something."""
-TOKEN_MARGIN = 60.0
-"""Seconds before the end of a token's life in which it is renewed."""
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
 REFUSED = 400
 """Least HTTP status by which a server refuses."""
@@ -173,31 +167,6 @@ def retry(
             time.sleep(delay)
             delay *= 2
     raise ValueError(f"attempts: expected at least 1, got {attempts}")
-
-
-def sign(href: str) -> str:
-    """Return a readable URL: signed if it is in Azure's blob storage, unchanged otherwise.
-
-    Raises:
-        RemoteError: the token server gives no token after several attempts.
-    """
-    parts = urlparse(href)
-    if not parts.netloc.split(":")[0].endswith(BLOB_STORAGE) or parts.query:
-        return href
-    from chain.raster.documents import token
-
-    account, container = parts.netloc.split(".")[0], parts.path.lstrip("/").split("/")[0]
-    try:
-        return token(account, container).sign(href).href
-    except RemoteError as error:
-        raise RemoteError(f"no access token for {account}/{container}: {error}") from error
-
-
-def forget_tokens() -> None:
-    """Make the next signature request a new token, after the server has refused the current one."""
-    from planetary_computer.sas import TOKEN_CACHE
-
-    TOKEN_CACHE.clear()
 
 
 def gdal_name(href: str) -> str:

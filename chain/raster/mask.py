@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from osgeo import gdal
 
-from chain.raster import http
+from chain.raster import http, signatures
 from chain.raster.grids import Grid, raster_grid, same_crs
 from chain.raster.opening import open_raster
 
@@ -82,7 +82,7 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         ValueError: the raster cannot be read, is not north up, or has another coordinate system than the image.
     """
     try:
-        dataset = open_raster(http.gdal_name(http.sign(name)))
+        dataset = open_raster(http.gdal_name(signatures.sign(name)))
         values = dataset.GetRasterBand(1).ReadAsArray()
     except RuntimeError as error:
         raise ValueError(f"{argument}: expected a readable raster, got {name} ({http.why(name, error)})") from error

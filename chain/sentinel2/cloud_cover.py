@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from osgeo import ogr
 
-from chain.raster import antimeridian, http
+from chain.raster import antimeridian, http, signatures
 from chain.raster.footprint import Footprint
 from chain.raster.opening import open_raster
 from chain.runtime.progress import LOG
@@ -97,12 +97,12 @@ def measure(item: Any, footprint: Footprint, samples: int = 256) -> Candidate:
             http.TRIES,
             pause,
         )
-        http.forget_tokens()
+        signatures.forget_tokens()
         http.forget_failures()
 
     try:
         classes = http.retry(
-            lambda: _sample_classes(http.gdal_name(http.sign(href)), footprint, samples),
+            lambda: _sample_classes(http.gdal_name(signatures.sign(href)), footprint, samples),
             (RuntimeError,),
             http.TRIES,
             on_failure=forget,

@@ -20,7 +20,7 @@ from typing import Any
 
 from osgeo import gdal
 
-from chain.raster import addresses, http
+from chain.raster import addresses, http, signatures
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, NODATA, REFLECTANCE, wanted
@@ -87,9 +87,9 @@ class Sentinel2Image:
         if not self.hrefs:
             return False
         if force:
-            http.forget_tokens()
+            signatures.forget_tokens()
             http.forget_failures()
-        signed = {band: http.sign(href) for band, href in self.hrefs.items()}
+        signed = {band: signatures.sign(href) for band, href in self.hrefs.items()}
         if signed == self.signed and not force:
             return False
         previous = [self.bands[band] for band in self.signed]
@@ -275,7 +275,7 @@ def opened(
             image.bands[band] = hrefs.get(band) or opened_layer(contents.layers[band], band)
         if hrefs:
             for href in dict.fromkeys(hrefs.values()):
-                addresses.check_reached(http.sign(href), contents.document, (http.CONNECT, http.SILENCE))
+                addresses.check_reached(signatures.sign(href), contents.document, (http.CONNECT, http.SILENCE))
             attempts = itertools.count()
             http.retry(
                 lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES, seconds=http.TIMEOUT

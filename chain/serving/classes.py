@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from chain.raster import http
+from chain.raster import http, signatures
 from chain.raster.gdal_memory import reported_errors
 from chain.raster.grids import Grid, Region, raster_grid, same_crs
 from chain.raster.opening import open_raster
@@ -123,7 +123,7 @@ def _write(laid: gdal.Dataset, path: Path, identity: Mapping) -> None:
 def _opened(name: str) -> gdal.Dataset:
     """Open the classification."""
     try:
-        return open_raster(http.gdal_name(http.sign(name)))
+        return open_raster(http.gdal_name(signatures.sign(name)))
     except RuntimeError as error:
         raise ValueError(
             f"--scl: expected a scene classification that can be read, got {name.split('?')[0]} "

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program that makes products of scenes: one course from names to products, as a library and as a command.
 
-A system says what its options are, and how the product of a scene is made; one that super-resolves Sentinel-2 says how
-a scene is opened and what its product is made of. The rest is the same for all: one scene or many, resuming, Dask's
-workers, `--info`, the command line.
-
-    PROGRAM = SceneProgram("inference.spot7", "Super-resolve …", Options, Command, opened=opened)
-    super_resolve, main = PROGRAM.super_resolve, PROGRAM.main
+A system says what its options are, and how the product of a scene is made; for one that super-resolves Sentinel-2,
+`chain/serving/scene_program.py` does. The rest is the same for all: one scene or many, resuming, `--info`, the command
+line.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -24,14 +21,13 @@ from chain.runtime.command_line import quiet, run_program
 from chain.runtime.options import files_written, paths_read
 from chain.runtime.progress import SILENT, Progress
 from chain.runtime.resources import prepare_process
-from chain.serving.options import ProgramOptions, SceneCommand, ServingOptions, ThreadOptions
+from chain.serving.options import ProgramOptions, ThreadOptions
+from chain.serving.scene_command import SceneCommand
 
 if TYPE_CHECKING:
-    from chain.sentinel2.opened_image import OpenedImage
     from chain.sentinel2.stac_item import FileOrItem
     from chain.serving.dask.scheduler import Workers
     from chain.serving.product import Product
-    from chain.serving.recipe import Recipe
 
 PRODUCT_SUFFIX = "_SR"
 """End of the names of products in a folder."""
@@ -40,7 +36,6 @@ SCENES_AT_ONCE = 3
 
 Report = Callable[[float, str], None]
 Options = TypeVar("Options", bound=ProgramOptions)
-ServedOptions = TypeVar("ServedOptions", bound=ServingOptions)
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Program(Generic[Options]):
         name: its module, such as `inference.spot7`.
         description: what it does, in a sentence.
         options: the class of its options.
-        command: the class of its command line: a subclass of these and of `chain.serving.options.SceneCommand`.
+        command: the class of its command line: a subclass of these and of `chain.serving.scene_command.SceneCommand`.
         weights: folders of weights that no option names.
         epilog: ends the help.
         suffix: ends the names of products in a folder.
@@ -273,103 +268,6 @@ class Program(Generic[Options]):
     def is_complete(self, output: Path, options: Options) -> bool:
         """Return whether all that goes with a finished product is there."""
         return True
-
-
-@dataclass(frozen=True)
-class SceneProgram(Program[ServedOptions]):
-    """A program that super-resolves scenes of Sentinel-2 region by region.
-
-    Its module names this instance `PROGRAM`: Dask's workers find it there.
-
-    Attributes:
-        opened: opens the scene of some names for a while, given the options; gives the image and the recipe of its
-            product. It raises ValueError when they do not suit each other.
-    """
-
-    opened: Callable[[Sequence[FileOrItem], ServedOptions], AbstractContextManager[tuple[OpenedImage, Recipe]]] = field(
-        kw_only=True
-    )
-
-    def make(
-        self,
-        names: Sequence[FileOrItem],
-        output: Path,
-        options: ServedOptions,
-        keep_done: bool = False,
-        workers: Workers | None = None,
-        progress: Progress = SILENT,
-    ) -> Product:
-        """Make the product of one scene, given its files or its item; a system that does more extends this."""
-        from chain.serving.outputs import check_outputs
-        from chain.serving.production import finish
-
-        if not keep_done and (self.is_complete(output, options) or not output.exists()):
-            check_outputs(options, output)
-        if options.assemble:
-            product = finish(options, output)
-            if options.report:
-                from chain.serving.report.write import report_of
-                with self.opened(names, options) as (image, _):
-                    report_of(product, image, options)
-            return product
-        progress.tell(0.0, "opening")
-        with self.opened(names, options) as (image, recipe):
-            return self.produce(names, output, image, recipe, options, keep_done, workers, progress)
-
-    def produce(
-        self,
-        names: Sequence[FileOrItem],
-        output: Path,
-        image: OpenedImage,
-        recipe: Recipe,
-        options: ServedOptions,
-        keep_done: bool,
-        workers: Workers | None,
-        progress: Progress,
-    ) -> Product:
-        """Make the product of a scene that is open."""
-        from chain.serving.outputs import check_files
-        from chain.serving.production import produce
-        from chain.serving.provenance import files_of
-
-        check_files(options, names, files_of(image), output)
-        product = produce(options, names, output, image, recipe, keep_done, workers, progress)
-        if options.report:
-            from chain.serving.report.write import report_of
-            report_of(product, image, options)
-        return product
-
-    def opened_input(self, names: Sequence[FileOrItem], options: ServedOptions, record: Mapping) -> Any:
-        """Open what a product was made of for a while, to be shown beside it: its files, its options, its record."""
-        from chain.serving.report.native import opened_image
-
-        return opened_image(self.opened(names, options), options.floating)
-
-    def describe(
-        self, input: FileOrItem | Sequence[FileOrItem], options: ServedOptions | None = None
-    ) -> dict[str, Any]:
-        """Return what a scene is taken for and what would be made of it, without computing.
-
-        Args:
-            input: the scene, as of `super_resolve`.
-            options: how its product would be made; None for the defaults.
-
-        Raises:
-            ValueError: the scene, the weights or the options do not suit each other.
-        """
-        from chain.serving.info import describe
-
-        options = options or self.options()
-        prepare(options)
-        with self.opened(names_of(input), options) as (image, recipe):
-            return describe(image, recipe, options)
-
-    def _workers(self, options: ServedOptions) -> AbstractContextManager[Workers | None]:
-        """Give Dask's workers for a while, or None, once this process is prepared to compute."""
-        prepare(options)
-        from chain.serving.dask.scheduler import opened_workers
-
-        return opened_workers(options, self.name)
 
 
 def prepare(options: ThreadOptions) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.runtime.options import MISSING, band_names, option
-from chain.serving.options import SceneCommand, ServingOptions
-from chain.serving.program import SceneProgram
+from chain.serving.options import ServingOptions
+from chain.serving.scene_command import SceneCommand
+from chain.serving.scene_program import SceneProgram
 
 if TYPE_CHECKING:
     from chain.sentinel2.opened_image import OpenedImage

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chain.runtime.options import at_least, changed, flag_of, integers, kinds, option
 from chain.sentinel2.options import OffsetOptions
-from chain.serving.options import AreaOptions, FileOptions, SceneCommand, ThreadOptions
+from chain.serving.options import AreaOptions, FileOptions, ThreadOptions
+from chain.serving.scene_command import SceneCommand
 
 IMAGES = (".png", ".tif", ".tiff")
 """Endings of the image of a scene."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from osgeo import gdal
 
-from chain.raster import http, opening
+from chain.raster import http, opening, signatures
 from chain.raster.grids import Grid
 from chain.sentinel2.bands import NODATA
 from chain.serving.inputs import is_address, shown
@@ -35,7 +35,7 @@ def open_raster(name: str, argument: str) -> gdal.Dataset:
     if is_address(name):
         http.configure()
     try:
-        return opening.open_raster(http.gdal_name(http.sign(name)) if is_address(name) else name)
+        return opening.open_raster(http.gdal_name(signatures.sign(name)) if is_address(name) else name)
     except RuntimeError as error:
         raise ValueError(f"{argument}: expected a raster, got {shown(name)} ({http.why(name, error)})") from error
 

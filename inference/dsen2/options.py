@@ -11,7 +11,8 @@ from chain.runtime.options import band_names, distinct, integers, option, within
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS
 from chain.sentinel2.options import NamingOptions
-from chain.serving.options import ClassesOptions, SceneCommand, ServingOptions
+from chain.serving.options import ClassesOptions, ServingOptions
+from chain.serving.scene_command import SceneCommand
 
 _COARSE = {band for band in SURFACE_BANDS if BANDS[band] > 10}
 SETTINGS = {

@@ -11,7 +11,8 @@ from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
 from chain.serving.outputs import band_file, check_files, check_outputs
 from chain.serving.product import DONE
-from chain.serving.program import Report, SceneProgram, names_of, prepare
+from chain.serving.program import Report, names_of, prepare
+from chain.serving.scene_program import SceneProgram
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chain.runtime.options import MISSING, above, band_names, changed, distinct, memory_size, option
 from chain.serving.area_options import AreaOptions
-from chain.serving.options import WORK, ProgramOptions, SceneCommand
+from chain.serving.options import WORK, ProgramOptions
+from chain.serving.scene_command import SceneCommand
 
 SUPER_RESOLUTION, REGISTRATION = TASKS = ("superresolution", "registration")
 NUMBERS = "numbers: counts = scale x (digital number + offset)"

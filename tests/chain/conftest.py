@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from osgeo import gdal, osr
 
-from chain.raster import http
+from chain.raster import http, signatures
 from chain.sentinel2.bands import BANDS, offset_of_baseline
 from simulate.items import footprint, make_item
 from simulate.planetary_computer import LocalPlanetaryComputer
@@ -27,7 +27,7 @@ def online(monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(http, "TRIES", 3)
         Settings.get.cache_clear()
-        http.forget_tokens()
+        signatures.forget_tokens()
         http.forget_failures()
         return server
 
@@ -36,7 +36,7 @@ def online(monkeypatch):
     monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     yield lead
     Settings.get.cache_clear()
-    http.forget_tokens()
+    signatures.forget_tokens()
     http.forget_failures()
 
 

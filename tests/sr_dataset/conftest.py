@@ -23,7 +23,7 @@ def server(scene, monkeypatch):
     """The local stand-in, and this process led to it."""
     from planetary_computer.settings import Settings
 
-    from chain.raster import http
+    from chain.raster import http, signatures
 
     with LocalPlanetaryComputer.of_scenes(scene) as computer:
         for name, value in computer.environment().items():
@@ -32,11 +32,11 @@ def server(scene, monkeypatch):
         monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
         monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
         Settings.get.cache_clear()
-        http.forget_tokens()
+        signatures.forget_tokens()
         http.forget_failures()
         yield computer
     Settings.get.cache_clear()
-    http.forget_tokens()
+    signatures.forget_tokens()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
-from chain.raster import http
+from chain.raster import http, signatures
 from chain.raster.grids import Region, raster_grid, shifted
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES
 from chain.serving.report.resampling import covering
@@ -98,7 +98,7 @@ def class_shares(subject: Subject, region: Region, size: int = 512) -> tuple[flo
     if not (subject.given and subject.given.classes):
         return None
     name = subject.given.classes
-    dataset = gdal.Open(http.gdal_name(http.sign(name)) if "://" in name else name)
+    dataset = gdal.Open(http.gdal_name(signatures.sign(name)) if "://" in name else name)
     part = covering(raster_grid(dataset), shifted(subject.grid, region), 0)
     if not (part.columns and part.rows):
         return None

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from chain.raster import documents
+from chain.raster import documents, signatures
 from chain.raster import http as gdal_http
 from chain.raster.documents import Documents, read_text
 from chain.raster.footprint import Footprint
@@ -174,10 +174,10 @@ def test_a_token_is_asked_for_within_limits(serve, monkeypatch):
     address, _ = serve(lambda handler, _: time.sleep(20))
     monkeypatch.setenv("PC_SDK_SAS_URL", address)
     Settings.get.cache_clear()
-    gdal_http.forget_tokens()
+    signatures.forget_tokens()
     start = time.monotonic()
     with pytest.raises(RemoteError, match="no access token for a/c"):
-        gdal_http.sign("https://a.blob.core.windows.net/c/B04.tif")
+        signatures.sign("https://a.blob.core.windows.net/c/B04.tif")
     assert time.monotonic() - start < 6
     Settings.get.cache_clear()
 
