@@ -5,6 +5,7 @@ So another process reads all of a file first, within limits, once for each state
 """
 
 import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ LARGEST = 4 << 30
 """Bytes of all arrays of a file, at most."""
 
 READING = f"""
-import resource, sys
+import json, resource, sys
+sys.path[:] = json.loads(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS}, {SECONDS}))
 resource.setrlimit(resource.RLIMIT_AS, ({3 * LARGEST}, {3 * LARGEST}))
 import h5py
@@ -57,7 +59,7 @@ def check_hdf5(path: str | Path) -> None:
 @functools.lru_cache(1024)
 def _check(path: str, _: tuple[int, ...]) -> None:
     """Check a file, once for each state of it."""
-    command = [sys.executable, "-I", "-c", READING, path]
+    command = [sys.executable, "-I", "-c", READING, path, json.dumps(sys.path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:

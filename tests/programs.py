@@ -3,6 +3,7 @@
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ def programs():
         for found in pkgutil.walk_packages(package.__path__, f"{room}."):
             source = Path(found.module_finder.path, *found.name.split(".")[-1:])
             file = source / "__init__.py" if found.ispkg else source.with_suffix(".py")
-            if "run_program(" in file.read_text() or "\nmain = " in file.read_text():
+            text = file.read_text()
+            if "run_program(" in text or re.search(r"^(\w+, )*main(, \w+)* = ", text, re.MULTILINE):
                 yield found.name
 
 

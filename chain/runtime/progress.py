@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LOG = logging.getLogger("super_resolution")
 """What programs tell: `info` for what was decided, `warning` for what the user should look at."""
@@ -36,32 +36,37 @@ class Progress:
     Attributes:
         report: called with the fraction that is done, 0 to 1, and a short text; None for nobody.
         cancelled: says whether the work is to stop; None for never.
+        start: fraction of the whole work that is done before the part that reports here.
+        end: the same, after it.
     """
 
     report: Callable[[float, str], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    start: float = 0.0
+    end: float = 1.0
 
     def __call__(self, fraction: float, text: str) -> None:
         """Report the fraction that is done.
 
         Raises:
-            Cancelled: the work is to stop; what is done, fraction 1, is not.
+            Cancelled: the work is to stop; the whole of it, when it is done, is not.
         """
-        if fraction < 1 and self.cancelled and self.cancelled():
+        if self._of_whole(fraction) < 1 and self.cancelled and self.cancelled():
             raise Cancelled("cancelled: what was finished is kept, and the same call goes on")
         self.tell(fraction, text)
 
     def tell(self, fraction: float, text: str) -> None:
         """Report the fraction that is done where the work cannot stop."""
         if self.report:
-            self.report(min(max(fraction, 0.0), 1.0), text)
+            self.report(self._of_whole(fraction), text)
 
     def part(self, start: float, end: float) -> "Progress":
-        """Return where a part of the work reports, which is done between two fractions of the whole."""
-        report = self.report
-        if report is None:
-            return Progress(None, self.cancelled)
-        return Progress(lambda fraction, text: report(start + fraction * (end - start), text), self.cancelled)
+        """Return where a part of the work reports, which is done between two fractions of this one."""
+        return replace(self, start=self._of_whole(start), end=self._of_whole(end))
+
+    def _of_whole(self, fraction: float) -> float:
+        """Return the fraction of the whole work that is done with a fraction of this part."""
+        return min(max(self.start + fraction * (self.end - self.start), 0.0), 1.0)
 
 
 class RegionProgress:

@@ -174,7 +174,8 @@ def _item(feature: Mapping, source: str) -> dict:
     }
     others = [link for link in feature.get("links", ()) if link.get("rel") != "self"]
     sender = own if urlsplit(own).hostname == urlsplit(source).hostname else source
-    return {**feature, "assets": assets, "links": [*others, {"rel": "self", "href": sender}]}
+    itself = [{"rel": "self", "href": sender}] if sender else []
+    return {**feature, "assets": assets, "links": [*others, *itself]}
 
 
 def _api() -> Any:

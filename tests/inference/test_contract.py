@@ -177,7 +177,7 @@ def test_its_report_shows_product_and_input(program, image, options, tmp_path):
 def test_a_run_that_was_stopped_goes_on_to_the_same_pixels(program, image, options, tmp_path):
     small = {"tile_size": 16} if "tile_size" in kinds(program.Options) else {}
     given, calls = options(**unmasked(program), **small), []
-    whole = make(program, image, tmp_path / "whole.tif", given, progress=lambda *_: calls.append(1))
+    whole = make(program, image, tmp_path / "whole.tif", given, cancelled=lambda: calls.append(1))
 
     def cancelled():
         calls.pop()

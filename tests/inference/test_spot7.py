@@ -135,7 +135,7 @@ def test_float_product_quicklook_and_record(tmp_path, image, models):
 def test_bands_of_a_raster_that_does_not_describe_them_are_named_in_order(tmp_path, write_raster, models):
     pixels = smooth(20, 20)
     path = str(write_raster("s2.tif", pixels[..., ::-1], gsd=6.0))
-    assert infer(path, tmp_path / "sr.tif", models["nearest"], "--bands", "B08,B02,B03,B04") == 0
+    assert infer(path, tmp_path / "sr.tif", models["nearest"], "--band-names", "B08,B02,B03,B04") == 0
     np.testing.assert_array_equal(read(tmp_path / "sr.tif")[0][::4, ::4], pixels)
 
 
@@ -281,7 +281,7 @@ def test_box_outside_the_image(tmp_path, image, models, capsys):
         ("--offset", "7"),
         ("--tile-size", "0"),
         ("--quicklook", "q.jpg"),
-        ("--bands", ","),
+        ("--band-names", ","),
         ("--input", ""),
     ],
 )

@@ -13,7 +13,7 @@ COUNTS = {"train": 12, "valid": 4, "test": 5}
 SIZE = 8
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def eager_steps():
     """Do not trace the steps of training, which takes far longer than the few steps of a test."""
     with steps(eager=True):

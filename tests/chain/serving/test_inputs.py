@@ -253,7 +253,7 @@ def test_a_batch_over_a_collection_makes_a_product_of_each_item(tmp_path, make_s
     command = ["--input", f"{server.stac_url}/search?limit=1", "--output-dir", str(tmp_path / "out")]
     command += ["--model-dir", str(tmp_path / "models"), "--bands", "B02,B05", "--box", "0,0,48,48"]
     assert dsen2.main(command) == 0
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == [f"{name}_SR.tif" for name in ids]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*_SR.tif")) == [f"{name}_SR.tif" for name in ids]
     assert dsen2.main(command) == 0
 
 

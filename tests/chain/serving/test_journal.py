@@ -244,7 +244,7 @@ def test_what_differs_is_named(tmp_path):
     for other, named in (
         ({**IDENTITY, "models": [], "float": True}, "models, float"),
         ({**IDENTITY, "masks": ["a"]}, "masks"),
-        ({"input": IDENTITY["input"]}, "options"),
+        ({"input": IDENTITY["input"]}, "models, float"),
     ):
         with pytest.raises(FileExistsError) as refused:
             write(path, identity=other)

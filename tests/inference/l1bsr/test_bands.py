@@ -51,7 +51,7 @@ def test_bands_are_found_by_descriptions_names_of_files_or_the_names_given(
             (common,),
             (separate,),
             (undescribed, "--band-names", ",".join(names)),
-            (image(pixels[..., ::-1], "wrong.tif"), "--bands", "B08,B04,B03,B02"),
+            (image(pixels[..., ::-1], "wrong.tif"), "--band-names", "B08,B04,B03,B02"),
         )
     ):
         output = tmp_path / f"sr{number}.tif"
@@ -118,7 +118,7 @@ def test_images_that_do_not_suit_are_refused_in_one_line(tmp_path, image, write_
         ),
         (
             str(truncated),
-            ("--bands", ",".join(BANDS)),
+            ("--band-names", ",".join(BANDS)),
             "expected a raster that can be read, got .*truncated.tif",
         ),
         (str(tmp_path / "none.tif"), (), "expected a raster that can be read, got .*none.tif"),
