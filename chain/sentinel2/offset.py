@@ -146,6 +146,11 @@ def decided_offset(
         hint = f" ({found.text})" if found.text else ""
         raise ValueError(f"{name}: the offset of its digital numbers is not stated{hint}: {OFFSET_HELP}")
     ((offset, statement),) = stated.items()
+    if not statement.firm and found.offset is None:
+        raise ValueError(
+            f"{name}: {statement.source} states an offset of {offset}, as files with an offset of 1000 do too, and the "
+            f"pixels do not tell ({found.text}): {OFFSET_HELP}"
+        )
     denied = offset == 0 and found.offset == OFFSET and (found.shown >= MOST_BANDS or not statement.firm)
     if denied or (offset != 0 and found.offset == 0):
         raise ValueError(f"{name}: {statement.source} states an offset of {offset}, but {found.text}: {OFFSET_HELP}")

@@ -162,6 +162,7 @@ def _epochs_done(state):
         return 0
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(patches, tmp_path, capsys, monkeypatch):
     """Killed after a few epochs, then run again: as many epochs in all, the first ones being those before."""
     arguments = command(patches, tmp_path / "model", "--epochs", "60", "--learning-rate", "1e-4")

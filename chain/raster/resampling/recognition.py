@@ -16,7 +16,7 @@ import numpy as np
 
 from chain.raster.resampling.borders import with_borders
 from chain.raster.resampling.integers import SURE, Integers, integers, spline_values
-from chain.raster.resampling.interpolation import METHODS, OPEN, SPLINE, Axis, Resampling, axis
+from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, SPLINE, Axis, Resampling, axis
 from chain.raster.resampling.parts import (
     NEAR,
     Absent,
@@ -342,9 +342,19 @@ def _candidate(
     fits = _fits(whole_image, ratio, bordered) or _fits(parts, ratio, found)
     whole = integers(fits, ratio, found)
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
-    rival = SMOOTH if found.method == SPLINE and not _smoothing(fits, ratio, found, whole) else ""
+    is_sure = _smoothing(fits, ratio, found, whole) if found.method == SPLINE else not _is_chance(bordered, whole)
+    rival = "" if is_sure else SMOOTH
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
     return Candidate(bordered, tuple(misfits), whole, np.concatenate(native or [np.empty(0)]), rival)
+
+
+def _is_chance(found: Resampling, whole: Integers) -> bool:
+    """Return whether an interpolation explains an image of whole numbers by chance.
+
+    Its native pixels are surely none, and the image ends by several rules, though one program has one.
+    """
+    rules = {getattr(found, side) for side in SIDES} - {OPEN}
+    return found.counted and whole.score < -SURE and len(rules) > 1
 
 
 def _fits(parts: Sequence[Part], ratio: int, found: Resampling) -> list[Fitted]:

@@ -235,6 +235,13 @@ def test_too_few_pixels_are_said_not_to_check_an_offset(tmp_path):
     assert "not checked: too few pixels" in reason_of(image, "offset")
 
 
+def test_a_scale_without_an_offset_is_believed_if_the_pixels_agree(tmp_path):
+    """Tools that set a scale alone leave GDAL's offset at 0, whatever the pixels carry."""
+    path = write_stack(tmp_path / "few.tif", native(12), add=1000, scale=0.0001, offset=0.0)
+    with pytest.raises(ValueError, match=f"scale of 0.0001 .* the pixels do not tell .too few pixels.: .*{ASKED}"):
+        open_product(path)
+
+
 @pytest.mark.parametrize(
     "scale, offset, add",
     [(0.0001, 0.0, 0), (0.0001, -0.1, 1000), (1.0, -1000.0, 1000)],
