@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
+from xml.etree import ElementTree
 
 from osgeo import gdal
 
@@ -22,6 +23,8 @@ END = 1 << 16
 """Bytes at the beginning and at the end of a file of which its stamp holds a digest."""
 BLOCK, BLOCKS = 1 << 12, 16
 """Bytes of the parts between them, and their number."""
+LARGEST_DESCRIPTION = 1 << 20
+"""Bytes of the largest description beside a raster that is looked into."""
 RETRIEVED = {"etag": "etag", "last-modified": "modified", "content-length": "bytes"}
 """Headers of what lies at an address, and what stamps call them."""
 
@@ -44,7 +47,26 @@ def names_behind(names: Iterable[str]) -> list[str]:
         if dataset.GetDriver().ShortName == "VRT":
             asked += [each for each in listed if _is_remote(each) or _is_raster(each)]
         found |= listed
-    return sorted(name for name in found if not name.startswith("/vsimem/"))
+    return sorted(name for name in found if not name.startswith("/vsimem/") and not _holds_statistics_alone(name))
+
+
+def _holds_statistics_alone(name: str) -> bool:
+    """Return whether a file is GDAL's description beside a raster with nothing but statistics, as QGIS leaves one."""
+    if not name.endswith(".aux.xml") or not os.path.isfile(name) or os.path.getsize(name) > LARGEST_DESCRIPTION:
+        return False
+    try:
+        root = ElementTree.parse(name).getroot()
+    except ElementTree.ParseError:
+        return False
+    described = [part for band in root.iter("PAMRasterBand") for part in band]
+    others = [part for part in root if part.tag != "PAMRasterBand"]
+    keys = [str(item.get("key")) for part in described if part.tag == "Metadata" for item in part]
+    return (
+        bool(described)
+        and not others
+        and {part.tag for part in described} <= {"Metadata", "Histograms"}
+        and all(key.startswith("STATISTICS_") for key in keys)
+    )
 
 
 def _is_raster(name: str) -> bool:

@@ -56,6 +56,20 @@ def test_a_moved_folder_is_the_same_and_a_changed_file_is_not(tmp_path, write_ra
     assert identity(path) != before
 
 
+def test_statistics_that_qgis_leaves_beside_a_file_do_not_count(tmp_path, write_raster):
+    path = write_raster("s.tif", PIXELS)
+    before = identity(path)
+    dataset = gdal.Open(str(path))
+    dataset.GetRasterBand(1).ComputeStatistics(False)
+    dataset.GetRasterBand(1).GetDefaultHistogram(force=1)
+    del dataset
+    assert (tmp_path / "s.tif.aux.xml").exists() and identity(path) == before
+    dataset = gdal.Open(str(path))
+    dataset.GetRasterBand(1).SetNoDataValue(7)
+    del dataset
+    assert identity(path) != before
+
+
 def test_what_lies_beside_a_file_counts(tmp_path, write_raster):
     path = write_raster("s.tif", PIXELS)
     before = identity(path)
