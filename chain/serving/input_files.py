@@ -51,7 +51,10 @@ def names_behind(names: Iterable[str]) -> list[str]:
 
 
 def _holds_statistics_alone(name: str) -> bool:
-    """Return whether a file is GDAL's description beside a raster with nothing but statistics, as QGIS leaves one."""
+    """Return whether a file beside a raster, by GDAL, has nothing but statistics and names, as QGIS leaves it.
+
+    Names of bands are part of what an input is taken for.
+    """
     if not name.endswith(".aux.xml") or not os.path.isfile(name) or os.path.getsize(name) > LARGEST_DESCRIPTION:
         return False
     try:
@@ -64,7 +67,7 @@ def _holds_statistics_alone(name: str) -> bool:
     return (
         bool(described)
         and not others
-        and {part.tag for part in described} <= {"Metadata", "Histograms"}
+        and {part.tag for part in described} <= {"Description", "Histograms", "Metadata"}
         and all(key.startswith("STATISTICS_") for key in keys)
     )
 

@@ -57,7 +57,7 @@ def test_a_moved_folder_is_the_same_and_a_changed_file_is_not(tmp_path, write_ra
 
 
 def test_statistics_that_qgis_leaves_beside_a_file_do_not_count(tmp_path, write_raster):
-    path = write_raster("s.tif", PIXELS)
+    path = write_raster("s.tif", PIXELS, bands=["B04"])
     before = identity(path)
     dataset = gdal.Open(str(path))
     dataset.GetRasterBand(1).ComputeStatistics(False)
