@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Fit how the expected error of a network's pixels is told, and say how well that holds.",
         allow_abbrev=False,
     )
-    return run_program(parser, Command, command, argv)
+    return run_program(parser, Command, command, argv, doc=__doc__)
 
 
 if __name__ == "__main__":
