@@ -51,9 +51,9 @@ def names_behind(names: Iterable[str]) -> list[str]:
 
 
 def _holds_statistics_alone(name: str) -> bool:
-    """Return whether a file beside a raster, by GDAL, has nothing but statistics and names, as QGIS leaves it.
+    """Return whether a file is an .aux.xml with statistics and names of bands alone, as QGIS writes beside rasters.
 
-    Names of bands are part of what an input is taken for.
+    Names of bands count elsewhere: they are part of what an input is taken for.
     """
     if not name.endswith(".aux.xml") or not os.path.isfile(name) or os.path.getsize(name) > LARGEST_DESCRIPTION:
         return False
