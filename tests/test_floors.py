@@ -2,6 +2,7 @@
 """Who may import whom: a floor imports itself and the floors below it."""
 
 import ast
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -55,6 +56,11 @@ def test_imports_run_down(module):
     assert not {name for name, place in places.items() if place and (place[0] > floor)}
     if room in ("chain.patches", "chain.serving"):
         assert not {name for name, place in places.items() if place and place[0] == floor and place[1] != room}
+
+
+def test_imports_run_in_no_circle():
+    """Nor do those inside of functions, or for type hints."""
+    TopologicalSorter({name: set(imports_of(path)) - {name} for name, path in FILES.items()}).prepare()
 
 
 def test_what_stands_at_the_top_of_a_package_is_little():

@@ -13,7 +13,7 @@ from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import ADDRESS_KEY
 from chain.serving.layer_styles import write_class_style, write_styles
 from chain.serving.options import FileOptions
-from chain.serving.outputs import classes_file, item_file, style_file
+from chain.serving.product_names import classes_file, item_file, style_file
 from chain.serving.quicklook import write_quicklook
 
 

@@ -18,7 +18,7 @@ from osgeo import gdal
 from chain.runtime.files import whole_file
 from chain.sentinel2.bands import CLASSES
 from chain.serving.colours import band_names, shown, shown_in
-from chain.serving.outputs import style_file, style_files
+from chain.serving.product_names import style_file, style_files
 
 SAMPLED_SIDE = 1024
 """Pixels along each side of a product, at most, from which the contrast is computed."""

@@ -26,9 +26,9 @@ from chain.serving.classes import write_class_pixels
 from chain.serving.colours import band_names
 from chain.serving.companions import write_companions
 from chain.serving.options import ServingOptions
-from chain.serving.outputs import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY, classes_file
 from chain.serving.product import Product
 from chain.serving.product_file import CLASSES_PART, Layout, product_of, write_product
+from chain.serving.product_names import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY, classes_file
 from chain.serving.provenance import IDENTITY_KEY, add_to_record, digest, write_record
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same

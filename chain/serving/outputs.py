@@ -1,26 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that a program writes: their names, and what refuses them before anything is computed."""
+"""The files that a program will write, and what refuses them before anything is computed."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chain.runtime.options import files_written, paths_read
 from chain.runtime.provenance import record_of
-from chain.sentinel2.bands import CLASSES_NAME
 from chain.serving.options import FileOptions
-
-if TYPE_CHECKING:
-    from osgeo import gdal
-
-DATE_KEY = "TIFFTAG_DATETIME"
-"""Metadata of a product: when its input was acquired, as TIFF writes it."""
-LAST_DATE_KEY = "SR_LAST_DATETIME"
-"""Metadata of a product of several dates: the last one; `DATE_KEY` has the first."""
-CLASSES_KEY = "classes"
-"""Key of a record: whether the input has a scene classification."""
+from chain.serving.product_names import classes_file, has_classes, has_item, item_file, style_file, style_files
 
 
 def written(
@@ -46,45 +34,6 @@ def written(
                 yield "--style", style_file(classes_file(output)), True
         yield from ((flag, path, False) for flag, path in beside)
     yield from (each for each in files_written(options) if each[0] != "--output")
-
-
-def band_file(output: Path, band: str) -> Path:
-    """Return the name of the file of one band of a product."""
-    return output.with_name(f"{output.stem}_{band}.tif")
-
-
-def style_file(output: Path) -> Path:
-    """Return the name of the style that QGIS takes for a product without being asked."""
-    return output.with_suffix(".qml")
-
-
-def style_files(output: Path, styles: Sequence[str]) -> dict[str, Path]:
-    """Return the file of each style of a product: of the first that which QGIS takes, of others one of their names."""
-    others = {style: output.with_name(f"{output.stem}_{style}.qml") for style in styles[1:]}
-    return {styles[0]: style_file(output), **others}
-
-
-def item_file(output: Path) -> Path:
-    """Return the name of the STAC Item of a product."""
-    return output.with_name(f"{output.stem}_stac.json")
-
-
-def classes_file(output: Path) -> Path:
-    """Return the name of the scene classification on the grid of a product."""
-    return output.with_name(f"{output.stem}_{CLASSES_NAME}.tif")
-
-
-def has_item(product: "gdal.Dataset") -> bool:
-    """Return whether a product has a STAC Item: it states where it lies and when its input was acquired."""
-    return bool(product.GetProjection() and product.GetMetadataItem(DATE_KEY))
-
-
-def has_classes(output: Path) -> bool:
-    """Return whether the record of a product says that its input has a scene classification."""
-    try:
-        return bool(json.loads(record_of(output).read_text(encoding="utf-8")).get(CLASSES_KEY))
-    except FileNotFoundError:
-        return False
 
 
 def is_interrupted(options: FileOptions, output: Path | None, beside: Sequence[tuple[str, Path]] = ()) -> bool:

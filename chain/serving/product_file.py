@@ -33,9 +33,9 @@ from chain.serving.colours import NATURAL
 from chain.serving.creation_options import named
 from chain.serving.encoding import DEFAULTS, encode
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
-from chain.serving.outputs import classes_file
 from chain.serving.pipeline import Blocks, run_pipeline
 from chain.serving.product import DONE, MADE, Product
+from chain.serving.product_names import classes_file
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 

@@ -31,7 +31,7 @@ from chain.runtime.files import whole_file
 from chain.runtime.provenance import record_of
 from chain.sentinel2.bands import CLASSES, CLASSES_NAME, COMMON_NAMES, WAVELENGTHS
 from chain.serving.colours import band_names
-from chain.serving.outputs import DATE_KEY, LAST_DATE_KEY, classes_file, has_item, item_file
+from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY, classes_file, has_item, item_file
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 PLATFORMS = {f"S2{letter}": f"sentinel-2{letter.lower()}" for letter in "ABCD"}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,6 @@ from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, discard, finished_journal, plain, read_journal
 from chain.serving.network import Network
 from chain.serving.options import ServingOptions
-from chain.serving.outputs import CLASSES_KEY, classes_file
 from chain.serving.precision.precision import prepared
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import (
@@ -41,15 +40,14 @@ from chain.serving.product_file import (
     product_of,
     write_product,
 )
+from chain.serving.product_names import CLASSES_KEY, classes_file
 from chain.serving.provenance import identity_of, names_of, product_metadata, write_record
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same, identity_in
+from chain.serving.workers import Workers
 from models.description import Source
-
-if TYPE_CHECKING:
-    from chain.serving.dask.scheduler import Workers
 
 TILES_PER_REGION = 2
 """Tiles along the side of a region: regions are what an interruption can cost."""
@@ -205,7 +203,7 @@ def produce(
     product: OpenedImage,
     recipe: Recipe,
     keep_done: bool = False,
-    workers: "Workers | None" = None,
+    workers: Workers | None = None,
     progress: Progress = SILENT,
 ) -> Product:
     """Make a product of an open input, or the share of it that is asked for.
@@ -246,7 +244,7 @@ def produce(
         notes = _notes(production, precision, names)
         return _completed(production, output, layout, identity, notes, time.perf_counter() - start)
     share = Share(*options.block_range) if options.block_range else None
-    maker = workers.job(names, output, production, identity) if workers else production
+    maker = workers.job(names, output, production.recipe.networks, identity) if workers else production
     notes = _notes(production, precision, names)
     for note in _moved(options):
         LOG.info("%s", note)

@@ -26,8 +26,8 @@ from chain.serving.scene_command import SceneCommand
 
 if TYPE_CHECKING:
     from chain.sentinel2.stac_item import FileOrItem
-    from chain.serving.dask.scheduler import Workers
     from chain.serving.product import Product
+    from chain.serving.workers import Workers
 
 PRODUCT_SUFFIX = "_SR"
 """End of the names of products in a folder."""

@@ -17,7 +17,7 @@ from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import ADDRESS_KEY
 from chain.serving.input_files import InputWatch, files_behind, names_behind, place, stamps, unplaced
-from chain.serving.outputs import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY
+from chain.serving.product_names import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY
 
 if TYPE_CHECKING:
     from chain.serving.network import Network

@@ -20,9 +20,9 @@ from chain.serving.program import Program, names_of, prepare
 if TYPE_CHECKING:
     from chain.sentinel2.opened_image import OpenedImage
     from chain.sentinel2.stac_item import FileOrItem
-    from chain.serving.dask.scheduler import Workers
     from chain.serving.product import Product
     from chain.serving.recipe import Recipe
+    from chain.serving.workers import Workers
 
 ServedOptions = TypeVar("ServedOptions", bound=ServingOptions)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
-from chain.serving.outputs import band_file, check_files, check_outputs
+from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE
+from chain.serving.product_names import band_file
 from chain.serving.program import Report, names_of, prepare
 from chain.serving.scene_program import SceneProgram
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from chain.sentinel2.opened_image import OpenedImage
     from chain.sentinel2.stac_item import FileOrItem
-    from chain.serving.dask.scheduler import Workers
     from chain.serving.product import Product
     from chain.serving.recipe import Recipe
+    from chain.serving.workers import Workers
 
 COG_OPTIONS = ("COMPRESS=DEFLATE", "PREDICTOR=YES", "BIGTIFF=IF_SAFER")
 

@@ -12,8 +12,8 @@ from inference.l1bsr.options import PROJECT_WEIGHTS, REGISTRATION, SUPER_RESOLUT
 
 if TYPE_CHECKING:
     from chain.sentinel2.stac_item import FileOrItem
-    from chain.serving.dask.scheduler import Workers
     from chain.serving.product import Product
+    from chain.serving.workers import Workers
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
 from chain.serving.layer_styles import write_styles
-from chain.serving.outputs import style_files
 from chain.serving.product_file import Layout, write_product
+from chain.serving.product_names import style_files
 
 pytestmark = pytest.mark.slow
 

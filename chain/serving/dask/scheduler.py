@@ -32,13 +32,13 @@ from chain.runtime.provenance import PROJECT
 from chain.sentinel2.stac_item import read_item
 from chain.serving.dask.job import AT_ONCE, Job, make_region, refusal
 from chain.serving.journal import Journal, plain
+from chain.serving.network import Network
 from chain.serving.options import ServingOptions
 from chain.serving.provenance import digest
+from chain.serving.workers import Workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
-
-    from chain.serving.production import Production
 
 REQUIREMENTS = "requirements/dask.txt"
 PROCESSES = "processes"
@@ -61,8 +61,8 @@ SETTINGS = {
 given up for being silent: OTB's official Python module keeps it so while it computes."""
 
 
-class Workers:
-    """Dask's workers, for the products of one command.
+class DaskWorkers:
+    """Dask's workers, for the products of one command: `chain.serving.workers.Workers`.
 
     Args:
         client: to whose scheduler they belong.
@@ -79,13 +79,13 @@ class Workers:
         self._serial = itertools.count()
         self._seen = time.monotonic()
 
-    def job(self, names: Sequence, output: Path, production: "Production", identity: Mapping) -> Job:
+    def job(self, names: Sequence, output: Path, networks: Sequence[Network], identity: Mapping) -> Job:
         """Return what workers have to know of a product.
 
         Args:
             names: files of the scene, or its item.
             output: the product.
-            production: how it is made, with the networks that are to be used.
+            networks: the networks that are to be used.
             identity: all that its pixels depend on.
         """
         paths = {name: _absolute(value) for name, value in paths_read(self._options).items()}
@@ -96,7 +96,7 @@ class Workers:
             threads=self._threads,
             names=tuple(_absolute(name) if isinstance(name, str) else read_item(name) for name in names),
             output=output.absolute(),
-            networks=tuple(replace(each, model_dir=_absolute(each.model_dir)) for each in production.recipe.networks),
+            networks=tuple(replace(each, model_dir=_absolute(each.model_dir)) for each in networks),
             identity=digest(plain(identity)),
         )
 
@@ -220,7 +220,7 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
             raise RuntimeError(
                 f"--scheduler: expected workers, got none at {options.scheduler} for {WORKER_SECONDS} s"
             ) from None
-        yield Workers(client, program, options, threads)
+        yield DaskWorkers(client, program, options, threads)
 
 
 @contextmanager

@@ -273,7 +273,7 @@ def begun(tmp_path, image, models, monkeypatch):
     image(side=40)
     (tmp_path / "nearest").symlink_to(models["nearest"])
     options = spot7.Options(model_dir="nearest")
-    workers = scheduler.Workers(None, "inference.spot7", options, 1)
+    workers = scheduler.DaskWorkers(None, "inference.spot7", options, 1)
     with spot7.PROGRAM.opened(["s2.tif"], options) as (product, recipe):
         chosen = Network(read_description(models["blurring"]), models["blurring"], "tensorflow")
         production = Production(options, product, replace(recipe, networks=(chosen,)))
@@ -281,7 +281,7 @@ def begun(tmp_path, image, models, monkeypatch):
         output, notes = Path("sr.tif"), {"layout": production.layout(identity).to_json()}
         with opened_journal(output, identity, production.regions, notes) as journal:
             yield (
-                workers.job(["s2.tif"], output, production, identity),
+                workers.job(["s2.tif"], output, production.recipe.networks, identity),
                 replace(journal, product=tmp_path / "sr.tif"),
             )
 
@@ -326,7 +326,7 @@ def test_a_worker_that_sees_another_input_is_refused(begun, tmp_path):
 
 
 def workers_of(client):
-    return scheduler.Workers(client, "inference.spot7", None, None)
+    return scheduler.DaskWorkers(client, "inference.spot7", None, None)
 
 
 def raising(error):
