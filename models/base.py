@@ -36,6 +36,7 @@ from models.description import (
     write_description,
 )
 from models.layers import Crop, DigitalNumbers
+from models.spectra import Spectra
 from models.weights_file import save_weights, weights_digest
 
 __all__ = ["WEIGHTS_NAME", "ModelDescription", "Source", "SuperResolutionModel", "export", "read_description"]
@@ -82,6 +83,7 @@ class SuperResolutionModel(otbtf.ModelBase):
         unit: value of one digital number in the output `sr`; a reflectance by default.
         levels: processing levels of the products that the weights are for; any by default.
         origin: where the weights come from.
+        spectra: the ground that the weights were trained on; None where it is not known, or does not matter.
         class_name: the class's name, where a module has several.
         whole_image: whether every pixel depends on the whole image. The image is then served in one piece, and
             `receptive_field_radius` is not needed.
@@ -111,6 +113,7 @@ class SuperResolutionModel(otbtf.ModelBase):
     least_side: int = 1
     levels: tuple[str, ...] = ()
     origin: dict = {}
+    spectra: Spectra | None = None
 
     def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
         for source in self.sources:
@@ -277,7 +280,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = False) -> ModelDescription:
-    """Write a model as a folder: the SavedModel, `model.json` and `weights.h5`.
+    """Write a model as a folder: the SavedModel, `model.json`, `weights.h5`, and its spectra where they are known.
 
     The folder is written under a temporary name and then renamed: a folder that exists is complete.
 
@@ -301,6 +304,8 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     partial.parent.mkdir(parents=True, exist_ok=True)
     _save(model, partial)
     save_weights(model.model, partial / WEIGHTS_NAME)
+    if model.spectra:
+        model.spectra.write(partial)
     write_description(partial, model.description(weights_digest(partial)))
     replace_folder(partial, folder)
     return read_description(folder)

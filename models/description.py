@@ -18,7 +18,9 @@ FILE_NAME = "model.json"
 WEIGHTS_NAME = "weights.h5"
 SEAL = "seal"
 """Key, in the description, of the digests of itself (`sha256`) and of the files that it describes (`files`)."""
-DESCRIBED = (WEIGHTS_NAME, "*.pb", "variables/*", "openvino.*")
+SPECTRA_NAME = "spectra.json"
+"""The ground that the weights were trained on (`models/spectra.py`)."""
+DESCRIBED = (WEIGHTS_NAME, SPECTRA_NAME, "*.pb", "variables/*", "openvino.*")
 """Patterns of the files that a description is of."""
 FURTHER_KEYS = {SEAL, "calibration"}
 """Keys that a description may have beside those of `ModelDescription.to_json`."""

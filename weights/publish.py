@@ -22,7 +22,7 @@ from chain.runtime.command_line import quiet, run_program
 from chain.runtime.files import default_cache, whole_folder
 from chain.runtime.options import MISSING, BaseOptions, option
 from chain.runtime.progress import Progress
-from models.description import FILE_NAME, WEIGHTS_NAME, ModelDescription, read_description
+from models.description import FILE_NAME, SPECTRA_NAME, WEIGHTS_NAME, ModelDescription, read_description
 
 CARD, ITEM, SCRIPT, CHECKSUMS = "README.md", "item.json", "otbcli.sh", "SHA256SUMS"
 RUN, SCORES = "run.json", "scores.json"
@@ -95,7 +95,7 @@ def publish(model: str | Path, output: str | Path, options: Options = Options())
     run = next((_read(file, "MODEL") for file in _there(model, RUN)), {})
     exported = served_folder(model, Path(options.cache))
     with whole_folder(Path(output), CHECKSUMS, options.overwrite) as folder:
-        for file in (*(exported / each for each in (*SAVED_MODEL, WEIGHTS_NAME, FILE_NAME)), model / RUN):
+        for file in (*(exported / each for each in (*SAVED_MODEL, WEIGHTS_NAME, SPECTRA_NAME, FILE_NAME)), model / RUN):
             _copy(file, folder)
         for file, content in scores.items():
             (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

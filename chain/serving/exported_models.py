@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chain.runtime.files import reason_of, scratch_folder, synchronize
 from chain.runtime.progress import LOG
-from models.description import FILE_NAME, read_description
+from models.description import FILE_NAME, SPECTRA_NAME, read_description
 
 if TYPE_CHECKING:
     from models.base import SuperResolutionModel
@@ -67,14 +67,17 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
 
     def make() -> "SuperResolutionModel":
         from models.build import build
+        from models.spectra import read_spectra
         from models.weights_file import load_weights
 
         model = build(description, precision)
         load_weights(model.model, folder)
+        model.spectra = read_spectra(folder)
         return model
 
     name = description.system if precision == "float32" else f"{description.system}-{precision}"
-    return exported(make, [folder / WEIGHTS, folder / FILE_NAME], name, cache)
+    files = [folder / WEIGHTS, folder / FILE_NAME, folder / SPECTRA_NAME]
+    return exported(make, [file for file in files if file.exists()], name, cache)
 
 
 def exported(make: Callable[[], "SuperResolutionModel"], files: list[Path], name: str, cache: Path) -> Path:

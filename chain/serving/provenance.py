@@ -27,6 +27,8 @@ PLACES = ("path", "paths", ADDRESS_KEY)
 """What an image's identity says of where it lies, on which no pixel depends."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
+WARNINGS_KEY = "warnings"
+"""In a record: what the user should look at, in sentences."""
 
 
 def identity_of(

@@ -59,8 +59,10 @@ class SceneProgram(Program[ServedOptions]):
             check_outputs(options, output)
         if options.assemble:
             product = finish(options, output)
+            self.examine(product, None)
             if options.report:
                 from chain.serving.report.write import report_of
+
                 with self.opened(names, options) as (image, _):
                     report_of(product, image, options)
             return product
@@ -86,10 +88,20 @@ class SceneProgram(Program[ServedOptions]):
 
         check_files(options, names, files_of(image), output)
         product = produce(options, names, output, image, recipe, keep_done, workers, progress)
+        self.examine(product, image)
         if options.report:
             from chain.serving.report.write import report_of
+
             report_of(product, image, options)
         return product
+
+    def examine(self, product: Product, image: OpenedImage | None) -> None:
+        """Look at a product before its report is written; a system that has something to tell of it extends this.
+
+        Args:
+            product: the product; its file is not there if regions are missing.
+            image: its input; None where that is not open.
+        """
 
     def opened_input(self, names: Sequence[FileOrItem], options: ServedOptions, record: Mapping) -> Any:
         """Open what a product was made of for a while, to be shown beside it: its files, its options, its record."""

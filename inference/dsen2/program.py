@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
 from chain.serving.outputs import check_files, check_outputs
-from chain.serving.product import DONE
+from chain.serving.product import DONE, MADE
 from chain.serving.product_names import band_file
 from chain.serving.program import Report, names_of, prepare
 from chain.serving.scene_program import SceneProgram
@@ -173,6 +173,13 @@ class DSen2Program(SceneProgram[Options]):
         if options.evaluate == "full":
             return replace(product, scores=score_product(options, image, recipe.gsd, output))
         return product
+
+    def examine(self, product: "Product", image: "OpenedImage | None") -> None:
+        """Warn of ground that is unlike any that the networks were trained on, and keep its share in the record."""
+        from inference.dsen2.unlike import examine
+
+        if product.path.exists():
+            examine(product.path, image, anew=product.outcome == MADE)
 
     def is_complete(self, output: Path, options: Options) -> bool:
         """Return whether all that goes with a finished product is there, as far as it is known unopened."""

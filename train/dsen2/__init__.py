@@ -24,6 +24,7 @@ from train.training import History, System, Training, run_training
 if TYPE_CHECKING:
     from datasets.dsen2 import Scene, WaldPatches
     from models.dsen2 import DSen2, FastDSen2
+    from models.spectra import Spectra
 
 __all__ = ["Command", "Options", "main", "train"]
 
@@ -55,6 +56,7 @@ def train(
         Cancelled: `cancelled` said so; the epochs that are done are kept.
     """
     from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
+    from datasets.spectra import spectra_of
     from models.dsen2 import FAST_SIZES, SIZES, DSen2, FastDSen2
     from train.dsen2.scorable import scorable
 
@@ -68,6 +70,7 @@ def train(
         with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
+    ground: list[Spectra] = []
     tests = [window for names in options.test for window in scorable(read(names), options.role)]
 
     def find() -> "dict[str, WaldPatches]":
@@ -101,6 +104,8 @@ def train(
         }
         for subset in samples.values():
             subset.first()  # or an error that says why there is none, which TensorFlow would hide
+        if options.size not in FAST_SIZES:  # which no ratio of bands misleads
+            ground.append(_with_start(spectra_of(training, options.role), options.start()))
         return samples
 
     def build(element_spec: tuple) -> "DSen2 | FastDSen2":
@@ -110,6 +115,7 @@ def train(
         else:
             model = DSen2(element_spec, start_at_interpolation=options.start_at_interpolation, **arguments)
         model.levels = options.levels
+        model.spectra = ground[0] if ground else None
         return model
 
     def score(folder: Path, samples: "dict[str, WaldPatches]", history: History) -> dict:
@@ -119,6 +125,14 @@ def train(
 
     system = System(find, build, score)
     return run_training(options, model_dir, {"input": scenes}, system, Progress(progress, cancelled))
+
+
+def _with_start(spectra: "Spectra", start: str | None) -> "Spectra":
+    """Return the spectra of a training with those of the weights that it starts from."""
+    from models.spectra import read_spectra
+
+    before = read_spectra(Path(start).parent if Path(start).is_file() else start) if start else None
+    return spectra.joined(before) if before else spectra
 
 
 def _names(files: SceneFiles) -> list[str]:

@@ -7,6 +7,7 @@ open_engine("openvino", folder).run({"x10": fine, "x20": coarse}, "sr_dn_crop18"
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from chain.serving.engines.openvino_engine import QUANTIZED_MODEL, import_openvino, read_model, with_outputs
 from chain.serving.exported_models import SAVED_MODEL, kept
 from chain.serving.precision import int8, rounding
-from models.description import FILE_NAME, ModelDescription, read_description, write_description
+from models.description import FILE_NAME, SPECTRA_NAME, ModelDescription, read_description, write_description
 
 
 def quantized_folder(folder: Path, tiles: Sequence[Mapping[str, np.ndarray]], cache: Path) -> Path:
@@ -83,5 +84,7 @@ def _write(made: Path, folder: Path, description: ModelDescription, tiles: Seque
     openvino.save_model(model, str(made / QUANTIZED_MODEL), compress_to_fp16=False)
     versions = {**description.software, "openvino": openvino.__version__}
     content = dataclasses.replace(description, precision="int8", software=versions).to_json()
+    if (folder / SPECTRA_NAME).exists():
+        shutil.copyfile(folder / SPECTRA_NAME, made / SPECTRA_NAME)
     content["calibration"] = {"tiles": len(tiles), "sha256": calibration, "convolutions": convolutions}
     write_description(made, content)

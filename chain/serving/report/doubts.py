@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chain.serving.provenance import WARNINGS_KEY
 from chain.serving.report.numbers import NEIGHBOURS, OVERSHOOT, Numbers
 from chain.serving.report.places import class_shares
 from chain.serving.report.subject import Subject
@@ -26,10 +27,16 @@ VOLATILE = ("mtime_ns", "modified")
 
 def doubts(subject: Subject, numbers: Numbers) -> list[str]:
     """Return warnings, in sentences."""
-    found = [*_about_ground(subject), *_about_bands(numbers), *_about_ratios(numbers)]
+    found = [*_recorded(subject), *_about_ground(subject), *_about_bands(numbers), *_about_ratios(numbers)]
     if subject.given and is_other(subject.record, subject.given.stamps):
         found.insert(0, "The input is not in the state in which the product was made of it: its files have changed.")
     return found
+
+
+def _recorded(subject: Subject) -> Iterator[str]:
+    """Yield what the program has warned of when it made the product."""
+    for warning in subject.record.get(WARNINGS_KEY, ()):
+        yield f"{warning[:1].upper()}{warning[1:]}."
 
 
 def _about_ground(subject: Subject) -> Iterator[str]:

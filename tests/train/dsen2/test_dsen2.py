@@ -18,6 +18,7 @@ from osgeo import gdal
 from chain.runtime.options import values_for_pixels
 from models.description import read_description, sealed_description
 from models.dsen2 import SIZES, SOURCES, DSen2
+from models.spectra import read_spectra
 from tests.train.samples import write_scene
 from train import dsen2
 from train.callbacks import Backup
@@ -68,6 +69,7 @@ def test_what_a_training_leaves(trained):
     expected = {"role": "2x", "depth": 6, "num_blocks": 1}
     assert expected.items() <= description.arguments.items()
     assert DSen2.from_bands(**description.arguments).crop == description.crop
+    assert read_spectra(trained).bands == (*SOURCES["x10"].bands, *SOURCES["x20"].bands)
 
 
 def test_the_loss_falls(trained):
@@ -101,6 +103,7 @@ def test_init_starts_from_the_weights(trained, scene, tmp_path):
     best = min(epoch["val_loss"] for epoch in history(trained))
     assert history(tmp_path / "model")[0]["val_loss"] == pytest.approx(best, rel=1e-3)
     assert read_json(tmp_path / "model" / "scores.json") == {"scenes": {}, "mean": {}}
+    assert not read_spectra(tmp_path / "model").unlike(read_spectra(trained).shares).any()
 
 
 def test_adaptation(trained, scene, tmp_path, monkeypatch):
