@@ -4,6 +4,8 @@
 import re
 from dataclasses import dataclass
 
+KINDS = ("status", "drop", "reset", "slow", "truncate", "wrong", "expire", "endless")
+
 
 @dataclass
 class Fault:
@@ -13,8 +15,9 @@ class Fault:
     """Regular expression, searched in the request's path (or in its whole address when it comes as to a
     proxy)."""
     kind: str = "status"
-    """`status` (answers `status`), `drop` (closes the connection), `slow` (waits), `truncate` (half the
-    body)."""
+    """`status` (answers `status`), `drop` (closes the connection), `reset` (resets it), `slow` (waits), `truncate`
+    (half the body), `wrong` (another content, with status 200), `expire` (no token is valid any more), `endless`
+    (pages of a search, each with a link to one more)."""
     count: int = 1
     """How many requests it strikes."""
     status: int = 503
@@ -30,8 +33,8 @@ class Fault:
         Raises:
             ValueError: the kind is unknown, or the pattern is not a regular expression.
         """
-        if self.kind not in ("status", "drop", "slow", "truncate"):
-            raise ValueError(f"kind: expected status, drop, slow or truncate, got {self.kind}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind}")
         try:
             re.compile(self.pattern)
         except re.error as error:

@@ -3,6 +3,8 @@
 
 import json
 import re
+import socket
+import struct
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 BLOB_DOMAIN = ".blob.core.windows.net"
 TOKEN_PATH, STAC_PATH = "/api/sas/v1/token/", "/api/stac/v1"
 CHUNK = 1 << 16
+RESET = struct.pack("ii", 1, 0)
+"""`SO_LINGER` of connections that are reset when they are closed."""
+WRONG = b"<html><body>Please log in.</body></html>"
+"""What proxies and portals answer instead of what was asked for."""
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -156,9 +162,21 @@ class RequestHandler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
         elif fault.kind == "truncate":
             self._truncate = True
-        elif fault.kind == "drop":
+        elif fault.kind == "expire":
+            self.service.tokens.revoke()
+        elif fault.kind in ("drop", "reset"):
             self.close_connection = True
-            self.connection.shutdown(2)
+            if fault.kind == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                self.connection.close()
+            else:
+                self.connection.shutdown(socket.SHUT_RDWR)
+            return True
+        elif fault.kind == "wrong":
+            self._send(200, {"Content-Type": "text/html"}, WRONG)
+            return True
+        elif fault.kind == "endless":
+            self._json(200, self.service.catalogue.endless_page())
             return True
         else:
             headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}

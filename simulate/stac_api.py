@@ -8,6 +8,7 @@ Planetary Computer answers them.
 
 import datetime
 import json
+import uuid
 from urllib.parse import urlencode
 
 from osgeo import ogr
@@ -257,6 +258,11 @@ class Catalogue:
             "numberMatched": len(found),
             "numberReturned": len(features),
         }
+
+    def endless_page(self) -> dict:
+        """A page of no items, with a link to a page that no other has linked."""
+        following = self._link("next", f"/search?token={uuid.uuid4().hex}", method="GET")
+        return {"type": "FeatureCollection", "features": [], "links": [self._link("root", ""), following]}
 
     def _next(self, search: dict, path: str, method: str, token: str) -> dict:
         following = {**search, "token": token}

@@ -7,41 +7,58 @@ What was done is kept: the same command goes on. `make soak` runs it for an hour
 """
 
 import argparse
+import itertools
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.__main__ import commit
 from benchmarks.measure import machine
 from benchmarks.soak.runner import Log, run_cases
 
-CASES, DISTURBANCES = 20_000, 200
+CASES, DISTURBANCES = 20_000, 300
 OUTCOMES = ("same", "refused", "accepted", "other", "foreign", "hang", "crash")
-KILL_SHARE = 2
-"""Every so many of the disturbances is a kill."""
+TURNS = (True, False, True, True, True)
+"""Which of the turns of a program are kills; in the others, each of its faults has its turn."""
+
+
+def plan(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield which program is disturbed next, and by what; trainings, which take longest, every second time."""
+    from benchmarks.soak.faults import FAULTS, KILL
+    from benchmarks.soak.programs import PROGRAMS
+
+    turns = dict.fromkeys(names, 0)
+    for turn in itertools.count():
+        for place, name in enumerate(names):
+            if name.startswith("train.") and turn % 2:
+                continue
+            rounds, of_round = divmod(turns[name], len(TURNS))
+            faults = list(FAULTS[PROGRAMS[name].by])
+            others = rounds * TURNS.count(False) + TURNS[:of_round].count(False)
+            yield name, KILL if TURNS[of_round] else faults[(others + place) % len(faults)]
+            turns[name] += 1
 
 
 def disturb(log: Log, folder: Path, last: int, until: float, names: Sequence[str]) -> None:
     """Disturb programs, up to a number of times or a moment of `time.monotonic`."""
-    from benchmarks.soak.faults import FAULTS, Bench, disturbed
-    from benchmarks.soak.programs import PROGRAMS, load
+    from benchmarks.soak.bench import Bench
+    from benchmarks.soak.faults import disturbed
+    from benchmarks.soak.processes import load
+    from benchmarks.soak.programs import PROGRAMS
 
     following = 1 + max((result["case"] for result in log.results), default=-1)
     if following >= last or time.monotonic() > until:
         return
-    load()
-    benches = {name: Bench(PROGRAMS[name], folder / name) for name in names}
-    others = [fault for fault in FAULTS if fault not in ("kill -9", "network")]
-    for number in range(following, last):
+    load(program.module for program in PROGRAMS.values())
+    benches = {name: Bench(PROGRAMS[name], folder / name.replace(" ", "").replace(",", "-")) for name in names}
+    for number, (name, fault) in itertools.islice(enumerate(plan(names)), following, last):
         if time.monotonic() > until:
             return
-        name = names[number % len(names)]
-        turn = number // len(names)
-        disturbing = ["network"] if PROGRAMS[name].served else others
-        fault = "kill -9" if turn % KILL_SHARE == 0 else disturbing[turn // KILL_SHARE % len(disturbing)]
+        start = time.monotonic()
         outcome, said = disturbed(benches[name], fault, number)
-        log.add({"case": number, "of": f"{name}, {fault}", "outcome": outcome, "said": said})
+        seconds = round(time.monotonic() - start, 1)
+        log.add({"case": number, "of": f"{name}, {fault}", "outcome": outcome, "said": said[:300], "seconds": seconds})
 
 
 def table(log: Log, outcomes: Iterable[str], title: str) -> str:
@@ -63,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--output", type=Path, default=Path("benchmarks/output/soak"), help="folder of what was done")
     add("--minutes", type=float, default=60.0, help="how long to go on (default: %(default)g)")
     add("--cases", type=int, default=CASES, help="damaged files and command lines in all (default: %(default)s)")
-    add("--disturbances", type=int, default=DISTURBANCES * KILL_SHARE, help="of programs in all (default: %(default)s)")
+    add("--disturbances", type=int, default=DISTURBANCES, help="of programs in all (default: %(default)s)")
     add("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), help="to disturb (default: all)")
     arguments = parser.parse_args(argv)
     folder = arguments.output.resolve()
@@ -80,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     print(table(cases, OUTCOMES, "damaged files and command lines"), end="\n\n")
     print(table(disturbances, ("same", "wrong"), "disturbed programs"), end="\n\n")
+    kills = sum(result["said"].count("killed ") for result in disturbances.results)
+    print(f"{kills} kills at random moments.", end="\n\n")
     print("\n".join(wrong) or "Nothing was wrong.")
     print(f"\nCommit {commit()}, on {machine()}.")
     return 1 if wrong else 0

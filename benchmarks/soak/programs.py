@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs that are killed and starved: small inputs for them, and what they are to make."""
+"""The programs that are killed and starved: how each is run on a small input, and what it is to make."""
 
-import datetime
 import hashlib
-import importlib
-import json
-import os
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
-from simulate.items import make_item
+from benchmarks.soak import inputs
 
 gdal.UseExceptions()
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
-SIDE = 72
-LOADED = ("tensorflow", "pyotb", "h5py")
-"""Modules that all programs import: once, here, since what runs them is a copy of this process."""
+FILES, NETWORK, WORKERS = "files", "network", "workers"
+"""What a program gets its work by, and so the faults that it may meet."""
+DAY = ("--start-date", "2022-06-15", "--end-date", "2022-09-15")
 
 
 @dataclass(frozen=True)
@@ -33,191 +27,172 @@ class Program:
     """Its module."""
     prepare: Callable[[Path], None]
     """Makes what it reads, in a folder."""
-    words: Callable[[Path, Path], list[str]]
-    """Returns its command line, given that folder and what it is to make."""
+    words: Callable[[Path, Path, Any], list[str]]
+    """Returns its command line, given that folder, what it is to make, and what serves it."""
     made: str
-    """Name of what it makes."""
-    digest: Callable[[Path], str]
-    """Returns what has to be the same in what it makes."""
-    served: str | None = None
-    """Folder, among what it reads, that it gets by HTTP from the stand-in for Planetary Computer."""
+    """Name of what it makes: a file, with others beside it, or a folder."""
+    by: str = FILES
+    """What it gets its work by."""
+    served: str = ""
+    """What it gets by HTTP from the stand-in for Planetary Computer, of that folder."""
 
 
-def raster(path: Path, bands: tuple[str, ...], side: int, gsd: float, low: int = 1001, high: int = 9000) -> None:
-    """Write bands of random pixels."""
-    pixels = np.random.default_rng(side).integers(low, high, (len(bands), side, side)).astype(np.uint16)
-    dataset = gdal.GetDriverByName("GTiff").Create(str(path), side, side, len(bands), gdal.GDT_UInt16)
-    dataset.SetGeoTransform((300000.0, gsd, 0.0, 5000040.0, 0.0, -gsd))
-    crs = osr.SpatialReference()
-    crs.ImportFromEPSG(32631)
-    dataset.SetProjection(crs.ExportToWkt())
-    dataset.WriteArray(pixels)
-    for number, band in enumerate(bands, 1):
-        dataset.GetRasterBand(number).SetDescription(band)
+def content_of(folder: Path) -> dict[str, str]:
+    """Return what has to be the same in all that lies in a folder: names, and digests of pixels, weights and records.
+
+    What tells times, places and versions is known by its name alone.
+    """
+    return {
+        str(path.relative_to(folder)): _digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() or path.is_symlink()
+    }
 
 
-def pixels_of(path: Path) -> str:
-    """Return a digest of all pixels of a raster."""
-    return hashlib.sha256(gdal.Open(str(path)).ReadAsArray().tobytes()).hexdigest()
-
-
-def weights_of(folder: Path) -> str:
-    """Return a digest of all weights of a model, to four digits: sums are rounded in any order."""
-    from models.weights_file import read_weights
-
+def _digest(path: Path) -> str:
+    """Return a digest of what has to be the same in a file."""
     digest = hashlib.sha256()
-    for name, array in sorted(read_weights(folder).items()):
-        digest.update(name.encode() + np.char.mod("%.3e", array.ravel()).tobytes())
+    if path.suffix in (".tif", ".png"):
+        try:
+            dataset = gdal.Open(str(path))
+        except RuntimeError:
+            return "no raster"
+        names = [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
+        digest.update(str((dataset.GetGeoTransform(), names)).encode() + dataset.ReadAsArray().tobytes())
+    elif path.suffix == ".h5":
+        import h5py
+
+        def add(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                digest.update(name.encode() + np.ascontiguousarray(item[()]).tobytes())
+
+        with h5py.File(path) as file:
+            file.visititems(add)
+    elif path.suffix == ".tfrecord":
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _spot7(folder: Path) -> None:
-    from models.base import export
-    from models.spot7 import SRModel
+def _product(*words: str, of: tuple[str, ...] = ("image.tif",)) -> Callable:
+    """Return the command line of a program that makes a product of files; words with `./` are names beside it."""
 
-    raster(folder / "image.tif", ("B04", "B03", "B02", "B08"), SIDE, 6.0)
-    export(SRModel.from_bands(depth=2, num_blocks=1), folder / "model")
+    def line(folder: Path, output: Path, _: Any) -> list[str]:
+        named = ["--input", *(str(folder / name) for name in of), "--output", str(output)]
+        found = [str(output.parent / word) if word.startswith("./") else word for word in words]
+        return [*named, "--model-dir", str(folder / "model"), "--threads", "1", *found]
 
-
-def _remote(folder: Path) -> None:
-    from models.base import export
-    from models.spot7 import SRModel
-
-    name = "S2A_MSIL2A_20220714T105629_N0213_R094_T31UDQ_20220714T182657"
-    images = folder / "blobs" / name
-    images.mkdir(parents=True)
-    for number, band in enumerate(("B04", "B03", "B02", "B08")):
-        raster(images / f"{band}.tif", (band,), SIDE, 6.0, 1001 + number)
-    when = datetime.datetime(2022, 7, 14, 10, 56, 29)
-    item = make_item(name, images, when, {}, [], {"s2:processing_baseline": "02.13"})
-    (folder / "item.json").write_text(json.dumps(item))
-    export(SRModel.from_bands(depth=2, num_blocks=1), folder / "model")
+    return line
 
 
-def _dsen2(folder: Path) -> None:
-    from models.base import export
-    from models.dsen2 import DSen2
+def _training(option: str, names: str, *words: str) -> Callable:
+    """Return the command line of a training; words that begin with `./` are names in the folder of its input."""
 
-    raster(folder / "a_10m.tif", ("B04", "B03", "B02", "B08"), SIDE, 10.0)
-    raster(folder / "a_20m.tif", ("B05", "B06", "B07", "B8A", "B11", "B12"), SIDE // 2, 20.0)
-    export(DSen2.from_bands(role="2x", depth=2, num_blocks=1), folder / "model")
+    def line(folder: Path, output: Path, _: Any) -> list[str]:
+        found = [str(folder / word) if word.startswith("./") else word for word in words]
+        short = ["--epochs", "2", "--batch-size", "1", "--steps-per-epoch", "1"]
+        read = [str(folder / name) for name in names.split(" ")]
+        return [option, *read, "--model-dir", str(output), *short, *found]
+
+    return line
 
 
-def _l1bsr(folder: Path) -> None:
-    raster(folder / "image.tif", ("B02", "B03", "B04", "B08"), 96, 10.0, 50, 900)
+def _of_item(folder: Path, output: Path, _: Any) -> list[str]:
+    line = _product("--tile-size", "64", "--timeout", "60", of=("item.json",))
+    return line(folder, output, None)
 
 
-def _patches(folder: Path) -> None:
-    for name, count in (("train", 3), ("valid", 2), ("test", 2)):
-        for source, size in (("lr", 8), ("hr", 32)):
-            draw = np.random.default_rng(count)
-            driver = gdal.GetDriverByName("GTiff")
-            patches = driver.Create(str(folder / f"{name}_{source}.tif"), size, count * size, 4, gdal.GDT_UInt16)
-            patches.WriteArray(draw.integers(500, 3000, (4, count * size, size)).astype(np.uint16))
+def _on_workers(folder: Path, output: Path, cluster: Any) -> list[str]:
+    return [*_product("--offset", "0", "--tile-size", "16")(folder, output, None), "--scheduler", cluster.address]
+
+
+def _of_scenes(folder: Path, output: Path, _: Any) -> list[str]:
+    words = ["--model-dir", str(folder / "model"), "--threads", "1", "--offset", "0", "--tile-size", "64"]
+    images = [str(folder / name) for name in ("image.tif", "other.tif")]
+    return ["--input", *images, "--output-dir", str(output), *words]
+
+
+def _dataset(folder: Path, output: Path, server: Any) -> list[str]:
+    spot = [f"--{name}={folder / 'landscape' / 'spot7' / name}.tif" for name in ("xs", "pan")]
+    sizes = ["--lr-patch-size", "8", "--hr-patch-size", "32"]
+    return [*spot, *sizes, "--output", str(output), "--stac-url", server.stac_url, *DAY]
+
+
+SPOT7 = ("--offset", "0", "--tile-size", "64", "--quicklook", "./sr.png")
+DSEN2 = _product("--offset", "0", "--tile-size", "24", "--separate", of=("a_10m.tif", "a_20m.tif"))
+DEEPSUM = _product("--unmasked", "--block-size", "8", of=tuple(f"date{n}.tif" for n in range(inputs.DATES)))
+SCENE = ("--offset", "0", "--role", "2x", "--depth", "4", "--blocks", "1", "--patch-size", "6", "--samples", "4")
+PAIRS = ("--crop", "32", "--crops-per-pair", "1", "--valid-share", "0.4")
+RECORDS = ("--depth", "2")
+SCENES = " ".join(f"scene_{gsd}m.tif" for gsd in (10, 20, 60))
 
 
 PROGRAMS = {
-    "inference.spot7": Program(
-        "inference.spot7",
-        _spot7,
-        lambda folder, output: [
-            *("--input", str(folder / "image.tif"), "--model-dir", str(folder / "model"), "--offset", "0"),
-            *("--output", str(output), "--tile-size", "64", "--threads", "1"),
-        ],
-        "sr.tif",
-        pixels_of,
-    ),
-    "inference.spot7, remote": Program(
-        "inference.spot7",
-        _remote,
-        lambda folder, output: [
-            *("--input", str(folder / "item.json"), "--model-dir", str(folder / "model"), "--output", str(output)),
-            *("--tile-size", "64", "--threads", "1", "--timeout", "60"),
-        ],
-        "sr.tif",
-        pixels_of,
-        served="blobs",
-    ),
-    "inference.dsen2": Program(
-        "inference.dsen2",
-        _dsen2,
-        lambda folder, output: [
-            *("--input", str(folder / "a_10m.tif"), str(folder / "a_20m.tif"), "--offset", "0"),
-            *("--model-dir", str(folder / "model"), "--output", str(output), "--tile-size", "24", "--threads", "1"),
-        ],
-        "sr.tif",
-        pixels_of,
-    ),
-    "inference.l1bsr": Program(
-        "inference.l1bsr",
-        _l1bsr,
-        lambda folder, output: [
-            *("--input", str(folder / "image.tif"), "--model-dir", str(WEIGHTS / "l1bsr" / "REC")),
-            *("--output", str(output), "--threads", "1"),
-        ],
-        "sr.tif",
-        pixels_of,
-    ),
+    "inference.spot7": Program("inference.spot7", inputs.one_image, _product(*SPOT7), "sr.tif"),
+    "inference.spot7, item": Program("inference.spot7", inputs.remote_image, _of_item, "sr.tif", NETWORK, "blobs"),
+    "inference.spot7, scenes": Program("inference.spot7", inputs.two_images, _of_scenes, "products"),
+    "inference.spot7, workers": Program("inference.spot7", inputs.one_image, _on_workers, "sr.tif", WORKERS),
+    "inference.dsen2": Program("inference.dsen2", inputs.scene, DSEN2, "sr.tif"),
+    "inference.l1bsr": Program("inference.l1bsr", inputs.raw_image, _product(), "sr.tif"),
+    "inference.deepsum": Program("inference.deepsum", inputs.dates, DEEPSUM, "sr.tif"),
+    "sr_dataset.py": Program("sr_dataset", inputs.landscape, _dataset, "patches", NETWORK, "landscape"),
     "train.spot7": Program(
         "train.spot7",
-        _patches,
-        lambda folder, output: [
-            *("--patches", str(folder), "--model-dir", str(output), "--epochs", "4", "--batch-size", "2"),
-            *("--size", "small"),
-        ],
+        inputs.patches,
+        _training("--patches", "", "--size", "small", "--depth", "4", "--blocks", "1"),
         "model",
-        weights_of,
+    ),
+    "train.dsen2": Program("train.dsen2", inputs.training_scene, _training("--input", SCENES, *SCENE), "model"),
+    "train.l1bsr, CSR": Program(
+        "train.l1bsr", inputs.pairs, _training("--pairs", "pairs", "--network", "csr", "--depth", "4", *PAIRS), "model"
+    ),
+    "train.l1bsr, REC": Program(
+        "train.l1bsr",
+        inputs.pairs,
+        _training(
+            *(
+                "--pairs",
+                "pairs",
+                "--network",
+                "rec",
+                "--csr",
+                "./model",
+                "--blocks",
+                "1",
+                "--groups",
+                "1",
+                "--depth",
+                "16",
+                *PAIRS,
+            )
+        ),
+        "model",
+    ),
+    "train.deepsum, SISRNet": Program(
+        "train.deepsum", inputs.records, _training("--records", "records", "--stage", "sisrnet", *RECORDS), "model"
+    ),
+    "train.deepsum, RegNet": Program(
+        "train.deepsum",
+        inputs.records_and_features,
+        _training("--records", "records", "--stage", "regnet", "--sisrnet", "./sisrnet", *RECORDS),
+        "model",
+    ),
+    "train.deepsum, joint": Program(
+        "train.deepsum", inputs.records, _training("--records", "records", "--stage", "joint", *RECORDS), "model"
+    ),
+    "datasets.deepsum.records": Program(
+        "datasets.deepsum.records",
+        inputs.challenge,
+        lambda folder, output, _: [
+            *("--input", str(folder / "scenes"), "--output", str(output), "--band", "NIR"),
+            *("--chunks", "1", "--patches", "2"),
+        ],
+        "records",
+    ),
+    "weights.convert_dsen2": Program(
+        "weights.convert_dsen2",
+        inputs.published,
+        lambda folder, output, _: ["--input", str(folder / "state_dict_2x.pt"), "--output", str(output)],
+        "models",
     ),
 }
 """Programs by name."""
-
-
-def load() -> None:
-    """Import what programs import."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in (*LOADED, *(program.module for program in PROGRAMS.values())):
-        importlib.import_module(name)
-
-
-def begin(action: Callable[[], int], said: Path, before: Callable[[], None] | None = None) -> int:
-    """Start a copy of this process that acts, in a session of its own; return its number.
-
-    Args:
-        action: what it does; returns its exit status.
-        said: file of what it writes.
-        before: what it does to itself first.
-    """
-    number = os.fork()
-    if number:
-        return number
-    status = 70
-    try:
-        os.setsid()
-        file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        if before:
-            before()
-        status = action()
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    finally:
-        os._exit(status)
-
-
-def end(number: int, seconds: float) -> int | None:
-    """Wait for a process; return its status, negative for a signal, or None, when it takes too long and is killed."""
-    last = time.monotonic() + seconds
-    while time.monotonic() < last:
-        done, status = os.waitpid(number, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    kill(number)
-    return None
-
-
-def kill(number: int) -> None:
-    """Kill a process, and all that it has started."""
-    os.killpg(number, signal.SIGKILL)
-    os.waitpid(number, 0)
