@@ -94,7 +94,8 @@ def check_place(options: Options, product: "Sentinel2Image", footprint: "Footpri
     """
     from chain.raster.footprint import Footprint
 
-    option, name = ("--sentinel2", " ".join(options.sentinel2)) if options.sentinel2 else ("--item", options.item)
+    named = [str(name) for name in options.sentinel2]
+    option, name = ("--sentinel2", " ".join(named)) if named else ("--item", options.item)
     if not name:
         return
     ground = Footprint.of(next(iter(product.bands.values())))
@@ -177,10 +178,13 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     from chain.patches.statistics import Statistics, inspect
     from chain.raster import http
     from chain.sentinel2.integrity import verify
+    from chain.serving.input_files import InputWatch, names_behind
+    from chain.serving.provenance import names_of
 
     begun, before = time.monotonic(), http.traffic()
     progress(0, "images")
     bundle = Bundle.open(xs, pan, options.xs_bands, BANDS, options.nodata, options.lr_patch_size, options.hr_patch_size)
+    watches = [InputWatch(names_behind([name]), option) for option, name in (("--xs", xs), ("--pan", pan))]
     LOG.info("LR/HR: %s", bundle.correspondence.reason)
     grid = bundle.correspondence.grid
     if min(grid.lr_shape) < grid.lr_size:
@@ -190,6 +194,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
         )
     product, measured = find_sentinel2(xs, options, bundle.footprint)
     check_place(options, product, bundle.footprint)
+    watch = InputWatch(names_of(product), "--sentinel2" if options.sentinel2 else product.identity["id"])
     LOG.info("Sentinel-2: level %s, offset of digital numbers %d", product.level, product.offset)
     chain = Chain(product, bundle)
     if options.match_radiometry:
@@ -230,6 +235,9 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     }
     if options.tfrecords:
         write_tfrecords(folder, written, options.seed)
+    for each in watches:
+        each.check_all()
+    watch.check_all(names_of(product))
     product.close()
     fetched = http.traffic() - before
     LOG.info("fetched by GDAL: %s", fetched)
@@ -336,6 +344,7 @@ def make_dataset(
 
     told, options = Progress(progress, cancelled), options.with_defaults()
     http.configure()
+    options.limit_servers()
     quiet_gdal = http.quiet_gdal() if is_quiet() else contextlib.nullcontext()
     with quiet_gdal, whole_folder(Path(output), "dataset.json", options.overwrite) as folder:
         result = write_dataset(str(xs), str(pan), folder, options, told)

@@ -91,6 +91,7 @@ def score_networks(
         ValueError: pairs or examples cannot be read, or a folder is of another model.
         OSError: a file cannot be written.
     """
+    from chain.runtime.files import whole_file
     from datasets.l1bsr.folders import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
     from evaluation.side_by_side import draw
@@ -110,7 +111,8 @@ def score_networks(
         told(0.5, "super-resolution")
         report["rec"] = score_rec(rec, registering, read)
     if options.scores:
-        Path(options.scores).write_text(f"{json.dumps(report, indent=2)}\n", encoding="utf-8")
+        with whole_file(Path(options.scores), "--scores") as partial:
+            partial.write_text(f"{json.dumps(report, indent=2)}\n", encoding="utf-8")
     if options.figure:
         draw(options.figure, _pictures(registering, rec, read.left[0], read.truth[0]))
     told(1, "done")

@@ -27,6 +27,7 @@ import otbtf
 import tensorflow as tf
 from tensorflow import keras
 
+from chain.runtime.files import LONGEST_STEM, scratch_folder, synchronize, synchronize_all
 from models.description import (
     WEIGHTS_NAME,
     ModelDescription,
@@ -265,24 +266,32 @@ def _quiet_keras() -> Iterator[None]:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename a folder, replacing a model's folder or an empty folder of that name.
+    """Move a folder, maybe from another disk, replacing a model's folder or an empty folder of that name.
 
     Raises:
         FileExistsError: something else has that name.
+        OSError: the disk refuses.
     """
     check_replaceable(folder)
-    old = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with scratch_folder(folder.parent, f".{folder.name[:LONGEST_STEM]}.replaced-") as scratch:
+        whole, old = scratch / "new", scratch / "old"
+        shutil.move(new, whole)
+        synchronize_all(whole)
+        if folder.exists():
+            os.rename(folder, old)
+        try:
+            os.rename(whole, folder)
+        except OSError:
+            if old.exists():
+                os.rename(old, folder)
+            raise
+        synchronize(folder.parent)
 
 
 def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = False) -> ModelDescription:
     """Write a model as a folder: the SavedModel, `model.json`, `weights.h5`, and its spectra where they are known.
 
-    The folder is written under a temporary name and then renamed: a folder that exists is complete.
+    The folder is written under a temporary name and then renamed: a folder that exists is complete, and on the disk.
 
     Args:
         model: the model.
@@ -299,13 +308,13 @@ def export(model: SuperResolutionModel, folder: str | Path, overwrite: bool = Fa
     if folder.exists() and not overwrite:
         raise FileExistsError(f"folder: expected a new folder, or overwrite, got {folder}, which exists")
     check_replaceable(folder)
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    _save(model, partial)
-    save_weights(model.model, partial / WEIGHTS_NAME)
-    if model.spectra:
-        model.spectra.write(partial)
-    write_description(partial, model.description(weights_digest(partial)))
-    replace_folder(partial, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder.parent, f".{folder.name[:LONGEST_STEM]}.partial-") as scratch:
+        partial = scratch / "model"
+        _save(model, partial)
+        save_weights(model.model, partial / WEIGHTS_NAME)
+        if model.spectra:
+            model.spectra.write(partial)
+        write_description(partial, model.description(weights_digest(partial)))
+        replace_folder(partial, folder)
     return read_description(folder)

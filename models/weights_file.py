@@ -7,7 +7,6 @@ load_weights(model.model, "model")
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 from tensorflow import keras
 
+from chain.runtime.files import LONGEST_STEM, reason_of, replace, scratch_folder
 from models.description import WEIGHTS_NAME
 from models.hdf5 import check_hdf5
 
@@ -50,16 +50,15 @@ def whole_hdf5(path: str | Path) -> Iterator[h5py.File]:
     Raises:
         OSError: the file cannot be written. HDF5 itself would not report this in one line.
     """
-    content = io.BytesIO()
+    content, path = io.BytesIO(), Path(path)
     with h5py.File(content, "w") as file:
         yield file
-    partial = Path(f"{path}.partial")
     try:
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, path)
+        with scratch_folder(path.parent, f".{path.name[:LONGEST_STEM]}.partial-") as folder:
+            (folder / path.name).write_bytes(content.getbuffer())
+            replace(folder / path.name, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({error.strerror})") from error
+        raise OSError(f"cannot write {path} ({reason_of(error)})") from error
 
 
 def _weights_file(path: str | Path) -> Path:

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import REPOSITORY
 
 FLOORS = (
-    ("models",),
     ("chain.runtime",),
+    ("models",),
     ("chain.raster",),
     ("chain.sentinel2",),
     ("chain.patches", "chain.serving"),

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from chain.runtime.options import MISSING, BaseOptions, above, at_least, changed, flag_of, kinds, option
+from chain.runtime.options import (
+    MISSING,
+    BaseOptions,
+    above,
+    at_least,
+    changed,
+    flag_of,
+    kinds,
+    option,
+    read_within,
+)
 from models.description import FILE_NAME, ModelDescription, check_replaceable, read_description
 
 UNSCORED_NAME = "unscored"
@@ -287,6 +297,9 @@ class TrainingCommand(TrainingOptions):
         super().check()
         self.description_of_start()
         check_model_dir(self.model_dir, self)
+        inside = read_within(self, self.model_dir)
+        if inside:
+            raise ValueError(f"--model-dir: expected a folder that is not read, got {self.model_dir}, of {inside}")
 
 
 def checkpoint_dir(model_dir: str | Path, options: TrainingOptions) -> Path:

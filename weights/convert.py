@@ -164,6 +164,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 def write_models(
     places: "Sequence[tuple[Path, SuperResolutionModel]]",
+    files: str | Path | Sequence[str | Path],
     overwrite: bool,
     describe: "Callable[[SuperResolutionModel], str]",
     progress: Progress,
@@ -172,16 +173,19 @@ def write_models(
 
     Args:
         places: the folders, and the models.
+        files: what they were read from.
         overwrite: replace folders that exist, and are models'.
         describe: says what a model is.
         progress: where to report.
 
     Raises:
         OSError: a folder exists, and is not to be replaced, or cannot be made.
+        ValueError: a folder holds a file that was read.
     """
     for folder, _ in places:
         refuse_existing(folder, overwrite)
         check_replaceable(folder, "--output")
+        refuse_inputs(folder, files)
         make_folder(folder.parent)
 
     from models.base import export
@@ -191,6 +195,13 @@ def write_models(
         progress(READING + (1 - READING) * number / len(places), folder.name)
         made.append(Conversion(folder, export(model, folder, overwrite), describe(model)))
     return made
+
+
+def refuse_inputs(folder: Path, files: str | Path | Sequence[str | Path]) -> None:
+    """Refuse to replace a folder that holds files that were read."""
+    for file in [files] if isinstance(files, str | Path) else files:
+        if Path(file).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"--output: expected another folder than that of --input, got {folder}, of {file}")
 
 
 def make_folder(path: Path) -> None:

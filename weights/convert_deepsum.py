@@ -31,6 +31,7 @@ from weights.convert import (
     read_all,
     read_identified,
     refuse_existing,
+    refuse_inputs,
     source_in_words,
     write_models,
 )
@@ -224,7 +225,8 @@ def convert(
     parts = [(place, model, part) for place, (model, part) in places.items() if part]
     for place, _, _ in parts:
         refuse_existing(place, options.overwrite)
-    made = write_models(wholes, options.overwrite, _describe, told)
+        refuse_inputs(place, files)
+    made = write_models(wholes, files, options.overwrite, _describe, told)
     return made + [_write_part(*part) for part in parts]
 
 

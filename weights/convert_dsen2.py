@@ -279,7 +279,7 @@ def convert(
     """
     told = Progress(progress, cancelled)
     models = read_all(files, lambda path: read_model(path, options.levels, options.band_order), told)
-    return write_models(plan(models, Path(output)), options.overwrite, _describe, told)
+    return write_models(plan(models, Path(output)), files, options.overwrite, _describe, told)
 
 
 def _describe(model: "DSen2") -> str:

@@ -154,7 +154,7 @@ def convert(
     """
     told = Progress(progress, cancelled)
     models = read_all(files, read_model, told)
-    return write_models(plan(models, Path(output)), options.overwrite, _describe, told)
+    return write_models(plan(models, Path(output)), files, options.overwrite, _describe, told)
 
 
 def command(options: Command, progress: Progress) -> None:

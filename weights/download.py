@@ -7,7 +7,6 @@ a file is renamed when it is complete and its content is right.
     python -c "from weights.download import zenodo_files; print(zenodo_files(11091321, ['L2A20M.pt']))"
 """
 
-import os
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError
 
 from chain.raster.http import retry
-from chain.runtime.files import locked
+from chain.runtime.files import locked, no_link, replace
 from weights.published import GITHUB_RAW, ZENODO, mismatch
 
 ATTEMPTS = 5
@@ -165,10 +164,12 @@ def _receive(file: RemoteFile, partial: Path) -> None:
         length = response.headers.get("Content-Length")
         end = start + int(length) if length else file.size
         progress = tqdm(total=end, initial=start, unit="B", unit_scale=True, desc=file.name)
-        with open(partial, "ab" if start else "wb") as stream, progress:
+        with open(partial, "ab" if start else "wb", opener=no_link) as stream, progress:
             for chunk in response.iter_content(CHUNK):
                 stream.write(chunk)
                 progress.update(len(chunk))
+                if end is not None and stream.tell() > end:
+                    break
     received = partial.stat().st_size
     if end is not None and received < end:
         raise Interrupted(f"received {received} of {end} bytes")
@@ -199,7 +200,7 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
         if difference:
             partial.unlink()
             raise ValueError(f"download: {difference} from {file.url}")
-        os.replace(partial, path)
+        replace(partial, path)
     return path
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chain.runtime.options import MISSING, at_least, band_names, changed, option, within
-from chain.sentinel2.options import OffsetOptions
+from chain.sentinel2.options import OffsetOptions, ServerOptions
 
 BANDS = ("B04", "B03", "B02", "B08")
 """Bands of the patches, in order."""
@@ -68,7 +68,7 @@ def _nodata(text: str) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OffsetOptions):
+class Options(OffsetOptions, ServerOptions):
     """How pairs of patches are made of a Spot image and the Sentinel-2 image that goes with it."""
 
     xs_bands: tuple[str, ...] = option(

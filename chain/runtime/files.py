@@ -97,8 +97,7 @@ def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
 
 def _move(source: Path, target: Path) -> None:
     """Move a file or folder over another, its bytes on the disk first."""
-    if source.is_file():
-        synchronize(source)
+    synchronize_all(source)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     source.replace(target)
@@ -123,6 +122,16 @@ def synchronize(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def synchronize_all(path: Path) -> None:
+    """Bring a file, or all that is in a folder, to the disk.
+
+    Raises:
+        OSError: the disk refuses a file.
+    """
+    for each in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        synchronize(each)
 
 
 def replace(source: Path, target: Path) -> None:
@@ -264,6 +273,11 @@ def read_document(path: str | Path, encoding: str = "utf-8") -> str:
                 f"{path}: expected a text of at most {LARGEST_DOCUMENT >> 20} MiB, got {status.st_size} bytes"
             )
         return stream.read().decode(encoding)
+
+
+def no_link(path: str, flags: int) -> int:
+    """Open a file that is no link: for `open`."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -117,6 +117,19 @@ class BaseOptions:
             if value is not None and value is not MISSING:
                 _check(flag_of(name, kind), kind, value)
         self.check()
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Raise ValueError when a file that is written is one that is read, by whatever name, or two are one."""
+        read = {place_of(name) for value in paths_read(self).values() for name in _names(value)}
+        taken: dict[object, str] = {}
+        for flag, path, _ in files_written(self):
+            place = place_of(path)
+            if place in read:
+                raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
+            if place in taken:
+                raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
+            taken[place] = flag
 
     def check(self) -> None:
         """Raise ValueError when options do not go together; subclasses add theirs and call `super().check()`."""
@@ -163,6 +176,31 @@ def paths_read(options: BaseOptions) -> dict[str, Any]:
     }
 
 
+def _names(value: Any) -> Iterator[str | Path]:
+    """Yield the names that the value of an option is made of."""
+    for each in value if isinstance(value, tuple) else [value]:
+        yield from each if isinstance(each, tuple) else [each]
+
+
+def read_within(options: BaseOptions, folder: str | Path) -> Path | None:
+    """Return what options name to be read and is a folder, or lies in it; None if nothing does."""
+    within = os.path.realpath(folder)
+    for value in paths_read(options).values():
+        for name in _names(value):
+            if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(within):
+                return Path(name)
+    return None
+
+
+def place_of(name: str | Path) -> object:
+    """Return what tells a file from others: its inode, or its path while it does not exist."""
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return os.path.realpath(name)
+    return status.st_dev, status.st_ino
+
+
 def files_written(options: BaseOptions) -> Iterator[tuple[str, Path, bool]]:
     """Yield the flag of each option that names a written file, the file, and whether it may replace an older one."""
     for name, kind in kinds(type(options)).items():
@@ -205,8 +243,8 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
             raise ValueError(f"{flag}: {error}") from None
         except OSError as error:
             raise ValueError(f"{flag}: expected a name that the system takes ({error.strerror}), got {value}") from None
-    if kind.reads or kind.metavar:
-        for each in each_value:
+    for each in each_value:
+        if kind.reads or kind.metavar or isinstance(each, str):
             _check_word(flag, each)
 
 

@@ -69,6 +69,20 @@ def record_of(product: Path) -> Path:
     return product.with_name(f"{product.name}.json")
 
 
+def read(path: Path) -> dict:
+    """Return what a record says; nothing where there is none, or another content."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_record(path: Path) -> bool:
+    """Return whether a file is a record, or there is none: what another program has written is to stay."""
+    return not path.exists() or "versions" in read(path)
+
+
 def write(path: Path, record: dict) -> None:
     """Write a record as JSON, without credentials, whole or not at all; what JSON does not know is written as text."""
     text = json.dumps(cleaned(record), indent=2, default=lambda value: without_credentials(str(value)))

@@ -9,7 +9,7 @@ They mean the same in all programs that open whole scenes, by `chain.sentinel2.s
 from dataclasses import dataclass
 from typing import Any
 
-from chain.runtime.options import BaseOptions, band_names, option
+from chain.runtime.options import BaseOptions, band_names, option, within
 from chain.sentinel2.reading import Reading
 
 SPACINGS = (10, 20, 60)
@@ -81,6 +81,33 @@ class ReadingOptions(OffsetOptions):
     def reading(self) -> Reading:
         """How an input is to be read, as `chain.sentinel2.image.open_product` takes it."""
         return Reading(self.offset, self.scale, self.band_prefix or "", self.band_suffix or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(BaseOptions):
+    """What servers may do."""
+
+    timeout: float = option(
+        300.0,
+        "seconds in which a server has to answer, tries included",
+        metavar="S",
+        check=within(1, 86400),
+        pixels=False,
+        group="work",
+    )
+    allow_local: bool = option(
+        False,
+        "let items that other hosts have sent name files and hosts of this machine and of its network",
+        pixels=False,
+        group="work",
+    )
+
+    def limit_servers(self) -> None:
+        """Hold servers, and what they send, to these options from now on."""
+        from chain.raster import addresses, http
+
+        http.limit(self.timeout)
+        addresses.allow_local(self.allow_local)
 
 
 def _names_of(gsd: int) -> Any:

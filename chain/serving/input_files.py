@@ -159,9 +159,11 @@ class InputWatch:
 
     Args:
         names: GDAL's names of it.
+        argument: name of the option, for errors.
     """
 
-    def __init__(self, names: Iterable[str]):
+    def __init__(self, names: Iterable[str], argument: str = "--input"):
+        self.argument = argument
         self.names = tuple(names)
         """GDAL's names of what is watched."""
         self._files = {file: on_disk(file) for name in self.names if (file := local_file(name))}
@@ -180,7 +182,9 @@ class InputWatch:
         """
         for file, before in self._files.items():
             if on_disk(file) != before:
-                raise InputChangedError(f"--input: expected a file that stays as it is, got {file}, which has changed")
+                raise InputChangedError(
+                    f"{self.argument}: expected a file that stays as it is, got {file}, which has changed"
+                )
 
     def check_all(self, names: Iterable[str] | None = None) -> None:
         """Hold files, and what servers tell of addresses, against what they were.
@@ -201,7 +205,7 @@ class InputWatch:
             if any(now.get(key, value) != value for key, value in before.items()):
                 address = without_credentials(name)
                 raise InputChangedError(
-                    f"--input: expected an image that stays as it is, got {address}, which has changed"
+                    f"{self.argument}: expected an image that stays as it is, got {address}, which has changed"
                 )
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from chain.raster.grids import Region
 from chain.runtime.credentials import cleaned
-from chain.runtime.files import locked, reason_of, replace
+from chain.runtime.files import locked, no_link, reason_of, replace
 from chain.runtime.progress import LOG
 from chain.serving.input_files import InputChangedError
 
@@ -118,7 +118,7 @@ class Journal:
         """Add a line on a region that was made."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         place = f"x={region.x} y={region.y} columns={region.columns} rows={region.rows}"
-        with open(self.folder / LOG_NAME, "a", encoding="utf-8", opener=_no_link) as stream:
+        with open(self.folder / LOG_NAME, "a", encoding="utf-8", opener=no_link) as stream:
             stream.write(f"{moment} {place} seconds={seconds:.2f} process={socket.gethostname()}:{os.getpid()}\n")
 
     def remove(self) -> None:
@@ -355,11 +355,6 @@ def is_sealed(content: bytes) -> bool:
     return sealed(content[: -len(SEAL) - DIGEST_SIZE]) == content
 
 
-def _no_link(path: str, flags: int) -> int:
-    """Open a file that is no link."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
 def plain(content: Mapping) -> dict:
     """Return content as JSON holds it, without credentials."""
     return cleaned(json.loads(json.dumps(content, default=str)))
@@ -373,7 +368,7 @@ def write_whole(file: Path, content: bytes) -> None:
     """
     partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     try:
-        with open(partial, "xb", opener=_no_link) as stream:
+        with open(partial, "xb", opener=no_link) as stream:
             stream.write(content)
         replace(partial, file)
     except OSError as error:

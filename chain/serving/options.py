@@ -15,7 +15,7 @@ from chain.runtime.options import (
     option,
     within,
 )
-from chain.sentinel2.options import ReadingOptions
+from chain.sentinel2.options import ReadingOptions, ServerOptions
 from chain.serving.area_options import AreaOptions as AreaOptions
 from chain.serving.colours import STYLES
 from chain.serving.precision.options import PrecisionOptions
@@ -144,8 +144,8 @@ class ClassesOptions(FileOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreadOptions(BaseOptions):
-    """With how many threads the work is done."""
+class ThreadOptions(ServerOptions):
+    """With how many threads the work is done, and what servers and models may do meanwhile."""
 
     threads: int | None = option(
         None,
@@ -153,20 +153,6 @@ class ThreadOptions(BaseOptions):
         read=int,
         metavar="N",
         check=within(1, LARGEST_NUMBER),
-        pixels=False,
-        group=WORK,
-    )
-    timeout: float = option(
-        300.0,
-        "seconds in which a server has to answer, tries included",
-        metavar="S",
-        check=within(1, 86400),
-        pixels=False,
-        group=WORK,
-    )
-    allow_local: bool = option(
-        False,
-        "let items that other hosts have sent name files and hosts of this machine and of its network",
         pixels=False,
         group=WORK,
     )

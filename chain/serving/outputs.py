@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a program will write, and what refuses them before anything is computed."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chain.runtime.options import files_written, paths_read
-from chain.runtime.provenance import record_of
+from chain.runtime.options import files_written, paths_read, place_of
+from chain.runtime.provenance import is_record, record_of
 from chain.serving.options import FileOptions
 from chain.serving.product_names import classes_file, has_classes, has_item, item_file, style_file, style_files
 
@@ -74,6 +73,8 @@ def check_outputs(options: FileOptions, output: Path | None, beside: Sequence[tu
     from chain.serving.product_file import check_output
 
     interrupted = is_interrupted(options, output, beside)
+    if output and not (options.overwrite or interrupted) and not is_record(record_of(output)):
+        raise FileExistsError(f"--output: {record_of(output)} exists, no record; --overwrite replaces it")
     for flag, path, replaces in written(options, output, beside):
         check_output(path, options.overwrite or replaces or interrupted, flag)
 
@@ -102,21 +103,12 @@ def check_files(
     named = (
         name for value in paths_read(options).values() for name in (value if isinstance(value, tuple) else [value])
     )
-    read = {_place(name) for name in (*files, *inputs, *named) if isinstance(name, str | Path)}
+    taken_in = {place_of(name) for name in (*files, *inputs, *named) if isinstance(name, str | Path)}
     taken: dict[object, str] = {}
     for flag, path, _ in written(options, output, beside):
-        place = _place(path)
-        if place in read:
+        place = place_of(path)
+        if place in taken_in:
             raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
         if place in taken:
             raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
         taken[place] = flag
-
-
-def _place(name: str | Path) -> object:
-    """Return what tells a file from others: its inode, or its path while it does not exist."""
-    try:
-        status = os.stat(name)
-    except (OSError, ValueError):
-        return os.path.realpath(name)
-    return status.st_dev, status.st_ino

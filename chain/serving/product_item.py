@@ -28,7 +28,7 @@ from chain.raster.footprint import Footprint
 from chain.raster.grids import raster_grid
 from chain.runtime.credentials import cleaned
 from chain.runtime.files import whole_file
-from chain.runtime.provenance import record_of
+from chain.runtime.provenance import read, record_of
 from chain.sentinel2.bands import CLASSES, CLASSES_NAME, COMMON_NAMES, WAVELENGTHS
 from chain.serving.colours import band_names
 from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY, classes_file, has_item, item_file
@@ -108,7 +108,7 @@ def _moment(text: str) -> datetime:
 
 def _record(product: Path) -> Mapping[str, Any]:
     """Return the record of a product."""
-    return json.loads(record_of(product).read_text(encoding="utf-8"))
+    return read(record_of(product))
 
 
 def _properties(stated: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the files that go with a product are called, and the metadata by which a product tells of them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.runtime.provenance import record_of
+from chain.runtime.provenance import read, record_of
 from chain.sentinel2.bands import CLASSES_NAME
 
 if TYPE_CHECKING:
@@ -53,7 +52,4 @@ def has_item(product: "gdal.Dataset") -> bool:
 
 def has_classes(output: Path) -> bool:
     """Return whether the record of a product says that its input has a scene classification."""
-    try:
-        return bool(json.loads(record_of(output).read_text(encoding="utf-8")).get(CLASSES_KEY))
-    except FileNotFoundError:
-        return False
+    return bool(read(record_of(output)).get(CLASSES_KEY))

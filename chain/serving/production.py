@@ -17,6 +17,7 @@ from chain.raster.http import retry
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.files import whole_file
 from chain.runtime.progress import LOG, SILENT, Progress, RegionProgress
+from chain.runtime.provenance import read as read_record
 from chain.runtime.provenance import record_of
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import FileOrItem
@@ -308,7 +309,7 @@ def _completed(
 ) -> Product:
     """Write what is missing of what goes with a product that is there; return the product."""
     options = production.options
-    if not record_of(output).exists():
+    if not read_record(record_of(output)):
         write_record(output, options, notes, identity, len(production.regions), seconds)
     if production.classes and not classes_file(output).exists():
         production.write_classes(classes_file(output))

@@ -274,10 +274,7 @@ def prepare(options: ThreadOptions) -> None:
     """Prepare this process to compute: threads, and libraries that say nothing but errors."""
     quiet()
     prepare_process(options.threads)
-    from chain.raster import addresses, http
-
-    http.limit(options.timeout)
-    addresses.allow_local(options.allow_local)
+    options.limit_servers()
     if options.safe_models:
         from chain.serving.saved_model_operations import check_folders
 

@@ -182,4 +182,4 @@ def write_record(
 def add_to_record(output: Path, content: Mapping) -> None:
     """Add to the record of a product."""
     path = provenance.record_of(output)
-    provenance.write(path, {**json.loads(path.read_text(encoding="utf-8")), **content})
+    provenance.write(path, {**provenance.read(path), **content})

@@ -31,7 +31,7 @@ from typing import Any
 from osgeo import gdal
 
 from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
-from chain.runtime.provenance import record_of, software_version
+from chain.runtime.provenance import read, record_of, software_version
 from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, read_item
 from chain.serving.inputs import is_item
 from chain.serving.provenance import IDENTITY_KEY, digest
@@ -76,16 +76,16 @@ def is_done(output: Path, found: str) -> bool:
         output: the product.
         found: the fingerprint of what would be made.
     """
+    record = read(record_of(output))
     try:
-        record = json.loads(record_of(output).read_text(encoding="utf-8"))
-        return {key: record[key] for key in (FINGERPRINT, PRODUCT)} == mark(output, found)
-    except (OSError, ValueError, LookupError, TypeError):
+        return {key: record.get(key) for key in (FINGERPRINT, PRODUCT)} == mark(output, found)
+    except OSError:
         return False
 
 
 def is_marked(output: Path) -> bool:
     """Return whether the record of a product has a fingerprint."""
-    return FINGERPRINT in json.loads(record_of(output).read_text(encoding="utf-8"))
+    return FINGERPRINT in read(record_of(output))
 
 
 def mark(output: Path, found: str) -> dict:
@@ -120,9 +120,8 @@ def differences(output: Path, identity: dict) -> list[str]:
     """
     if identity_in(output) == digest(identity):
         return []
-    try:
-        before = json.loads(record_of(output).read_text(encoding="utf-8"))["identity"]
-    except (OSError, ValueError, KeyError):
+    before = read(record_of(output)).get("identity")
+    if not isinstance(before, Mapping):
         return ["unknown"]
     now = json.loads(json.dumps(identity, default=str))
     return [name for name in {**now, **before} if before.get(name) != now.get(name)] or ["unknown"]

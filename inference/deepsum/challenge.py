@@ -19,7 +19,7 @@ from chain.runtime import provenance
 from chain.runtime.files import locked
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import Progress
-from chain.serving.input_files import stamps, unplaced
+from chain.serving.input_files import InputWatch, unplaced
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
 from chain.serving.provenance import digest, weights_of, write_record
@@ -60,9 +60,9 @@ class Scenes:
         return ", ".join(parts)
 
 
-def files_of(scene: KelvinsScene) -> dict[str, dict[str, Any]]:
-    """Return the stamps of the files of a scene, as `chain.serving.input_files.stamps`."""
-    return stamps(map(str, scene.images + scene.masks))
+def watch_of(scene: KelvinsScene) -> InputWatch:
+    """Return what notices that files of a scene are replaced."""
+    return InputWatch(map(str, scene.images + scene.masks))
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class SceneProcessor:
         result.tell(prepared.normalization.scale)
         return digital_numbers(prepared.normalization.to_numbers(result.image))
 
-    def identity(self, scene: KelvinsScene) -> dict[str, Any]:
+    def identity(self, scene: KelvinsScene, watch: InputWatch) -> dict[str, Any]:
         """Return all that the image of a scene depends on."""
         options = values_for_pixels(self.options)
         del options["band"]  # it has chosen the scenes, and the model
         return {
-            "input": {"scene": scene.name, "files": unplaced(files_of(scene))},
+            "input": {"scene": scene.name, "files": unplaced(watch.stamps)},
             "models": [weights_of(self.network.served)],
             "options": options,
         }
@@ -156,16 +156,17 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
     check_files(options, (), list(map(str, scene.images + scene.masks)), output)
     norm = find_norm([folder], options) if scored else None
     truth = scene.read_truth() if scored else None
-    way = processors(options)(folder)
-    prepared = way.read(scene)
+    way, watch = processors(options)(folder), watch_of(scene)
+    identity, prepared = way.identity(scene, watch), way.read(scene)
     image = way.make(prepared, progress)
+    watch.check()
     scores = _report({scene.name: scores_of(prepared, truth, image)}, norm) if truth else None
     notes = {
         "models": [way.network.record()],
         "precision": {"precision": way.network.served.description.precision},
-        "input": {"files": files_of(scene)},
+        "input": {"files": watch.stamps},
     }
-    write_record(output, options, notes, way.identity(scene), 0, time.perf_counter() - start)
+    write_record(output, options, notes, identity, 0, time.perf_counter() - start)
     write_image(output, image)
     return Scenes({scene.name: MADE}, {scene.name: output}, scores, provenance.record_of(output))
 
@@ -246,11 +247,14 @@ def _one(
     """Make the image of one scene, if it is not done, and return its scores, if it is to be scored."""
     if is_done and not scored:
         return {}
+    watch = watch_of(scene)
+    identity = digest(way.identity(scene, watch))
     truth, prepared = scene.read_truth() if scored else None, way.read(scene)
     image = read_image(finished.file(scene.name)) if finished and is_done else way.make(prepared, progress)
     scores = scores_of(prepared, truth, image) if truth else {}
+    watch.check()
     if finished and not is_done:
-        finished.add(scene, image)
+        finished.add(scene, identity, image)
     return scores
 
 
@@ -288,7 +292,7 @@ class FinishedImages:
 
     def has(self, scene: KelvinsScene) -> bool:
         """Return whether the image of a scene is there, and was made as it would be made now."""
-        identity = digest(self._way_of(scene.folder).identity(scene))
+        identity = digest(self._way_of(scene.folder).identity(scene, watch_of(scene)))
         return self.file(scene.name).exists() and self._scenes.get(scene.name, {}).get("identity") == identity
 
     def check(self, scenes: Sequence[KelvinsScene], overwrite: bool) -> None:
@@ -306,12 +310,12 @@ class FinishedImages:
         for scene in others:
             self.file(scene.name).unlink()
 
-    def add(self, scene: KelvinsScene, image: np.ndarray) -> None:
+    def add(self, scene: KelvinsScene, identity: str, image: np.ndarray) -> None:
         """Write the image of a scene. It is recorded first: an image without record would not be known again."""
         way = self._way_of(scene.folder)
         model = way.network.record()
         self._models[model["folder"]] = model
-        self._scenes[scene.name] = {"identity": digest(way.identity(scene)), "model": model["folder"]}
+        self._scenes[scene.name] = {"identity": identity, "model": model["folder"]}
         content = {
             "arguments": asdict(self._options),
             "versions": self._versions,

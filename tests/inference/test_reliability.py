@@ -154,3 +154,22 @@ def test_the_regions_of_a_product_that_has_got_its_name_are_removed(tmp_path, im
     assert command(model, image, output) == 0
     assert not (tmp_path / "sr.tif.parts").exists() and (tmp_path / "sr.png").exists()
     np.testing.assert_array_equal(pixels_of(output), expected())
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '"text"', "\x00"])
+def test_a_record_that_is_damaged_is_written_again(tmp_path, image, model, damage):
+    output = tmp_path / "sr.tif"
+    assert command(model, image, output) == 0
+    whole = json.loads((tmp_path / "sr.tif.json").read_text())
+    (tmp_path / "sr.tif.json").write_text(damage)
+    (tmp_path / "sr.png").unlink()
+    assert command(model, image, output) == 0
+    again = json.loads((tmp_path / "sr.tif.json").read_text())
+    assert again["identity"] == whole["identity"] and (tmp_path / "sr.png").exists()
+
+
+def test_a_file_of_the_name_of_the_record_that_is_none_stays(tmp_path, image, model):
+    (tmp_path / "sr.tif.json").write_text('{"mine": 1}')
+    with pytest.raises(FileExistsError, match="^--output: .*sr.tif.json exists, no record; --overwrite replaces it$"):
+        spot7.super_resolve(str(image), tmp_path / "sr.tif", options(model))
+    assert (tmp_path / "sr.tif.json").read_text() == '{"mine": 1}' and not (tmp_path / "sr.tif").exists()

@@ -3,6 +3,8 @@
 
 import dataclasses
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +127,31 @@ def test_other_arguments_and_precisions_are_refused(small):
     assert keras.mixed_precision.global_policy().name == "float32"
     with pytest.raises(ValueError, match="^precision: expected one of float32, bfloat16, got int8$"):
         build(wanted, "int8")
+
+
+def test_folders_beside_an_export_stay_whatever_their_names(tmp_path):
+    for name in ("model.partial", ".model.replaced"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "letter.txt").write_text("mine")
+    model = SRModel.from_bands(depth=2, num_blocks=1)
+    base.export(model, tmp_path / "model")
+    base.export(model, tmp_path / "model", overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "model.partial", ".model.replaced"}
+    assert all((tmp_path / name / "letter.txt").exists() for name in ("model.partial", ".model.replaced"))
+
+
+def test_a_model_stays_when_the_one_that_replaces_it_cannot_be_moved(tmp_path, monkeypatch):
+    for name in ("new", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text(name)
+    rename = os.rename
+
+    def refuse(source, target):
+        if Path(target) == tmp_path / "model" and Path(source).name == "new":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr("models.base.os.rename", refuse)
+    with pytest.raises(OSError):
+        base.replace_folder(tmp_path / "new", tmp_path / "model")
+    assert (tmp_path / "model" / "model.json").read_text() == "model"

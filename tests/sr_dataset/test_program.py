@@ -5,6 +5,8 @@ import json
 import os
 import re
 import resource
+import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 import sr_dataset
+from chain.raster import http
 from chain.runtime.progress import Cancelled
 from simulate.planetary_computer import Fault
 from tests.conftest import REPOSITORY
@@ -80,6 +83,32 @@ def test_cancelled_leaves_nothing(spot, local, tmp_path):
             spot[1], spot[3], tmp_path / "patches", options, cancelled=lambda: asked.append(1) or len(asked) > 1
         )
     assert not (tmp_path / "patches").exists()
+
+
+@pytest.mark.parametrize("which", ["xs", "pan", "B04"])
+def test_an_image_that_is_overwritten_meanwhile_fails_by_name(spot, local, tmp_path, which):
+    names = {"xs": spot[1], "pan": spot[3], **{Path(name).stem: name for name in local[1:]}}
+    names[which] = shutil.copy(names[which], tmp_path / f"{which}.tif")
+    options = sr_dataset.Options(
+        sentinel2=[names[band] for band in sr_dataset.BANDS], lr_patch_size=16, hr_patch_size=64
+    )
+    content, done = Path(names[which]).read_bytes(), []
+
+    def overwrite(fraction, text):
+        if fraction >= 0.5 and not done:
+            done.append(Path(names[which]).write_bytes(content[:-100] + bytes(100)))
+
+    with pytest.raises(RuntimeError, match=f"expected a file that stays as it is, got {names[which]}, which has chang"):
+        sr_dataset.make_dataset(names["xs"], names["pan"], tmp_path / "patches", options, progress=overwrite)
+    assert done and not (tmp_path / "patches").exists()
+
+
+def test_a_server_that_is_silent_ends_in_time(spot, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(http, "TIMEOUT", http.TIMEOUT)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address, start = f"http://127.0.0.1:{silent.getsockname()[1]}/", time.monotonic()
+        line = failure(capsys, *spot, "--stac-url", address, "--output", tmp_path / "patches", *SMALL, "--timeout", "2")
+    assert "127.0.0.1" in line and time.monotonic() - start < 15
 
 
 def test_options():

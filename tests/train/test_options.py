@@ -148,3 +148,11 @@ def test_variant_and_statistics_are_those_of_the_weights(write_model):
     with pytest.raises(ValueError, match="^--variant: expected C, as --init .* has it, got P$"):
         dataclasses.replace(options, variant="P").description_of_start()
     assert deepsum.Options(stage="regnet", sisrnet=".").with_defaults({"paper": {}}).epochs == 10
+
+
+def test_a_model_that_is_read_is_not_replaced(tmp_path, write_model):
+    folder = write_model({"depth": 2, "max_flow": 10.0, "refinements": 0}, "l1bsr", "CSR")
+    (tmp_path / "link").symlink_to(folder)
+    for name in (folder, str(tmp_path / "link")):
+        with pytest.raises(ValueError, match=f"^--model-dir: expected a folder that is not read, got {name}, of "):
+            l1bsr.Command(network="rec", csr=folder, pairs=["pairs"], model_dir=name, overwrite=True)

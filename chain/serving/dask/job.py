@@ -185,13 +185,11 @@ def _open(job: Job) -> _Scene:
     if job.quiet:
         quiet()
     prepare_process(job.threads or get_worker().state.nthreads)
-    from chain.raster import addresses, http
     from chain.serving.production import Production
 
     program = importlib.import_module(job.program).PROGRAM
     options = from_values(program.options, job.options)
-    http.limit(options.timeout)
-    addresses.allow_local(options.allow_local)
+    options.limit_servers()
     with ExitStack() as stack, OTB_LOCK:
         product, recipe = stack.enter_context(program.opened(job.names, options))
         production = Production(options, product, replace(recipe, networks=job.networks))

@@ -234,3 +234,36 @@ def test_former_spellings_that_are_still_taken_warn(capsys):
         assert run_program(parser, Named, lambda options, progress: found.append(options.names), words) == 0
     assert found == [("B02", "B03"), ("B02", "B03"), None]
     assert capsys.readouterr().err == "warning: --bands is now called --names\n"
+
+
+@pytest.mark.parametrize("how", ["the same", "hard link", "link", "another way"])
+def test_a_file_that_is_written_is_none_that_is_read(tmp_path, how):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Some(BaseOptions):
+        images: tuple[str, ...] = option((), "images", many=True, reads=True, metavar="PNG")
+        figure: str | None = option(None, "figure", writes=(".png",), replaces=True, metavar="PNG")
+        other: str | None = option(None, "figure", writes=(".png",), replaces=True, metavar="PNG")
+
+    image, named = tmp_path / "a.png", tmp_path / "b.png"
+    image.touch()
+    if how == "hard link":
+        named.hardlink_to(image)
+    elif how == "link":
+        named.symlink_to(image)
+    else:
+        named = image if how == "the same" else tmp_path / ".." / tmp_path.name / "a.png"
+    with pytest.raises(ValueError, match="^--figure: expected a file that is not read as input, got "):
+        Some(images=[str(image)], figure=str(named))
+    with pytest.raises(ValueError, match="^--other: expected another file than that of --figure, got "):
+        Some(figure=str(image), other=str(named))
+    assert Some(images=[str(image)], figure=str(tmp_path / "c.png")).figure
+
+
+def test_a_text_is_empty_nowhere():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Some(BaseOptions):
+        item: str | None = option(None, "an item")
+
+    for text in ("", "  "):
+        with pytest.raises(ValueError, match="^--item: expected a value, got an empty one$"):
+            Some(item=text)

@@ -15,6 +15,7 @@ from datasets.deepsum.kelvins import open_scene
 from datasets.deepsum.preparation import prepare
 from evaluation.cpsnr import cpsnr, cssim
 from inference.deepsum import main
+from inference.deepsum.challenge import SceneProcessor
 from inference.deepsum.png import write_submission
 from inference.deepsum.scenes import scene_folders
 from inference.deepsum.windows import mean_of_windows, windows
@@ -97,6 +98,22 @@ def test_trees_are_resumed(root, model_dir, tmp_path, capsys):
     assert [file.read_bytes() for file in files] == [content for content, _ in before]
     assert infer(model_dir, *words, "--windows", 1, "--overwrite") == 0
     assert files[0].read_bytes() != before[0][0]
+
+
+@pytest.mark.parametrize("where", ["--output", "--output-dir"])
+def test_a_scene_that_is_overwritten_meanwhile_fails_by_name(train, model_dir, tmp_path, capsys, monkeypatch, where):
+    folder, made = train / "NIR" / NAMES[0], SceneProcessor.make
+
+    def make(way, prepared, progress):
+        image = made(way, prepared, progress)
+        shutil.copyfile(folder / "LR001.png", folder / "LR000.png")
+        return image
+
+    monkeypatch.setattr(SceneProcessor, "make", make)
+    output = tmp_path / ("sr.png" if where == "--output" else "images")
+    assert infer(model_dir, "--input", folder, where, output) == 1
+    assert "LR000.png, which has changed" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*sr.png*")) and not list(tmp_path.rglob("images/imgset*"))
 
 
 def test_scores_are_those_of_the_images(root, model_dir, tmp_path, capsys):
