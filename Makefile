@@ -14,6 +14,8 @@ DEBIAN_PACKAGES := /usr/lib/python3/dist-packages
 PYTHON := .venv/bin/python
 PYTHON_KERAS2 := .venv-keras2/bin/python
 PYTHON_DOCS := .venv-docs/bin/python
+# Two workers on two cores: more threads than these would wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := -m pytest -q -n 2 --dist loadfile
 TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt xarray.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -91,15 +93,15 @@ endef
 
 test: setup
 	@echo "Everyday tests, TensorFlow 2.18 and Keras 3"
-	@$(PYTHON) $(PYTEST)
+	@$(ONE_THREAD) $(PYTHON) $(PYTEST)
 
 test-all: setup
 	@echo "All tests, TensorFlow 2.18 and Keras 3: takes hours"
-	@$(PYTHON) $(PYTEST) -m "slow or not slow" --hypothesis-profile full
+	@$(ONE_THREAD) $(PYTHON) $(PYTEST) -m "slow or not slow" --hypothesis-profile full
 
 test-keras2: setup
 	@echo "Everyday tests of networks, TensorFlow 2.14 and Keras 2"
-	@$(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
+	@$(ONE_THREAD) $(PYTHON_KERAS2) $(PYTEST) -m "keras and not slow"
 
 demo: .setup/native .setup/venv
 	@echo "From STAC query to product and report, on simulated scenes: results in demo/"

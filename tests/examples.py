@@ -4,8 +4,8 @@
 from hypothesis import settings
 
 EVERYDAY = 10
-settings.register_profile("everyday", max_examples=EVERYDAY)
-settings.register_profile("full", max_examples=100)
+settings.register_profile("everyday", max_examples=EVERYDAY, deadline=None)
+settings.register_profile("full", max_examples=100, deadline=None)
 
 
 def examples(full: int) -> int:

@@ -12,6 +12,7 @@ import demo
 pytestmark = pytest.mark.keras
 
 
+@pytest.mark.slow
 def test_from_query_to_report(tmp_path, capfd):
     assert demo.main(["--output", str(tmp_path), "--size", "1024", "--epochs", "5"]) == 0
     printed = capfd.readouterr()

@@ -70,6 +70,7 @@ def test_card_holds_what_it_must(group, mean, worst, worst_band):
         assert all(abs(found["bands"][band]["bias"]) < 5e-3 * found["bands"][band]["mean"] for band in GROUPS[group])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_scores_of_scenes_never_trained_on_are_those_of_the_card(name, shared_data, cache, tmp_path):
     metrics = tmp_path / "m.json"

@@ -71,7 +71,9 @@ def _ring(image, distance):
     return np.concatenate([inner[0], inner[-1], inner[1:-1, 0], inner[1:-1, -1]])
 
 
-@pytest.mark.parametrize("name", DIRECT_FITS)
+@pytest.mark.parametrize(
+    "name", ["04", *(pytest.param(name, marks=pytest.mark.slow) for name in DIRECT_FITS if name != "04")]
+)
 def test_real_images_are_registered(shared_data, tmp_path, name):
     source, metrics = shared_data("l1bsr") / f"{name}.tif", tmp_path / "m.json"
     command = ["--task", "registration", "--input", str(source), "--output", str(tmp_path / "r.tif")]

@@ -73,6 +73,7 @@ def test_worldview_2(shared_data, tmp_path, number):
     assert np.corrcoef(lr.mean(axis=(1, 2)).ravel(), hr.mean(axis=(1, 2)).ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_landsat_8(shared_data, tmp_path):
     """15 m and 30 m: a ratio of 2, and a Sentinel-2-like image whose grid starts within a pixel."""
     folder = shared_data("landsat8_pan_ms")

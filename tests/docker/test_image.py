@@ -120,6 +120,7 @@ def test_spot7_is_trained_and_used(image, data, patches):
     check_done(image.run(*words, user=USERS[0], home=data), data / "sr.tif", USERS[0])
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_dsen2_with_the_projects_weights(image, data):
     """By two users, of whom the second finds the models that the first one has exported; OTBTF makes no difference."""

@@ -109,6 +109,7 @@ def test_a_band_without_detail_keeps_the_flow():
     assert_allclose(refine(pair, still(1.5, -0.5), 3), still(1.5, -0.5), atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(1, 40), columns=st.integers(1, 40))
 def test_any_size(rows, columns):

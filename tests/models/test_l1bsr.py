@@ -123,6 +123,7 @@ def test_rec_is_that_of_the_authors(vectors, odd):
         assert np.abs(np.trunc(image) - bands_last(arrays["out_uint16"]).astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_rec_of_the_papers_size_is_that_of_the_authors(vectors, authors_rec):
     arrays, model = np.load(vectors / "rec_full.npz"), authors_rec
     assert model.arguments == {**REC_SIZES["paper"], "registered": False}

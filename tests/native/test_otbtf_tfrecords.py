@@ -71,6 +71,7 @@ def test_files_are_cut_to_a_multiple_of_the_workers(dataset, tmp_path):
         otbtf.TFRecords(str(tmp_path)).read(1, ["b"], n_workers=4)
 
 
+@pytest.mark.slow
 def test_records_are_read_without_gdal(dataset, tmp_path):
     dataset.to_tfrecords(str(tmp_path), n_samples_per_shard=5)
     code = (

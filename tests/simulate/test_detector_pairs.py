@@ -141,6 +141,7 @@ def test_ground_is_as_sharp_as_the_sensor():
     assert psf_deviation(0.25, 10.0) == pytest.approx(5.3, abs=0.01)
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_real_images():
     """Ranges of ten real images of L1B, widened by a tenth; the landscapes' means differ less than those of places."""
     pairs = [simulate_pair(200, 160, 1, number) for number in range(3)]

@@ -36,6 +36,7 @@ def test_reflectances_are_plausible(ground):
     assert bands["B11"][water].mean() < 0.02
 
 
+@pytest.mark.slow
 def test_a_landscape_has_every_subject():
     kinds = np.unique(landscape.generate((1000, 1000), seed=3).layers.material)
     wanted = ("crop_green", "crop_ripe", "grass", "broadleaf", "water_turbid", "asphalt", "tile_red", "soil_dark")

@@ -168,6 +168,7 @@ def test_noise_is_that_of_the_instrument():
     assert image.std() == pytest.approx(26000 * 0.28 / 150, rel=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band, mean, deviation", [("NIR", 7750, 2310), ("RED", 4910, 2470)])
 def test_digital_numbers_are_those_of_the_challenge(band, mean, deviation):
     """Mean and deviation of the real set, which the authors of DeepSUM state, to a tenth and a quarter."""

@@ -180,6 +180,7 @@ def _fail(*_):
     raise OSError("No space left on device")
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_nothing_and_older_scenes_as_they_were(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "scenes"
     command = ["--output", str(folder), "--size", "32", "--held-out", "40"]

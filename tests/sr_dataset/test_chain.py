@@ -127,6 +127,7 @@ def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, cap
         assert np.array_equal(patches_of(output, f"{name}_lr"), patches_of(reference, f"{name}_lr"))
 
 
+@pytest.mark.slow
 def test_tokens_which_expire_or_are_revoked_midrun(server, spot, reference, tmp_path, monkeypatch):
     from chain.patches import patches
 

@@ -58,6 +58,8 @@ def cases():
 
 
 CASES = list(cases())
+FIRST = [next(group) for _, group in itertools.groupby(CASES, key=lambda case: case[0])]
+"""The first training of each system."""
 
 
 def name_of(case):
@@ -77,7 +79,7 @@ def model_of(module):
 
 @pytest.fixture(scope="module", autouse=True)
 def eager_steps():
-    """Trace the steps of training here, as programs do."""
+    """Trace the steps of a system's first training, as programs do."""
     with steps(eager=False):
         yield
 
@@ -130,7 +132,7 @@ class Trainings:
             module, samples = case[0], self.samples_of(case[0])[0]
             options, folder = self.options(case), self.folder / f"{name} model"
             kept = checkpoint_dir(folder, options)
-            with pytest.raises(Cancelled):
+            with pytest.raises(Cancelled), steps(eager=case not in FIRST):
                 module.train(samples, folder, options, cancelled=lambda: epochs_done(kept) == 1)
             seen = {"is_whole": folder.exists(), "options": options, "kept": kept, "told": []}
             with pytest.raises(ValueError, match="begun with learning_rate 0.001"):
@@ -173,6 +175,12 @@ def test_a_training_that_was_cancelled_goes_on(case, trainings):
     assert seen["told"] == sorted(seen["told"]) and seen["told"][-1] == 1
 
 
+@pytest.mark.parametrize(
+    "case",
+    [case if case in FIRST else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+    ids=name_of,
+    indirect=True,
+)
 def test_a_training_that_went_on_has_the_weights_of_one_that_was_not_interrupted(case, trainings):
     """All of its state after two epochs: weights, the optimizer's variables, losses."""
     states = []

@@ -115,6 +115,7 @@ def test_a_part_of_a_patch_is_refused(patches, tmp_path):
         find_patches(tmp_path, KEYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_order_and_flips_follow_the_seed_alone(patches, streaming):
     subset = find_patches(patches, KEYS, streaming)["train"]

@@ -150,6 +150,7 @@ def published(server, tmp_path, monkeypatch):
     return [*command, "--accept", "--download"]
 
 
+@pytest.mark.slow
 def test_download(server, published, tmp_path, capsys):
     lines = run_lines([*published, "NIR", "RED"], tmp_path, capsys)
     for band, line, known in zip(("NIR", "RED"), lines, deepsum_published.PUBLISHED, strict=True):

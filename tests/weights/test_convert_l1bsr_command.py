@@ -86,6 +86,7 @@ def published(server, tmp_path, monkeypatch):
     return [*options, "--output", str(tmp_path / "models")]
 
 
+@pytest.mark.slow
 def test_download(server, published, tmp_path, capsys):
     assert main(published) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]

@@ -49,6 +49,7 @@ def images_of(description, write_raster):
     return [files[source.name] for source in ordered], arrays
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 @pytest.mark.parametrize(
     "case",

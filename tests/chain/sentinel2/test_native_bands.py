@@ -58,7 +58,7 @@ def _read(product, name):
 
 
 @pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
-@pytest.mark.parametrize("row, column", [(0, 0), (31, 45)])
+@pytest.mark.parametrize("row, column", [pytest.param(0, 0, marks=pytest.mark.slow), (31, 45)])
 def test_stack_of_12_bands(write_raster, tmp_path, algorithm, row, column):
     native = {name: _landscape(*(int(360 / gsd * 10),) * 2, seed) for seed, (name, gsd) in enumerate(BANDS.items())}
     fine = [_resample(native[name], BANDS[name], algorithm)[row:, column:] for name in ORDER]
@@ -124,7 +124,7 @@ def test_floating_point(band, tmp_path, algorithm):
     np.testing.assert_allclose(pixels[away], native[away], atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["B05", "B09"])
+@pytest.mark.parametrize("name", ["B05", pytest.param("B09", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tool", ["warp", "translate"])
 @pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
 @pytest.mark.parametrize("declared", [None, 0])

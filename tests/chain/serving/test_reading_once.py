@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from chain.raster import http
 from chain.raster.grids import Region, image_grid, plan
@@ -20,6 +21,7 @@ SIDE = 1536
 BANDS = [band for source in SOURCES.values() for band in source.bands]
 
 
+@pytest.mark.slow
 def test_remote_bands_are_fetched_about_once(planetary_computer, make_sentinel2_item, tmp_path):
     http.configure()
     item = make_sentinel2_item("one", np.full((SIDE // 2, SIDE // 2), 4), bands=BANDS, size=SIDE)

@@ -183,6 +183,7 @@ def test_missing_pixels_are_missing_and_the_others_what_the_filled_whole_gives(t
     np.testing.assert_array_equal(values[untouched], whole[untouched])
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), **EXAMPLES)
 @given(shape=shapes(120), factor=st.sampled_from(FACTORS), gsd=st.sampled_from([7.5, 10.0, 20.0]), data=st.data())
 def test_images_of_another_spacing_are_missing_where_their_nearest_pixel_is(toys, shape, factor, gsd, data):

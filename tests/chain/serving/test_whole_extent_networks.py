@@ -131,6 +131,7 @@ def test_engines_agree_on_sources_of_any_spacings_in_any_order(stacks, shape, da
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(200), engine=engines, kind=kinds, data=st.data())
 @pytest.mark.parametrize("role", ["2x", "6x"])
@@ -164,6 +165,7 @@ def test_dsen2_makes_of_parts_what_it_makes_of_the_whole(real, role, shape, engi
     assert np.abs(values - expected).max() <= (1 if kind == "integer" else 1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(), kind=kinds, data=st.data())
 @pytest.mark.parametrize("name", ["2x", "6x", "spot7"])

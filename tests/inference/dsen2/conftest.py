@@ -10,7 +10,7 @@ from tests import toy_models
 from tests.inference.dsen2.scenes import ALL, COLUMNS, FILES, LEFT, ROWS, TOP
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """A folder of networks that repeat pixels: they make the product's pixels known."""
     root = tmp_path_factory.mktemp("models")

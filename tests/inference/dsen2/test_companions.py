@@ -129,6 +129,7 @@ def test_the_same_input_gives_the_same_files(safe, models, output):
     assert {name: (output.parent / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [["sr_SCL.tif"], ["sr_stac.json"], ["sr.tif.json", "sr_SCL.tif", "sr_SCL.qml"]])
 def test_what_a_killed_run_has_not_written_is_completed(safe, models, output, lost):
     assert infer(safe, output, models) == 0

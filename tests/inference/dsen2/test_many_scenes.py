@@ -47,6 +47,7 @@ def test_done_products_are_known_from_elsewhere_and_by_other_words(files, models
     assert "done before" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_settings_of_an_env_file_stand_for_options(files, pixels, tmp_path, monkeypatch, shared_data):
     vectors = shared_data("dsen2_vectors")
     (tmp_path / "images").mkdir()

@@ -104,6 +104,7 @@ def test_each_pixel_is_one_of_the_clearest_scene_s_product(search, items, models
     assert item.properties["end_datetime"] == "2022-07-04T10:56:29Z" and len(item.get_links("derived_from")) >= 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_mosaic_goes_on_and_is_the_same(search, items, models, tmp_path):
     options = dsen2.Options(model_dir=(str(models),), bands=BANDS, bbox=BOX, bbox_crs="EPSG:32631", tile_size=48)
     scenes = [items[name] for name in list(items)[:2]]

@@ -18,6 +18,7 @@ from tests.inference.dsen2.scenes import (
 pytestmark = pytest.mark.keras
 
 
+@pytest.mark.slow
 def test_scores_of_a_scene_cut_off_the_60_m_grid(stack, models, tmp_path):
     """What is compared lies on the same ground: repeated pixels are the input when they are averaged."""
     whole = stack("near")

@@ -8,21 +8,36 @@ from models.l1bsr import BANDS, CSR, REC
 from tests.inference.l1bsr.networks import drawn, moving, nearest
 
 
+def small(registered):
+    return drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, registered=registered), 1.5)
+
+
+NETWORKS = {
+    "nearest": nearest,
+    "biased": lambda: nearest(gain=40.0, bias=-8000.4),
+    "REC": lambda: small(registered=False),
+    "for registered": lambda: small(registered=True),
+    "moving": moving,
+    "CSR": lambda: drawn(CSR.from_bands(depth=2), 2.0),
+}
+
+
+class Exported(dict):
+    """Folders of exported networks by name; each is exported when it is first asked for."""
+
+    def __init__(self, root):
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name):
+        base.export(NETWORKS[name](), self.root / name)
+        return self.setdefault(name, str(self.root / name))
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Folders of exported models by name."""
-    root = tmp_path_factory.mktemp("models")
-    made = {
-        "nearest": nearest(),
-        "biased": nearest(gain=40.0, bias=-8000.4),
-        "REC": drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2), 1.5),
-        "for registered": drawn(REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, registered=True), 1.5),
-        "moving": moving(),
-        "CSR": drawn(CSR.from_bands(depth=2), 2.0),
-    }
-    for name, model in made.items():
-        base.export(model, root / name)
-    return {name: str(root / name) for name in made}
+    return Exported(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -153,6 +153,7 @@ def test_rec_would_be_wrong_along_one_row(registered, rec):
     assert rec(row).mean() < 0.7 * row.mean()
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_csr_is_right_from_its_least_side_on(real_image, registered, csr, data):

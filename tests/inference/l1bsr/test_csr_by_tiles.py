@@ -32,7 +32,8 @@ def image_of(rows, columns):
 
 @pytest.mark.parametrize("refinements", [0, 3])
 @pytest.mark.parametrize(
-    "rows, columns", [(301, 40), (20, 333), pytest.param(272, 272, marks=pytest.mark.slow), (9, 5)]
+    "rows, columns",
+    [(301, 40), (9, 5), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((20, 333), (272, 272)))],
 )
 def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
     image, model = image_of(rows, columns), network_of(refinements)
@@ -49,6 +50,7 @@ def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
     assert np.ptp(whole) > 1
 
 
+@pytest.mark.slow
 def test_the_margin_is_what_a_tile_needs():
     """Of a network that looks as far as it can: its kernels have weights at their upper and lower ends only."""
     model = CSR.from_bands(depth=1)

@@ -43,6 +43,7 @@ def test_an_interrupted_super_resolution_is_resumed(tmp_path, image, models, mon
     assert not (tmp_path / "sr.tif.parts").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_registration_goes_on_with_the_flow_it_has(tmp_path, image, models, monkeypatch):
     monkeypatch.setattr(registration, "TILE", 48)
     source, output, flow = image(varied(150, 84)), tmp_path / "r.tif", tmp_path / "flow.tif"
@@ -66,7 +67,7 @@ def test_an_interrupted_registration_goes_on_with_the_flow_it_has(tmp_path, imag
     assert np.abs(read(output)[0].astype(int) - read(tmp_path / "again.tif")[0]).max() <= 1
 
 
-@pytest.mark.parametrize("mode", ["whole", "strips"])
+@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
 def test_a_network_for_registered_images_is_given_such(tmp_path, image, models, mode):
     """It makes of an image what a network of the same weights makes of what --task registration makes of it."""
     pixels = varied(85, 80)
@@ -96,6 +97,7 @@ def test_an_interrupted_super_resolution_goes_on_with_the_registered_image(tmp_p
     assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif"} | product_files("sr")
 
 
+@pytest.mark.slow
 def test_an_image_registered_otherwise_makes_another_product(tmp_path, image, models, monkeypatch, capsys):
     source, output = image(varied(85, 80)), tmp_path / "sr.tif"
     command = (source, output, models["for registered"], "--csr")

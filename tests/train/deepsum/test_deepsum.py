@@ -54,6 +54,7 @@ def stages(records, tmp_path_factory):
     return {"sisrnet": sisrnet, "regnet": regnet, "joint": joint, "log": folder / "log"}
 
 
+@pytest.mark.slow
 def test_what_the_stages_leave(stages, records):
     assert {name.split("/")[0] for name in read_weights(stages["sisrnet"])} > {"sisr_1", "sisr_norm_8", "sisr_head"}
     assert {name.split("/")[0] for name in read_weights(stages["regnet"])} == {f"registration_{n}" for n in range(1, 6)}
@@ -72,6 +73,7 @@ def test_what_the_stages_leave(stages, records):
         assert len(json.loads((stages[stage] / "run.json").read_text())["history"]) == 2
 
 
+@pytest.mark.slow
 def test_parts_start_the_joint_training(stages):
     """Weights of both parts are what the joint training starts from."""
     options = Options(stage="joint", sisrnet=str(stages["sisrnet"]), regnet=str(stages["regnet"]))
@@ -94,6 +96,7 @@ def test_a_frame_whose_content_is_moved_is_displaced_by_as_much():
     assert_array_equal(windows[1, 1][:-4, 4:], windows[1, 0][4:, :-4])
 
 
+@pytest.mark.slow
 def test_regnet_learns_with_features_that_stay(stages):
     """Steps change the registration, and nothing else."""
     options = Options(stage="regnet", sisrnet=str(stages["sisrnet"]), learning_rate=0.01)
@@ -152,6 +155,7 @@ def test_flips_keep_shifts_right():
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_the_trained_one(stages):
     model = DeepSUM.from_bands(**read_description(stages["joint"]).arguments)
     load_weights(model.model, stages["joint"])

@@ -97,6 +97,7 @@ def test_run_json(trained, scene):
     assert all(len(value) == 64 for value in run["patches"].values()) and run["patches"]
 
 
+@pytest.mark.slow
 def test_init_starts_from_the_weights(trained, scene, tmp_path):
     options = ["--epochs", "1", "--learning-rate", "1e-9", "--init", str(trained), "--debug"]
     assert dsen2.main(command("2x", scene, tmp_path / "model", *options)) == 0
@@ -158,6 +159,7 @@ def test_levels_are_those_of_the_weights_that_are_gone_on_with(trained, tmp_path
         assert Options(role="2x", init=str(init), **others).with_defaults(SIZES).levels == wanted, others
 
 
+@pytest.mark.slow
 def test_bands_that_nothing_describes_are_named(trained, scene, tmp_path):
     """The samples are the same; which option says so is nothing to resume by."""
     names = [str(tmp_path / Path(name).name) for name in scene]
@@ -175,6 +177,7 @@ def test_bands_that_nothing_describes_are_named(trained, scene, tmp_path):
     assert not {"bands_10m", "bands_20m", "bands_60m"} & set(values_for_pixels(Options(role="2x")))
 
 
+@pytest.mark.slow
 def test_other_options(scene, tmp_path, capsys):
     """The other role, optimizer and loss; a blur by the bands' transfer; all that makes more of few scenes."""
     options = ["--optimizer", "adam", "--loss", "l2", "--any-phase", "--radiometry", "--augmentation"]
@@ -236,6 +239,7 @@ def test_a_killed_training_goes_on(tmp_path, capsys):
     assert after[: len(before)] == before and len(after) == 25 and not state.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(trained, scene, tmp_path, monkeypatch, capsys):
     """It draws the patches that come next; other weights to start from are noticed, the same ones elsewhere are not."""
     options = ["--epochs", "2", "--learning-rate", "0.003", "--augmentation"]

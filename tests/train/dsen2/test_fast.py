@@ -48,6 +48,7 @@ def test_what_a_training_leaves(trained, scenes):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_weights_are_gone_on_with_and_adapted(trained, scenes, tmp_path, monkeypatch):
     """Neither the size nor the class has to be told."""
     (tmp_path / "weights").mkdir()

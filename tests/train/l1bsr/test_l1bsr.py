@@ -72,6 +72,7 @@ def rec(pairs, csr, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_a_training_of_csr_leaves(csr):
     description = read_description(csr)
     assert (description.system, description.model) == ("l1bsr", "CSR")
@@ -85,6 +86,7 @@ def test_what_a_training_of_csr_leaves(csr):
     assert list((csr.parent / "log" / "images").iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_training_of_rec_leaves(rec, csr):
     description = read_description(rec)
     assert (description.model, description.gsd, description.shift) == ("REC", 5.0, 0.5)
@@ -244,6 +246,7 @@ def test_what_the_network_finds_is_refined_in_the_model_alone(pairs, tmp_path):
     assert found[0][0] == found[2][0] and found[0][1] != found[2][1]
 
 
+@pytest.mark.slow
 def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
     """What the flows are made by is part of what a training is."""
     assert json.loads((rec / "run.json").read_text())["arguments"]["csr"] == str(csr)

@@ -82,7 +82,10 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
 
 
 @pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
-@pytest.mark.parametrize("ratio, phase, cropped", [(2, (0, 0), False), (2, (1, 0), True), (6, (4, 5), True)])
+@pytest.mark.parametrize(
+    "ratio, phase, cropped",
+    [pytest.param(2, (0, 0), False, marks=pytest.mark.slow), (2, (1, 0), True), (6, (4, 5), True)],
+)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_recognised_and_inverted(pair, ratio, phase, cropped, kind):
     check_recognised_and_inverted(pair, ratio, 56, 60, phase, cropped, kind, 1)
@@ -113,6 +116,7 @@ def test_rounding_moves_a_native_pixel_by_two_at_worst(ratio, method):
     assert 0.5 * np.abs(inverse).sum(axis=1).max() ** 2 < 2.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, border", [pair for pair in PAIRS if pair[0] != SPLINE])
 def test_native_integers_come_back_by_6(method, border):
     native = landscape(40, 50, 7)

@@ -105,6 +105,7 @@ def test_float32_is_served_as_it_is(networks, engine):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [None, "tensorflow"])
 def test_bfloat16_needs_no_tiles(networks, engine):
     scaled = tuple(network.scaled(1.5) for network in networks)
@@ -212,6 +213,7 @@ def test_times_are_medians_of_what_follows_a_first_run(networks, monkeypatch):
     assert precision._timed(precision._Candidate(networks[0]), parts).seconds == 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role, bound", [("2x", 2.0), ("6x", 0.5)])
 def test_bfloat16_is_near_float32_on_a_real_image(shared_data, tmp_path, role, bound):
     """On the project's networks: measured 1.0 and 0.1 DN."""
