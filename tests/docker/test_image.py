@@ -107,6 +107,7 @@ def test_help(image, data, program):
     assert run.returncode == 0 and run.stdout.startswith("usage: "), run.stderr[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_spot7_is_trained_and_used(image, data, patches):
     shutil.copytree(patches, data / "patches")

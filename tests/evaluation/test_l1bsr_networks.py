@@ -23,6 +23,7 @@ def material(tmp_path_factory):
     return {name: str(folder / name) for name in ("pairs", "csr", "rec")}
 
 
+@pytest.mark.slow
 def test_scores_are_printed_written_and_returned(material, tmp_path, capsys):
     words = [word for name in ("pairs", "csr", "rec") for word in (f"--{name}", material[name])]
     files = ["--scores", str(tmp_path / "s.json"), "--figure", str(tmp_path / "f.png"), "--valid-share", "0.5"]

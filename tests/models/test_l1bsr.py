@@ -300,6 +300,7 @@ def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     assert np.array_equal(outputs["sr"][0, ..., GREEN], image[..., GREEN])
 
 
+@pytest.mark.slow
 def test_flows_of_the_network_are_refined():
     model = CSR.from_bands(depth=2, refinements=2)
     randomize(model.model, 0.35)

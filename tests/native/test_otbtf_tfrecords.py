@@ -83,6 +83,7 @@ def test_records_are_read_without_gdal(dataset, tmp_path):
     assert result.stdout.split() == ["10", "False"] and "GDAL is missing" in result.stderr
 
 
+@pytest.mark.slow
 def test_gdal_is_loaded_before_tensorflow():
     code = "import sys, otbtf; names = list(sys.modules); print(names.index('osgeo') < names.index('tensorflow'))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

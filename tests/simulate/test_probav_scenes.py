@@ -209,6 +209,7 @@ def test_program_writes_the_challenges_layout(tmp_path, capsys):
     assert "without finished scenes" in failing(["--output", str(folder), *SMALL], capsys)
 
 
+@pytest.mark.slow
 def test_interrupted_run_goes_on(tmp_path, monkeypatch, capsys):
     arguments = ["--output", str(tmp_path / "a"), "--scenes", "3", *SMALL]
     calls = []

@@ -100,6 +100,7 @@ def test_seed_gives_the_same_training(patches, tmp_path):
         assert first == pytest.approx(second, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_init_starts_from_the_weights(trained, patches, tmp_path):
     folder, _ = trained
     options = ["--epochs", "1", "--learning-rate", "1e-9", "--init", str(folder), "--debug"]
@@ -204,6 +205,7 @@ def test_overwrite_forgets_another_training(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["something_else"]
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_scored_is_in_place_and_scored_by_the_same_command(
     patches, tmp_path, monkeypatch, capsys
 ):

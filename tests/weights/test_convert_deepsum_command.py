@@ -165,6 +165,7 @@ def test_download(server, published, tmp_path, capsys):
     assert len(server.requests) == 4, "files that are in the cache need no network"
 
 
+@pytest.mark.slow
 def test_download_of_one_band(server, published, tmp_path, capsys):
     run_lines([*published, "RED"], tmp_path, capsys)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["RED"]

@@ -57,7 +57,7 @@ def _read(product, name):
     return dataset.ReadAsArray(), dataset.GetGeoTransform()
 
 
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
+@pytest.mark.parametrize("algorithm", ["near", "bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("row, column", [pytest.param(0, 0, marks=pytest.mark.slow), (31, 45)])
 def test_stack_of_12_bands(write_raster, tmp_path, algorithm, row, column):
     native = {name: _landscape(*(int(360 / gsd * 10),) * 2, seed) for seed, (name, gsd) in enumerate(BANDS.items())}

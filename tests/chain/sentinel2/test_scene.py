@@ -88,8 +88,9 @@ def left_behind():
 
 
 @pytest.fixture(autouse=True)
-def nothing_left():
+def nothing_left(tmp_path_factory, monkeypatch):
     """Fail a test that leaves files in GDAL's memory, or restored bands."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     before = left_behind()
     yield
     assert left_behind() == before

@@ -199,7 +199,14 @@ def test_a_model_that_cannot_be_made_leaves_nothing(tmp_path, export):
     assert not list((tmp_path / "cache").iterdir())
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "removed", "description", "checksums"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flipped",
+        "description",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "removed", "checksums")),
+    ],
+)
 def test_a_damaged_model_in_the_cache_is_made_again(weights_only, tmp_path, damage, caplog):
     cache = tmp_path / "cache"
     folder = served_folder(weights_only, cache)

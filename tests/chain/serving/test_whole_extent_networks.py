@@ -195,6 +195,7 @@ def test_engines_make_the_same_pixels_of_the_networks_of_this_project(real, name
     np.testing.assert_array_equal(values[valid], others[valid])
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(12), **EXAMPLES)
 @given(shape=shapes(120), engine=engines, kind=kinds, data=st.data())
 def test_srmodel_makes_of_parts_what_it_makes_of_the_whole(real, shape, engine, kind, data):

@@ -215,6 +215,7 @@ def failing(arguments, capsys):
     return line
 
 
+@pytest.mark.slow
 def test_other_arguments_or_scenes_are_noticed(scenes, tmp_path, monkeypatch, capsys):
     arguments = ["--input", str(scenes), "--output", str(tmp_path / "out"), *COMMON]
     original = writing._write

@@ -57,7 +57,7 @@ def infer(model_dir, *words):
     return main([*map(str, words), "--model-dir", str(model_dir)])
 
 
-@pytest.mark.parametrize("variant", ["P", "C"])
+@pytest.mark.parametrize("variant", [pytest.param("P", marks=pytest.mark.slow), "C"])
 def test_images_are_the_networks(root, tmp_path, variant):
     """The mean of two windows; masks are registered for the variant P alone."""
     model = export_model(tmp_path / "model", variant)
@@ -318,6 +318,7 @@ def test_models_of_other_systems_are_refused(root, tmp_path, capsys):
     assert "--input: expected a scene" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scenes_are_made_by_the_model_of_their_band(root, tmp_path, capsys):
     """Of two models, of other networks, each is used for its band; one that is made for another band is warned of."""
     data, models, out = tmp_path / "data", tmp_path / "models", tmp_path / "out"

@@ -74,7 +74,7 @@ def test_a_mask_of_the_users(files, models, pixels, tmp_path, write_raster):
         np.testing.assert_array_equal(result[band] == 0, mask == 7)
 
 
-@pytest.mark.parametrize("method", ["near", "bilinear", "cubic"])
+@pytest.mark.parametrize("method", ["near", "bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
 def test_a_stack_of_resampled_bands_is_brought_back_first(method, stack, models, pixels, tmp_path, capfd):
     assert infer(stack(method), tmp_path / "sr.tif", models) == 0
     result, _ = read(tmp_path / "sr.tif")
@@ -268,6 +268,7 @@ def test_a_real_tile_of_cogs_through_item_files_and_stack(models, tmp_path, shar
         assert np.abs(read(tmp_path / "c.tif")[0][band].astype(int) - item_bands[band]).max() <= 1
 
 
+@pytest.mark.slow
 def test_bands_that_cannot_be_brought_back_are_dropped(stack, pixels, models, tmp_path, write_raster, capsys):
     """60 m bands that were sharpened by something else, on a grid of 10 m: the others need them not."""
     path = stack("cubic")

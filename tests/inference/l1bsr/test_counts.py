@@ -135,6 +135,7 @@ def registered(real_image, csr):
     return csr(real_image)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_rec_is_right_from_its_least_side_on(registered, rec, data):
@@ -148,6 +149,7 @@ def test_rec_is_right_from_its_least_side_on(registered, rec, data):
     assert np.median(np.abs(made - embedded)) < 0.01 * part.mean()
 
 
+@pytest.mark.slow
 def test_rec_would_be_wrong_along_one_row(registered, rec):
     row = registered[0][100:101, 40:104]
     assert rec(row).mean() < 0.7 * row.mean()

@@ -33,7 +33,7 @@ def image_of(rows, columns):
 @pytest.mark.parametrize("refinements", [0, 3])
 @pytest.mark.parametrize(
     "rows, columns",
-    [(301, 40), (9, 5), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((20, 333), (272, 272)))],
+    [(9, 5), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((301, 40), (20, 333), (272, 272)))],
 )
 def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
     image, model = image_of(rows, columns), network_of(refinements)

@@ -33,7 +33,7 @@ def test_a_finer_image_lies_a_quarter_of_a_pixel_right_of_and_below_the_input(tm
     assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif"} | product_files("sr")
 
 
-@pytest.mark.parametrize("mode", ["whole", "strips"])
+@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
 def test_a_registered_image_lies_where_the_input_does(tmp_path, image, models, mode):
     pixels, output = counts(83, 91), tmp_path / "r.tif"
     assert register(image(pixels), output, models["moving"], "--mode", mode) == 0
@@ -135,7 +135,7 @@ def test_metrics_without_an_inner_part_have_no_correlation(tmp_path, image, mode
     assert json.loads((tmp_path / "m.json").read_text())["B08"]["correlation_after"] is None
 
 
-@pytest.mark.parametrize("mode", ["whole", "strips"])
+@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
 @pytest.mark.parametrize(
     "nodata, dtype, value", [(65535, np.uint16, 65535), (None, np.uint16, 0), (None, np.float32, np.nan)]
 )

@@ -65,6 +65,7 @@ def test_wrong_usage(tmp_path, capsys, more, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_exists_is_kept_unless_it_is_to_be_replaced(tmp_path, image, models, capsys):
     source = image(counts(80, 80))
     for option, name in (("--output", "r.tif"), ("--flow", "flow.tif"), ("--quicklook", "r.png")):

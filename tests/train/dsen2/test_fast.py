@@ -19,7 +19,7 @@ TINY = ["--size", "fast", "--depth", "6", "--blocks", "1"]
 
 
 def command(names, valid, model_dir, *others):
-    inputs = ["--input", *names, "--valid", *valid, "--offset", "0", "--patch-size", "16", "--samples", "64"]
+    inputs = ["--input", *names, "--valid", *valid, "--offset", "0", "--patch-size", "16", "--samples", "32"]
     return ["--role", "2x", *inputs, "--model-dir", str(model_dir), "--debug", *others]
 
 
@@ -32,7 +32,7 @@ def scenes(tmp_path_factory):
 def trained(scenes, tmp_path_factory):
     """The folder of a trained fast model of the 2x role."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    options = ["--epochs", "4", "--optimizer", "adam", "--balance", "--mixing", "0.2", "--any-phase"]
+    options = ["--epochs", "2", "--optimizer", "adam", "--balance", "--mixing", "0.2", "--any-phase"]
     assert dsen2.main(command(*scenes, folder, *TINY, *options)) == 0
     return folder
 

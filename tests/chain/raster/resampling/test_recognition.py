@@ -81,7 +81,7 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
         assert np.mean(error > 0) <= (1 if method == SPLINE else most)
 
 
-@pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
+@pytest.mark.parametrize("kind", ["rounded", pytest.param("truncated", marks=pytest.mark.slow), "float"])
 @pytest.mark.parametrize(
     "ratio, phase, cropped",
     [pytest.param(2, (0, 0), False, marks=pytest.mark.slow), (2, (1, 0), True), (6, (4, 5), True)],
@@ -207,7 +207,7 @@ def swath(rows, columns):
     return column + 0.3 * row < 0.5 * columns
 
 
-@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("ratio", [2, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method, border", [("nearest", "edge"), ("bilinear", "edge"), ("cubic", "renormalised")])
 def test_zeros_taken_for_numbers(ratio, method, border):
     native = np.where(swath(60, 50), 0, landscape(60, 50))
@@ -234,7 +234,7 @@ def test_zeros_that_interpolation_hid_have_no_data(method, kind):
         assert restored.valid[26:28, 26:28].all() and np.abs(restored.native[26:28, 26:28] - 1).max() < 0.5
 
 
-@pytest.mark.parametrize("ratio", [2, 6])
+@pytest.mark.parametrize("ratio", [2, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["bilinear", "cubic"])
 @pytest.mark.parametrize("frame", [False, True])
 def test_nodata_left_out(ratio, method, frame):
@@ -258,7 +258,7 @@ def test_nodata_left_out(ratio, method, frame):
 
 
 @pytest.mark.parametrize("method, border", [("cubic", "renormalised"), ("cubic", FRAME), ("lanczos", "renormalised")])
-@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_hidden_sides_would_tell_is_not_known(method, border, cut):
     """Of the upper and the right side, a corner alone has data; or the image was cut beside the edge of a swath."""
     native = landscape(39, 48, 1)
