@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from osgeo import gdal
 
+from chain.raster.opening import open_raster
 from datasets.l1bsr.pairs import SCALE
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
 from models.warp import sample, standardize, warp, warp_and_decimate
-
-gdal.UseExceptions()
 
 PEAK = 4095.0
 """Counts of a saturated pixel: the converter has 12 bits."""
@@ -39,7 +37,7 @@ def read_example(path: str | Path) -> np.ndarray:
         ValueError: the file cannot be read, or does not have four bands.
     """
     try:
-        pixels = gdal.Open(str(path)).ReadAsArray()
+        pixels = open_raster(str(path)).ReadAsArray()
     except RuntimeError as error:
         raise ValueError(f"examples: expected readable images, got {path} ({str(error).splitlines()[0]})") from error
     if pixels.ndim != 3 or len(pixels) != len(BANDS):

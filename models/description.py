@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chain.runtime.files import read_document
+
 FILE_NAME = "model.json"
 WEIGHTS_NAME = "weights.h5"
 SEAL = "seal"
@@ -170,6 +172,17 @@ def _check_seal(folder: Path, content: Mapping[str, Any]) -> None:
         _check_file(folder / name, expected)
 
 
+def _check_files(folder: Path) -> None:
+    """Refuse a folder with devices and pipes, which TensorFlow would wait for.
+
+    Raises:
+        ValueError: there are some.
+    """
+    for path in folder.rglob("*"):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError(f"expected files, got {path.relative_to(folder)}, a device or a pipe")
+
+
 def _check_file(path: Path, expected: str) -> None:
     """Hold a file, if it is there, against its SHA-256.
 
@@ -312,9 +325,10 @@ def read_description(model_dir: str | Path) -> ModelDescription:
     """
     path = Path(model_dir) / FILE_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = json.loads(read_document(path), parse_constant=_refuse_constant)
         description = _described(content)
         _check(description)
+        _check_files(path.parent)
         unknown = sorted(content.keys() - description.to_json().keys() - FURTHER_KEYS)
         if unknown:
             raise ValueError(f"expected keys of a description, got {unknown[0]} too")
@@ -324,7 +338,7 @@ def read_description(model_dir: str | Path) -> ModelDescription:
         return description
     except FileNotFoundError:
         raise ValueError(f"model_dir: expected a model folder, with {FILE_NAME}, got {model_dir}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"model_dir: expected a model description in {FILE_NAME} ({type(error).__name__}: {error}), got {model_dir}"
         ) from error

@@ -19,6 +19,7 @@ import otbtf
 import tensorflow as tf
 from osgeo import gdal
 
+from chain.raster.opening import open_raster
 from models.base import REFLECTANCE
 
 gdal.UseExceptions()
@@ -203,7 +204,7 @@ def _open(path: Path) -> gdal.Dataset:
         ValueError: it is no raster, or it is truncated.
     """
     try:
-        raster = gdal.Open(str(path))
+        raster = open_raster(str(path))
         raster.ReadAsArray(0, raster.RasterYSize - 1, raster.RasterXSize, 1)
     except RuntimeError as error:
         raise ValueError(f"--patches: expected a whole raster, got {path} ({error})") from error

@@ -24,14 +24,14 @@ TURNS = (True, False, True, True, True)
 
 
 def plan(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield which program is disturbed next, and by what; trainings, which take longest, every second time."""
+    """Yield which program is disturbed next, and by what; trainings, which take longest, every fourth time."""
     from benchmarks.soak.faults import FAULTS, KILL
     from benchmarks.soak.programs import PROGRAMS
 
     turns = dict.fromkeys(names, 0)
     for turn in itertools.count():
         for place, name in enumerate(names):
-            if name.startswith("train.") and turn % 2:
+            if name.startswith("train.") and turn % 4 != 3:
                 continue
             rounds, of_round = divmod(turns[name], len(TURNS))
             faults = list(FAULTS[PROGRAMS[name].by])
@@ -52,13 +52,17 @@ def disturb(log: Log, folder: Path, last: int, until: float, names: Sequence[str
         return
     load(program.module for program in PROGRAMS.values())
     benches = {name: Bench(PROGRAMS[name], folder / name.replace(" ", "").replace(",", "-")) for name in names}
-    for number, (name, fault) in itertools.islice(enumerate(plan(names)), following, last):
-        if time.monotonic() > until:
-            return
-        start = time.monotonic()
-        outcome, said = disturbed(benches[name], fault, number)
-        seconds = round(time.monotonic() - start, 1)
-        log.add({"case": number, "of": f"{name}, {fault}", "outcome": outcome, "said": said[:300], "seconds": seconds})
+    try:
+        for number, (name, fault) in itertools.islice(enumerate(plan(names)), following, last):
+            if time.monotonic() > until:
+                return
+            start = time.monotonic()
+            outcome, said = disturbed(benches[name], fault, number)
+            taken = {"seconds": round(time.monotonic() - start, 1)}
+            log.add({"case": number, "of": f"{name}, {fault}", "outcome": outcome, "said": said[:300], **taken})
+    finally:
+        for bench in benches.values():
+            bench.close()
 
 
 def table(log: Log, outcomes: Iterable[str], title: str) -> str:

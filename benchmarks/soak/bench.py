@@ -23,6 +23,8 @@ from simulate.planetary_computer import LocalPlanetaryComputer
 
 PATIENCE = 600.0
 """Seconds in which a program of a small input has to end."""
+SLEEPING = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds)"
+"""Has a process sleep as libfaketime can bear it: that fails `clock_nanosleep` when the clock is set back."""
 FOREIGN = re.compile("__autograph_generated_file")
 """Names of temporary files that TensorFlow removes when a process ends, unless it is killed."""
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -103,7 +105,8 @@ class Bench:
 
     def start_anew(self, environment: dict[str, str]) -> subprocess.Popen:
         """Start the program in a process of its own, with more variables."""
-        command = [sys.executable, "-c", f"import {self.program.module} as m, sys; sys.exit(m.main(sys.argv[1:]))"]
+        run = f"import {self.program.module} as m, sys; sys.exit(m.main(sys.argv[1:]))"
+        command = [sys.executable, "-c", f"{SLEEPING}; {run}"]
         places = {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         with open(self.said, "a") as said:
             return subprocess.Popen(
@@ -160,22 +163,29 @@ class Bench:
         return made
 
     @property
-    def input(self) -> Path:
-        """One of the files that it reads."""
-        return sorted((self.folder / "input").rglob("*.tif"))[0]
+    def input(self) -> Path | None:
+        """A raster that it reads; None where it reads none."""
+        return next(iter(sorted((self.folder / "input").rglob("*.tif"))), None)
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
         """Let that file have other pixels for a while, and the same size and time."""
-        content, status = self.input.read_bytes(), self.input.stat()
+        file = self.input
+        assert file  # whoever calls this has asked
+        content, status = file.read_bytes(), file.stat()
         times = status.st_atime_ns, status.st_mtime_ns
-        self.input.write_bytes(content[:-2000] + bytes(2000))
-        os.utime(self.input, ns=times)
+        file.write_bytes(content[:-2000] + bytes(2000))
+        os.utime(file, ns=times)
         try:
             yield
         finally:
-            self.input.write_bytes(content)
-            os.utime(self.input, ns=times)
+            file.write_bytes(content)
+            os.utime(file, ns=times)
+
+    def close(self) -> None:
+        """End what serves its input."""
+        if "serving" in self.__dict__ and self.serving:
+            self.serving.stop()
 
     def finish(self) -> None:
         """Run the program undisturbed, to its end.

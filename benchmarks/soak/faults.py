@@ -129,6 +129,8 @@ def three_processes(bench: Bench, draw: random.Random) -> str:
 
 def input_replaced(bench: Bench, draw: random.Random) -> str:
     """Replace an input by one of the same size and time, in place, at any moment; it is put back afterwards."""
+    if not bench.input:
+        return "it reads no raster"
     wholes = [bench.expected.content, bench.other]
     number = bench.start()
     time.sleep(draw.uniform(0.0, 1.0) * bench.expected.seconds)

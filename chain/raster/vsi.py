@@ -65,6 +65,8 @@ def opened(name: str) -> Iterator[File]:
     Raises:
         OSError: it cannot be opened.
     """
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise OSError(f"{name}: expected a readable file, got a folder, a device or a pipe")
     status = gdal.VSIStatL(name)
     stream = gdal.VSIFOpenL(name, "rb") if status is not None else None
     if stream is None:

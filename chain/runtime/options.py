@@ -27,6 +27,8 @@ FOLDER = "DIR"
 """Stands for a folder in the help; one that is not read is written."""
 LONGEST_NAME = 255
 """Bytes of the longest name that file systems take."""
+SUFFIX = 16
+"""Bytes that are added to the name of a written file in those of files that go with it, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +238,9 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
         raise ValueError(f"{flag}: expected a name on this machine, got the address {value}")
     if kind.writes and not str(value).lower().endswith(kind.writes):
         raise ValueError(f"{flag}: expected a {kind.writes[0]} file, got {str(value)!r}")
+    longest = LONGEST_NAME - SUFFIX
+    if kind.writes and longest < len(os.fsencode(Path(value).name)) <= LONGEST_NAME:
+        raise ValueError(f"{flag}: expected a name of at most {longest} bytes, to which others are added, got {value}")
     if kind.check:
         try:
             kind.check(value)

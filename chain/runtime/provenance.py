@@ -73,7 +73,7 @@ def read(path: Path) -> dict:
     """Return what a record says; nothing where there is none, or another content."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

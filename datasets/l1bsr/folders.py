@@ -14,12 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal
 
+from chain.raster.opening import open_raster
 from datasets.l1bsr.pairs import DETECTORS, TRUTH, Pair, Pairs
 from models.l1bsr import BANDS
-
-gdal.UseExceptions()
 
 SUFFIXES = (".tif", ".tiff")
 
@@ -97,7 +95,7 @@ def _find_files(folder: Path) -> dict[str, Path]:
 def _read_image(path: Path) -> np.ndarray:
     """Read counts, uint16 (rows, columns, bands), or raise ValueError."""
     try:
-        dataset = gdal.OpenEx(str(path), gdal.OF_RASTER)
+        dataset = open_raster(str(path))
         pixels = dataset.ReadAsArray()
     except RuntimeError as error:
         reason = str(error).splitlines()[0]

@@ -2,7 +2,9 @@
 """`model.json`: read as it was written, without TensorFlow, with clear errors."""
 
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,4 +139,20 @@ def test_weights_are_held_against_a_description_without_a_seal(tmp_path):
     (tmp_path / "weights.h5").write_bytes(b"other")
     (tmp_path / FILE_NAME).write_text(json.dumps({**DESCRIPTION.to_json(), "weights": "0" * 64}))
     with pytest.raises(ValueError, match="expected weights.h5 of SHA-256 0000"):
+        read_description(tmp_path)
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, "saved_model.pb", "variables/variables.index"])
+def test_pipes_and_devices_in_the_folder_of_a_model_are_refused(tmp_path, name):
+    folder = shutil.copytree(WEIGHTS / "dsen2" / "2x", tmp_path / "model")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(ValueError, match="^model_dir: .*a device or a pipe"):
+        read_description(folder)
+
+
+def test_a_description_of_many_levels_is_refused(tmp_path):
+    (tmp_path / FILE_NAME).write_text("[" * 200_000)
+    with pytest.raises(ValueError, match="^model_dir: expected a model description in model.json"):
         read_description(tmp_path)

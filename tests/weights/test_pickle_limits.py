@@ -43,6 +43,15 @@ def test_objects_that_hold_themselves_many_times_are_refused(tmp_path, content):
     assert time.monotonic() - start < 2
 
 
+def test_a_pickle_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("archive/data.pkl", "w") as member:
+            for _ in range(65):
+                member.write(bytes(1 << 20))
+    with pytest.raises(ValueError, match="expected archive/data.pkl of at most 64 MiB, got 68157440 bytes"):
+        TorchFile(tmp_path / "a.pt")
+
+
 def test_deep_objects_are_refused():
     content = b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s."
     with pytest.raises(ValueError, match="200 levels"):

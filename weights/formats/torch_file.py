@@ -20,6 +20,8 @@ from weights.formats.torch_pickle import ScriptModule, Unpickler
 
 LARGEST = 1 << 30
 """Largest number of bytes to unpack; VDSen2 has an eighth of it."""
+LARGEST_TEXT = 1 << 26
+"""Largest number of bytes of a pickle or of source code, which hold no weights."""
 
 
 class TorchFile:
@@ -101,6 +103,8 @@ class TorchFile:
             info = self._zip.getinfo(member)
         except KeyError:
             raise ValueError(f"{member} is missing") from None
+        if member.endswith((".pkl", ".py")) and info.file_size > LARGEST_TEXT:
+            raise ValueError(f"expected {member} of at most {LARGEST_TEXT >> 20} MiB, got {info.file_size} bytes")
         self._left -= info.file_size
         if self._left < 0:
             raise ValueError(f"expected an archive of at most {LARGEST >> 20} MiB, got a larger one")

@@ -259,6 +259,16 @@ def test_a_file_that_is_written_is_none_that_is_read(tmp_path, how):
     assert Some(images=[str(image)], figure=str(tmp_path / "c.png")).figure
 
 
+def test_names_of_written_files_leave_room_for_those_that_go_with_them(tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Some(BaseOptions):
+        output: str | None = option(None, "product", writes=(".tif",), metavar="TIF")
+
+    assert Some(output=str(tmp_path / f"{'x' * 235}.tif")).output
+    with pytest.raises(ValueError, match="^--output: expected a name of at most 239 bytes, to which others are added"):
+        Some(output=str(tmp_path / f"{'x' * 236}.tif"))
+
+
 def test_a_text_is_empty_nowhere():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Some(BaseOptions):

@@ -33,6 +33,18 @@ def test_pipes_and_devices_are_refused(tmp_path, name, kind):
         open_product(path)
 
 
+@pytest.mark.parametrize("name", ["MTD_MSIL1C.xml", "manifest.safe"])
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_pipes_and_devices_in_safe_products_are_refused(tmp_path, name, kind):
+    folder = tmp_path / "S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE"
+    folder.mkdir()
+    (folder / "MTD_MSIL1C.xml").write_text("<a/>")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name) if kind == "pipe" else (folder / name).symlink_to("/dev/zero")
+    with pytest.raises((ValueError, OSError), match=f"{name}: expected a readable file, got .*a device or a pipe"):
+        open_product(folder)
+
+
 def test_a_document_of_many_levels_is_refused(tmp_path):
     (tmp_path / "item.json").write_text("[" * 200_000)
     with pytest.raises(ValueError, match="item.json: expected a STAC item"):
