@@ -111,7 +111,7 @@ def unplaced(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def _stamp(name: str, archives: dict[str, dict[str, zipfile.ZipInfo]]) -> dict[str, Any]:
     """Return the stamp of one file, member or address; `archives` holds what zips list."""
     if _is_remote(name):
-        return {"address": without_credentials(name), **_retrieved(name)}
+        return {"address": without_credentials(name), **retrieved(name)}
     file = local_file(name)
     if not file:
         return {"name": without_credentials(name)}
@@ -143,8 +143,9 @@ def _sample(path: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def _retrieved(name: str) -> dict[str, str]:
+def retrieved(name: str) -> dict[str, str]:
     """Return what a server tells of what lies at an address; nothing where it does not answer such a question."""
+    gdal.VSICurlPartialClearCache(name)
     for _ in range(2):
         with http.quiet_gdal():
             headers = gdal.GetFileMetadata(name, "HEADERS") or {}
@@ -167,7 +168,7 @@ class InputWatch:
         self.names = tuple(names)
         """GDAL's names of what is watched."""
         self._files = {file: on_disk(file) for name in self.names if (file := local_file(name))}
-        self._remote = {without_credentials(name): _retrieved(name) for name in self.names if _is_remote(name)}
+        self._remote = {without_credentials(name): retrieved(name) for name in self.names if _is_remote(name)}
 
     @cached_property
     def stamps(self) -> dict[str, dict[str, Any]]:
@@ -200,8 +201,7 @@ class InputWatch:
             before = self._remote.get(without_credentials(name))
             if not before:
                 continue
-            gdal.VSICurlPartialClearCache(name)
-            now = _retrieved(name)
+            now = retrieved(name)
             if any(now.get(key, value) != value for key, value in before.items()):
                 address = without_credentials(name)
                 raise InputChangedError(

@@ -12,10 +12,11 @@ product's own size and time:
         ...                                     # opens the scene, compares it with the product, or makes it
         record.write(record_of(output), {..., **mark(output, found)})
 
-Files are known by where they really lie, their size and time of change; items by what they say; what lies at an address
-by the address. Options on which pixels depend count, and files that they name; what only GDAL knows how to find
-(`/vsizip/…`, `NETCDF:…`) counts as changed each time. So "no" may be said of a product that would be made
-again as it is (its files were moved, an option was put in other words), but not "yes" of one whose files have changed.
+Files are known by where they really lie, their size and time of change; items by what they say; what lies at an
+address by the address, and by what its server tells without being given a signature: ETag, time and size. Options on
+which pixels depend count, and files that they name; what only GDAL knows how to find (`/vsizip/…`, `NETCDF:…`) counts
+as changed each time. So "no" may be said of a product that would be made again as it is (its files were moved, an
+option was put in other words), but not "yes" of one whose files have changed.
 """
 
 import functools
@@ -30,9 +31,11 @@ from typing import Any
 
 from osgeo import gdal
 
+from chain.raster import http
 from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import read, record_of, software_version
-from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, read_item
+from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, band_assets, classes_asset, read_item
+from chain.serving.input_files import retrieved
 from chain.serving.inputs import is_item
 from chain.serving.provenance import IDENTITY_KEY, digest
 
@@ -154,11 +157,21 @@ def _input(name: FileOrItem) -> list:
     """Return what identifies an input: the stamps of its files, and what it says if it is an item."""
     if not isinstance(name, str) or is_item(name):
         item = read_item(name)
-        hrefs = [asset["href"] for asset in item["assets"].values() if asset.get("href")]
         item.pop(DOCUMENT)
-        return [item, [_stamps(href.removeprefix("file://")) for href in hrefs]]
+        return [item, [_stamps(href.removeprefix("file://")) for href in _hrefs(item)]]
     is_metadata = os.path.basename(name).startswith("MTD_MSI")
     return _stamps(os.path.dirname(name) or "." if is_metadata else name)
+
+
+def _hrefs(item: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of what a product may be made of: all of an item that are local, and those of its bands."""
+    hrefs = [asset["href"] for asset in item["assets"].values() if asset.get("href")]
+    try:
+        bands = [*band_assets(item).values(), classes_asset(item) or {}]
+    except ValueError:  # what opens the scene tells it
+        return hrefs
+    used = {asset.get("href") for asset in bands}
+    return [href for href in hrefs if href in used or not href.lower().startswith(REMOTE)]
 
 
 def _stamps(path: str) -> list:
@@ -168,13 +181,13 @@ def _stamps(path: str) -> list:
     below it; a mosaic (VRT) with the files that it is made of.
 
     Args:
-        path: the file or folder. An address is told by itself; what does not exist is nothing.
+        path: the file or folder. An address is told by itself and its server; what does not exist is nothing.
 
     Returns:
         For each file or folder, how it is reached, and its stamp.
     """
     if path.lower().startswith(REMOTE):
-        return [path]
+        return [path, sorted(retrieved(http.gdal_name(path)).items())]
     if not os.path.exists(path):
         return [_never()] if ":" in path or path.startswith("/vsi") else []
     try:

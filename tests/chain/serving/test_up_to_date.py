@@ -2,8 +2,11 @@
 """What makes a product one that is not done."""
 
 import dataclasses
+import functools
+import http.server
 import json
 import os
+import threading
 import zipfile
 
 import numpy as np
@@ -173,7 +176,8 @@ def test_files_of_mosaics_of_mosaics_are_noticed(tmp_path, write_raster):
     assert of(tmp_path, "broken.vrt") == of(tmp_path, "broken.vrt")
 
 
-def test_what_only_gdal_finds_is_never_done(scene):
+def test_what_only_gdal_finds_is_never_done(scene, monkeypatch):
+    monkeypatch.setattr(up_to_date, "retrieved", lambda name: {})
     for mask in ("/vsizip/masks.zip/mask.tif", "NETCDF:mask.nc:cloud", "vrt://mask.tif?bands=1"):
         assert of(scene, mask=mask) != of(scene, mask=mask)
     mask = "https://example.com/mask.tif"
@@ -247,7 +251,13 @@ def of_item(content):
     return fingerprint(options(), [content], [])
 
 
-def test_items_are_known_by_what_they_say_without_signatures(tmp_path):
+class SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_items_are_known_by_what_they_say_without_signatures(tmp_path, monkeypatch):
+    monkeypatch.setattr(up_to_date, "retrieved", lambda name: {})
     address = "https://a.blob.core.windows.net/c/B04.tif"
     before = of_item(item(B04=address + "?"))
     for query in (SAS, "X-Amz-Signature=1&x-amz-date=2", "X-Goog-Signature=1"):
@@ -331,3 +341,17 @@ def test_a_product_without_its_record_or_with_a_broken_one_is_not_done(product, 
     assert not is_done(product, "f")
     record_of(product).write_bytes(whole[:-1])
     assert not is_done(product, "f")
+
+
+def test_what_was_replaced_on_a_server_is_not_done(tmp_path):
+    (tmp_path / "B04.tif").write_bytes(b"a" * 100)
+    handler = functools.partial(SilentHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/B04.tif"
+        before = of_item(item(B04=address)), fingerprint(options(), [address], [])
+        assert (of_item(item(B04=f"{address}?sig=1&se=2")), fingerprint(options(), [address], [])) == before
+        (tmp_path / "B04.tif").write_bytes(b"b" * 101)
+        after = of_item(item(B04=address)), fingerprint(options(), [address], [])
+        assert after[0] != before[0] and after[1] != before[1]
+        server.shutdown()
