@@ -6,6 +6,7 @@ largest number of pages, and none of them twice. What a server asks to wait is w
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -151,9 +152,10 @@ def _check(href: str, origin: str) -> None:
 def _seconds(retry_after: str | None) -> float | None:
     """Return the seconds that a server asks to wait, None where it does not say them."""
     try:
-        return max(float(retry_after or ""), 0.0)
+        seconds = float(retry_after or "")
     except ValueError:
         return None
+    return None if math.isnan(seconds) else max(seconds, 0.0)
 
 
 def read_text(url: str, headers: Mapping[str, str] | None = None) -> str:

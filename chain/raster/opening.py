@@ -51,7 +51,12 @@ def _open(name: str, outer: frozenset[str]) -> gdal.Dataset:
     if os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name)):
         raise ValueError(f"{name}: expected a readable raster, got a device or a pipe")
     jpeg2000.check_whole(name)
-    dataset = gdal.OpenEx(name, gdal.OF_RASTER, allowed_drivers=list(DRIVERS))
+    try:
+        dataset = gdal.OpenEx(name, gdal.OF_RASTER, allowed_drivers=list(DRIVERS))
+    except RuntimeError as error:
+        if name in str(error):
+            raise
+        raise RuntimeError(f"{name}: expected a readable raster, got one of which GDAL says: {error}") from error
     kind = dataset.GetDriver().ShortName
     if kind == "DIMAP":
         for file in dataset.GetFileList() or ():

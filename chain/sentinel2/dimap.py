@@ -52,14 +52,27 @@ def read_dimap(path: str) -> list[DimapBand]:
             DimapBand(
                 _text(band, "BAND_NAME"),
                 str(raster),
-                float(_text(band, "SCALING_FACTOR") or 1.0),
-                float(_text(band, "SCALING_OFFSET") or 0.0),
-                float(_text(band, "NO_DATA_VALUE") or 0.0) if used else None,
+                _number(band, "SCALING_FACTOR", 1.0, path),
+                _number(band, "SCALING_OFFSET", 0.0, path),
+                _number(band, "NO_DATA_VALUE", 0.0, path) if used else None,
             )
         )
     if not found:
         raise ValueError(f"{path}: expected a product of SNAP's with bands, got none")
     return found
+
+
+def _number(element: ElementTree.Element, tag: str, default: float, path: str) -> float:
+    """Return the number of a child.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = _text(element, tag)
+    try:
+        return float(text or default)
+    except ValueError:
+        raise ValueError(f"{path}: expected {tag} as a number, got {text!r}") from None
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:

@@ -8,6 +8,7 @@ has no checksum is said in the record: bits of it may have flipped.
 import functools
 import hashlib
 import posixpath
+import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
@@ -56,7 +57,7 @@ def listed_files(text: bytes, root: str) -> dict[str, Listed]:
     found = {}
     for stream in tree.iter("byteStream"):
         place, checksum, size = stream.find("fileLocation"), stream.find("checksum"), stream.get("size", "")
-        if place is None or checksum is None or not size.isdigit():
+        if place is None or checksum is None or not re.fullmatch("[0-9]{1,18}", size):
             continue
         name = posixpath.normpath(f"{root}/{place.get('href', '')}")
         digest = (checksum.text or "").strip().lower()

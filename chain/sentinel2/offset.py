@@ -43,7 +43,7 @@ def stated_number(text: str, source: str) -> int:
     """
     try:
         numbers = {round(float(word)) for word in str(text).replace(",", " ").split()}
-    except ValueError:
+    except (ValueError, OverflowError):
         numbers = set()
     if len(numbers) != 1 or not LOWEST_OFFSET < min(numbers) <= 0:
         raise ValueError(f"{source}: expected an offset such as -1000 or 0, got {text!r}: {OFFSET_HELP}")

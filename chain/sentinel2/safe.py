@@ -57,12 +57,12 @@ class Safe:
             ValueError: they list none although the baseline has one, or several.
         """
         order = list(BANDS)
-        numbers = {order.index(band) for band in bands}
+        numbers = {str(order.index(band)) for band in bands}
         listed = {
             stated_number(element.text or "", f"{self.path}: {tag}")
             for tag in KEYS
             for element in self.metadata.iter(tag)
-            if int(element.get("band_id", -1)) in numbers
+            if element.get("band_id") in numbers
         }
         of_baseline = statements_of_baseline(self.baseline, "the baseline in its metadata,")
         if len(listed) == 1:

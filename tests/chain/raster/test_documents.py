@@ -81,6 +81,12 @@ def test_what_a_server_asks_to_wait_is_capped_and_told(serve, waits, caplog):
     assert "127.0.0.1: HTTP status 429; waiting 60 s" in caplog.text
 
 
+@pytest.mark.parametrize("asked", ["nan", "-5", "inf", "1e9", "9" * 400, "soon", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_whatever_a_server_asks_to_wait_is_a_minute_at_most(serve, waits, asked):
+    address, _ = serve(lambda handler, n: send(handler, b"{}", 200 if n > 1 else 429, Retry_After=asked))
+    assert read_text(f"{address}/x") == "{}" and len(waits) == 1 and 0 <= waits[0] <= 60
+
+
 def test_a_server_that_is_always_busy_ends_in_one_line(serve, waits, monkeypatch):
     monkeypatch.setattr(gdal_http, "TRIES", 2)
     address, asked = serve(lambda handler, _: send(handler, b"", 503))

@@ -80,3 +80,14 @@ def test_a_mosaic_that_is_no_xml_is_refused(tmp_path):
     (tmp_path / "a.vrt").write_bytes(text.replace(end, b"<Description>\xe5</Description>" + end))
     with pytest.raises(ValueError, match="expected a mosaic .VRT. in XML"):
         open_raster(name)
+
+
+@pytest.mark.parametrize("said", ["Key 2 of unknown type.", "a.tif: too few bytes"])
+def test_the_error_of_a_raster_names_it_once(tmp_path, monkeypatch, said):
+    def refuse(name, *_, **__):
+        raise RuntimeError(said.replace("a.tif", name))
+
+    monkeypatch.setattr("chain.raster.opening.gdal.OpenEx", refuse)
+    with pytest.raises(RuntimeError) as caught:
+        open_raster(written(tmp_path / "a.tif"))
+    assert str(caught.value).count("a.tif") == 1
