@@ -25,8 +25,8 @@ PATIENCE = 600.0
 """Seconds in which a program of a small input has to end."""
 SLEEPING = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds)"
 """Has a process sleep as libfaketime can bear it: that fails `clock_nanosleep` when the clock is set back."""
-FOREIGN = re.compile("__autograph_generated_file")
-"""Names of temporary files that TensorFlow removes when a process ends, unless it is killed."""
+FOREIGN = re.compile("__autograph_generated_file|[a-z0-9_]{8}$")
+"""Names of temporary files of TensorFlow's and Python's own, which stay when a process is killed."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

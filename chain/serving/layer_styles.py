@@ -30,7 +30,7 @@ COLOURS = ("red", "green", "blue")
 
 
 def write_styles(product: Path, styles: Sequence[str] = ("natural", "false_colour")) -> None:
-    """Write styles of a product beside it, those that it has the bands of.
+    """Write styles of a product beside it, those that it has the bands of; where the first is, all are.
 
     Args:
         product: the product.
@@ -41,7 +41,7 @@ def write_styles(product: Path, styles: Sequence[str] = ("natural", "false_colou
     """
     dataset = gdal.Open(str(product))
     names = band_names(dataset)
-    for number, (style, path) in enumerate(style_files(product, styles).items()):
+    for number, (style, path) in reversed(list(enumerate(style_files(product, styles).items()))):
         found = shown_in(style, names)
         numbers = found or (shown(names) if number == 0 else None)
         if numbers:

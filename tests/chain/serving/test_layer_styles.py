@@ -93,3 +93,20 @@ def test_styles_that_there_are_not_are_refused():
         FileOptions(styles=("ndvi",))
     with pytest.raises(ValueError, match="^--styles: expected each only once"):
         FileOptions(styles=("swir", "swir"))
+
+
+def test_where_the_first_style_is_all_are(product, tmp_path, monkeypatch):
+    """Whoever completes the product of a killed run looks for the first alone."""
+    path = product(("B04", "B03", "B02", "B08"))
+    for style in tmp_path.glob("*.qml"):
+        style.unlink()
+    replaced = []
+
+    def kill(source, target):
+        replaced.append(target.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chain.runtime.files.replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        write_styles(path)
+    assert replaced == ["sr_false_colour.qml"] and not list(tmp_path.glob("*.qml"))
