@@ -28,6 +28,7 @@ from scipy.optimize import minimize
 
 from chain.runtime import provenance
 from chain.runtime.command_line import run_program
+from chain.runtime.files import read_document
 from chain.runtime.options import MISSING, option
 from chain.runtime.progress import Progress
 from chain.sentinel2.options import NamingOptions, ReadingOptions
@@ -132,7 +133,7 @@ def coverage(scene: Errors, models: Mapping[str, ErrorModel]) -> np.ndarray:
 
 def read_models(path: str | Path, weights: str) -> dict[str, ErrorModel]:
     """Return the models of the bands of a network, given the digest of its weights; none where they are not known."""
-    content = json.loads(Path(path).read_text(encoding="utf-8")).get(weights, {})
+    content = json.loads(read_document(path)).get(weights, {})
     return {band: ErrorModel(tuple(one["weights"]), tuple(one["bounds"])) for band, one in content.items()}
 
 

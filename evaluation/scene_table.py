@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from chain.runtime.command_line import run_program
+from chain.runtime.files import read_document
 from chain.runtime.options import MISSING, BaseOptions, option
 from chain.runtime.progress import Progress
 from evaluation.protocol import GROUPS
@@ -98,7 +99,7 @@ def _read(name: str | Path, argument: str) -> dict:
         ValueError: it is none.
     """
     try:
-        return json.loads(Path(name).read_text(encoding="utf-8"))
+        return json.loads(read_document(name))
     except (OSError, ValueError) as error:
         raise ValueError(f"{argument}: expected a file of JSON, got {str(name)!r} ({error})") from error
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from chain.runtime.files import read_document
 from models.description import SPECTRA_NAME
 
 FLOOR = 0.1
@@ -108,7 +109,7 @@ def read_spectra(folder: str | Path) -> Spectra | None:
     """
     path = Path(folder) / SPECTRA_NAME
     try:
-        content: Mapping = json.loads(path.read_text(encoding="utf-8"))
+        content: Mapping = json.loads(read_document(path))
         shares = np.array(content["shares"], np.float64)
         spectra = Spectra(tuple(content["bands"]), shares)
         if shares.ndim != 2 or shares.shape[1] != len(spectra.bands) or not np.isfinite(shares).all():

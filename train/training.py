@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.runtime import provenance
 from chain.runtime.command_line import one_line
-from chain.runtime.files import locked
+from chain.runtime.files import locked, read_document
 from chain.runtime.options import kinds
 from chain.runtime.progress import LOG, Cancelled, Progress
 from models.description import ModelDescription
@@ -211,6 +211,6 @@ def _dataset_record(inputs: Mapping[str, Any]) -> dict | None:
     """
     path = Path(inputs.get("patches", "")) / "dataset.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return json.loads(read_document(path)) if path.exists() else None
     except ValueError as error:
         raise ValueError(f"--patches: expected JSON in dataset.json, got {path} ({error})") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.runtime.command_line import quiet, run_program
-from chain.runtime.files import default_cache, whole_folder
+from chain.runtime.files import default_cache, read_document, whole_folder
 from chain.runtime.options import MISSING, BaseOptions, option
 from chain.runtime.progress import Progress
 from models.description import FILE_NAME, SPECTRA_NAME, WEIGHTS_NAME, ModelDescription, read_description
@@ -156,7 +156,7 @@ def _read(path: str | Path, argument: str) -> dict[str, Any]:
         ValueError: it is no JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_document(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"{argument}: expected a file of JSON, got {path} ({error})") from error
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from osgeo import gdal, ogr, osr
 
 from chain.raster import antimeridian
 from chain.raster.grids import Grid, Region
+from chain.raster.vsi import refuse_devices
 
 gdal.UseExceptions()
 ogr.UseExceptions()
@@ -33,8 +34,9 @@ def geometry_bounds(path: str, projection: str) -> Bounds:
         ValueError: The file has no geometry or no coordinate system, or its geometries cannot be transformed.
     """
     try:
+        refuse_devices(path)
         dataset = gdal.OpenEx(path, gdal.OF_VECTOR, allowed_drivers=list(VECTORS))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"--geometry: expected a readable vector file, got {path} ({error})") from error
     bounds = []
     for index in range(dataset.GetLayerCount()):

@@ -10,6 +10,7 @@ from osgeo import gdal
 from chain.raster import jpeg2000
 from chain.raster.gdal_memory import new_name
 from chain.raster.http import REMOTE_PREFIXES
+from chain.raster.vsi import refuse_devices
 
 DRIVERS = (
     *("GTiff", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "netCDF", "ENVI", "EHdr", "HFA", "PNG"),
@@ -48,8 +49,7 @@ def name_for_otb(name: str) -> str:
 
 def _open(name: str, outer: frozenset[str]) -> gdal.Dataset:
     """Open a raster, and what it is made of, which is none of the mosaics that it is a part of."""
-    if os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name)):
-        raise ValueError(f"{name}: expected a readable raster, got a device or a pipe")
+    refuse_devices(name)
     jpeg2000.check_whole(name)
     try:
         dataset = gdal.OpenEx(name, gdal.OF_RASTER, allowed_drivers=list(DRIVERS))

@@ -12,6 +12,11 @@ ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsi7z/", "/vsirar/")
 """Beginnings of GDAL's names of files in archives."""
 
 State = tuple[int, ...]
+BESIDE = (
+    *(".aux.xml", ".ovr", ".msk", ".aux", ".hdr", ".tfw", ".wld", ".rpb", ".imd", ".xml"),
+    *(".prj", ".shx", ".dbf", ".cpg"),
+)
+"""Endings of files beside a raster, or a vector, that GDAL reads with it."""
 
 
 @dataclass
@@ -56,6 +61,21 @@ def on_disk(path: str) -> State | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def refuse_devices(name: str) -> None:
+    """Refuse devices and pipes, which GDAL would wait for: a name, files beside it that GDAL reads, files of a folder.
+
+    Raises:
+        ValueError: there is one.
+    """
+    stem = os.path.splitext(name)[0]
+    asked = [name, *(f"{start}{ending}" for start in (name, stem) for ending in BESIDE)]
+    if os.path.isdir(name):
+        asked += [entry.path for entry in os.scandir(name)]
+    for each in asked:
+        if os.path.exists(each) and not (os.path.isfile(each) or os.path.isdir(each)):
+            raise ValueError(f"{each}: expected a readable raster, got a device or a pipe")
 
 
 @contextmanager

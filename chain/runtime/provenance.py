@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from chain.runtime.credentials import cleaned, without_credentials
-from chain.runtime.files import whole_file
+from chain.runtime.files import read_document, whole_file
 
 NAME = "otb-super-resolution"
 """Name of this project."""
@@ -72,7 +72,7 @@ def record_of(product: Path) -> Path:
 def read(path: Path) -> dict:
     """Return what a record says; nothing where there is none, or another content."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_document(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -7,7 +7,6 @@ classification and misses no band; else from the first that misses none; else fr
 blended or warped, so that each pixel is a pixel of one scene's product.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from osgeo import gdal
 
 from chain.raster.grids import TOLERANCE, Grid, Region, plan, raster_grid, same_crs
 from chain.runtime.progress import LOG, Progress
+from chain.runtime.provenance import read as read_record
 from chain.runtime.provenance import record_of
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.serving.classes import write_class_pixels
@@ -243,7 +243,7 @@ def _placed(names: Sequence[str], paths: Sequence[Path]) -> tuple[list[_Part], G
             raise ValueError(f"--search: expected scenes that share their pixel corners, got another grid for {name}")
         if band_names(dataset) != band_names(datasets[0]):
             raise ValueError(f"--search: expected scenes of the same bands, got others for {name}")
-        record = json.loads(record_of(path).read_text(encoding="utf-8"))
+        record = read_record(record_of(path))
         place = Region(round(x), round(y), grid.columns, grid.rows)
         parts.append(_Part(name, path, place, record, dataset.GetMetadata()))
     columns = max(part.place.x + part.place.columns for part in parts)

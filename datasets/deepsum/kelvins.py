@@ -21,6 +21,9 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.vsi import refuse_devices
+from chain.runtime.files import read_document
+
 gdal.UseExceptions()
 
 SCALE = 3
@@ -146,7 +149,7 @@ def read_norm(path: str | Path) -> dict[str, float]:
         ValueError: the file cannot be read, or a line is malformed or repeats a scene.
     """
     try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
+        lines = read_document(path, "ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a readable text file ({error})") from error
     result: dict[str, float] = {}
@@ -160,6 +163,7 @@ def read_norm(path: str | Path) -> dict[str, float]:
 
 def read_png(path: Path) -> np.ndarray:
     """Read a PNG file of one band, uint8 or uint16 (rows, columns), or raise ValueError."""
+    refuse_devices(str(path))
     try:
         pixels = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG"]).ReadAsArray()
     except RuntimeError as error:

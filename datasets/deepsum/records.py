@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chain.runtime.command_line import run_program
+from chain.runtime.files import read_document
 from chain.runtime.progress import Progress
 from datasets.deepsum.layout import DESCRIPTION, TRAINING, VALIDATION, chunk_file, scene_file
 from datasets.deepsum.options import Command, Options
@@ -187,7 +188,7 @@ def read_records(folder: str | Path) -> Records:
     """
     folder = Path(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = json.loads(read_document(folder / DESCRIPTION))
         records = Records(folder, description)
         files = [
             chunk_file(folder, chunk, name) for chunk in range(len(records.chunks)) for name in description[TRAINING]

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from chain.runtime import provenance
-from chain.runtime.files import locked, whole_file
+from chain.runtime.files import locked, read_document, whole_file
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import Progress
 from datasets.deepsum.cmse import cmse_matrix
@@ -157,7 +157,7 @@ def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:
 
 def _read_json(path: Path) -> dict | None:
     """Read a state file; None if it does not exist."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return json.loads(read_document(path)) if path.exists() else None
 
 
 def _survey(

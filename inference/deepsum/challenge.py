@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chain.runtime import provenance
-from chain.runtime.files import locked
+from chain.runtime.files import locked, read_document
 from chain.runtime.options import values_for_pixels
 from chain.runtime.progress import Progress
 from chain.serving.input_files import InputWatch, unplaced
@@ -281,7 +281,7 @@ class FinishedImages:
         self._models: dict[str, dict] = {}
         if self.path.exists():
             try:
-                before = json.loads(self.path.read_text(encoding="utf-8"))
+                before = json.loads(read_document(self.path))
                 self._scenes, self._models = dict(before["scenes"]), dict(before["models"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"--output-dir: expected {self.path} as this program writes it ({error})") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
+from chain.raster.vsi import refuse_devices
 from chain.raster.writing import write_picture
 from chain.runtime.command_line import one_line
 from chain.runtime.files import whole_file
@@ -53,6 +54,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read, or is no such image.
     """
+    refuse_devices(str(path))
     try:
         dataset = gdal.OpenEx(str(path), gdal.OF_RASTER, allowed_drivers=["PNG", "GTiff"])
         kind, bands = dataset.GetRasterBand(1).DataType, dataset.RasterCount

@@ -6,7 +6,6 @@ along a side, each the mean of what it covers. Bands that a network sees and the
 made as small. Networks that no ratio of bands misleads, and those of whose training nothing is known, are left out.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from osgeo import gdal
 
 from chain.raster.grids import Grid, raster_grid
 from chain.runtime.progress import LOG
-from chain.runtime.provenance import record_of
+from chain.runtime.provenance import read, record_of
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.provenance import WARNINGS_KEY, add_to_record
 from chain.serving.recipe import REFLECTANCE
@@ -38,7 +37,7 @@ def examine(output: Path, image: OpenedImage | None, anew: bool) -> None:
         image: its input; None where that is not open.
         anew: whether the product was made now; else it is only looked at if its record says nothing.
     """
-    record = json.loads(record_of(output).read_text(encoding="utf-8"))
+    record = read(record_of(output))
     if not anew and KEY in record:
         return
     found = {}

@@ -16,6 +16,7 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region, plan, raster_grid, same_crs, shifted, spread
 from chain.raster.opening import open_raster
+from chain.runtime.files import read_document
 from chain.runtime.provenance import record_of
 from chain.serving.colours import band_names
 from chain.serving.recipe import REFLECTANCE
@@ -217,7 +218,7 @@ def record_beside(product: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_document(path))
         if isinstance(content, dict):
             return content
         raise ValueError("no mapping")

@@ -5,9 +5,13 @@ import os
 import time
 import zipfile
 
+import numpy as np
 import pytest
 
+from chain.raster.area_of_interest import geometry_bounds
+from chain.runtime.provenance import read, record_of
 from chain.sentinel2.image import open_product
+from datasets.deepsum.kelvins import read_png
 
 MIB = 1 << 20
 
@@ -43,6 +47,24 @@ def test_pipes_and_devices_in_safe_products_are_refused(tmp_path, name, kind):
     os.mkfifo(folder / name) if kind == "pipe" else (folder / name).symlink_to("/dev/zero")
     with pytest.raises((ValueError, OSError), match=f"{name}: expected a readable file, got .*a device or a pipe"):
         open_product(folder)
+
+
+@pytest.mark.parametrize("ending", ["tif.aux.xml", "tif.ovr", "tfw"])
+def test_pipes_beside_rasters_are_refused(tmp_path, write_raster, ending):
+    path = write_raster("B04.tif", np.full((8, 8), 2000, np.uint16), bands=["B04"])
+    os.mkfifo(tmp_path / f"B04.{ending}")
+    with pytest.raises(ValueError, match=f"B04.{ending}: expected a readable raster, got a device or a pipe"):
+        open_product(path)
+
+
+def test_pipes_elsewhere_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.shp")
+    with pytest.raises(ValueError, match="^--geometry: .*a.shp: .*a device or a pipe"):
+        geometry_bounds(str(tmp_path), "")
+    os.mkfifo(record_of(tmp_path / "sr.tif"))
+    assert read(record_of(tmp_path / "sr.tif")) == {}
+    with pytest.raises(ValueError, match="a.shp: .*a device or a pipe"):
+        read_png(tmp_path / "a.shp")
 
 
 def test_a_document_of_many_levels_is_refused(tmp_path):
