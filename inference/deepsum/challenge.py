@@ -91,7 +91,8 @@ class SceneProcessor:
             chain.runtime.progress.Cancelled: the work is to stop.
         """
         with named(prepared.scene):
-            result = fused(repeated(prepared.frames), self.network, self.options, progress)
+            fill = self.options.filled_before(True)
+            result = fused(repeated(prepared.frames), self.network, self.options, fill, progress)
         result.tell(prepared.normalization.scale)
         return digital_numbers(prepared.normalization.to_numbers(result.image))
 

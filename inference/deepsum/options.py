@@ -11,6 +11,7 @@ from chain.serving.scene_command import SceneCommand
 
 IMAGES = (".png", ".tif", ".tiff")
 """Endings of the image of a scene."""
+FILLS = "frames", "network"
 USE = "what of the images is used"
 WINDOWS = "windows of nine frames"
 DATES = "images of several dates"
@@ -66,6 +67,14 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         False,
         "shift masks as the authors' program does, by the shifts of other frames",
         group=WINDOWS,
+    )
+    fill: str | None = option(
+        None,
+        "frames: fill concealed pixels, and a margin, from the other frames, before the network; network: leave them "
+        "to the network, as the authors do (default: frames for images of several dates, network for scenes and with "
+        "--original-windows)",
+        choices=FILLS,
+        group=USE,
     )
     clear_masks: tuple[str, ...] | None = option(
         None,
@@ -134,6 +143,10 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         self.exclude("clear_masks", "qa", "unmasked")
         self.exclude("bands_are_dates", "band")
         self.exclude("bands_are_dates", "qa")
+
+    def filled_before(self, is_scene: bool) -> bool:
+        """Return whether concealed pixels, of a scene or of dates, are filled before the network sees them."""
+        return (self.fill or FILLS[is_scene or self.original_windows]) == FILLS[0]
 
     def given_for_dates(self) -> list[str]:
         """Return the flags of the options that are given and apply to images of several dates only."""

@@ -161,7 +161,9 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     _tell(opened.stack)
     progress(STACKED, "network")
     network = served(opened.model, options.engine)
-    result = fused(repeated(opened.stack.frames), network, options, progress.part(STACKED, MADE))
+    result = fused(
+        repeated(opened.stack.frames), network, options, options.filled_before(False), progress.part(STACKED, MADE)
+    )
     normalization = opened.stack.normalization
     result.tell(normalization.scale)
     progress(MADE, "product")

@@ -14,6 +14,7 @@ import numpy as np
 
 from chain.runtime.progress import LOG, SILENT, Progress
 from datasets.deepsum.preparation import SCALE, Frames
+from inference.deepsum.filling import filled
 from inference.deepsum.network import DeepSumNetwork
 from inference.deepsum.options import Options
 from inference.deepsum.windows import mean_of_windows, windows
@@ -58,13 +59,16 @@ class Result:
             )
 
 
-def fused(frames: Frames, network: DeepSumNetwork, options: Options, progress: Progress = SILENT) -> Result:
+def fused(
+    frames: Frames, network: DeepSumNetwork, options: Options, fill: bool = False, progress: Progress = SILENT
+) -> Result:
     """Make one image of frames.
 
     Args:
         frames: those that can be used, in the digital numbers of the network's data, not registered.
         network: the network.
         options: how.
+        fill: fill concealed pixels before the network sees them.
         progress: where progress is reported.
 
     Raises:
@@ -75,7 +79,8 @@ def fused(frames: Frames, network: DeepSumNetwork, options: Options, progress: P
     chosen = windows(frames, options.windows, options.original_windows)
     block = _block_size(frames.masks[0].shape, network, options.block_size)
     images, differences = [], []
-    for number, nine in enumerate(chosen):
+    for number, window in enumerate(chosen):
+        nine = filled(window) if fill else window
         masks = nine.registered_masks() if network.registered else nine.masks
         size = SCALE * block or max(masks[0].shape)
         part = progress.part(number / len(chosen), (number + 1) / len(chosen))
