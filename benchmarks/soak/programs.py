@@ -40,7 +40,7 @@ class Program:
 def content_of(folder: Path) -> dict[str, str]:
     """Return what has to be the same in all that lies in a folder: names, and digests of pixels, weights and records.
 
-    What tells times, places and versions is known by its name alone.
+    What tells times, places and versions is known by its name alone, and so are figures of scores.
     """
     return {
         str(path.relative_to(folder)): _digest(path)
@@ -52,7 +52,7 @@ def content_of(folder: Path) -> dict[str, str]:
 def _digest(path: Path) -> str:
     """Return a digest of what has to be the same in a file."""
     digest = hashlib.sha256()
-    if path.suffix in (".tif", ".png"):
+    if path.suffix in (".tif", ".png") and path.stem != "scores":
         try:
             dataset = gdal.Open(str(path))
         except RuntimeError:
