@@ -25,7 +25,7 @@ from chain.runtime.options import (
 from models.description import FILE_NAME, ModelDescription, check_replaceable, read_description
 
 UNSCORED_NAME = "unscored"
-"""File of the checkpoint folder that says that the model is in place, and its scores are not."""
+"""File of the checkpoint folder that says that the model comes into place, and that not all is done."""
 
 AnyOptions = TypeVar("AnyOptions", bound="TrainingOptions")
 

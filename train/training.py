@@ -21,7 +21,7 @@ from chain.runtime.command_line import one_line
 from chain.runtime.files import locked, read_document
 from chain.runtime.options import kinds
 from chain.runtime.progress import LOG, Cancelled, Progress
-from models.description import ModelDescription
+from models.description import FILE_NAME, ModelDescription, read_description
 from train.options import UNSCORED_NAME, TrainingOptions, check_model_dir
 from train.options import checkpoint_dir as checkpoint_dir_of
 from train.samples import Samples
@@ -104,7 +104,7 @@ def run_training(
     from tensorflow import keras
 
     from models.base import replace_folder
-    from train.callbacks import BEST_NAME, forget
+    from train.callbacks import BEST_NAME, STATE_NAME, forget
     from train.fit import fit, is_chief, make_strategy
     from train.learning import Learning
     from train.supervised import Supervised
@@ -112,7 +112,12 @@ def run_training(
     start = time.perf_counter()
     model_dir, checkpoint_dir = Path(model_dir), checkpoint_dir_of(model_dir, options)
     strategy = make_strategy(options.strategy)
+    unscored = checkpoint_dir / UNSCORED_NAME
     with _alone(checkpoint_dir, is_chief(strategy)):
+        if unscored.exists() and model_dir.exists() and not (checkpoint_dir / STATE_NAME).exists():
+            forget(checkpoint_dir)  # killed when all was done but this
+            unscored.unlink()
+            return _made(model_dir)
         progress(0, "samples")
         samples = system.find()
         identity = _identity(options, samples)
@@ -143,8 +148,8 @@ def run_training(
         }
         provenance.write(exported / "run.json", record)
         model_dir.parent.mkdir(parents=True, exist_ok=True)
+        unscored.touch()  # before the model is in place: the same command is to go on from any moment
         replace_folder(exported, model_dir)
-        (checkpoint_dir / UNSCORED_NAME).touch()
         LOG.info("%s: the model and run.json", model_dir)
         progress(0.96, "scores")
         try:
@@ -156,9 +161,16 @@ def run_training(
                 f"the model is in {model_dir}, but could not be scored, which the same command will try again: "
                 f"{one_line(error)}"
             ) from error
-        (checkpoint_dir / UNSCORED_NAME).unlink()
         forget(checkpoint_dir)
+        unscored.unlink()
     progress(1, "done")
+    return Training(model_dir, description, record, scores)
+
+
+def _made(model_dir: Path) -> Training:
+    """Return what a training has made whose model and scores are in place."""
+    description = read_description(model_dir) if (model_dir / FILE_NAME).exists() else None
+    record, scores = (json.loads(read_document(model_dir / name)) for name in ("run.json", "scores.json"))
     return Training(model_dir, description, record, scores)
 
 

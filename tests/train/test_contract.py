@@ -20,6 +20,7 @@ import pytest
 import train
 from chain.runtime.options import MISSING, kinds
 from chain.runtime.progress import Cancelled
+from models import base
 from models.base import SuperResolutionModel
 from models.build import build
 from models.description import FILE_NAME, WEIGHTS_NAME, read_description
@@ -27,7 +28,7 @@ from models.weights_file import load_weights
 from tests.train.samples import SAMPLES
 from tests.train.steps import steps
 from train.callbacks import STATE_NAME, epochs_done
-from train.options import TrainingCommand, TrainingOptions, checkpoint_dir
+from train.options import UNSCORED_NAME, TrainingCommand, TrainingOptions, checkpoint_dir
 from train.training import Training
 
 pytestmark = pytest.mark.keras
@@ -239,3 +240,31 @@ def test_its_weights_say_what_the_network_is(case, trainings):
             other = dataclasses.replace(options, **{name: described.arguments[argument] + 1})
             with pytest.raises(ValueError, match=f"^--{name}: expected .*, as --init .* has it, got "):
                 other.description_of_start()
+
+
+def test_a_training_that_was_killed_when_all_was_done_is_completed(case, trainings):
+    training, seen = trainings.train(case)
+    folder = checkpoint_dir(training.path, seen["options"])
+    folder.mkdir()
+    (folder / UNSCORED_NAME).touch()
+    again = case[0].train(trainings.samples_of(case[0])[0], training.path, seen["options"])
+    assert again.record == json.loads((training.path / "run.json").read_text()) and again.path == training.path
+    assert again.description == training.description and not folder.exists()
+
+
+def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(trainings, tmp_path, monkeypatch):
+    case = CASES[0]
+    samples, options = trainings.samples_of(case[0])[0], dataclasses.replace(trainings.options(case), epochs=1)
+    moved = base.replace_folder
+
+    def kill(new, folder):
+        moved(new, folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), steps(eager=True):
+        patched.setattr(base, "replace_folder", kill)
+        case[0].train(samples, tmp_path / "model", options)
+    assert (tmp_path / "model").exists() and not (tmp_path / "model" / "scores.json").exists()
+    with steps(eager=True):
+        training = case[0].train(samples, tmp_path / "model", options)
+    assert training.scores and [path.name for path in tmp_path.iterdir()] == ["model"]
