@@ -13,7 +13,7 @@ from osgeo import gdal
 
 from chain.sentinel2.bands import REFLECTANCE
 from chain.sentinel2.decision import Decision
-from chain.sentinel2.sampling import FLOATING, sampled_numbers
+from chain.sentinel2.sampling import FLOATING, sampled_numbers, sampled_parts
 
 LOWEST = -1000
 """Digital numbers below are none, but mean that there is no data."""
@@ -27,6 +27,9 @@ PERCENT, PICTURE = 110, 255
 SHADES = 16
 """Different numbers, at least, that a picture has."""
 SCALE_HELP = "pass --scale, the reflectance of a number: 1 for reflectance, 0.01 for percent, 0.0001 for Sentinel-2's"
+SATURATED, MOST_SATURATED = 65535, 0.001
+"""ESA's number of saturated pixels, which others take for missing ones, and the share that no image has of it in all
+bands at once."""
 OTHER_FILL = {-32768: "openEO's", -10000: "MAJA's"}
 """Numbers that mean no data even where a raster does not declare them, and whose they are."""
 
@@ -83,6 +86,37 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
             f"{BRIGHTEST}: {SCALE_HELP}"
         )
     return Numbers(fill=fill, decisions=decisions)
+
+
+def check_not_filled(names: Mapping[str, str], path: str) -> None:
+    """Refuse an image of which many pixels are `SATURATED` in all bands: they are missing, but nothing says so.
+
+    Args:
+        names: for each band, a raster of one band in which 0 and the declared nodata are missing.
+        path: the name of the image, for errors.
+
+    Raises:
+        ValueError: there are such pixels.
+    """
+    by_size: dict[tuple[int, int], list[gdal.Dataset]] = {}
+    for name in names.values():
+        dataset = gdal.Open(name)
+        by_size.setdefault((dataset.RasterXSize, dataset.RasterYSize), []).append(dataset)
+    for datasets in by_size.values():
+        share = 1.0
+        filled: np.ndarray | None = None
+        for dataset in datasets:
+            parts = [(array == SATURATED).ravel() for array, _ in sampled_parts(dataset)]
+            here = np.concatenate(parts) if parts else np.zeros(0, bool)
+            filled = here if filled is None else filled & here
+            share = float(np.mean(filled)) if filled.size else 0.0
+            if share <= MOST_SATURATED:
+                break
+        if share > MOST_SATURATED:
+            raise ValueError(
+                f"{path}: expected digital numbers, and nodata that the raster declares, got {SATURATED} in all bands "
+                f"of {100 * share:.2g} % of the pixels, undeclared (gdal_edit.py -a_nodata {SATURATED} declares it)"
+            )
 
 
 def _undeclared(samples: Sequence[np.ndarray], path: str) -> tuple[tuple[float, ...], tuple[Decision, ...]]:

@@ -26,7 +26,7 @@ from chain.sentinel2 import stac_item
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, NODATA, REFLECTANCE, wanted
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
-from chain.sentinel2.digital_numbers import numbers_of
+from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
 from chain.sentinel2.integrity import verify
 from chain.sentinel2.layers import Layer, opened_layer, release
 from chain.sentinel2.offset import Statement, decided_offset
@@ -283,6 +283,7 @@ def opened(
         statements = list(contents.statements)
         if not contents.are_numbers_known:
             statements += _tell_numbers(image, contents.name, reading)
+        check_not_filled({band: image.bands[band] for band in files if band in image.bands}, contents.name)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )

@@ -135,18 +135,19 @@ def decided_offset(
     statements = list(dict.fromkeys(statements))
     stated: Mapping[int, Statement] = {each.offset: each for each in sorted(statements, key=lambda each: each.firm)}
     found = evidence()
-    if len(stated) > 1 and not all(each.firm for each in stated.values()) and found.offset == 0:
+    if len(stated) > 1 and not all(each.firm for each in stated.values()) and found.certain:
         stated = {}
     if len(stated) > 1:
         said = ", but ".join(f"{each.source} states an offset of {offset}" for offset, each in stated.items())
         raise ValueError(f"{name}: {said}: {OFFSET_HELP}")
     if not stated:
-        if found.offset == 0:
+        if found.certain:
             return 0, Decision("offset", "0", found.text)
-        hint = f" ({found.text})" if found.text else ""
+        doubt = ", but near missing ones or borders only" if found.offset == 0 else ""
+        hint = f" ({found.text}{doubt})" if found.text else ""
         raise ValueError(f"{name}: the offset of its digital numbers is not stated{hint}: {OFFSET_HELP}")
     ((offset, statement),) = stated.items()
-    if not statement.firm and found.offset is None:
+    if not statement.firm and found.offset != OFFSET and not found.certain:
         raise ValueError(
             f"{name}: {statement.source} states an offset of {offset}, as files with an offset of 1000 do too, and the "
             f"pixels do not tell ({found.text}): {OFFSET_HELP}"

@@ -8,6 +8,11 @@ offset, and never with one: where no band is as dark as that, an offset is likel
 
 Pixels near others without data are not looked at: where an image was resampled before its nodata was declared, they
 are mixtures with the fill, and darker than any ground. Neither are pixels that are equal in all bands, which are fill.
+How far mixtures reach is not known, as an image can have been coarser before: that there is no offset is certain only
+if the half of the pixels that is farthest from missing ones and from borders shows it too.
+
+Bands coarser than the image's pixels are averaged over native ones: cubic and Lanczos interpolation leaves pixels
+beside edges that are darker than any ground.
 """
 
 from collections.abc import Mapping
@@ -15,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from osgeo import gdal
+from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from chain.raster.mask import grow
 from chain.sentinel2.bands import BANDS, FINEST
@@ -48,6 +54,8 @@ class Evidence:
     """0: there is none, for sure. -1000: there is likely one of 1000. None: they tell nothing."""
     text: str = ""
     """What this rests on, or why they tell nothing."""
+    certain: bool = False
+    """Whether pixels far from missing ones, which fill has no part in, show that there is none."""
     shown: float = 0.0
     """Share of the bands of `DARK_BANDS` whose pixels lie where an offset of 1000 puts those of most images."""
 
@@ -59,23 +67,24 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         names: for each band, a raster of one band, of digital numbers.
     """
     samples = samples_of(names)
-    darkest, middle, disproved = {}, {}, []
-    for band, values in samples.items():
-        if values.size < LEAST_PIXELS:
+    darkest, middle, disproved, far = {}, {}, [], 0
+    for band, sample in samples.items():
+        if sample.values.size < LEAST_PIXELS:
             continue
-        darkest[band], middle[band] = (float(value) for value in np.percentile(values, (DARKEST, 50)))
-        disproved += [f"{band} {share}" for share in _shares(values)[:1]]
+        darkest[band], middle[band] = (float(value) for value in np.percentile(sample.values, (DARKEST, 50)))
+        shares = _shares(sample.values)[:1]
+        disproved += [f"{band} {share}" for share in shares]
+        far += bool(shares and _shares(sample.values[sample.far]))
     needed = 1 if len(darkest) == 1 else max(2, len(darkest) // 4)
     if disproved and len(disproved) >= needed:
         text = f"pixels that no offset of 1000 allows: {', '.join(disproved[:4])}, away from missing ones"
-        return Evidence(0, text)
+        return Evidence(0, text, certain=far >= needed)
     dark = {band: value for band, value in darkest.items() if band in DARK_BANDS}
     if not disproved and dark and _is_bright(darkest):
         shown = sum(dark[band] < DARK_WITH_OFFSET and middle[band] < MIDDLE_WITH_OFFSET for band in dark) / len(dark)
         listed = ", ".join(f"{band} {value:.0f}" for band, value in sorted(dark.items(), key=lambda item: item[1])[:4])
-        return Evidence(
-            -1000, f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest", shown
-        )
+        text = f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest"
+        return Evidence(-1000, text, shown=shown)
     if not darkest:
         return Evidence(text="too few pixels")
     return Evidence(text=f"dark pixels in too few bands: {', '.join(disproved)}" if disproved else "few dark pixels")
@@ -93,31 +102,50 @@ def _shares(values: np.ndarray) -> list[str]:
     return [f"{100 * part:.1f} % below {number}" for number, part, share in parts if part > share]
 
 
-def samples_of(names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return valid numbers of each band, (count,), away from missing ones; none where it cannot be read."""
+@dataclass(frozen=True)
+class Sample:
+    """Some valid pixels of a band, away from missing ones."""
+
+    values: np.ndarray
+    """Their numbers, (count,)."""
+    far: np.ndarray
+    """Whether each is in the half that is farthest from missing ones and borders, (count,)."""
+
+
+def samples_of(names: Mapping[str, str]) -> dict[str, Sample]:
+    """Return valid pixels of each band, away from missing ones; none where it cannot be read."""
     datasets = {band: gdal.Open(name) for band, name in names.items()}
     by_shape: dict[tuple[int, int], list[str]] = {}
     for band, dataset in datasets.items():
         by_shape.setdefault((dataset.RasterXSize, dataset.RasterYSize), []).append(band)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Sample] = {}
     for bands in by_shape.values():
         found.update(_clear({band: sampled_parts(datasets[band]) for band in bands}))
     return found
 
 
-def _clear(bands: Mapping[str, list[tuple[np.ndarray, float]]]) -> dict[str, np.ndarray]:
-    """Return the numbers of bands of one shape that are valid in all and away from pixels that are not."""
-    found: dict[str, list[np.ndarray]] = {band: [] for band in bands}
+def _clear(bands: Mapping[str, list[tuple[np.ndarray, float]]]) -> dict[str, Sample]:
+    """Return the pixels of bands of one shape that are valid in all and away from those that are not."""
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {band: [] for band in bands}
     for parts in zip(*bands.values()):
         arrays, spacing = np.stack([array for array, _ in parts]), parts[0][1]
         missing = np.isnan(arrays).any(axis=0)
         if len(arrays) > 2:
             missing |= (arrays == arrays[0]).all(axis=0)
+        away = distance_transform_edt(np.pad(~missing, 1))[1:-1, 1:-1]
         for band, array in zip(bands, arrays):
-            reach = MARGIN * max(1, round(BANDS[band] / spacing))
+            ratio = max(1, round(BANDS[band] / spacing))
+            reach = MARGIN * ratio
             looked = ~grow(missing, reach)
             border = [min(reach, size // 8) for size in looked.shape]
             looked[: border[0]] = looked[looked.shape[0] - border[0] :] = False
             looked[:, : border[1]] = looked[:, looked.shape[1] - border[1] :] = False
-            found[band].append(array[looked])
-    return {band: np.concatenate(numbers) if numbers else np.empty(0) for band, numbers in found.items()}
+            values = uniform_filter(np.nan_to_num(array), ratio)[looked]
+            found[band].append((values, away[looked] >= np.median(away[looked]) if values.size else values > 0))
+    return {band: _joined(parts) for band, parts in found.items()}
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Sample:
+    """Return the pixels of several parts of a band."""
+    values, far = (np.concatenate(each) for each in zip(*parts)) if parts else (np.empty(0), np.empty(0, bool))
+    return Sample(values, far)

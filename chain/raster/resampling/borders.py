@@ -231,14 +231,16 @@ def _explanation(
 def _support(each: _Explanation, unknown: _Explanation | None, found: Resampling, ratio: int) -> float:
     """Return the log-likelihood of whole numbers for native pixels near the side that are only known by a rule.
 
-    It is 0 where other native pixels are no whole numbers.
+    It is 0 where other native pixels are no whole numbers, and less as far as these are such without the rule, too.
     """
     if unknown is None:
         return integers(each.near, ratio, found).score
     if integers(unknown.near, ratio, found).score <= SURE:
         return 0.0
     only = [replace(one, valid=one.valid & ~other.valid) for one, other in zip(each.near, unknown.near)]
-    return integers(only, ratio, found).score
+    without = [replace(one, native=other.native) for one, other in zip(only, unknown.near)]
+    score = integers(only, ratio, found).score
+    return score - max(integers(without, ratio, found).score, 0.0) if score > 0 else score
 
 
 def _depth(first: _Explanation, second: _Explanation, found: Resampling, ratio: int, parts: Sequence[Part]) -> int:

@@ -146,6 +146,19 @@ def test_nodata_of_open_eo_is_known_and_other_numbers_are_asked_for(tmp_path, pi
             open_product(path, offset=0)
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_number_of_saturated_pixels_is_asked_for_where_all_bands_hold_it(tmp_path, pixels, dtype):
+    missing = np.zeros((60, 60), bool)
+    missing[20:26, 30:36] = True
+    path = write(tmp_path / "s.tif", filled(pixels, missing, 65535, dtype), ORDER)
+    with pytest.raises(ValueError, match="got 65535 in all bands of 1 % of the pixels, undeclared .gdal_edit"):
+        open_product(path, offset=0)
+    arrays = filled(pixels, np.zeros((60, 60), bool), 65535, dtype)
+    arrays[7][20:26, 30:36] = 65535
+    image = open_product(write(tmp_path / "one.tif", arrays, ORDER), offset=0)
+    assert np.all(read(image, ORDER[7])[20:26, 30:36] == 65535)
+
+
 @pytest.mark.parametrize(
     "driver, suffix", [("ENVI", ""), ("ENVI", ".img"), ("ENVI", ".dat"), ("HFA", ".img"), ("EHdr", ".bil")]
 )
