@@ -9,7 +9,7 @@ without the rest of it (Takahashi, Fagan and Chin, 1973).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from scipy import sparse
@@ -56,6 +56,14 @@ def _pairs(matrix: sparse.csr_matrix) -> dict[int, sparse.csr_matrix]:
     Returns:
         By offset from 0 on, (native pixels, fine pixels); the last `offset` lines are empty.
     """
+    arrays = matrix.data, matrix.indices, matrix.indptr
+    return _known_pairs(matrix.shape, *((array.tobytes(), array.dtype.str) for array in arrays))
+
+
+@lru_cache(maxsize=512)
+def _known_pairs(shape: tuple[int, int], *parts: tuple[bytes, str]) -> dict[int, sparse.csr_matrix]:
+    """Return the same for a matrix of which the parts are given: parts of an image, and tries, have the same ones."""
+    matrix = sparse.csr_matrix(tuple(np.frombuffer(part, dtype).copy() for part, dtype in parts), shape)
     by_native = sparse.csr_matrix(matrix.T)
     shared = (abs(by_native) @ abs(matrix)).tocoo()
     reach = int((shared.col - shared.row).max(initial=0))

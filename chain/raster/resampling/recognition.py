@@ -158,6 +158,8 @@ def recognise_complete(
             each = Resampling(name, (down, across), counted=counted)
             limits = limits_of(peak, each)
             fits = vertical.within(limits) and horizontal.within(limits)
+            if fits and name == "nearest":
+                return [each]
             found.append((each, fits, max(vertical, horizontal, key=lambda misfit: misfit.rms)))
     return _tightest(found, peak)
 
@@ -205,6 +207,8 @@ def recognise_holed(
         for method in METHODS:
             entries = _enough(parts, ratio, Resampling(method, counted=counted), names, peak)
             found += [_best(entries, expected)] if entries else []
+            if method == "nearest" and entries and found[-1][1]:
+                return [found[-1][0]]
         if any(fits for _, fits, _ in found):
             break
     return _tightest(found, peak)
