@@ -38,11 +38,12 @@ DARK_WITH_OFFSET = 1600
 """Digital number below which the darkest pixels of most bands lie in an image with an offset of 1000."""
 MIDDLE_WITH_OFFSET = 2800
 """Digital number below which half of the pixels of most such bands lie in an image with an offset of 1000."""
-DARKEST = 0.5
-"""Percentile that stands for the darkest pixels of a band."""
+DARKEST, DARKEST_OF_COARSE = 0.5, 5.0
+"""Percentile that stands for the darkest pixels of a band, and of one that is coarser than its pixels: overshooting
+darkens some of these."""
 MARGIN = 3
 """Native pixels of a band around one without data that are not looked at: the reach of Lanczos' kernel."""
-LEAST_PIXELS = 400
+LEAST_PIXELS = 200
 """Fewer pixels of a band tell nothing."""
 
 
@@ -71,7 +72,8 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
     for band, sample in samples.items():
         if sample.values.size < LEAST_PIXELS:
             continue
-        darkest[band], middle[band] = (float(value) for value in np.percentile(sample.values, (DARKEST, 50)))
+        lowest = DARKEST_OF_COARSE if sample.is_finer else DARKEST
+        darkest[band], middle[band] = (float(value) for value in np.percentile(sample.values, (lowest, 50)))
         shares = _shares(sample.values)[:1]
         disproved += [f"{band} {share}" for share in shares]
         far += bool(shares and _shares(sample.values[sample.far]))
@@ -110,6 +112,8 @@ class Sample:
     """Their numbers, (count,)."""
     far: np.ndarray
     """Whether each is in the half that is farthest from missing ones and borders, (count,)."""
+    is_finer: bool
+    """Whether the raster's pixels are finer than the band's native ones."""
 
 
 def samples_of(names: Mapping[str, str]) -> dict[str, Sample]:
@@ -127,6 +131,7 @@ def samples_of(names: Mapping[str, str]) -> dict[str, Sample]:
 def _clear(bands: Mapping[str, list[tuple[np.ndarray, float]]]) -> dict[str, Sample]:
     """Return the pixels of bands of one shape that are valid in all and away from those that are not."""
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {band: [] for band in bands}
+    finer = dict.fromkeys(bands, False)
     for parts in zip(*bands.values()):
         arrays, spacing = np.stack([array for array, _ in parts]), parts[0][1]
         missing = np.isnan(arrays).any(axis=0)
@@ -135,17 +140,17 @@ def _clear(bands: Mapping[str, list[tuple[np.ndarray, float]]]) -> dict[str, Sam
         away = distance_transform_edt(np.pad(~missing, 1))[1:-1, 1:-1]
         for band, array in zip(bands, arrays):
             ratio = max(1, round(BANDS[band] / spacing))
-            reach = MARGIN * ratio
+            reach, finer[band] = MARGIN * ratio, ratio > 1
             looked = ~grow(missing, reach)
             border = [min(reach, size // 8) for size in looked.shape]
             looked[: border[0]] = looked[looked.shape[0] - border[0] :] = False
             looked[:, : border[1]] = looked[:, looked.shape[1] - border[1] :] = False
             values = uniform_filter(np.nan_to_num(array), ratio)[looked]
             found[band].append((values, away[looked] >= np.median(away[looked]) if values.size else values > 0))
-    return {band: _joined(parts) for band, parts in found.items()}
+    return {band: _joined(parts, finer[band]) for band, parts in found.items()}
 
 
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Sample:
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]], is_finer: bool) -> Sample:
     """Return the pixels of several parts of a band."""
     values, far = (np.concatenate(each) for each in zip(*parts)) if parts else (np.empty(0), np.empty(0, bool))
-    return Sample(values, far)
+    return Sample(values, far, is_finer)

@@ -340,10 +340,28 @@ def test_pixels_are_right_or_refused(case):
     event(check(case))
 
 
-def test_a_spline_is_not_taken_for_lanczos():
+@pytest.mark.parametrize("add, stated, cut", [(0, "baseline 02.14", (0, 0)), (1000, "offset in counts", (12, 2))])
+def test_a_spline_is_not_taken_for_lanczos(add, stated, cut):
     """Which explains these pixels by chance, with native ones that are no whole numbers and rules of all kinds."""
-    spline = Case("GTiff", "uint16", False, 0, "baseline 02.14", "mask", True, "ESA", True, "cubicspline", "scattered")
+    missing = "mask" if add == 0 else "zero"
+    spline = Case(
+        "GTiff", "uint16", False, add, stated, missing, True, "ESA", True, "cubicspline", "scattered", cut=cut
+    )
     assert check(spline) == "opened"
+
+
+@pytest.mark.parametrize(
+    "add, stated, missing, resampling, holes, cut",
+    [
+        (1000, "baseline 02.14", "mask", "cubic", "corner", (0, 0)),
+        (1000, "baseline 02.14", "mask", "lanczos", "rectangle", (0, 0)),
+        (1000, "baseline 02.14", "mask", "lanczos", "corner", (10, 16)),
+        (0, "baseline 05.10", "value", "near", "scattered", (2, 16)),
+    ],
+)
+def test_a_false_baseline_is_told_by_few_pixels_that_overshoot(add, stated, missing, resampling, holes, cut):
+    false = Case("GTiff", "uint16", False, add, stated, missing, True, "FORCE", False, resampling, holes, cut=cut)
+    assert check(false) == "refused"
 
 
 def test_a_border_that_speaks_as_well_without_a_rule_has_none():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from chain.sentinel2.bands import offset_of_baseline
+from chain.sentinel2.bands import BANDS, offset_of_baseline
 from chain.sentinel2.image import open_product
 from chain.sentinel2.pixel_evidence import evidence_of
 from tests.chain.sentinel2.scenes import (
@@ -335,7 +335,8 @@ def test_real_scenes_are_told_from_the_same_with_an_offset(shared_data, tmp_path
             band = dataset.GetRasterBand(number)
             for add in (0, 1000):
                 name = str(tmp_path / f"{add}_{band.GetDescription()}.tif")
-                write(name, [np.where(band.ReadAsArray() > 0, band.ReadAsArray() + add, 0).astype(np.uint16)])
+                array = np.where(band.ReadAsArray() > 0, band.ReadAsArray() + add, 0).astype(np.uint16)
+                write(name, [array], gsd=BANDS[band.GetDescription()])
                 names.setdefault(add, {})[band.GetDescription()] = name
     assert set(names[0]) == set(ORDER)
     assert evidence_of(names[0]).offset == 0
