@@ -107,7 +107,7 @@ LISTED = 4
 """Bands that an error lists."""
 PLAIN_NIR = ("nir", "nearinfrared")
 """Words that mean B08 beside one for B8A, and beside the visible bands alone; elsewhere either."""
-VALIDITY = ("datamask", "validmask", "validitymask", "alpha")
+VALIDITY = ("datamask", "validmask", "validitymask", "valid", "validity", "validdata", "alpha")
 """Bands that are 0 where the others have no data."""
 EXTRAS = re.compile(
     "aot|wvp|tci[rgb]?|qa(10|20|60)|msk.*|cld(prb)?|snw(prb)?|cs(cdf)?|fmask|dem|elevation|visual|observations?|"

@@ -355,10 +355,11 @@ def _candidate(
 def _is_chance(found: Resampling, whole: Integers) -> bool:
     """Return whether an interpolation explains an image of whole numbers by chance.
 
-    Its native pixels are rather none, and the image ends by several rules, though one program has one.
+    Its native pixels are rather none, and it is Lanczos, whose wide kernel fits a spline's images with holes, or the
+    image ends by several rules, though one program has one.
     """
     rules = {getattr(found, side) for side in SIDES} - {OPEN}
-    return found.counted and whole.score < 0 and len(rules) > 1
+    return found.counted and whole.score < 0 and (len(rules) > 1 or found.method == "lanczos")
 
 
 def _fits(parts: Sequence[Part], ratio: int, found: Resampling) -> list[Fitted]:

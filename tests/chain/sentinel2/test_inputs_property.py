@@ -340,7 +340,10 @@ def test_pixels_are_right_or_refused(case):
     event(check(case))
 
 
-@pytest.mark.parametrize("add, stated, cut", [(0, "baseline 02.14", (0, 0)), (1000, "offset in counts", (12, 2))])
+@pytest.mark.parametrize(
+    "add, stated, cut",
+    [(0, "baseline 02.14", (0, 0)), (1000, "offset in counts", (12, 2)), (1000, "offset in counts", (1, 1))],
+)
 def test_a_spline_is_not_taken_for_lanczos(add, stated, cut):
     """Which explains these pixels by chance, with native ones that are no whole numbers and rules of all kinds."""
     missing = "mask" if add == 0 else "zero"

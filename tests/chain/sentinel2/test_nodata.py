@@ -185,5 +185,15 @@ def test_a_mask_that_lost_its_mark_is_asked_for(tmp_path, pixels, missing, name)
     path = write(tmp_path / "s.img", arrays, [*ORDER, name], driver="ENVI")
     with pytest.raises(ValueError, match="band 13 is not described, and holds 0 and 255 only: .*-colorinterp_13 alpha"):
         open_product(path, offset=0)
-    named = write(tmp_path / "n.img", arrays, [*ORDER, "dataMask"], driver="ENVI")
-    check_stack(open_product(named, offset=0), pixels, missing)
+    masked = write(tmp_path / "m.img", arrays, [*ORDER, "FILL_MASK"], driver="ENVI")
+    with pytest.raises(ValueError, match="band 13 is called 'FILL_MASK', and holds 0 and 255 only: if it tells"):
+        open_product(masked, offset=0)
+    for word in ("dataMask", "valid"):
+        named = write(tmp_path / f"{word}.img", arrays, [*ORDER, word], driver="ENVI")
+        check_stack(open_product(named, offset=0), pixels, missing)
+
+
+def test_a_named_band_is_no_mask(tmp_path, pixels, missing):
+    arrays = [*fine(pixels).values(), np.where(missing, 0, 1).astype(np.uint16)]
+    named = write(tmp_path / "n.img", arrays, [*ORDER, "cloudmask"], driver="ENVI")
+    check_stack(open_product(named, offset=0), pixels)
