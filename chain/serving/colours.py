@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 NATURAL = ("B04", "B03", "B02")
 """Bands of natural colours: red, green, blue."""
+RAMP = "cividis"
+"""Matplotlib's colours of numbers, from dark blue to yellow: those who are blind to red or green tell them apart."""
 STYLES = {
     "natural": (NATURAL,),
     "false_colour": (("B08", "B04", "B03"), ("B8A", "B04", "B03")),

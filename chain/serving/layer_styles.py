@@ -2,6 +2,7 @@
 """Styles with which QGIS shows a product: natural colours when it is opened, false colours to be loaded.
 
 `sr.qml` beside `sr.tif` is what QGIS takes for it without being asked; `sr_false_colour.qml` shows vegetation in red.
+Classes have their own colours, and expected errors go from dark blue to yellow, which all people tell apart.
 Bands are taken by name. Black and white are what 2 % of a band's valid pixels are below and above; in natural colours,
 white is as far above black in all bands, so that colours keep their proportions while haze goes.
 
@@ -17,7 +18,7 @@ from osgeo import gdal
 
 from chain.runtime.files import whole_file
 from chain.sentinel2.bands import CLASSES
-from chain.serving.colours import band_names, shown, shown_in
+from chain.serving.colours import RAMP, band_names, shown, shown_in
 from chain.serving.product_names import style_file, style_files
 
 SAMPLED_SIDE = 1024
@@ -25,6 +26,8 @@ SAMPLED_SIDE = 1024
 PERCENTILES = (2, 98)
 GAMMA = 1.4
 """Brightens what is dark in natural colours: vegetation beside bare ground."""
+RAMP_STEPS = 9
+"""Colours between which QGIS interpolates."""
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 COLOURS = ("red", "green", "blue")
 
@@ -69,6 +72,38 @@ def write_class_style(classes: Path) -> None:
     ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="1")
     ElementTree.indent(root)
     with whole_file(style_file(classes), "--style") as partial:
+        partial.write_text(f"{DOCTYPE}{ElementTree.tostring(root, encoding='unicode')}\n", encoding="utf-8")
+
+
+def write_error_style(errors: Path) -> None:
+    """Write the style of a file of expected errors beside it: its first band, from 0 on, brighter the more uncertain.
+
+    Args:
+        errors: the file.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    from matplotlib import colormaps, colors
+
+    dataset = gdal.Open(str(errors))
+    highest = float(_percentiles(dataset.GetRasterBand(1))[1])
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(root, "pipe")
+    kind, limits = "singlebandpseudocolor", {"classificationMin": "0", "classificationMax": f"{highest:.6g}"}
+    renderer = ElementTree.SubElement(
+        pipe, "rasterrenderer", {"type": kind, "band": "1", "opacity": "1", "alphaBand": "-1", **limits}
+    )
+    shader = ElementTree.SubElement(renderer, "rastershader")
+    ramp = ElementTree.SubElement(
+        shader, "colorrampshader", colorRampType="INTERPOLATED", minimumValue="0", maximumValue=f"{highest:.6g}"
+    )
+    for share in np.linspace(0, 1, RAMP_STEPS):
+        value, colour = f"{share * highest:.6g}", colors.to_hex(colormaps[RAMP](share))
+        ElementTree.SubElement(ramp, "item", value=value, label=value, color=colour, alpha="255")
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ElementTree.indent(root)
+    with whole_file(style_file(errors), "--style") as partial:
         partial.write_text(f"{DOCTYPE}{ElementTree.tostring(root, encoding='unicode')}\n", encoding="utf-8")
 
 

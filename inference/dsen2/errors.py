@@ -16,7 +16,9 @@ from chain.raster.grids import Grid, Region, image_grid, plan, raster_grid
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.ground import ground_of
+from chain.serving.layer_styles import write_error_style
 from chain.serving.product_file import Layout, write_product
+from chain.serving.product_names import style_file
 from chain.serving.production import open_images
 from chain.serving.provenance import IDENTITY_KEY, digest
 from chain.serving.recipe import REFLECTANCE, Recipe
@@ -125,7 +127,7 @@ class _Floating(_Maker):
 def write_errors(
     output: Path, image: OpenedImage, recipe: Recipe, options: Options, models: Mapping[str, ErrorModel], anew: bool
 ) -> None:
-    """Write the file of expected errors of a product, unless it is there.
+    """Write the file of expected errors of a product, unless it is there, and its style.
 
     Args:
         output: the product.
@@ -140,6 +142,8 @@ def write_errors(
     """
     path = error_file(output)
     if path.exists() and not anew:
+        if options.style and not style_file(path).exists():
+            write_error_style(path)
         return
     product = gdal.Open(str(output))
     metadata = product.GetMetadata()
@@ -156,6 +160,8 @@ def write_errors(
         overwrite=anew,
         restart=True,
     )
+    if options.style:
+        write_error_style(path)
 
 
 def _layout(grid: Grid, models: Mapping[str, ErrorModel], options: Options, metadata: Mapping[str, str]) -> Layout:

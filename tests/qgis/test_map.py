@@ -8,7 +8,7 @@ import pytest
 from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
-from chain.serving.layer_styles import write_styles
+from chain.serving.layer_styles import write_error_style, write_styles
 from chain.serving.product_file import Layout, write_product
 from chain.serving.product_names import style_files
 
@@ -62,3 +62,15 @@ def test_false_colours_show_vegetation_in_red(qgis, product, tmp_path):
     assert told["bands"] == ["B08", "B04", "B03"]
     _, vegetation, missing = colours(tmp_path / "map.png")
     assert vegetation[0] == 255 and vegetation[1] == 0 and missing[3] == 0
+
+
+def test_errors_go_from_dark_blue_to_yellow(qgis, product, tmp_path):
+    errors = gdal.Open(str(product))
+    path = tmp_path / "sr_error.tif"
+    gdal.Translate(str(path), errors, bandList=[3])  # strips of 1500 and 300, and of missing pixels
+    write_error_style(path)
+    told = qgis.script("render", path, tmp_path / "map.png")
+    assert told["valid"] and told["renderer"] == "singlebandpseudocolor"
+    many, few, missing = colours(tmp_path / "map.png")
+    assert many == (254, 232, 56, 255) and missing[3] == 0
+    assert sum(few[:3]) < sum(many[:3]) and few[2] > max(few[:2])

@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from chain.serving.colours import NATURAL
+from chain.serving.colours import NATURAL, RAMP
 from chain.serving.report.places import Place
 from chain.serving.report.subject import Subject
 
@@ -109,7 +109,7 @@ def mapped(values: np.ndarray, highest: float) -> str:
     """Return the address of a picture of numbers from 0 to the highest one, in colours that all people tell apart."""
     from matplotlib import colormaps
 
-    colours = colormaps["cividis"](np.clip(values / max(highest, 1e-9), 0, 1), bytes=True)[..., :3]
+    colours = colormaps[RAMP](np.clip(values / max(highest, 1e-9), 0, 1), bytes=True)[..., :3]
     return address(np.where(np.isfinite(values)[..., np.newaxis], colours, MISSING).astype(np.uint8))
 
 

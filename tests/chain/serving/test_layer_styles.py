@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from chain.serving.layer_styles import write_styles
+from chain.serving.layer_styles import write_error_style, write_styles
 from chain.serving.options import FileOptions
 
 
@@ -71,6 +71,15 @@ def test_contrast_is_that_of_valid_pixels_in_the_unit_that_is_shown(product, tmp
     unit = scale or 1
     lowest = [100 * number + 100 + 0.02 * 900 for number in (1, 2, 3)]
     np.testing.assert_allclose(limits, [(low * unit, (low + 0.96 * 900) * unit) for low in lowest], rtol=5e-3)
+
+
+def test_errors_are_shown_from_0_to_what_nearly_all_are_below(product, tmp_path):
+    path = product(("B05_error", "B11_error"), 1e-4)
+    write_error_style(path)
+    ramp = ElementTree.parse(tmp_path / "sr.qml").find("pipe/rasterrenderer/rastershader/colorrampshader")
+    items = [(float(item.get("value")), item.get("color")) for item in ramp]
+    assert items[0] == (0, "#00224e") and items[-1][1] == "#fee838"
+    assert items[-1][0] == pytest.approx((200 + 0.98 * 900) * 1e-4, rel=5e-3)
 
 
 def test_an_older_style_is_replaced_and_no_other_file_is_left(product, tmp_path):

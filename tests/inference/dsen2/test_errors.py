@@ -33,7 +33,7 @@ def test_each_band_that_a_network_makes_has_an_expected_error(arguments, tmp_pat
     assert dsen2.main([*arguments, "--output", str(tmp_path / "sr.tif"), "--error"]) == 0
     made, product = pixels(tmp_path / "sr.tif")
     found, dataset = pixels(tmp_path / "sr_error.tif")
-    assert list(found) == ["B05_error", "B11_error"]
+    assert list(found) == ["B05_error", "B11_error"] and (tmp_path / "sr_error.qml").exists()
     assert dataset.GetGeoTransform() == product.GetGeoTransform()
     assert dataset.GetRasterBand(1).GetNoDataValue() == 0 and found["B05_error"].min() > 0
     metadata = dataset.GetMetadata()
