@@ -2,7 +2,7 @@
 """Bicubic interpolation like MATLAB's `imresize`, the baseline of DSen2's paper.
 
 Keys 1981 (doi:10.1109/TASSP.1981.1163711) with a = -0.5, between pixel centres, with a symmetric border. Values are not
-clipped, so edges overshoot.
+clipped, so edges overshoot. Grids of any ratio, with missing pixels, are `chain.serving.report.resampling`'s.
 
     from evaluation.bicubic import bicubic
     fine = bicubic(coarse, scale=2)
@@ -10,6 +10,9 @@ clipped, so edges overshoot.
 
 import numpy as np
 
+from chain.raster.resampling.interpolation import METHODS
+
+KERNEL = METHODS["cubic"].kernel
 TAPS = 4
 BORDER = 2
 """Number of pixels used beyond the border."""
@@ -50,7 +53,7 @@ def _along(image: np.ndarray, scale: int, axis: int) -> np.ndarray:
     for phase in range(scale):
         position = (phase + 0.5) / scale - 0.5
         first = int(np.floor(position)) - 1
-        weights = _keys(position - first - np.arange(TAPS))
+        weights = KERNEL(position - first - np.arange(TAPS))
         taps = [
             np.float32(weight) * padded[BORDER + first + tap : BORDER + first + tap + size]
             for tap, weight in enumerate(weights)
@@ -58,11 +61,3 @@ def _along(image: np.ndarray, scale: int, axis: int) -> np.ndarray:
         ]
         phases[phase::scale] = sum(taps)
     return result
-
-
-def _keys(distance: np.ndarray) -> np.ndarray:
-    """Return the weights of pixels at given distances, which add up to one."""
-    x = np.abs(distance)
-    near = (1.5 * x - 2.5) * x**2 + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0))

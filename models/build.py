@@ -36,7 +36,7 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
         with policy(POLICIES[precision]):
             model = model_class.from_bands(**description.arguments)
     except TypeError as error:
-        raise ValueError(f"model_dir: its arguments do not fit {model_class.__name__} ({error})") from error
+        raise ValueError(f"--model-dir: its arguments do not fit {model_class.__name__} ({error})") from error
     model.levels, model.origin = description.levels, description.origin
     return model
 
@@ -47,7 +47,7 @@ def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
     Raises:
         ValueError: there is no such class.
     """
-    error = ValueError(f"model_dir: expected a system with a file in models/, got {system!r}")
+    error = ValueError(f"--model-dir: expected a system with a file in models/, got {system!r}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", system):
         raise error
     name = f"models.{system}"
@@ -65,5 +65,5 @@ def _class_of(system: str, model: str) -> type[SuperResolutionModel]:
     if not classes:
         raise error
     if model not in classes:
-        raise ValueError(f"model_dir: expected a model of {system} ({', '.join(classes)}), got {model!r}")
+        raise ValueError(f"--model-dir: expected a model of {system} ({', '.join(classes)}), got {model!r}")
     return classes[model]

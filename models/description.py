@@ -337,8 +337,9 @@ def read_description(model_dir: str | Path) -> ModelDescription:
             _check_file(path.parent / WEIGHTS_NAME, description.weights)
         return description
     except FileNotFoundError:
-        raise ValueError(f"model_dir: expected a model folder, with {FILE_NAME}, got {model_dir}") from None
+        raise ValueError(f"--model-dir: expected a model folder, with {FILE_NAME}, got {model_dir}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"model_dir: expected a model description in {FILE_NAME} ({type(error).__name__}: {error}), got {model_dir}"
+            f"--model-dir: expected a model description in {FILE_NAME} ({type(error).__name__}: {error}), got "
+            f"{model_dir}"
         ) from error

@@ -107,7 +107,7 @@ def test_the_export_says_its_precision_and_keeps_float32_around(small, system, t
 @pytest.mark.parametrize("system", ["", "none", "layers", "base", "description", "build", "../dsen2", "os", "DSen2"])
 def test_other_systems_are_refused(small, system):
     _, wanted = small("spot7")
-    with pytest.raises(ValueError, match=f"^model_dir: expected a system with a file in models/.*{system!r}$"):
+    with pytest.raises(ValueError, match=f"^--model-dir: expected a system with a file in models/.*{system!r}$"):
         build(dataclasses.replace(wanted, system=system))
 
 
@@ -116,13 +116,13 @@ def test_of_several_classes_the_named_one_is_made(tmp_path):
         description = read(model, tmp_path)
         assert description.model == type(model).__name__ and type(build(description)) is type(model)
     for name in ("", "Pairs"):
-        with pytest.raises(ValueError, match=f"^model_dir: expected a model of l1bsr .CSR, REC., .*{name!r}$"):
+        with pytest.raises(ValueError, match=f"^--model-dir: expected a model of l1bsr .CSR, REC., .*{name!r}$"):
             build(dataclasses.replace(description, model=name))
 
 
 def test_other_arguments_and_precisions_are_refused(small):
     _, wanted = small("spot7")
-    with pytest.raises(ValueError, match="^model_dir: its arguments do not fit SRModel .*width"):
+    with pytest.raises(ValueError, match="^--model-dir: its arguments do not fit SRModel .*width"):
         build(dataclasses.replace(wanted, arguments={"width": 3}), "bfloat16")
     assert keras.mixed_precision.global_policy().name == "float32"
     with pytest.raises(ValueError, match="^precision: expected one of float32, bfloat16, got int8$"):

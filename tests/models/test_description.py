@@ -51,7 +51,7 @@ def test_no_tensorflow_is_imported():
 def test_not_a_model(tmp_path, content):
     if content is not None:
         (tmp_path / FILE_NAME).write_text(content)
-    with pytest.raises(ValueError, match="^model_dir: .*got ") as caught:
+    with pytest.raises(ValueError, match="^--model-dir: .*got ") as caught:
         read_description(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -71,7 +71,7 @@ def test_not_a_model(tmp_path, content):
 )
 def test_values_that_no_model_has(tmp_path, change, message):
     (tmp_path / FILE_NAME).write_text(json.dumps({**DESCRIPTION.to_json(), **change}))
-    with pytest.raises(ValueError, match=f"^model_dir: .*{message}"):
+    with pytest.raises(ValueError, match=f"^--model-dir: .*{message}"):
         read_description(tmp_path)
 
 
@@ -100,7 +100,7 @@ def accepted(folder):
     try:
         return read_description(folder)
     except ValueError as error:
-        assert str(error).startswith("model_dir: ") and "\n" not in str(error)
+        assert str(error).startswith("--model-dir: ") and "\n" not in str(error)
         return None
 
 
