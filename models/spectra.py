@@ -118,4 +118,4 @@ def read_spectra(folder: str | Path) -> Spectra | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"model_dir: expected spectra in {path}, got {type(error).__name__}: {error}") from error
+        raise ValueError(f"--model-dir: expected spectra in {path}, got {type(error).__name__}: {error}") from error

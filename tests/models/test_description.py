@@ -148,11 +148,11 @@ def test_pipes_and_devices_in_the_folder_of_a_model_are_refused(tmp_path, name):
     (folder / name).unlink(missing_ok=True)
     (folder / name).parent.mkdir(exist_ok=True)
     os.mkfifo(folder / name)
-    with pytest.raises(ValueError, match="^model_dir: .*a device or a pipe"):
+    with pytest.raises(ValueError, match="^--model-dir: .*a device or a pipe"):
         read_description(folder)
 
 
 def test_a_description_of_many_levels_is_refused(tmp_path):
     (tmp_path / FILE_NAME).write_text("[" * 200_000)
-    with pytest.raises(ValueError, match="^model_dir: expected a model description in model.json"):
+    with pytest.raises(ValueError, match="^--model-dir: expected a model description in model.json"):
         read_description(tmp_path)

@@ -58,5 +58,5 @@ def test_file(tmp_path):
     np.testing.assert_array_equal(read.shares, spectra.shares)
     for text in ("{", '{"bands": ["B04"]}', '{"bands": ["B04"], "shares": [[1, 2]]}'):
         (tmp_path / SPECTRA_NAME).write_text(text)
-        with pytest.raises(ValueError, match=f"^model_dir: expected spectra in .*{SPECTRA_NAME}, got "):
+        with pytest.raises(ValueError, match=f"^--model-dir: expected spectra in .*{SPECTRA_NAME}, got "):
             read_spectra(tmp_path)
