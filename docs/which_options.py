@@ -23,10 +23,16 @@ default. Beside these, all have `--debug`, `--version`, `--quiet` and `--progres
 WHY = """
 ## What is not there, and why
 
-- `--precision`, `--scheduler`, `--block-range` and `--tile-size` belong to networks whose pixels depend on what is
-  around them alone, so that a product is made tile by tile, in any order, without seams. REC and CSR (`l1bsr`) look at
-  the whole image; DeepSUM (`deepsum`) normalises by what it sees. `l1bsr --mode strips` bounds the memory, equal to one
-  count.
+- `--tile-size` and `--block-range` cut a product into tiles and regions that are made in any order, without seams.
+  REC and CSR (`l1bsr`) look at the whole image, and DeepSUM (`deepsum`) normalises by what it sees: their products are
+  made in one piece. `l1bsr --mode strips` bounds the memory, equal to one count. Several processes without Dask are
+  each given other images by `--input`; those of `deepsum` each an `--output-dir` of its own.
+- `--scheduler` of `l1bsr` and `deepsum` therefore hands out images and scenes of `--output-dir`, each to one worker.
+- `--precision`: `int8` is for networks made tile by tile, as the zeros around an image stand for other values in
+  integers; CSR computes flows to a hundredth of a pixel, in float32. `auto` needs parts of the input that tell of the
+  whole, which DeepSUM has not.
+- `--restart` is for products that are begun region by region: `deepsum` has nothing to go on with.
+- `--float` and `--offset` are of reflectance: L1B has counts (`--count-scale`, `--count-offset`).
 - `--box`, `--bbox` and `--geometry` of `l1bsr` cut the image first: the part is an image of its own.
 - `deepsum --block-size` is no `--tile-size`: it is counted in pixels of the input, and blocks differ a little where
   they meet, which is reported.

@@ -182,22 +182,9 @@ class ProgramOptions(WorkOptions, FileOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShareOptions(WorkOptions):
-    """How regions are shared among processes and machines."""
+class WorkersOptions(ThreadOptions):
+    """Which processes and machines take part."""
 
-    block_range: tuple[int, int] | None = option(
-        None,
-        "make the I-th of N shares of the regions only, I from 1 on, beside other processes that make the others; "
-        "--assemble finishes",
-        read=block_range,
-        metavar="I/N",
-        check=_check_block_range,
-        pixels=False,
-        group=WORK,
-    )
-    assemble: bool = option(
-        False, "make the product of the regions that --block-range has made", pixels=False, group=WORK
-    )
     scheduler: str | None = option(
         None,
         "make regions on workers of Dask: of the scheduler at tcp://HOST:PORT or tls://HOST:PORT, or of this "
@@ -229,11 +216,34 @@ class ShareOptions(WorkOptions):
     def check(self) -> None:
         """Refuse options that do not go together."""
         super().check()
-        self.exclude("block_range", "assemble", "scheduler")
         if self.scheduler != "processes":
             for flag, given in (("--workers", self.workers), ("--worker-memory", self.worker_memory)):
                 if given:
                     raise ValueError(f"{flag} requires --scheduler processes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareOptions(WorkersOptions, WorkOptions):
+    """How regions are shared among processes and machines."""
+
+    block_range: tuple[int, int] | None = option(
+        None,
+        "make the I-th of N shares of the regions only, I from 1 on, beside other processes that make the others; "
+        "--assemble finishes",
+        read=block_range,
+        metavar="I/N",
+        check=_check_block_range,
+        pixels=False,
+        group=WORK,
+    )
+    assemble: bool = option(
+        False, "make the product of the regions that --block-range has made", pixels=False, group=WORK
+    )
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        self.exclude("block_range", "assemble", "scheduler")
 
 
 @dataclass(frozen=True, kw_only=True)

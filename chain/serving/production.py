@@ -27,10 +27,10 @@ from chain.serving.companions import derived_from, write_companions
 from chain.serving.encoding import beside
 from chain.serving.ground import ground_of
 from chain.serving.input_files import InputWatch
-from chain.serving.journal import Share, discard, finished_journal, plain, read_journal
+from chain.serving.journal import Share, discard, finished_journal
 from chain.serving.network import Network
 from chain.serving.options import ServingOptions
-from chain.serving.precision.precision import prepared
+from chain.serving.precision.begun import prepared_for
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import (
     CLASSES_PART,
@@ -318,27 +318,14 @@ def _completed(
 
 
 def _prepare(production: Production, output: Path) -> dict:
-    """Give the networks of a production the precision and the engine that are asked for; return what a record holds.
+    """Give the networks of a production the precision and the engine that are asked for; return what a record holds."""
 
-    What `auto` chose for a product that was begun is kept: timings would choose otherwise another time.
-    """
-    options, recipe = production.options, production.recipe
-    begun = read_journal(output) if options.precision == "auto" else None
-    if begun and len(begun.notes["models"]) == len(recipe.networks):
-        networks = tuple(
-            replace(
-                network,
-                description=replace(network.description, precision=model["precision"]),
-                model_dir=model["folder"],
-                engine=model["engine"],
-            )
-            for network, model in zip(recipe.networks, begun.notes["models"])
-        )
+    def identity(networks: Sequence[Network]) -> dict:
         production.set_networks(networks)
-        if plain(production.identity()) == begun.identity:
-            return begun.notes["precision"]
-        production.set_networks(recipe.networks)
-    networks, chosen = prepared(options, recipe.networks, production.samples)
+        return production.identity()
+
+    given = production.recipe.networks
+    networks, chosen = prepared_for(output, production.options, given, production.samples, identity)
     production.set_networks(networks)
     return chosen
 

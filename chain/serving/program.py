@@ -50,6 +50,7 @@ class Program(Generic[Options]):
         weights: folders of weights that no option names.
         epilog: ends the help.
         suffix: ends the names of products in a folder.
+        scenes_at_once: how many scenes are under way at once where workers take part.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Program(Generic[Options]):
     weights: tuple[Path, ...] = ()
     epilog: str = ""
     suffix: str = PRODUCT_SUFFIX
+    scenes_at_once: int = SCENES_AT_ONCE
 
     def super_resolve(
         self,
@@ -142,7 +144,7 @@ class Program(Generic[Options]):
             def make(name: str, names: Sequence[FileOrItem], part: Progress) -> Product:
                 return self._make_in_folder(folder / f"{name}{self.suffix}.tif", names, options, workers, part)
 
-            at_once = SCENES_AT_ONCE if workers else 1
+            at_once = self.scenes_at_once if workers else 1
             return run_all(scenes, make, Progress(progress, cancelled), at_once)
 
     def make(

@@ -18,7 +18,7 @@ import numpy as np
 from chain.runtime import provenance
 from chain.runtime.files import locked, read_document
 from chain.runtime.options import values_for_pixels
-from chain.runtime.progress import Progress
+from chain.runtime.progress import SILENT, Progress
 from chain.serving.input_files import InputWatch, unplaced
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
@@ -31,6 +31,7 @@ from inference.deepsum.png import digital_numbers, read_image, write_image
 from inference.deepsum.scenes import Prepared, band_of, find_norm, named, read_scene, scores_of
 from inference.deepsum.super_resolution import fused
 from inference.deepsum.windows import repeated
+from inference.deepsum.workers import made_by_workers
 
 RECORD = "run.json"
 SCORED = "scored"
@@ -116,9 +117,20 @@ def processors(options: Options) -> ProcessorOf:
 
     @functools.cache
     def of_band(band: str | None) -> SceneProcessor:
-        return SceneProcessor(served(find_model(options.model_dir, band), options.engine), options)
+        return SceneProcessor(served(find_model(options.model_dir, band), options), options)
 
     return lambda folder: of_band(band_of(folder) or options.band)
+
+
+def image_of(options: Options, folder: str) -> np.ndarray:
+    """Make the image of a scene, uint16 (rows, columns): what a worker of Dask is given.
+
+    Args:
+        options: how it is made.
+        folder: the scene's.
+    """
+    scene, way = open_folder(Path(folder), options), processors(options)(Path(folder))
+    return way.make(way.read(scene), SILENT)
 
 
 def open_folder(folder: Path, options: Options) -> KelvinsScene:
@@ -152,6 +164,8 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
         OSError: the disk refuses.
         chain.runtime.progress.Cancelled: the work is to stop.
     """
+    if options.scheduler:
+        raise ValueError("--scheduler requires --output-dir: a scene is made in one piece")
     start, scene = time.perf_counter(), open_folder(folder, options)
     check_outputs(options, output)
     check_files(options, (), list(map(str, scene.images + scene.masks)), output)
@@ -221,14 +235,16 @@ def _each(
     scenes = [scene for folder in folders if (scene := attempts.make(folder.name, open_folder, folder, options))]
     if finished:
         finished.check(scenes, options.overwrite)
+    done = [finished is not None and finished.has(scene) for scene in scenes]
+    todo = [scene for scene, is_done in zip(scenes, done) if not is_done]
     outcomes, scores = {}, {}
-    for number, scene in enumerate(scenes):
-        part = progress.part(number / len(scenes), (number + 1) / len(scenes))
-        part(0.0, scene.name)
-        is_done = finished is not None and finished.has(scene)
-        found = attempts.make(scene.name, _one, scene, way_of(scene.folder), finished, is_done, scored, part)
-        if found is not None:
-            outcomes[scene.name], scores[scene.name] = DONE if is_done else MADE if finished else SCORED, found
+    with made_by_workers(todo, options, progress.cancelled) as made:
+        for number, (scene, is_done) in enumerate(zip(scenes, done)):
+            part = progress.part(number / len(scenes), (number + 1) / len(scenes))
+            part(0.0, scene.name)
+            found = attempts.make(scene.name, _one, scene, way_of(scene.folder), finished, is_done, scored, part, made)
+            if found is not None:
+                outcomes[scene.name], scores[scene.name] = DONE if is_done else MADE if finished else SCORED, found
     if not outcomes:
         raise ValueError(f"--input: expected scenes that can be used, got none among {len(folders)}")
     paths = {name: finished.file(name) for name in outcomes} if finished else {}
@@ -244,14 +260,19 @@ def _one(
     is_done: bool,
     scored: bool,
     progress: Progress,
+    made: Callable[[KelvinsScene], np.ndarray] | None,
 ) -> dict:
     """Make the image of one scene, if it is not done, and return its scores, if it is to be scored."""
     if is_done and not scored:
         return {}
     watch = watch_of(scene)
     identity = digest(way.identity(scene, watch))
-    truth, prepared = scene.read_truth() if scored else None, way.read(scene)
-    image = read_image(finished.file(scene.name)) if finished and is_done else way.make(prepared, progress)
+    truth = scene.read_truth() if scored else None
+    prepared = way.read(scene) if scored or not made else None
+    if finished and is_done:
+        image = read_image(finished.file(scene.name))
+    else:
+        image = made(scene) if made else way.make(prepared, progress)
     scores = scores_of(prepared, truth, image) if truth else {}
     watch.check()
     if finished and not is_done:

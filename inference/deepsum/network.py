@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exported DeepSUM, served: by TensorFlow itself, or by OTBTF's TensorflowModelServe, in one piece.
 
-network = served(find_model(None), "tensorflow")
+network = served(find_model(None), Options())
 image = network.run(frames.images, frames.masks)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from chain.serving.exported_models import find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.tensorflow_model_serve import serve_whole
 from inference.deepsum.normalization import Moments
+from inference.deepsum.options import Options
 from models.description import ModelDescription, read_description
 
 SYSTEM = "deepsum"
@@ -148,16 +149,17 @@ def find_model(model_dir: str | None, band: str | None = None) -> FoundModel:
     return FoundModel(fitting[0], description)
 
 
-def served(model: FoundModel, engine: str) -> DeepSumNetwork:
+def served(model: FoundModel, options: Options) -> DeepSumNetwork:
     """Return the network of a model, which is exported if need be.
 
     Args:
         model: the model.
-        engine: `tensorflow` or `otbtf`.
+        options: the engine, and the precision of the inner convolutions.
 
     Raises:
         ValueError: it has no weights.
         OSError: the cache of exported models cannot be written.
     """
-    folder = served_folder(model.folder, default_cache(), model.description.precision)
-    return DeepSumNetwork(Network(model.description, str(folder), engine))
+    folder = served_folder(model.folder, default_cache(), options.precision)
+    description = replace(model.description, precision=options.precision)
+    return DeepSumNetwork(Network(description, str(folder), options.engine))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain.runtime.options import at_least, changed, flag_of, integers, kinds, option
 from chain.sentinel2.options import OffsetOptions
-from chain.serving.options import AreaOptions, FileOptions, ThreadOptions
+from chain.serving.options import AreaOptions, FileOptions, WorkersOptions
 from chain.serving.scene_command import SceneCommand
 
 IMAGES = (".png", ".tif", ".tiff")
@@ -19,7 +19,7 @@ SCENES = "scenes of the challenge"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
+class Options(OffsetOptions, AreaOptions, FileOptions, WorkersOptions):
     """How one image is made of several."""
 
     model_dir: str | None = option(
@@ -130,6 +130,21 @@ class Options(OffsetOptions, AreaOptions, FileOptions, ThreadOptions):
         check=at_least(1),
         group="work",
     )
+    scheduler: str | None = changed(
+        WorkersOptions,
+        "scheduler",
+        None,
+        help="make scenes of --output-dir on workers of Dask, one at a time on each: of the scheduler at "
+        "tcp://HOST:PORT or tls://HOST:PORT, or of this machine, by `processes`; --threads is then that of each worker "
+        "(default: none)",
+    )
+    precision: str = option(
+        "float32",
+        "of the network's inner convolutions",
+        choices=("float32", "bfloat16"),
+        pixels=False,  # the identity of the network has it
+        group="work",
+    )
     engine: str = option(
         "tensorflow",
         "what runs the network: TensorFlow, or OTBTF's TensorflowModelServe",
@@ -208,6 +223,7 @@ class Command(Options, SceneCommand):
         self.require("submission", "output_dir")
         self.require("norm", "metrics")
         self.require("metrics", "input")
+        self.require("scheduler", "output_dir")
         if self.submission and Path(self.submission).exists() and not self.overwrite:
             raise ValueError(f"--submission: {self.submission} exists; --overwrite replaces it")
 

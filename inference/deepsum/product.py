@@ -154,13 +154,17 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     start = time.perf_counter()
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(f"--output: expected a .tif file for images of several dates, got {str(output)!r}")
+    if options.scheduler:
+        raise ValueError(
+            "--scheduler: expected scenes for --output-dir, got images of several dates, made in one piece"
+        )
     check_outputs(options, output)
     opened = open_stack(inputs, options, progress)
     check_files(options, inputs, local_files(opened.names), output)
     is_there = output.exists() and not options.overwrite  # without a file that goes with it
     _tell(opened.stack)
     progress(STACKED, "network")
-    network = served(opened.model, options.engine)
+    network = served(opened.model, options)
     result = fused(
         repeated(opened.stack.frames), network, options, options.filled_before(False), progress.part(STACKED, MADE)
     )

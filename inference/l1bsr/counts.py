@@ -172,12 +172,11 @@ def statistics_of(image: L1BImage, scale: float | None = None, offset: float = 0
     """Return what is to be known of the counts of an image.
 
     Raises:
-        ValueError: a raster cannot be read, or all pixels are missing.
+        ValueError: a raster cannot be read.
     """
     statistics = Statistics()
     for _, values, there in _read(image, scale, offset):
         statistics.add(values, there)
-    statistics.check_valid()
     return statistics
 
 

@@ -30,6 +30,7 @@ def describe(task: str, names: Sequence[str], options: Options) -> dict[str, Any
     inputs = open_inputs(task, names, Path("product.tif"), options)
     image = inputs.image
     statistics = statistics_of(image, options.count_scale, options.count_offset)
+    statistics.check_valid()
     statistics.check_range(options.count_scale)
     layout = inputs.layout(BANDS, "uint16", inputs.identity)
     return {

@@ -11,6 +11,7 @@ from chain.raster.grids import Grid
 from chain.raster.otb import OTB_LOCK
 from chain.runtime.files import default_cache
 from chain.runtime.resources import available_memory
+from chain.serving.engines.opening import open_engine
 from chain.serving.exported_models import find_models, served_folder
 from chain.serving.network import Network
 from chain.serving.tensorflow_model_serve import serve_whole
@@ -121,18 +122,18 @@ def find_network(folder: str | None, name: str, option: str = "--model-dir") -> 
 
 
 def keras_model(network: Network) -> SuperResolutionModel:
-    """Make a network with its weights.
+    """Make a network with its weights, in its precision.
 
     Raises:
         ValueError: the folder has no weights, or not this model's.
     """
-    model = build(network.description)
+    model = build(network.description, network.description.precision)
     load_weights(model.model, network.model_dir)
     return model
 
 
 def run_whole(network: Network, pixels: np.ndarray, output: str) -> np.ndarray:
-    """Run a network on a whole image at once, by TensorflowModelServe.
+    """Run a network on a whole image at once, by its engine.
 
     Args:
         network: the network.
@@ -148,7 +149,12 @@ def run_whole(network: Network, pixels: np.ndarray, output: str) -> np.ndarray:
         OSError: the cache of exported models cannot be written.
     """
     source = network.description.sources[0]
-    folder = str(served_folder(Path(network.model_dir), default_cache()))
+    if network.engine != "otbtf":
+        engine = open_engine(network.engine, network.model_dir)
+        result = engine.run({source.name: pixels}, output)
+        engine.release()
+        return result
+    folder = str(served_folder(Path(network.model_dir), default_cache(), network.description.precision))
     grid = Grid(0.0, 0.0, source.gsd, source.gsd, pixels.shape[1], pixels.shape[0], "")
     with memory_image(pixels, grid) as image, OTB_LOCK:
         return serve_whole({source.name: image}, network.description, folder, [output]).app.to_numpy(copy=True)

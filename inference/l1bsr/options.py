@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chain.runtime.options import MISSING, above, band_names, changed, distinct, memory_size, option
 from chain.serving.area_options import AreaOptions
-from chain.serving.options import WORK, ProgramOptions
+from chain.serving.options import WORK, ProgramOptions, WorkersOptions
+from chain.serving.precision.options import MAX_ERROR, PrecisionOptions
 from chain.serving.scene_command import SceneCommand
 
 SUPER_RESOLUTION, REGISTRATION = TASKS = ("superresolution", "registration")
@@ -17,7 +18,7 @@ PROJECT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "l1bsr"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ProgramOptions, AreaOptions):
+class Options(ProgramOptions, AreaOptions, PrecisionOptions, WorkersOptions):
     """How a product is made."""
 
     model_dir: str | None = option(
@@ -83,6 +84,34 @@ class Options(ProgramOptions, AreaOptions):
         pixels=False,
         group=REGISTRATION,
     )
+    precision: str = changed(
+        PrecisionOptions,
+        "precision",
+        "float32",
+        help="of REC's inner convolutions; auto: the fastest whose error on parts of the input is within --max-error; "
+        "CSR always computes in float32",
+        choices=("float32", "bfloat16", "auto"),
+    )
+    engine: str | None = changed(
+        PrecisionOptions,
+        "engine",
+        None,
+        help="what runs REC on a whole image; auto tries this one only (default: otbtf; all for auto)",
+    )
+    max_error: float = changed(
+        PrecisionOptions,
+        "max_error",
+        MAX_ERROR,
+        help="root mean square difference from float32 that auto allows, in counts",
+    )
+    scheduler: str | None = changed(
+        WorkersOptions,
+        "scheduler",
+        None,
+        help="make images of --output-dir on workers of Dask, one at a time on each: of the scheduler at "
+        "tcp://HOST:PORT or tls://HOST:PORT, or of this machine, by `processes`; --threads is then that of each worker "
+        "(default: none)",
+    )
     mode: str = option(
         "auto",
         "whole: the whole image at once; strips: piece by piece, equal to one count, in bounded memory; auto: whole "
@@ -109,6 +138,8 @@ class Options(ProgramOptions, AreaOptions):
             from chain.serving.encoding import check_nodata
 
             check_nodata(self.nodata, "uint16")
+        if self.mode == "strips" and self.engine == "openvino":
+            raise ValueError("--engine: expected otbtf or tensorflow with --mode strips, got openvino")
 
     def check_task(self, task: str) -> None:
         """Raise ValueError when an option is not for a task."""
@@ -116,6 +147,8 @@ class Options(ProgramOptions, AreaOptions):
             ("--flow", self.flow, REGISTRATION),
             ("--metrics", self.metrics, REGISTRATION),
             ("--csr", self.csr, SUPER_RESOLUTION),
+            ("--precision", self.precision != "float32", SUPER_RESOLUTION),
+            ("--engine", self.engine, SUPER_RESOLUTION),
         ):
             if value and task != needed:
                 raise ValueError(f"{flag} requires --task {needed}")
@@ -146,6 +179,7 @@ class Command(Options, SceneCommand):
         """Refuse options that do not go together."""
         super().check()
         self.check_task(self.task)
+        self.require("scheduler", "output_dir")
         self.exclude("flow", "output_dir")
         self.exclude("metrics", "output_dir")
         if self.flow and Path(self.flow).exists() and not (self.overwrite or self.info or self.completes()):

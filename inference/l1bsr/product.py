@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a product of L1BSR is: its grid, its metadata, how numbers become its pixels, and what these depend on."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class ProductInputs:
     """Options of GDAL's COG driver."""
     part: Region | None = None
     """Pixels of the files that the image is, where it is not all of them."""
+    precision: Mapping[str, Any] = field(default_factory=lambda: {"precision": "float32"})
+    """In which precision the network computes, as a record holds it."""
 
     @property
     def networks(self) -> list[Network]:
@@ -103,7 +105,7 @@ class ProductInputs:
         named_by = [f"{band}: known by {reason}" for band, reason in self.image.named_by.items()]
         return {
             "models": models,
-            "precision": {"precision": self.network.description.precision},
+            "precision": self.precision,
             "decisions": [*named_by, *self.image.warnings, *map(str, verify({n: n for n in self.watch.names}))],
             "input": {
                 "files": self.watch.stamps,

@@ -20,6 +20,7 @@ from chain.serving.provenance import write_record
 from chain.serving.up_to_date import check_same
 from inference.l1bsr.counts import Counts, read_counts
 from inference.l1bsr.image import open_image
+from inference.l1bsr.in_precision import in_precision
 from inference.l1bsr.model import Execution, check_size, find_network
 from inference.l1bsr.options import REGISTRATION, SUPER_RESOLUTION, Options
 from inference.l1bsr.product import ProductInputs
@@ -98,7 +99,9 @@ def make_product(
     start = time.perf_counter()
     if not keep_done:
         check_outputs(options, output)
-    inputs = open_inputs(task, names, output, options)
+    scratch = Scratch(output.resolve().parent)
+    execution = Execution(options.mode, bytes_of(options.memory) if options.memory else None, scratch)
+    inputs = in_precision(open_inputs(task, names, output, options), options, execution)
     check_files(options, names, local_files(inputs.watch.names), output)
     layout = inputs.layout(BANDS, "uint16", inputs.identity)
     if output.exists() and not options.overwrite:
@@ -108,9 +111,6 @@ def make_product(
         inputs = replace(inputs, overwrite=True)  # a file that goes with it is missing
     for warning in inputs.image.warnings:
         LOG.warning("%s", warning)
-    execution = Execution(
-        options.mode, bytes_of(options.memory) if options.memory else None, Scratch(output.resolve().parent)
-    )
     counts = _read(inputs, options, execution, progress.part(0, READ))
     inputs.watch.check()
     scores = None

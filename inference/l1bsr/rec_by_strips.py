@@ -57,7 +57,10 @@ class RecByStrips:
         rows: int = ROWS,
         release: Callable[[], None] = lambda: None,
     ):
-        self._layers = {layer.name: layer.get_weights() for layer in model.model.layers if layer.weights}
+        layers = {layer.name: layer for layer in model.model.layers if layer.weights}
+        self._layers = {
+            name: [tf.cast(w, layer.compute_dtype) for w in layer.get_weights()] for name, layer in layers.items()
+        }
         self._sizes = model.arguments
         self._normalization = np.float32(model.normalization)
         self._empty = empty
@@ -150,7 +153,7 @@ class RecByStrips:
     def _convolved(self, images: np.ndarray | tf.Tensor, name: str) -> tf.Tensor:
         """Return an image or a batch of one, (1, rows, columns, depth), convolved by a layer of the network."""
         kernel, bias = self._layers[name]
-        batch = images if len(images.shape) == 4 else images[np.newaxis]
+        batch = tf.cast(images if len(images.shape) == 4 else images[np.newaxis], kernel.dtype)
         return tf.nn.conv2d(batch, kernel, 1, "SAME") + bias
 
     def _strips(self, rows: int) -> Iterator["_Strip"]:

@@ -126,11 +126,16 @@ def dask_setup(worker: "Worker") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def other_software(expected: str) -> str:
+    """Return what to say of this process where the client runs another version of this project."""
+    return f"expected workers of this project's version {expected}, got {SOFTWARE} at {socket.gethostname()}"
+
+
 def refusal(job: Job) -> str | None:
     """Return why this process cannot work on a job, None where it can."""
     host = socket.gethostname()
     if SOFTWARE != job.software:
-        return f"expected workers of this project's version {job.software}, got {SOFTWARE} at {host}"
+        return other_software(job.software)
     if _journal(job) is None:
         folder = parts_folder(job.output)
         return f"expected workers that share the product's folder, got {host}, which does not see {folder}"

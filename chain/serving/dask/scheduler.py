@@ -13,11 +13,12 @@ import itertools
 import logging
 import os
 import queue
+import threading
 import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,20 +27,22 @@ from typing import TYPE_CHECKING, Any
 
 from chain.raster.grids import Region
 from chain.runtime.command_line import is_quiet, one_line
-from chain.runtime.options import paths_read
-from chain.runtime.progress import LOG
+from chain.runtime.options import from_values, paths_read
+from chain.runtime.progress import LOG, Cancelled
 from chain.runtime.provenance import PROJECT
 from chain.sentinel2.stac_item import read_item
 from chain.serving.dask.job import AT_ONCE, Job, make_region, refusal
+from chain.serving.dask.scene_job import SceneJob, make_scene
 from chain.serving.journal import Journal, plain
 from chain.serving.network import Network
-from chain.serving.options import ServingOptions
+from chain.serving.options import WorkersOptions
 from chain.serving.provenance import digest
 from chain.serving.workers import Workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
+Stop = Callable[[], bool] | None
 REQUIREMENTS = "requirements/dask.txt"
 PROCESSES = "processes"
 CONNECT_SECONDS = 20
@@ -71,7 +74,7 @@ class DaskWorkers:
         threads: threads of each worker; None for as many as Dask gives it.
     """
 
-    def __init__(self, client: "Client", program: str, options: ServingOptions, threads: int | None):
+    def __init__(self, client: "Client", program: str, options: WorkersOptions, threads: int | None):
         self._client = client
         self._program = program
         self._options = options
@@ -88,11 +91,10 @@ class DaskWorkers:
             networks: the networks that are to be used.
             identity: all that its pixels depend on.
         """
-        paths = {name: _absolute(value) for name, value in paths_read(self._options).items()}
         return Job(
             name=f"{output.stem}-{uuid.uuid4().hex}",
             program=self._program,
-            options={**asdict(self._options), **paths},
+            options=self._values(),
             threads=self._threads,
             names=tuple(_absolute(name) if isinstance(name, str) else read_item(name) for name in names),
             output=output.absolute(),
@@ -130,10 +132,47 @@ class DaskWorkers:
                     pending[key] = future, region
                 with suppress(queue.Empty):
                     future, region = pending.pop(finished.get(timeout=POLL_SECONDS).key)
-                    self._finish(future, region)
+                    self._result(future, f"the region at column {region.x}, row {region.y}")
                     yield region
         finally:
             self._client.cancel([future for future, _ in pending.values()])
+
+    def make_scene(self, name: str, module: str, function: str, arguments: tuple, cancelled: Stop = None) -> Any:
+        """Let a worker make a scene: call a function of a program with the options and further arguments.
+
+        Args:
+            name: what is made, in words.
+            module: module of the function.
+            function: the function; it takes the options, for a worker, and the arguments.
+            arguments: names of files among them are made absolute.
+            cancelled: called now and then; the scene is given up when it returns True.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            RuntimeError: there are no workers, they run another version, or the scene has cost several of them.
+            chain.runtime.progress.Cancelled: `cancelled` said so.
+            Exception: what the function raised.
+        """
+        values = {**self._values(), "scheduler": None, "workers": None, "worker_memory": None}
+        given = (from_values(type(self._options), values), *(_absolute(each) for each in arguments))
+        ended = threading.Event()
+        future = self._client.submit(make_scene, SceneJob(module, function, given, self._threads), pure=False)
+        future.add_done_callback(lambda _: ended.set())
+        try:
+            while not ended.wait(POLL_SECONDS):
+                if cancelled and cancelled():
+                    raise Cancelled("cancelled: what was finished is kept, and the same call goes on")
+                self._places()
+            return self._result(future, name)
+        finally:
+            self._client.cancel([future])
+
+    def _values(self) -> dict[str, Any]:
+        """Return the values of the options, by name, as workers take them: paths that are read in full."""
+        paths = {name: _absolute(value) for name, value in paths_read(self._options).items()}
+        return {**asdict(self._options), **paths}
 
     def _check(self, job: Job) -> None:
         """Refuse workers that cannot work on a job; those that are lost at this moment do not count."""
@@ -163,32 +202,32 @@ class DaskWorkers:
             raise RuntimeError(f"--scheduler: expected workers, got {received} for {WORKER_SECONDS} s")
         return AHEAD * running
 
-    def _finish(self, future: "Future", region: Region) -> None:
-        """Raise what a worker raised of a region, if anything."""
+    def _result(self, future: "Future", name: str) -> Any:
+        """Return what a worker has made, or raise what it raised."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
         try:
-            future.result()
+            return future.result()
         except FutureCancelledError as error:
             raise RuntimeError(f"--scheduler: expected a scheduler that stays, got {error.reason}") from error
         except KilledWorker as error:
             limit = error.last_worker.memory_limit
             received = f"{limit / 1e9:.1f} GB" if limit else "no limit"
             raise RuntimeError(
-                f"--scheduler: {error.allowed_failures + 1} workers died of the region at column {region.x}, row "
-                f"{region.y}, the last with {received} of memory; try a larger --worker-memory, fewer --workers, or a "
-                "smaller --tile-size"
+                f"--scheduler: {error.allowed_failures + 1} workers died of {name}, the last with {received} of "
+                "memory; try a larger --worker-memory, fewer --workers, or a smaller --tile-size"
             ) from error
 
 
 @contextmanager
-def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | None]:
+def opened_workers(options: WorkersOptions, program: str, at_once: int = AT_ONCE) -> Iterator[Workers | None]:
     """Give the workers that options ask for, for a while; None where they ask for none.
 
     Args:
         options: those of the program.
         program: module of the program.
+        at_once: on how much a worker of `processes` works at once.
 
     Raises:
         RuntimeError: Dask is not installed, or no worker comes.
@@ -206,7 +245,7 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
         if address == PROCESSES:
             count = options.workers or len(os.sched_getaffinity(0))
             threads = threads or max(len(os.sched_getaffinity(0)) // count, 1)
-            address = stack.enter_context(_cluster(distributed, count, options.worker_memory, level))
+            address = stack.enter_context(_cluster(distributed, count, options.worker_memory, level, at_once))
         try:
             client = stack.enter_context(distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except (OSError, ValueError) as error:
@@ -224,7 +263,9 @@ def opened_workers(options: ServingOptions, program: str) -> Iterator[Workers | 
 
 
 @contextmanager
-def _cluster(distributed: ModuleType, count: int, memory: str | None, level: int) -> "Iterator[LocalCluster]":
+def _cluster(
+    distributed: ModuleType, count: int, memory: str | None, level: int, at_once: int
+) -> "Iterator[LocalCluster]":
     """Run a scheduler and workers on this machine for a while."""
     import dask
 
@@ -233,7 +274,7 @@ def _cluster(distributed: ModuleType, count: int, memory: str | None, level: int
         warnings.filterwarnings("ignore", "Port 8787 is already in use")
         with distributed.LocalCluster(
             n_workers=count,
-            threads_per_worker=AT_ONCE,
+            threads_per_worker=at_once,
             dashboard_address="127.0.0.1:8787",
             silence_logs=level,
             preload=[Job.__module__],

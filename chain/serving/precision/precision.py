@@ -22,9 +22,10 @@ from chain.runtime.progress import LOG
 from chain.serving.engines.engine import Engine
 from chain.serving.engines.opening import default_engine, open_engine
 from chain.serving.exported_models import served_folder
-from chain.serving.network import Network
+from chain.serving.network import Network, check_tiled
 from chain.serving.precision.options import PrecisionOptions
 from chain.serving.precision.quantization import quantized_folder
+from chain.serving.recipe import REFLECTANCE
 from models.description import ModelDescription
 
 FASTER = 0.9
@@ -33,14 +34,15 @@ HELD_OUT = 4
 """Of so many tiles one is not for making int8, but for measuring errors."""
 RUNS = 3
 """Number of runs that are timed."""
-DIGITAL_NUMBERS = 1e4
-"""Digital number of reflectance 1."""
 
 Tile = Mapping[str, np.ndarray]
 
 
 def prepared(
-    options: PrecisionOptions, networks: Sequence[Network], tiles: Callable[[], Sequence[Tile]]
+    options: PrecisionOptions,
+    networks: Sequence[Network],
+    tiles: Callable[[], Sequence[Tile]],
+    digital_number: float = REFLECTANCE,
 ) -> tuple[tuple[Network, ...], dict]:
     """Return networks in the precision, and for the engine, of the command line.
 
@@ -50,6 +52,7 @@ def prepared(
         tiles: gives parts of the image, as the networks are given them: for each source's name, float32 (rows, columns,
             bands), digital numbers without missing ones, with the margin. Called once, for `int8` and `auto` alone.
             Three of four are what int8 is made from, the others what errors are measured on.
+        digital_number: what one digital number is in the unit of the networks' outputs.
 
     Returns:
         The networks, and what a record of the run should hold: `precision` as asked for and, of each network, `bands`,
@@ -71,9 +74,9 @@ def prepared(
             raise ValueError(f"--precision: expected a part of the input for {precision}, got none")
         parts = [_of_network(network, found) for network in networks]
         if precision == "int8":
-            chosen = [_int8(network, part) for network, part in zip(networks, parts)]
+            chosen = [_int8(network, part, digital_number) for network, part in zip(networks, parts)]
         else:
-            chosen = [_fastest(options, network, part) for network, part in zip(networks, parts)]
+            chosen = [_fastest(options, network, part, digital_number) for network, part in zip(networks, parts)]
     record = {"precision": precision, "networks": [candidate.record() for candidate in chosen]}
     return tuple(candidate.network for candidate in chosen), record
 
@@ -133,16 +136,21 @@ def _with(network: Network, folder: Path, precision: str, engine: str) -> Networ
     return dataclasses.replace(network, description=description, model_dir=str(folder), engine=engine)
 
 
-def _int8(network: Network, tiles: Sequence[Tile]) -> _Candidate:
-    """Return a network in 8-bit integers, after saying how far it is from float32."""
+def _int8(network: Network, tiles: Sequence[Tile], digital_number: float) -> _Candidate:
+    """Return a network in 8-bit integers, after saying how far it is from float32.
+
+    Raises:
+        ValueError: its pixels depend on the whole image: the zeros around an image stand for other values in integers.
+    """
+    check_tiled(network.description)
     test = _shares(tiles)[1]
     truth = _results(_exported(network, "float32", "openvino"), test)
-    candidate = _compared(_quantized(network, tiles), test, truth)
+    candidate = _compared(_quantized(network, tiles), test, truth, digital_number)
     _say(network, f"{candidate}: {candidate.rmse:.2f} DN from float32, at most {candidate.largest:.1f}")
     return candidate
 
 
-def _fastest(options: PrecisionOptions, network: Network, tiles: Sequence[Tile]) -> _Candidate:
+def _fastest(options: PrecisionOptions, network: Network, tiles: Sequence[Tile], digital_number: float) -> _Candidate:
     """Return the fastest candidate whose error is small enough, after saying how each does."""
     candidates = []
     test = _shares(tiles)[1]
@@ -150,11 +158,12 @@ def _fastest(options: PrecisionOptions, network: Network, tiles: Sequence[Tile])
         engine = options.engine or default_engine()
         candidates += [_exported(network, precision, engine) for precision in ("float32", "bfloat16")]
     if options.engine == "openvino" or options.engine is None and find_spec("openvino"):
-        candidates += [_exported(network, "float32", "openvino"), _quantized(network, tiles)]
+        candidates += [_exported(network, "float32", "openvino")]
+        candidates += [] if network.description.whole_image else [_quantized(network, tiles)]
     truth = _results(candidates[0], test)
     measured = []
     for number, candidate in enumerate(candidates):
-        found = _timed(_compared(candidate, test, truth), test)
+        found = _timed(_compared(candidate, test, truth, digital_number), test)
         measured.append(found)
         _say(
             network,
@@ -171,9 +180,9 @@ def _fastest(options: PrecisionOptions, network: Network, tiles: Sequence[Tile])
 
 
 def _results(network: Network, tiles: Sequence[Tile]) -> list[np.ndarray]:
-    """Return what a network makes of tiles, in digital numbers that are not rounded."""
+    """Return what a network makes of tiles, not rounded."""
     engine, output = _engine(network)
-    return [engine.run(tile, output) * np.float32(DIGITAL_NUMBERS) for tile in tiles]
+    return [engine.run(tile, output) for tile in tiles]
 
 
 def _engine(network: Network) -> tuple[Engine, str]:
@@ -185,9 +194,12 @@ def _engine(network: Network) -> tuple[Engine, str]:
     return open_engine(name, network.model_dir), network.description.outputs["float"]
 
 
-def _compared(network: Network, tiles: Sequence[Tile], truth: Sequence[np.ndarray]) -> _Candidate:
-    """Measure how far a network's results are from float32's."""
-    differences = [found - wanted for found, wanted in zip(_results(network, tiles), truth)]
+def _compared(
+    network: Network, tiles: Sequence[Tile], truth: Sequence[np.ndarray], digital_number: float
+) -> _Candidate:
+    """Measure how far a network's results are from float32's, in digital numbers."""
+    unit = np.float32(1 / digital_number)
+    differences = [(found - wanted) * unit for found, wanted in zip(_results(network, tiles), truth)]
     count = sum(difference.size for difference in differences)
     squares = sum(float(np.square(difference, dtype=np.float64).sum()) for difference in differences)
     largest = max(float(np.abs(difference).max()) for difference in differences)
