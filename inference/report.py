@@ -138,6 +138,8 @@ def _opener(record: Mapping[str, Any], names: Sequence[str] | None) -> Any:
         return "No record lies beside the product, so that nothing tells how its input is read."
     if not (systems[0].isidentifier() and find_spec(f"inference.{systems[0]}")):
         return f"No program here is called {systems[0]!r}."
+    if not names and "mosaic" in record:
+        return "The product is a mosaic: --report makes the page of one with its inputs, while they are open."
     if not names:
         return "The record does not tell the input; --input names it."
     lost = [name for name in names if name.startswith("/") and not (name.startswith("/vsi") or os.path.exists(name))]

@@ -10,6 +10,7 @@ blended or warped, so that each pixel is a pixel of one scene's product.
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from chain.serving.product import Product
 from chain.serving.product_file import CLASSES_PART, Layout, product_of, write_product
 from chain.serving.product_names import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY, classes_file
 from chain.serving.provenance import IDENTITY_KEY, add_to_record, digest, write_record
+from chain.serving.report.mosaic import given_of_mosaic
+from chain.serving.report.native import of_image
+from chain.serving.report.write import write_report
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
 
@@ -117,6 +121,10 @@ class _Mosaic:
                 classes[rows, columns][better] = of_classes[better]
         return values, valid, classes, scene
 
+    def chosen(self, region: Region) -> np.ndarray:
+        """Return the number of the scene of each pixel of a region; -1 for none."""
+        return self.choose(region, self.read(region))[3]
+
     def compute(self, region: Region, blocks: Sequence) -> Bands:
         """Compute a region."""
         values, valid, _, _ = self.choose(region, blocks)
@@ -139,7 +147,12 @@ class _Mosaic:
 
 
 def make_mosaic(
-    names: Mapping[str, Any], output: Path, options: ServingOptions, make: Callable, progress: Progress
+    names: Mapping[str, Any],
+    output: Path,
+    options: ServingOptions,
+    make: Callable,
+    opened: Callable,
+    progress: Progress,
 ) -> Product:
     """Make the product of an area of several scenes.
 
@@ -148,6 +161,7 @@ def make_mosaic(
         output: the product.
         options: those of the program.
         make: makes the product of a scene, given it, the file, and where to report progress.
+        opened: opens a scene for a while, given it; gives the image and the recipe of its product.
         progress: where progress is reported.
 
     Raises:
@@ -220,6 +234,13 @@ def make_mosaic(
     write_record(output, options, notes, identity, resumed, time.perf_counter() - start)
     add_to_record(output, {"mosaic": {"rule": RULE, "scenes": shares}})
     write_companions(options, output)
+    if options.report:
+        classes = classes_file(output) if classes_file(output).exists() else None
+        with ExitStack() as stack:
+            images = [stack.enter_context(opened(scene))[0] for scene in names.values()]
+            scenes = [of_image(image, options.floating) for image in images]
+            given = given_of_mosaic(scenes, grid, mosaic.chosen, classes)
+            write_report(output, Path(options.report), given)
     shutil.rmtree(folder)
     return product_of(output, layout)
 

@@ -268,6 +268,7 @@ class ServingOptions(ShareOptions, ProgramOptions, PrecisionOptions, AreaOptions
     def check(self) -> None:
         """Refuse options that do not go together."""
         super().check()
+        self.exclude("block_range", "report")  # --assemble makes the page
         if self.block_range and self.overwrite:
             raise ValueError("--block-range and --overwrite are mutually exclusive: --assemble replaces the product")
         if self.nodata is not None:

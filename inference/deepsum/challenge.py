@@ -22,12 +22,14 @@ from chain.runtime.progress import SILENT, Progress
 from chain.serving.input_files import InputWatch, unplaced
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
-from chain.serving.provenance import digest, weights_of, write_record
+from chain.serving.provenance import add_to_record, digest, weights_of, write_record
+from chain.serving.report.native import input_names
 from datasets.deepsum.kelvins import FEWEST, KelvinsScene, MissingMaskError, TooFewImagesError, open_scene
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.network import DeepSumNetwork, find_model, served
 from inference.deepsum.options import Options
 from inference.deepsum.png import digital_numbers, read_image, write_image
+from inference.deepsum.report import given_of_scene
 from inference.deepsum.scenes import Prepared, band_of, find_norm, named, read_scene, scores_of
 from inference.deepsum.super_resolution import fused
 from inference.deepsum.windows import repeated
@@ -179,10 +181,16 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
     notes = {
         "models": [way.network.record()],
         "precision": {"precision": way.network.served.description.precision},
-        "input": {"files": watch.stamps},
+        "input": {"files": watch.stamps, "names": input_names([str(folder)])},
     }
     write_record(output, options, notes, identity, 0, time.perf_counter() - start)
+    add_to_record(output, {"scene": {"name": scene.name, "reference": prepared.reference}})
     write_image(output, image)
+    if options.report:
+        from chain.serving.report.write import write_report
+
+        with given_of_scene(scene, prepared.reference) as given:
+            write_report(output, Path(options.report), given)
     return Scenes({scene.name: MADE}, {scene.name: output}, scores, provenance.record_of(output))
 
 

@@ -103,7 +103,6 @@ class Options(OffsetOptions, AreaOptions, FileOptions, WorkersOptions):
         group=DATES,
     )
     quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
-    report: str | None = changed(FileOptions, "report", None, group=DATES)
     nodata: float | None = changed(FileOptions, "nodata", None, group=DATES)
     co: tuple[str, ...] = changed(FileOptions, "co", (), group=DATES)
     split: str = option(

@@ -2,7 +2,7 @@
 """DSen2 as a program: what it does beyond making products, which is scores, files of single bands, and a search."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,19 +128,23 @@ class DSen2Program(SceneProgram[Options]):
 
         given, output = options or self.options(), Path(output)
         options = from_values(self.options, asdict(given))
-        for name in ("box", "evaluate", "separate", "error", "block_range", "assemble", "report"):
+        for name in ("box", "evaluate", "separate", "error", "block_range", "assemble"):
             if options.given(name):
                 flag = flag_of(name, kinds(Options)[name])
                 raise ValueError(f"{flag}: expected an area of one scene, got one of {len(items)}")
         check_outputs(options, output)
-        alone = replace(options, style=False, stac=False, scl=True, quicklook=None, co=(), nodata=None, overwrite=False)
+        files = {"style": False, "stac": False, "scl": True, "quicklook": None, "report": None}
+        alone = replace(options, **files, co=(), nodata=None, overwrite=False)
         scenes = {_name(item): item for item in items}
         with self._workers(alone) as workers:
 
             def make(item: "FileOrItem", path: Path, part: Progress) -> "Product":
                 return self.make([item], path, alone, True, workers, part)
 
-            return make_mosaic(scenes, output, options, make, Progress(progress, cancelled))
+            def opened_scene(item: "FileOrItem") -> "AbstractContextManager[tuple[OpenedImage, Recipe]]":
+                return self.opened([item], alone)
+
+            return make_mosaic(scenes, output, options, make, opened_scene, Progress(progress, cancelled))
 
     def produce(
         self,

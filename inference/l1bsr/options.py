@@ -132,8 +132,6 @@ class Options(ProgramOptions, AreaOptions, PrecisionOptions, WorkersOptions):
     def check(self) -> None:
         """Refuse options that do not go together."""
         super().check()
-        if self.report and (self.box or self.bbox or self.geometry):
-            raise ValueError("--report: expected the product of a whole image, got one of a part")
         if self.nodata is not None:
             from chain.serving.encoding import check_nodata
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from osgeo import gdal
@@ -45,7 +45,9 @@ class NativeBand:
     zero_is_missing: bool = True
     """Whether pixels that are 0 are missing."""
     place: Grid | None = None
-    """Where the pixels lie, if the raster does not say it."""
+    """Where the pixels lie, if the raster does not say it, or where a part of them does."""
+    corner: tuple[int, int] = (0, 0)
+    """Column and row of the raster at which they begin."""
 
     @cached_property
     def dataset(self) -> gdal.Dataset:
@@ -64,7 +66,8 @@ class NativeBand:
             RuntimeError: GDAL cannot read it.
         """
         band = self.dataset.GetRasterBand(self.number)
-        pixels = band.ReadAsArray(region.x, region.y, region.columns, region.rows).astype(np.float32)
+        x, y = region.x + self.corner[0], region.y + self.corner[1]
+        pixels = band.ReadAsArray(x, y, region.columns, region.rows).astype(np.float32)
         missing = ~np.isfinite(pixels) | (self.zero_is_missing & (pixels == 0))
         declared = band.GetNoDataValue()
         if declared is not None:
@@ -73,11 +76,22 @@ class NativeBand:
         return np.where(missing, np.float32(np.nan), values)
 
 
+class Band(Protocol):
+    """A band of an input."""
+
+    @property
+    def grid(self) -> Grid:
+        """Where its pixels lie."""
+
+    def read(self, region: Region, /) -> np.ndarray:
+        """Read a region: float32 (rows, columns), in numbers of the product, missing pixels NaN."""
+
+
 @dataclass(frozen=True)
 class Given:
     """What a product was made of, open."""
 
-    bands: Mapping[str, NativeBand]
+    bands: Mapping[str, Band]
     """The bands of the input, by the names that the product's have."""
     classes: str | None = None
     """Raster of Sentinel-2's scene classification, as a name for GDAL."""

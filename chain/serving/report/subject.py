@@ -20,7 +20,7 @@ from chain.runtime.files import read_document
 from chain.runtime.provenance import record_of
 from chain.serving.colours import band_names
 from chain.serving.recipe import REFLECTANCE
-from chain.serving.report.native import Given, NativeBand
+from chain.serving.report.native import Band, Given
 from chain.serving.report.resampling import CUBIC, bicubic, covering, inside
 
 gdal.UseExceptions()
@@ -73,7 +73,7 @@ class Subject:
         self.record = record_beside(product)
         self.given = given
         self.placed = self.dataset.GetGeoTransform(can_return_null=True) is not None
-        self.natives: dict[str, NativeBand] = {}
+        self.natives: dict[str, Band] = {}
         if given:
             self.natives = {name: given.bands[name] for name in self.bands if name in given.bands}
             self.native_grids = {name: band.grid for name, band in self.natives.items()}

@@ -14,6 +14,7 @@ from osgeo import gdal
 from datasets.deepsum.kelvins import open_scene
 from datasets.deepsum.preparation import prepare
 from evaluation.cpsnr import cpsnr, cssim
+from inference import report
 from inference.deepsum import main
 from inference.deepsum.challenge import SceneProcessor
 from inference.deepsum.png import write_submission
@@ -22,6 +23,7 @@ from inference.deepsum.windows import mean_of_windows, windows
 from models.description import sealed_description
 from simulate.challenge_norm import baseline_cpsnr
 from tests.inference.deepsum.scenes import SIDE, draw_scene, export_model, run, write_png, write_scene
+from tests.pages import checked
 
 pytestmark = pytest.mark.keras
 
@@ -80,6 +82,16 @@ def test_engines_and_files_do_not_matter(root, model_dir, tmp_path):
     assert infer(model_dir, "--input", scene, "--output", tmp_path / "b.tif", "--engine", "otbtf") == 0
     np.testing.assert_allclose(read(tmp_path / "b.tif"), read(tmp_path / "a.png"), atol=1)
     assert json.loads((tmp_path / "b.tif.json").read_text())["models"][0]["engine"] == "otbtf"
+
+
+def test_the_image_of_a_scene_has_a_page(root, model_dir, tmp_path, capsys):
+    scene, output, page = root / "test" / "NIR" / "imgset0003", tmp_path / "sr.png", tmp_path / "page.html"
+    assert infer(model_dir, "--input", scene, "--output", output, "--report", page) == 0
+    text = checked(page)
+    assert "Before and after" in text and "Band by band" in text and "3 × finer than the input" in text
+    assert report.main([str(output)]) == 0
+    assert "Before and after" in checked(tmp_path / "sr.html")
+    assert "files have changed" not in text
 
 
 def test_trees_are_resumed(root, model_dir, tmp_path, capsys):

@@ -51,7 +51,7 @@ def search(items, planetary_computer, models):
     def run(output, *more, box=BOX, crs="EPSG:32631"):
         words = ["--search", "2022-06-01/2022-07-31", "--stac-url", server.stac_url, "--model-dir", str(models)]
         words += ["--bbox", ",".join(map(str, box)), "--bbox-crs", crs, "--bands", ",".join(BANDS), "--tile-size", "48"]
-        return dsen2.main([*words, "--output", str(output), "--max-cloud-cover", "60", *more])
+        return dsen2.main([*words, "--output", str(output), "--max-cloud-cover", "60", *map(str, more)])
 
     return run
 
@@ -70,10 +70,13 @@ def on_mosaic(path, bands=BANDS):
 def test_each_pixel_is_one_of_the_clearest_scene_s_product(search, items, models, tmp_path, capsys):
     output = tmp_path / "out" / "sr.tif"
     output.parent.mkdir()
-    assert search(output) == 0
+    assert search(output, "--report", output.with_suffix(".html")) == 0
     told = capsys.readouterr().err
     assert "no single item contains the area: a mosaic of " in told and "20220711" not in told.split("a mosaic of")[1]
-    assert set(os.listdir(output.parent)) == product_files("sr", item=True, classes=True) - {"sr_false_colour.qml"}
+    files = product_files("sr", item=True, classes=True) - {"sr_false_colour.qml"} | {"sr.html"}
+    assert set(os.listdir(output.parent)) == files
+    page = output.with_suffix(".html").read_text()
+    assert "Before and after" in page and "clouds, their shadows or snow" in page and "not in the input" not in page
     options = dsen2.Options(
         model_dir=(str(models),), bands=BANDS, bbox=BOX, bbox_crs="EPSG:32631", tile_size=48, level=None
     )

@@ -2,11 +2,13 @@
 """Products of L1BSR: their pixels, places and files, those of whole images and of parts."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from osgeo import gdal
 
+from inference import report
 from inference.l1bsr import registration, super_resolution
 from models import base
 from models.l1bsr import BANDS, OTHERS
@@ -217,6 +219,17 @@ def test_a_part_is_the_product_of_that_part_as_an_image(tmp_path, image, models)
         np.testing.assert_array_equal(result, twice(pixels[5:25, 8:40]))
         assert dataset.GetGeoTransform() == (LEFT + 82.5, 5.0, 0, TOP - 52.5, 0, -5.0)
     assert infer(source, tmp_path / "out.tif", models["nearest"], "--box", "40,0,32,20") == 1
+
+
+def test_the_page_of_a_part_shows_that_part(tmp_path, image, models):
+    pixels = counts(60, 70)
+    source, page = image(pixels), tmp_path / "page.html"
+    assert infer(source, tmp_path / "sr.tif", models["nearest"], "--box", "30,20,24,30", "--report", page) == 0
+    mean = pixels[20:50, 30:54, 0].mean()
+    row = re.search(r"<th scope='row'>B02</th><td>[^<]*</td><td>([^<]*)</td><td>([^<]*)</td>", page.read_text())
+    assert float(row[1]) == pytest.approx(mean, abs=0.03 * mean)  # whole pixels of the input within the product
+    assert report.main([str(tmp_path / "sr.tif")]) == 0
+    assert row[0] in (tmp_path / "sr.html").read_text()
 
 
 def test_missing_pixels_are_the_number_that_is_asked_for(tmp_path, image, models):
