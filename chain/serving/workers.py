@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes the regions of products instead of this process."""
+"""What makes the regions of products, or whole scenes, instead of this process."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,4 +36,25 @@ class Workers(Protocol):
 
         Raises:
             RuntimeError: There are no workers, they cannot work on the product, or a region has cost several of them.
+        """
+
+    def make_scene(
+        self, name: str, module: str, function: str, arguments: tuple, cancelled: Callable[[], bool] | None = None
+    ) -> Any:
+        """Let a worker make a scene: call a function of a program with the options and further arguments.
+
+        Args:
+            name: What is made, in words.
+            module: Module of the function.
+            function: The function; it takes the options, for a worker, and the arguments.
+            arguments: Names of files among them are made absolute.
+            cancelled: Called now and then; the scene is given up when it returns True.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            RuntimeError: There are no workers, they run another version, or the scene has cost several of them.
+            chain.runtime.progress.Cancelled: `cancelled` said so.
+            Exception: What the function raised.
         """

@@ -138,23 +138,7 @@ class DaskWorkers:
             self._client.cancel([future for future, _ in pending.values()])
 
     def make_scene(self, name: str, module: str, function: str, arguments: tuple, cancelled: Stop = None) -> Any:
-        """Let a worker make a scene: call a function of a program with the options and further arguments.
-
-        Args:
-            name: what is made, in words.
-            module: module of the function.
-            function: the function; it takes the options, for a worker, and the arguments.
-            arguments: names of files among them are made absolute.
-            cancelled: called now and then; the scene is given up when it returns True.
-
-        Returns:
-            What the function returns.
-
-        Raises:
-            RuntimeError: there are no workers, they run another version, or the scene has cost several of them.
-            chain.runtime.progress.Cancelled: `cancelled` said so.
-            Exception: what the function raised.
-        """
+        """Let a worker make a scene, as `chain.serving.workers.Workers` says."""
         values = {**self._values(), "scheduler": None, "workers": None, "worker_memory": None}
         given = (from_values(type(self._options), values), *(_absolute(each) for each in arguments))
         ended = threading.Event()
