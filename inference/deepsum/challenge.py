@@ -30,10 +30,10 @@ from inference.deepsum.network import DeepSumNetwork, find_model, served
 from inference.deepsum.options import Options
 from inference.deepsum.png import digital_numbers, read_image, write_image
 from inference.deepsum.report import given_of_scene
-from inference.deepsum.scenes import Prepared, band_of, find_norm, named, read_scene, scores_of
+from inference.deepsum.scenes import Prepared, band_of, find_norm, named, read_scene, scores_of, watch_of
 from inference.deepsum.super_resolution import fused
 from inference.deepsum.windows import repeated
-from inference.deepsum.workers import made_by_workers
+from inference.deepsum.workers import MadeElsewhere, made_by_workers
 
 RECORD = "run.json"
 SCORED = "scored"
@@ -61,11 +61,6 @@ class Scenes:
         parts += [f"{done} done before"] if done else []
         parts += [f"{skipped} skipped"] if skipped else []
         return ", ".join(parts)
-
-
-def watch_of(scene: KelvinsScene) -> InputWatch:
-    """Return what notices that files of a scene are replaced."""
-    return InputWatch(map(str, scene.images + scene.masks))
 
 
 @dataclass(frozen=True)
@@ -268,20 +263,20 @@ def _one(
     is_done: bool,
     scored: bool,
     progress: Progress,
-    made: Callable[[KelvinsScene], np.ndarray] | None,
+    made: MadeElsewhere | None,
 ) -> dict:
     """Make the image of one scene, if it is not done, and return its scores, if it is to be scored."""
     if is_done and not scored:
         return {}
-    watch = watch_of(scene)
-    identity = digest(way.identity(scene, watch))
     truth = scene.read_truth() if scored else None
-    prepared = way.read(scene) if scored or not made else None
-    if finished and is_done:
-        image = read_image(finished.file(scene.name))
+    if made and not is_done:
+        watch, image = made(scene)
+        prepared = way.read(scene) if truth else None
     else:
-        image = made(scene) if made else way.make(prepared, progress)
-    scores = scores_of(prepared, truth, image) if truth else {}
+        watch, prepared = watch_of(scene), way.read(scene)
+        image = read_image(finished.file(scene.name)) if finished and is_done else way.make(prepared, progress)
+    identity = digest(way.identity(scene, watch))
+    scores = scores_of(prepared, truth, image) if prepared and truth else {}
     watch.check()
     if finished and not is_done:
         finished.add(scene, identity, image)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from chain.runtime.progress import LOG
+from chain.serving.input_files import InputWatch
 from datasets.deepsum.kelvins import KelvinsScene, read_norm
 from datasets.deepsum.preparation import (
     FARTHEST,
@@ -30,6 +31,11 @@ BANDS = ("RED", "NIR")
 NORM = "norm.csv"
 LEVELS = 4
 """Folders above a scene in which `norm.csv` is looked for."""
+
+
+def watch_of(scene: KelvinsScene) -> InputWatch:
+    """Return what notices that files of a scene are replaced."""
+    return InputWatch(map(str, scene.images + scene.masks))
 
 
 def scene_folders(path: Path, part: str, band: str | None) -> list[Path]:

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from chain.serving.input_files import InputWatch
 from datasets.deepsum.kelvins import KelvinsScene
 from inference.deepsum.options import Options
+from inference.deepsum.scenes import watch_of
 
+MadeElsewhere = Callable[[KelvinsScene], tuple[InputWatch, np.ndarray]]
 SCENES_AT_ONCE = 64
 """Scenes that are handed out at once."""
 
@@ -18,7 +21,7 @@ SCENES_AT_ONCE = 64
 @contextmanager
 def made_by_workers(
     scenes: Sequence[KelvinsScene], options: Options, cancelled: Callable[[], bool] | None
-) -> Iterator[Callable[[KelvinsScene], np.ndarray] | None]:
+) -> Iterator[MadeElsewhere | None]:
     """Let workers make the images of scenes for a while, in their order.
 
     Args:
@@ -27,7 +30,8 @@ def made_by_workers(
         cancelled: says whether the work is to stop.
 
     Yields:
-        What returns the image of a scene when it is made; None where options ask for no workers.
+        What returns, when the image of a scene is made, what has watched the scene's files meanwhile, and the image;
+        None where options ask for no workers.
 
     Raises:
         RuntimeError: Dask is not installed, or no worker comes.
@@ -44,10 +48,10 @@ def made_by_workers(
         def stops() -> bool:
             return stopped.is_set() or bool(cancelled and cancelled())
 
-        def make(scene: KelvinsScene) -> np.ndarray:
+        def make(scene: KelvinsScene) -> tuple[InputWatch, np.ndarray]:
             assert workers
-            module = "inference.deepsum.challenge"
-            return workers.make_scene(scene.name, module, "image_of", (str(scene.folder),), stops)
+            watch, module = watch_of(scene), "inference.deepsum.challenge"
+            return watch, workers.make_scene(scene.name, module, "image_of", (str(scene.folder),), stops)
 
         images = {scene.name: pool.submit(make, scene) for scene in scenes}
         try:

@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from chain.raster.grids import Region
 from chain.runtime.resources import VARIABLES
 from chain.serving.dask import scheduler
 from chain.serving.dask.job import make_region, refusal
@@ -289,7 +288,7 @@ def begun(tmp_path, image, models, monkeypatch):
 def test_a_worker_takes_the_clients_networks_and_makes_each_region_once(tmp_path, begun, models, monkeypatch, alone):
     job, journal = begun
     expected = alone("s2.tif", models["blurring"])
-    monkeypatch.setattr("chain.serving.production.prepared", None)
+    monkeypatch.setattr("chain.serving.production.prepared_for", None)
     monkeypatch.chdir("/")
     for region in journal.regions:
         make_region(pickle.loads(pickle.dumps(job)), region)
@@ -342,7 +341,7 @@ def test_a_region_that_costs_several_workers_is_given_up():
     error = KilledWorker("key", SimpleNamespace(memory_limit=3e9, address="tcp://worker"), 3)
     wanted = "^--scheduler: 4 workers died of the region at column 0, row 64, the last with 3.0 GB of memory"
     with pytest.raises(RuntimeError, match=wanted):
-        workers_of(None)._finish(raising(error), Region(0, 64, 8, 8))
+        workers_of(None)._result(raising(error), "the region at column 0, row 64")
 
 
 def test_a_scheduler_that_is_lost_is_told():
@@ -350,7 +349,7 @@ def test_a_scheduler_that_is_lost_is_told():
 
     error = FutureCancelledError("key", "scheduler-connection-lost", "Client lost")
     with pytest.raises(RuntimeError, match="^--scheduler: expected a scheduler that stays, got scheduler-connect"):
-        workers_of(None)._finish(raising(error), Region(0, 0, 8, 8))
+        workers_of(None)._result(raising(error), "the region at column 0, row 0")
 
 
 @pytest.mark.parametrize(
