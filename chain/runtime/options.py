@@ -251,6 +251,8 @@ def _check(flag: str, kind: Kind, value: Any) -> None:
     for each in each_value:
         if kind.reads or kind.metavar or isinstance(each, str):
             _check_word(flag, each)
+        if isinstance(each, str | Path) and (kind.reads or kind.writes or kind.metavar) and "://" not in str(each):
+            _check_name(flag, str(each))
 
 
 def _check_word(flag: str, value: Any) -> None:
@@ -266,8 +268,10 @@ def _check_word(flag: str, value: Any) -> None:
         raise ValueError(f"{flag}: expected text in UTF-8, got {os.fsencode(text)!r}")
     if "\0" in text:
         raise ValueError(f"{flag}: expected a value without null characters, got {text!r}")
-    if "://" in text:
-        return
+
+
+def _check_name(flag: str, text: str) -> None:
+    """Raise ValueError for a name that no file or folder has."""
     longest = max((os.fsencode(part) for part in text.split("/")), key=len)
     if len(longest) > LONGEST_NAME:
         raise ValueError(f"{flag}: expected names of at most {LONGEST_NAME} bytes, got one of {len(longest)}")

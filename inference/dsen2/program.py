@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
@@ -133,7 +133,7 @@ class DSen2Program(SceneProgram[Options]):
                 flag = flag_of(name, kinds(Options)[name])
                 raise ValueError(f"{flag}: expected an area of one scene, got one of {len(items)}")
         check_outputs(options, output)
-        files = {"style": False, "stac": False, "scl": True, "quicklook": None, "report": None}
+        files: dict[str, Any] = {"style": False, "stac": False, "scl": True, "quicklook": None, "report": None}
         alone = replace(options, **files, co=(), nodata=None, overwrite=False)
         scenes = {_name(item): item for item in items}
         with self._workers(alone) as workers:

@@ -83,7 +83,7 @@ def test_outlines_of_masks_are_not_drawn_on_real_ground(shared_data):
     """Gradients along them, beside those of the truth: equal to elsewhere within 10 %, and nearer to it than before."""
     path = shared_data("s2_l1c_coastal_iceland_native") / "coastalA_10m.tif"
     scene = make_scene("NIR", 60, 60, 78, 1, False, read_landscape(path, 4))
-    seen, network = prepare(scene.lr, scene.qm), served(find_model(None), "tensorflow")
+    seen, network = prepare(scene.lr, scene.qm), served(find_model(None), Options())
     found = {}
     for fill in (True, False):
         image = fused(seen, network, Options(windows=1), fill).image

@@ -20,7 +20,7 @@ def test_rasters_are_as_the_same_scene_of_the_challenge(scene, stack, infer, mod
     assert main(["--input", str(folder), "--output", str(tmp_path / "a.png"), "--model-dir", str(model_dir)]) == 0
     wanted = gdal.Open(str(tmp_path / "a.png")).ReadAsArray()
     images, masks = stack()
-    found = infer(images, masks, "--statistics", "model")
+    found = infer(images, masks, "--statistics", "model", "--fill", "network")
     pixels = found.ReadAsArray()
     valid = pixels != 0
     np.testing.assert_array_equal(pixels[valid], wanted[valid])
