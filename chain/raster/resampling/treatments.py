@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
-from chain.raster.resampling.interpolation import EXACT, Resampling, axes_of, axis, frame_of, terms_of
+from chain.raster.resampling.interpolation import EXACT, METHODS, Resampling, axes_of, axis, frame_of, terms_of
 from chain.raster.resampling.least_squares import Normal, Term, forward
 
 ROUNDING = 1.5
@@ -160,6 +160,11 @@ class Problem:
         beyond = np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True)
         return ~self.reached(beyond & binary_dilation(gone, np.ones((3, 3), bool), iterations=2))
 
+    def near_partly_missing(self) -> np.ndarray:
+        """Return the native pixels, extended, within the reach of the method from one that is missing in part."""
+        partly = self.extended((self.present > 0) & (self.present < self.pieces))
+        return binary_dilation(partly, np.ones((3, 3), bool), iterations=METHODS[self.found.method].reach)
+
     def seen(self) -> np.ndarray:
         """Return the fine pixels which depend on no native ones beyond the image: any of those may not be there."""
         return ~self.reached(np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True))
@@ -274,13 +279,24 @@ def _shares(problem: Problem, method: str, part: np.ndarray, there: np.ndarray) 
 
 
 def _fit_left_out(problem: Problem, parts: Sequence[tuple[str, np.ndarray]]) -> Fitted | None:
-    """Fit an image whose missing native pixels were left out, by methods that each gave a part of the fine pixels."""
+    """Fit an image whose missing native pixels were left out, by methods that each gave a part of the fine pixels.
+
+    That leaves holes of whole native pixels. Where one is missing in part, pixels were masked afterwards, and those
+    beside it that are wholly missing may have been there. All fine pixels have to be explained, but native ones are
+    found from those alone that do not depend on such.
+    """
     absent = problem.extended(problem.present == 0)
+    doubtful = absent & problem.near_partly_missing()
     terms = [_shares(problem, method, part, 1.0 - absent) for method, part in parts if part.any()]
     shared = [term for term in terms if term is not None]
     if len(shared) < len(terms):
         return None
-    return problem.solve(shared, problem.seen() & ~problem.missing, absent)[0]
+    used = problem.seen() & ~problem.missing
+    fitted = problem.solve(shared, used, absent)[0]
+    if fitted.largest > problem.bound or not doubtful.any():
+        return fitted
+    sure = problem.solve(shared, used & ~problem.reached(doubtful), absent)[0]
+    return replace(fitted, native=sure.native, spread=sure.spread, valid=sure.valid)
 
 
 def _fit_shared(problem: Problem) -> Fitted | None:

@@ -274,6 +274,18 @@ def test_what_hidden_sides_would_tell_is_not_known(method, border, cut):
     assert np.abs(restored.native - native)[restored.valid].max() <= 2
 
 
+def test_what_a_mask_hides_beside_half_native_pixels_is_not_taken_for_left_out():
+    """Flat ground allows both; left out, the native pixel at the mask would be off by 4 DN."""
+    native = np.full((40, 40), 1900.0)
+    native[17, 20] = 1953
+    fine = np.floor(interpolate(native, 2, "cubic") + 0.5)
+    missing = np.zeros(fine.shape, bool)
+    missing[:37] = True
+    restored = restore(fine, 2, closed("cubic", "edge"), missing)
+    assert restored.valid[23:].all()
+    np.testing.assert_allclose(restored.native[restored.valid], native[restored.valid], atol=2)
+
+
 def test_a_small_chip_with_a_corner_of_data_missing_is_recognised():
     """What depends on pixels beside holes, or beyond the image, leaves too little here: all of it is fitted."""
     fine = np.floor(interpolate(landscape(20, 20, 5), 6, "cubic") + 0.5)[41:73, 40:72]
