@@ -111,6 +111,7 @@ def test_satellogic_with_sentinel2_in_degrees(shared_data, tmp_path):
         assert hr == pytest.approx(lr, rel=0.05)
 
 
+@pytest.mark.slow
 def test_real_item_as_cogs_over_http(shared_data, tmp_path, monkeypatch):
     """A whole real tile behind the local stand-in; the finer image is interpolated from it, so all has to agree."""
     from planetary_computer.settings import Settings

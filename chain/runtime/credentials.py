@@ -10,7 +10,7 @@ Signatures tell who may read, and until when, not what: without them, an address
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 AZURE = "sig|se|sp|spr|sr|ss|srt|st|sv|skoid|sktid|skt|ske|sks|skv"
@@ -50,7 +50,12 @@ _HINTS = re.compile(r"[=@]|%3D|bearer|basic|authorization|cookie|key", re.IGNORE
 
 def without_credentials(text: str) -> str:
     """Return a text without signatures, tokens, passwords and headers that hold them."""
-    for value in _of_environment():
+    return _cleaned_text(text, _of_environment())
+
+
+def _cleaned_text(text: str, values: Sequence[str]) -> str:
+    """Return a text without credentials, those of the environment given by their values."""
+    for value in values:
         text = text.replace(value, "***")
     if not _HINTS.search(text):
         return text
@@ -77,13 +82,18 @@ def _of_environment() -> list[str]:
 
 def cleaned(content: Any) -> Any:
     """Return content of JSON without credentials, in keys and in values."""
-    if isinstance(content, str):
-        return without_credentials(content)
-    if isinstance(content, Mapping):
-        return {cleaned(key): cleaned(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [cleaned(each) for each in content]
-    return content
+    values = _of_environment()
+
+    def clean(content: Any) -> Any:
+        if isinstance(content, str):
+            return _cleaned_text(content, values)
+        if isinstance(content, Mapping):
+            return {clean(key): clean(value) for key, value in content.items()}
+        if isinstance(content, list | tuple):
+            return [clean(each) for each in content]
+        return content
+
+    return clean(content)
 
 
 def _filter() -> None:

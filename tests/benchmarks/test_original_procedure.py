@@ -13,6 +13,7 @@ from models.dsen2 import DSen2
 pytestmark = pytest.mark.keras
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "rows", "columns"), [("2x", 120, 262), ("6x", 174, 168)])
 def test_it_agrees_with_original_tiling(role, rows, columns, tmp_path):
     description = export(DSen2.from_bands(role, depth=4, num_blocks=1), tmp_path / "model")

@@ -114,7 +114,9 @@ def test_a_server_that_refuses_is_told_by_its_status_without_credentials(tmp_pat
     assert not list(results.iterdir())
 
 
-@pytest.mark.parametrize("program", ["inference.dsen2", "inference.l1bsr", "inference.deepsum"])
+@pytest.mark.parametrize(
+    "program", ["inference.dsen2", "inference.deepsum", pytest.param("inference.l1bsr", marks=pytest.mark.slow)]
+)
 def test_programs_that_cannot_read_an_address_show_no_credential(tmp_path, server, model, program):
     address = f"http://user:{CANARY}@127.0.0.1:{server.server_port}/none.tif?{QUERY}"
     results = tmp_path / "results"

@@ -364,6 +364,7 @@ def test_real_image_lands_on_its_ground(tmp_path, shared_data, models):
     assert abs(averaged.mean() - native.mean()) < 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_product_and_the_same_command_resumes(tmp_path, image, models):
     path, output = image(np.random.default_rng(5).integers(1, 9000, (300, 300, 4)).astype(np.uint16), gsd=6.0), "sr.tif"
     arguments = ["--input", path, "--model-dir", models["nearest"], "--offset", "0", "--tile-size", "64"]

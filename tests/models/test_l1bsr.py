@@ -189,6 +189,7 @@ def test_a_pair_has_the_flow_of_the_authors(vectors, authors_csr):
     assert {id(weight) for weight in pairs.trainable_weights} == weights and len(weights) == 36
 
 
+@pytest.mark.slow
 def test_a_whole_image_is_registered_as_by_the_authors_program(vectors, shared_data, authors_csr):
     image = gdal.Open(str(shared_data("l1bsr") / "00.tif")).ReadAsArray().transpose(1, 2, 0)
     arrays = np.load(vectors / "e2e_00tif_full_image.npz")
@@ -279,7 +280,10 @@ def test_csr_in_numpy():
     assert np.allclose(flow, wanted, atol=1e-4) and np.abs(wanted).max() <= 6 and np.ptp(wanted) > 0.1
 
 
-@pytest.mark.parametrize("rows, columns", [(13, 17), (32, 33), (50, 64), (5, 80), (1, 1)])
+@pytest.mark.parametrize(
+    "rows, columns",
+    [(13, 17), (1, 1), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((32, 33), (50, 64), (5, 80)))],
+)
 def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     """Statistics are those of the image before; flows are those of the larger image, cropped."""
     model = CSR.from_bands(depth=2)
@@ -312,6 +316,7 @@ def test_flows_of_the_network_are_refined():
     assert np.allclose(single.pair_model()(pairs), found, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_of_a_batch_and_constant_bands():
     """An image has the flow that it has alone; a band without any detail makes no NaN."""
     model = CSR.from_bands(depth=2, refinements=2)

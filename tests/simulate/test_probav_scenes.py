@@ -96,6 +96,7 @@ def test_sizes_and_ranges(scenes):
         assert np.abs(displacements).max() <= 2.5 and displacements.std() > 0.5
 
 
+@pytest.mark.slow
 def test_corrupt_images_are_told(monkeypatch):
     """Exactly those that the preparation leaves out, and never so many that less than nine are left but rarely."""
     monkeypatch.setattr(probav, "CORRUPT_SHARE", 0.3)
@@ -178,6 +179,7 @@ def test_digital_numbers_are_those_of_the_challenge(band, mean, deviation):
     assert pixels.std() == pytest.approx(deviation, rel=0.25)
 
 
+@pytest.mark.slow
 def test_seed_and_number_make_the_scene():
     first, again = (make_scene("NIR", 16, 16, 1, 0) for _ in range(2))
     assert first.truth == again.truth

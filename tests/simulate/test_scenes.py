@@ -165,6 +165,7 @@ def test_bad_arguments_are_said_in_one_line(tmp_path, capsys, arguments, said):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_scenes_are_not_overwritten_unless_asked(tmp_path, capsys):
     command = ["--output", str(tmp_path), "--size", "32", "--held-out", "40"]
     assert scenes.main(command) == 0

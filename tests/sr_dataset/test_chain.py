@@ -53,6 +53,7 @@ def test_patches_are_those_of_the_chain_run_on_files(spot, local, scene, tmp_pat
         assert np.abs(one - (raw[y : y + 16, x : x + 16] - 1000)).max() <= 1
 
 
+@pytest.mark.slow
 def test_strips_and_repetition_change_nothing(spot, local, tmp_path, monkeypatch):
     from chain.patches import patches
 
@@ -104,7 +105,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("when", ["opening", "reading"])
+@pytest.mark.parametrize("when", [pytest.param("opening", marks=pytest.mark.slow), "reading"])
 def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, capfd, fault, when):
     from chain.patches import patches
     from chain.raster import http

@@ -61,6 +61,7 @@ def cases():
 CASES = list(cases())
 FIRST = [next(group) for _, group in itertools.groupby(CASES, key=lambda case: case[0])]
 """The first training of each system."""
+EVERYDAY = [case if case in FIRST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 def name_of(case):
@@ -151,7 +152,7 @@ def trainings(tmp_path_factory):
     return Trainings(tmp_path_factory.mktemp("trainings"))
 
 
-@pytest.fixture(params=CASES, ids=name_of)
+@pytest.fixture(params=EVERYDAY, ids=name_of)
 def case(request):
     return request.param
 
@@ -176,12 +177,6 @@ def test_a_training_that_was_cancelled_goes_on(case, trainings):
     assert seen["told"] == sorted(seen["told"]) and seen["told"][-1] == 1
 
 
-@pytest.mark.parametrize(
-    "case",
-    [case if case in FIRST else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
-    ids=name_of,
-    indirect=True,
-)
 def test_a_training_that_went_on_has_the_weights_of_one_that_was_not_interrupted(case, trainings):
     """All of its state after two epochs: weights, the optimizer's variables, losses."""
     states = []

@@ -113,7 +113,10 @@ def test_init_starts_from_the_weights(trained, patches, tmp_path):
     "options",
     [
         ["--mixed-precision", "--loss", "l2", "--no-augmentation", "--streaming"],
-        ["--strategy", "mirrored", "--steps-per-epoch", "2", "--no-global-skip", "--final-activation", "linear"],
+        pytest.param(
+            ["--strategy", "mirrored", "--steps-per-epoch", "2", "--no-global-skip", "--final-activation", "linear"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_options(patches, records, tmp_path, options):

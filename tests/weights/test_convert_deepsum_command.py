@@ -108,6 +108,7 @@ def test_nothing_is_written_unless_all_can_be(checkpoints, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["registration.h5"]
 
 
+@pytest.mark.slow
 def test_two_checkpoints_for_a_place(checkpoints, tmp_path, capsys):
     path = str(checkpoints["RegNet"])
     assert main(["--input", path, path, "--output", str(tmp_path / "m")]) == 1

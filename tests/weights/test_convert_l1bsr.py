@@ -128,6 +128,7 @@ def test_checkpoints(tmp_path, write):
         read_model(write(tmp_path / "w.pth.tar", {"state_dictCSR": 3}))
 
 
+@pytest.mark.slow
 def test_numbers_of_16_and_64_bits(tmp_path):
     tensors = draw(csr_shapes())
     for dtype in ("f2", "f8"):

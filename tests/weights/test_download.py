@@ -204,6 +204,7 @@ def test_download_of_the_original(server, published, tmp_path):
     assert kept(tmp_path / "cache" / "dsen2-original") == ["s2_030_lr_1e-05.hdf5", "s2_032_lr_1e-04.hdf5"]
 
 
+@pytest.mark.slow
 def test_download_of_rsp(server, published, tmp_path):
     record(server, published["rsp"])
     command = ["--download", "rsp", "--cache", str(tmp_path / "cache"), "--base-url", server.url]

@@ -193,7 +193,17 @@ def test_other_grids_are_refused(band, tmp_path, name, gsd, epsg, message):
         native_product(band(_landscape(30, 30, 0), name, gsd, epsg=epsg), tmp_path)
 
 
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic", "cubicspline", "lanczos", "average"])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "near",
+        "bilinear",
+        pytest.param("cubic", marks=pytest.mark.slow),
+        "cubicspline",
+        pytest.param("lanczos", marks=pytest.mark.slow),
+        "average",
+    ],
+)
 def test_real_bands(shared_data, band, tmp_path, algorithm):
     folder = shared_data("s2_l1c_dsen2_native")
     for name, file in (("B05", "S2A_MSIL1C_20170527_T33UUB_20m.tif"), ("B09", "S2A_MSIL1C_20170527_T33UUB_60m.tif")):

@@ -177,6 +177,7 @@ def test_shares_do_not_go_with_what_ends_the_work(tmp_path, capsys, more):
     assert end.value.code == 2 and "--block-range" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_shares_of_all_bands_of_the_scenes_of_a_folder(tmp_path, write_raster, models):
     """Two networks and taken bands, products named after their scenes."""
     random = np.random.default_rng(1)

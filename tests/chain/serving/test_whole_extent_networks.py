@@ -95,6 +95,7 @@ def mirrored_from(pixels, first, stop):
     return padded[top : top + stop[0] - first[0], left : left + stop[1] - first[1]]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), **EXAMPLES)
 @given(shape=shapes(), data=st.data())
 def test_engines_agree_on_sources_of_any_spacings_in_any_order(stacks, shape, data):

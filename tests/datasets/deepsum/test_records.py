@@ -133,6 +133,7 @@ def test_an_epoch_has_each_patch_once(made_records):
     assert records.steps(5) == sum(len(chunk) // 5 for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_seed_and_epoch_make_the_order(made_records):
     records = read_records(made_records)
     both = records.dataset(4, seed=3)
@@ -175,6 +176,7 @@ class Interruption:
         return self.function(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function, at", [("_read", 3), ("_write", 2), ("_write", 9), ("_statistics", 1)])
 def test_interrupted_runs_go_on_to_the_same_records(
     made_scenes, made_records, tmp_path, monkeypatch, capsys, function, at

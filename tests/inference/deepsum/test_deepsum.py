@@ -76,6 +76,7 @@ def test_images_are_the_networks(root, tmp_path, variant):
     assert found.std() > 100
 
 
+@pytest.mark.slow
 def test_engines_and_files_do_not_matter(root, model_dir, tmp_path):
     scene = root / "test" / "NIR" / "imgset0003"
     assert infer(model_dir, "--input", scene, "--output", tmp_path / "a.png") == 0

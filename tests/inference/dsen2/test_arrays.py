@@ -105,6 +105,7 @@ def test_a_part_of_a_scene_in_whole_pixels_of_60_m(files):
     np.testing.assert_array_equal(part["B02"].values, scene["B02"].values[np.ix_(rows, columns)])
 
 
+@pytest.mark.slow
 def test_a_dataset_whose_bands_were_resampled_to_10_m_is_brought_back(arrays, files, options, tmp_path):
     variables = {
         band: (("y", "x"), np.repeat(np.repeat(arrays[name][..., index], gsd // 10, 0), gsd // 10, 1))
@@ -183,7 +184,10 @@ def in_chunks(dataset, size):
     return dataset.chunk({dim: size for dim in dataset.dims})
 
 
-@pytest.mark.parametrize("read, given, asked", [(60, None, None), (120, 13, 31), (30, 1000, 24)])
+@pytest.mark.parametrize(
+    "read, given, asked",
+    [(120, 13, 31), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((60, None, None), (30, 1000, 24)))],
+)
 def test_a_dataset_in_chunks_gives_the_bits_of_the_file(files, options, tmp_path, read, given, asked):
     """Whatever the chunks that are read, given and asked for: also at borders, and around missing pixels."""
     chosen = replace(options, floating=True)

@@ -121,6 +121,7 @@ def test_without_date_or_on_request_there_is_neither(files, safe, models, output
     assert set(os.listdir(output.parent)) == product_files("sr")
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_files(safe, models, output):
     assert infer(safe, output, models) == 0
     names = ("sr.tif", "sr_stac.json", "sr_SCL.tif", "sr_SCL.qml")
@@ -154,6 +155,7 @@ def test_files_of_others_are_not_written_over(safe, models, output, capsys):
         (output.parent / name).unlink()
 
 
+@pytest.mark.slow
 def test_shares_are_assembled_with_the_classification(safe, models, output):
     for share in ("2/2", "1/2"):
         assert infer(safe, output, models, "--block-range", share) == 0

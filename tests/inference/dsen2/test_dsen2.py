@@ -39,8 +39,7 @@ def test_the_product_has_twelve_bands_on_their_ground(files, models, pixels, tmp
     assert [model["arguments"]["role"] for model in record["models"]] == ["2x", "6x"]
 
 
-@pytest.mark.parametrize("level", ["L1C", "L2A"])
-@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("level, zipped", [("L1C", False), ("L2A", True)])
 def test_safe_folders_and_zips_of_both_levels(level, zipped, models, pixels, tmp_path, write_raster, capfd):
     safe = write_safe(tmp_path, pixels, write_raster, level)
     if zipped:

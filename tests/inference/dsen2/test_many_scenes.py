@@ -99,6 +99,7 @@ def test_a_killed_batch_goes_on_and_equals_an_uninterrupted_one(files, models, p
     check_product(first, pixels)
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_after_a_scene_that_fails_and_notices_other_options(files, models, tmp_path, capsys):
     folder = tmp_path / "images"
     folder.mkdir()

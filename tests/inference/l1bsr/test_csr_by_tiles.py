@@ -30,7 +30,7 @@ def image_of(rows, columns):
     return image
 
 
-@pytest.mark.parametrize("refinements", [0, 3])
+@pytest.mark.parametrize("refinements", [pytest.param(0, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(
     "rows, columns",
     [(9, 5), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((301, 40), (20, 333), (272, 272)))],

@@ -61,6 +61,7 @@ def test_numbers_are_rounded_and_clipped_unless_the_authors_cast_is_asked_for(tm
     assert (exact < 0).any() and (exact > 65536).any() and (expected == 0).any()
 
 
+@pytest.mark.slow
 def test_super_resolution_by_strips_is_that_of_the_whole_image(tmp_path, image, models, monkeypatch):
     monkeypatch.setattr(super_resolution, "REGION_ROWS", 22)
     source = image(varied(75, 41))
@@ -139,7 +140,8 @@ def test_metrics_without_an_inner_part_have_no_correlation(tmp_path, image, mode
 
 @pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
 @pytest.mark.parametrize(
-    "nodata, dtype, value", [(65535, np.uint16, 65535), (None, np.uint16, 0), (None, np.float32, np.nan)]
+    "nodata, dtype, value",
+    [(65535, np.uint16, 65535), pytest.param(None, np.uint16, 0, marks=pytest.mark.slow), (None, np.float32, np.nan)],
 )
 def test_missing_pixels_stay_missing_and_no_further(tmp_path, image, models, mode, nodata, dtype, value):
     pixels = counts(90, 80).astype(dtype)

@@ -59,6 +59,7 @@ def trained(scene, tmp_path_factory):
     return folder / "model"
 
 
+@pytest.mark.slow
 def test_what_a_training_leaves(trained):
     names = {path.name for path in trained.iterdir()}
     wanted = {"saved_model.pb", "variables", "model.json", "weights.h5", "run.json"}
@@ -72,12 +73,14 @@ def test_what_a_training_leaves(trained):
     assert read_spectra(trained).bands == (*SOURCES["x10"].bands, *SOURCES["x20"].bands)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(trained):
     losses, valid = ([epoch[name] for epoch in history(trained)] for name in ("loss", "val_loss"))
     assert len(losses) == 6 and losses[-1] < 0.8 * losses[0] and min(valid) < 0.8 * valid[0]
     assert read_json(trained / "run.json")["best_epoch"] == 1 + int(np.argmin(valid))
 
 
+@pytest.mark.slow
 def test_scores(trained):
     """On ground that was not trained on: better than bicubic interpolation, as fine bands tell of the coarse ones."""
     scores = read_json(trained / "scores.json")
@@ -89,6 +92,7 @@ def test_scores(trained):
     assert f"### {name}" in text and "B8A" in text
 
 
+@pytest.mark.slow
 def test_run_json(trained, scene):
     run = read_json(trained / "run.json")
     arguments = run["arguments"]
@@ -107,6 +111,7 @@ def test_init_starts_from_the_weights(trained, scene, tmp_path):
     assert not read_spectra(tmp_path / "model").unlike(read_spectra(trained).shares).any()
 
 
+@pytest.mark.slow
 def test_adaptation(trained, scene, tmp_path, monkeypatch):
     """The project's weights are gone on with, by the defaults of `--adapt`; other options are as given."""
     (tmp_path / "weights").mkdir()
@@ -135,6 +140,7 @@ def test_adaptation_without_weights(scene, tmp_path, monkeypatch, capsys):
     assert "--init: expected a folder with model.json" in error and error.endswith("nothing/6x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system, role", [("spot7", None), ("dsen2", "2x")])
 def test_adaptation_of_other_weights(trained, tmp_path, capsys, system, role):
     content = read_json(trained / "model.json")
@@ -148,6 +154,7 @@ def test_adaptation_of_other_weights(trained, tmp_path, capsys, system, role):
     assert caught.value.code == 2 and f"{wanted} in {tmp_path}" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_levels_are_those_of_the_weights_that_are_gone_on_with(trained, tmp_path):
     shutil.copy(trained / "weights.h5", tmp_path)
     for init, others, wanted in (

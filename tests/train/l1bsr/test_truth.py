@@ -71,6 +71,7 @@ def test_flows_turn_with_their_images(tmp_path):
     assert seen == 12
 
 
+@pytest.mark.slow
 def test_fine_images_turn_with_their_images(tmp_path):
     """Each way that samples are turned, pixel (2y, 2x) of the truth is that of the green band at (y, x)."""
     write_pairs(tmp_path / "set", 1, rows=64, columns=64, seed=2)

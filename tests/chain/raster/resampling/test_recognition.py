@@ -81,7 +81,9 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
         assert np.mean(error > 0) <= (1 if method == SPLINE else most)
 
 
-@pytest.mark.parametrize("kind", ["rounded", pytest.param("truncated", marks=pytest.mark.slow), "float"])
+@pytest.mark.parametrize(
+    "kind", ["rounded", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "float"))]
+)
 @pytest.mark.parametrize(
     "ratio, phase, cropped",
     [pytest.param(2, (0, 0), False, marks=pytest.mark.slow), (2, (1, 0), True), (6, (4, 5), True)],
@@ -218,8 +220,8 @@ def test_zeros_taken_for_numbers(ratio, method, border):
     assert np.abs(restored.native - native)[native > 0].max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["rounded", "truncated", "float"])
-@pytest.mark.parametrize("method", ["bilinear", "cubic", "lanczos"])
+@pytest.mark.parametrize("kind", ["rounded", "truncated", pytest.param("float", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["bilinear", "cubic", pytest.param("lanczos", marks=pytest.mark.slow)])
 def test_zeros_that_interpolation_hid_have_no_data(method, kind):
     native = landscape(40, 50)
     native[::7, ::5] = 0

@@ -66,6 +66,7 @@ def test_inner_convolutions_alone_compute_in_integers(model, tmp_path):
     assert {precision for kind, precision in found if kind == "Output"} == {"f32"}
 
 
+@pytest.mark.slow
 def test_ends_are_found_by_the_graph(model, tmp_path):
     from chain.serving.engines.openvino_engine import read_model
 
@@ -78,6 +79,7 @@ def test_ends_are_found_by_the_graph(model, tmp_path):
     assert int8.inner_convolutions(read_model(none)) == ([], [])
 
 
+@pytest.mark.slow
 def test_results_are_near_those_of_float32(model, tmp_path):
     folder = quantized_folder(model, [tile(seed) for seed in range(4)], tmp_path)
     inputs = tile(9)
