@@ -258,8 +258,7 @@ def _of_asset(asset: Mapping, name: str) -> Statement | None:
         scale = stated.get("scale", stated.get("raster:scale"))
         offset = stated.get("offset", stated.get("raster:offset"))
         if scale and offset is not None:
-            found = statement_of_tags(scale, offset, name)
-            return Statement(found.offset, found.source) if found else None
+            return statement_of_tags(scale, offset, name)
     return None
 
 

@@ -367,6 +367,14 @@ def test_a_false_baseline_is_told_by_few_pixels_that_overshoot(add, stated, miss
     assert check(false) == "refused"
 
 
+def test_a_scale_alone_of_an_item_is_believed_if_the_pixels_agree():
+    """Programs that describe rasters write GDAL's offset of 0 into items, too, whatever the pixels carry."""
+    bright, dark = (
+        Case("item", "uint16", False, add, "scale alone", "none", True, "ESA", add > 0) for add in (1000, 0)
+    )
+    assert (check(bright), check(dark)) == ("refused", "restored")
+
+
 def test_a_border_that_speaks_as_well_without_a_rule_has_none():
     """It is a cut, and of floating point native pixels those beside it are whole numbers by any rule."""
     cut = Case(
