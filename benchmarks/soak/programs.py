@@ -55,10 +55,11 @@ def _digest(path: Path) -> str:
     if path.suffix in (".tif", ".png") and path.stem != "scores":
         try:
             dataset = gdal.Open(str(path))
+            pixels = dataset.ReadAsArray()
         except RuntimeError:
-            return "no raster"
+            return "no whole raster"
         names = [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
-        digest.update(str((dataset.GetGeoTransform(), names)).encode() + dataset.ReadAsArray().tobytes())
+        digest.update(str((dataset.GetGeoTransform(), names)).encode() + pixels.tobytes())
     elif path.suffix == ".h5":
         import h5py
 
