@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chain.runtime.files import read_document
+from chain.runtime.files import is_device, read_document
 
 FILE_NAME = "model.json"
 WEIGHTS_NAME = "weights.h5"
@@ -179,7 +179,7 @@ def _check_files(folder: Path) -> None:
         ValueError: there are some.
     """
     for path in folder.rglob("*"):
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if is_device(path):
             raise ValueError(f"expected files, got {path.relative_to(folder)}, a device or a pipe")
 
 

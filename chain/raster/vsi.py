@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from osgeo import gdal
 
+from chain.runtime.files import is_device
+
 ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsi7z/", "/vsirar/")
 """Beginnings of GDAL's names of files in archives."""
 
@@ -74,7 +76,7 @@ def refuse_devices(name: str) -> None:
     if os.path.isdir(name):
         asked += [entry.path for entry in os.scandir(name)]
     for each in asked:
-        if os.path.exists(each) and not (os.path.isfile(each) or os.path.isdir(each)):
+        if is_device(each):
             raise ValueError(f"{each}: expected a readable raster, got a device or a pipe")
 
 

@@ -124,6 +124,11 @@ def synchronize(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_device(path: str | Path) -> bool:
+    """Return whether a path is there, but neither a file nor a folder: a device or a pipe, which readers wait for."""
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+
+
 def synchronize_all(path: Path) -> None:
     """Bring a file, or all that is in a folder, to the disk.
 

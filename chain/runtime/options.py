@@ -15,11 +15,13 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING as MISSING
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from chain.runtime.files import is_device
 
 Made = TypeVar("Made", bound="BaseOptions")
 _KEY = "option"
@@ -119,19 +121,7 @@ class BaseOptions:
             if value is not None and value is not MISSING:
                 _check(flag_of(name, kind), kind, value)
         self.check()
-        self._check_places()
-
-    def _check_places(self) -> None:
-        """Raise ValueError when a file that is written is one that is read, by whatever name, or two are one."""
-        read = {place_of(name) for value in paths_read(self).values() for name in _names(value)}
-        taken: dict[object, str] = {}
-        for flag, path, _ in files_written(self):
-            place = place_of(path)
-            if place in read:
-                raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
-            if place in taken:
-                raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
-            taken[place] = flag
+        check_places(files_written(self), names_read(self))
 
     def check(self) -> None:
         """Raise ValueError when options do not go together; subclasses add theirs and call `super().check()`."""
@@ -178,19 +168,42 @@ def paths_read(options: BaseOptions) -> dict[str, Any]:
     }
 
 
-def _names(value: Any) -> Iterator[str | Path]:
-    """Yield the names that the value of an option is made of."""
-    for each in value if isinstance(value, tuple) else [value]:
-        yield from each if isinstance(each, tuple) else [each]
+def names_read(options: BaseOptions) -> Iterator[str | Path]:
+    """Yield the names of all that options name to be read."""
+    for value in paths_read(options).values():
+        for each in value if isinstance(value, tuple) else [value]:
+            yield from each if isinstance(each, tuple) else [each]
+
+
+def check_places(written: Iterable[tuple[str, Path, bool]], read: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, and to write two things into one file.
+
+    Files are told apart by where they really lie: links, also hard ones, lead to the file itself.
+
+    Args:
+        written: files that are written, as `files_written` yields them.
+        read: names of what is read.
+
+    Raises:
+        ValueError: a file would be written over.
+    """
+    read_places = {place_of(name) for name in read}
+    taken: dict[object, str] = {}
+    for flag, path, _ in written:
+        place = place_of(path)
+        if place in read_places:
+            raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
+        if place in taken:
+            raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
+        taken[place] = flag
 
 
 def read_within(options: BaseOptions, folder: str | Path) -> Path | None:
     """Return what options name to be read and is a folder, or lies in it; None if nothing does."""
     within = os.path.realpath(folder)
-    for value in paths_read(options).values():
-        for name in _names(value):
-            if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(within):
-                return Path(name)
+    for name in names_read(options):
+        if os.path.exists(name) and Path(os.path.realpath(name)).is_relative_to(within):
+            return Path(name)
     return None
 
 
@@ -275,7 +288,7 @@ def _check_name(flag: str, text: str) -> None:
     longest = max((os.fsencode(part) for part in text.split("/")), key=len)
     if len(longest) > LONGEST_NAME:
         raise ValueError(f"{flag}: expected names of at most {LONGEST_NAME} bytes, got one of {len(longest)}")
-    if os.path.exists(text) and not (os.path.isfile(text) or os.path.isdir(text)):
+    if is_device(text):
         raise ValueError(f"{flag}: expected a file or a folder, got {text}, a device or a pipe")
 
 

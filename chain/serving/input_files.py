@@ -111,7 +111,7 @@ def unplaced(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def _stamp(name: str, archives: dict[str, dict[str, zipfile.ZipInfo]]) -> dict[str, Any]:
     """Return the stamp of one file, member or address; `archives` holds what zips list."""
     if _is_remote(name):
-        return {"address": without_credentials(name), **retrieved(name)}
+        return {"address": without_credentials(name), **_retrieved(name)}
     file = local_file(name)
     if not file:
         return {"name": without_credentials(name)}
@@ -143,9 +143,8 @@ def _sample(path: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def retrieved(name: str) -> dict[str, str]:
+def _retrieved(name: str) -> dict[str, str]:
     """Return what a server tells of what lies at an address; nothing where it does not answer such a question."""
-    gdal.VSICurlPartialClearCache(name)
     for _ in range(2):
         with http.quiet_gdal():
             headers = gdal.GetFileMetadata(name, "HEADERS") or {}
@@ -153,6 +152,12 @@ def retrieved(name: str) -> dict[str, str]:
         if told:
             return {key: told[header] for header, key in RETRIEVED.items() if header in told}
     return {}
+
+
+def retrieved(name: str) -> dict[str, str]:
+    """Return what a server tells now of what lies at an address, and not what GDAL remembers of before."""
+    gdal.VSICurlPartialClearCache(name)
+    return _retrieved(name)
 
 
 class InputWatch:
@@ -168,7 +173,7 @@ class InputWatch:
         self.names = tuple(names)
         """GDAL's names of what is watched."""
         self._files = {file: on_disk(file) for name in self.names if (file := local_file(name))}
-        self._remote = {without_credentials(name): retrieved(name) for name in self.names if _is_remote(name)}
+        self._remote = {without_credentials(name): _retrieved(name) for name in self.names if _is_remote(name)}
 
     @cached_property
     def stamps(self) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chain.runtime.options import files_written, paths_read, place_of
+from chain.runtime.options import check_places, files_written, names_read
 from chain.runtime.provenance import is_record, record_of
 from chain.serving.options import FileOptions
 from chain.serving.product_names import classes_file, has_classes, has_item, item_file, style_file, style_files
@@ -88,8 +88,6 @@ def check_files(
 ) -> None:
     """Refuse to write over what is read, and to write two things into one file.
 
-    Files are told apart by where they really lie: links, also hard ones, lead to the file itself.
-
     Args:
         options: those of the program; files that they name are read too.
         inputs: names of what is super-resolved; those that are no names do not count.
@@ -100,15 +98,5 @@ def check_files(
     Raises:
         ValueError: a file would be written over.
     """
-    named = (
-        name for value in paths_read(options).values() for name in (value if isinstance(value, tuple) else [value])
-    )
-    taken_in = {place_of(name) for name in (*files, *inputs, *named) if isinstance(name, str | Path)}
-    taken: dict[object, str] = {}
-    for flag, path, _ in written(options, output, beside):
-        place = place_of(path)
-        if place in taken_in:
-            raise ValueError(f"{flag}: expected a file that is not read as input, got {path}")
-        if place in taken:
-            raise ValueError(f"{flag}: expected another file than that of {taken[place]}, got {path}")
-        taken[place] = flag
+    names = [name for name in (*files, *inputs, *names_read(options)) if isinstance(name, str | Path)]
+    check_places(written(options, output, beside), names)

@@ -36,6 +36,7 @@ class Workers(Protocol):
 
         Raises:
             RuntimeError: There are no workers, they cannot work on the product, or a region has cost several of them.
+            Exception: What a worker raised.
         """
 
     def make_scene(

@@ -83,14 +83,7 @@ class DaskWorkers:
         self._seen = time.monotonic()
 
     def job(self, names: Sequence, output: Path, networks: Sequence[Network], identity: Mapping) -> Job:
-        """Return what workers have to know of a product.
-
-        Args:
-            names: files of the scene, or its item.
-            output: the product.
-            networks: the networks that are to be used.
-            identity: all that its pixels depend on.
-        """
+        """Return what workers have to know of a product, as `chain.serving.workers.Workers` says."""
         return Job(
             name=f"{output.stem}-{uuid.uuid4().hex}",
             program=self._program,
@@ -103,20 +96,7 @@ class DaskWorkers:
         )
 
     def make_regions(self, journal: Journal, regions: Sequence[Region], job: Job) -> Iterator[Region]:
-        """Let workers make regions of a product; products that were begun earlier go first.
-
-        Args:
-            journal: that of the product, held by this process.
-            regions: the regions.
-            job: what `job` returned.
-
-        Yields:
-            Each region that is written.
-
-        Raises:
-            RuntimeError: there are no workers, they cannot work on the product, or a region has cost several of them.
-            Exception: what a worker raised.
-        """
+        """Let workers make regions, as `chain.serving.workers.Workers` says; products begun earlier go first."""
         if regions:
             self._check(job)
         priority = -next(self._serial)
