@@ -50,6 +50,8 @@ DIGEST_SIZE = 32
 """Bytes of that digest."""
 DIGEST_KEY = "digest"
 """In `journal.json`: a digest of all else that it holds."""
+Begin = Callable[[Exception], None]
+"""Begins a journal where it has to; takes the error of one that another process holds."""
 NAMED = 3
 """Entries of a folder that an error names."""
 
@@ -248,7 +250,7 @@ def finished_journal(product: Path) -> Iterator[Journal]:
 
 
 @contextmanager
-def _held(product: Path, shared: bool, begin: Callable[[Exception], None] = lambda refusal: None) -> Iterator[None]:
+def _held(product: Path, shared: bool, begin: Begin | None = None) -> Iterator[None]:
     """Hold a product's folder, after `begin`, which one process calls at a time; remove it if it is empty then."""
     folder = parts_folder(product)
     refusal = FileExistsError(f"--output: another process is writing {product}")
@@ -262,7 +264,7 @@ def _held(product: Path, shared: bool, begin: Callable[[Exception], None] = lamb
             folder.rmdir()
 
 
-def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, begin: Callable) -> bool:
+def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, begin: Begin | None) -> bool:
     """Begin in a folder and hold it, unless the process that held it before has removed it at this moment."""
     _check_ours(folder)
     try:
@@ -270,9 +272,13 @@ def _entered(folder: Path, stack: ExitStack, refusal: Exception, shared: bool, b
     except OSError as error:
         raise OSError(f"--output: expected a folder that can be written, got {folder.parent} ({error})") from error
     try:
-        with locked(folder / BEGINNING_NAME, refusal, wait=True):
-            begin(refusal)
-            stack.enter_context(locked(folder / LOCK_NAME, refusal, shared))
+        with locked(folder / BEGINNING_NAME, refusal, wait=True), ExitStack() as held:
+            if begin:
+                begin(refusal)
+            held.enter_context(locked(folder / LOCK_NAME, refusal, shared))
+            if begin and not (folder / JOURNAL_NAME).exists():  # it was another's, who has finished since
+                return False
+            stack.push(held.pop_all())
     except FileNotFoundError:
         if folder.exists():
             raise

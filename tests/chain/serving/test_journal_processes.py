@@ -171,6 +171,22 @@ def test_a_product_that_another_process_finishes_meanwhile_is_begun_anew(tmp_pat
     assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
 
 
+def test_a_product_finished_after_its_journal_was_read_is_begun_anew(tmp_path, monkeypatch):
+    path, read = tmp_path / "sr.tif", regions.read_journal
+    begun_journal(path)
+
+    def finished_after_reading(product):
+        journal = read(product)
+        monkeypatch.setattr(regions, "read_journal", read)
+        journal.remove()  # what the process does that holds it, before it lets it go
+        return journal
+
+    monkeypatch.setattr(regions, "read_journal", finished_after_reading)
+    assert write(path) == 0
+    np.testing.assert_array_equal(pixels(path), VALUES)
+    assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
+
+
 @pytest.mark.parametrize("change", [shutil.rmtree, lambda folder: (folder / "journal.json").unlink()])
 def test_regions_that_another_process_assembles_meanwhile_are_none(tmp_path, change):
     path = tmp_path / "sr.tif"
