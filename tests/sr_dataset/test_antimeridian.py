@@ -55,6 +55,4 @@ def test_a_spot_image_across_the_180th_meridian(moved, server, reference, tmp_pa
     assert json.loads((output / "dataset.json").read_text())["sentinel2"]["id"] == CLEAR
     for name in SETS:
         for side in ("lr", "hr"):
-            np.testing.assert_array_equal(
-                patches_of(output, f"{name}_{side}"), patches_of(reference, f"{name}_{side}")
-            )
+            np.testing.assert_array_equal(patches_of(output, f"{name}_{side}"), patches_of(reference, f"{name}_{side}"))
