@@ -8,16 +8,17 @@ a file is renamed when it is complete and its content is right.
 """
 
 import sys
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import requests
 from tqdm import tqdm
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
-from chain.raster.http import retry
+from chain.raster.http import retry, within
 from chain.runtime.files import locked, no_link, replace
 from weights.published import GITHUB_RAW, ZENODO, mismatch
 
@@ -27,6 +28,10 @@ DELAY = 1.0
 TIMEOUT = (15, 60)
 """Seconds to wait for a connection, and for data."""
 CHUNK = 1 << 16
+"""Bytes that are read at once, at most."""
+SLOWEST = 1000
+"""Bytes per second below which, over `WATCHED` seconds, an attempt ends."""
+WATCHED = 60.0
 BUSY = (429, 500, 502, 503, 504)
 """HTTP statuses of a server that may answer later."""
 
@@ -38,7 +43,7 @@ class Interrupted(RuntimeError):
     """A server has not sent the requested content, but may do so at the next attempt."""
 
 
-AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, HTTPError, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def _persist(action: Callable[[], Result], url: str) -> Result:
 
     try:
         return retry(action, AGAIN, ATTEMPTS, DELAY, tell)
-    except (Interrupted, requests.RequestException) as error:
+    except (*AGAIN, requests.RequestException) as error:
         raise _no_connection(error, url) from error
 
 
@@ -105,7 +110,9 @@ def _no_connection(error: Exception, url: str) -> RuntimeError:
 
 def _reason(error: Exception) -> str:
     """Return the reason of a failed attempt; the text of requests for a lost connection is long."""
-    return str(error) if isinstance(error, Interrupted) else f"the connection failed ({type(error).__name__})"
+    if isinstance(error, (Interrupted, TimeoutError)):
+        return str(error)
+    return f"the connection failed ({type(error).__name__})"
 
 
 def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) -> list[RemoteFile]:
@@ -123,7 +130,7 @@ def zenodo_files(record: int, names: Collection[str], base_url: str = ZENODO) ->
     url = f"{base_url.rstrip('/')}/api/records/{record}"
 
     def ask() -> requests.Response:
-        response = requests.get(url, timeout=TIMEOUT)
+        response = within(sum(TIMEOUT), lambda: requests.get(url, timeout=TIMEOUT))
         _check_status(response)
         return response
 
@@ -153,7 +160,9 @@ def _receive(file: RemoteFile, partial: Path) -> None:
     if start and start == file.size:
         return
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
-    with requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with within(
+        sum(TIMEOUT), lambda: requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUT)
+    ) as response:
         continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         if response.status_code == 416 or response.status_code == 206 and not continued:
             partial.unlink()
@@ -165,7 +174,7 @@ def _receive(file: RemoteFile, partial: Path) -> None:
         end = start + int(length) if length else file.size
         progress = tqdm(total=end, initial=start, unit="B", unit_scale=True, desc=file.name)
         with open(partial, "ab" if start else "wb", opener=no_link) as stream, progress:
-            for chunk in response.iter_content(CHUNK):
+            for chunk in _chunks(response):
                 stream.write(chunk)
                 progress.update(len(chunk))
                 if end is not None and stream.tell() > end:
@@ -173,6 +182,24 @@ def _receive(file: RemoteFile, partial: Path) -> None:
     received = partial.stat().st_size
     if end is not None and received < end:
         raise Interrupted(f"received {received} of {end} bytes")
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """Yield what a server sends, as it comes.
+
+    Raises:
+        Interrupted: it drips.
+        urllib3.exceptions.HTTPError: the connection is lost, or silent.
+    """
+    since, received = time.monotonic(), 0
+    while chunk := response.raw.read1(CHUNK, decode_content=True):
+        yield chunk
+        received += len(chunk)
+        seconds = time.monotonic() - since
+        if seconds > WATCHED:
+            if received < SLOWEST * seconds:
+                raise Interrupted(f"expected {SLOWEST} bytes per second, got {received / seconds:.0f}")
+            since, received = time.monotonic(), 0
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:

@@ -5,6 +5,7 @@ A document has to be there within `chain.raster.http.TIMEOUT`, tries included, a
 largest number of pages, and none of them twice. What a server asks to wait is waited, up to a minute, and told.
 """
 
+import functools
 import json
 import math
 import time
@@ -28,8 +29,8 @@ LONGEST_WAIT = 60.0
 """Seconds, at most, that are waited for a server that asks for it."""
 TOLD_WAIT = 3.0
 """Seconds from which on a wait is told."""
-CHUNK = 512
-"""Bytes that are read before the time is looked at."""
+CHUNK = 1 << 16
+"""Bytes that are read before the size is looked at."""
 PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -76,7 +77,11 @@ class Documents(StacApiIO):
         while True:
             attempt += 1
             try:
-                return self._answer(prepared, start + http.TIMEOUT)
+                left = max(start + http.TIMEOUT - time.monotonic(), 1.0)
+                return http.within(left, functools.partial(self._answer, prepared, left))
+            except TimeoutError:
+                whole = f"{host}: expected a document within {http.TIMEOUT:g} s, got none that is whole"
+                raise APIError(whole) from None
             except _Again as error:
                 wait = min(backoff if error.wait is None else error.wait, LONGEST_WAIT)
                 if attempt > http.TRIES or time.monotonic() + wait > start + http.TIMEOUT:
@@ -88,13 +93,12 @@ class Documents(StacApiIO):
             except (requests.RequestException, addresses.ForbiddenAddress) as error:
                 raise APIError(http.reason(error)) from error
 
-    def _answer(self, prepared: requests.PreparedRequest, deadline: float) -> str:
-        """Return what a server answers once."""
+    def _answer(self, prepared: requests.PreparedRequest, left: float) -> str:
+        """Return what a server answers once, of which no part may take longer than the seconds that are left."""
         settings = self.session.merge_environment_settings(str(prepared.url), {}, True, True, None)
-        left = max(deadline - time.monotonic(), 1.0)
         try:
-            within = min(http.CONNECT, left), min(http.SILENCE, left)
-            with self.session.send(prepared, timeout=within, **settings) as response:
+            timeouts = min(http.CONNECT, left), min(http.SILENCE, left)
+            with self.session.send(prepared, timeout=timeouts, **settings) as response:
                 if response.status_code in http.RETRIED_STATUSES:
                     raise _Again(f"HTTP status {response.status_code}", _seconds(response.headers.get("Retry-After")))
                 if response.status_code != requests.codes.ok:
@@ -104,8 +108,6 @@ class Documents(StacApiIO):
                     content += chunk
                     if len(content) > LARGEST:
                         raise APIError(f"expected a document of at most {LARGEST >> 20} MiB, got a larger one")
-                    if time.monotonic() > deadline:
-                        raise APIError(f"expected a document within {http.TIMEOUT:g} s, got a part of it")
                 return content.decode()
         except PASSING as error:
             raise _Again(http.reason(error)) from error

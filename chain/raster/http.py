@@ -10,8 +10,10 @@ set are left alone. Folders on a disk are still listed, because masks (`.msk`), 
 import functools
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -167,6 +169,30 @@ def retry(
             time.sleep(delay)
             delay *= 2
     raise ValueError(f"attempts: expected at least 1, got {attempts}")
+
+
+def within(seconds: float, action: Callable[[], Result]) -> Result:
+    """Return what `action` returns, called in a thread of its own.
+
+    Timeouts of sockets are for each part that comes: a server that drips keeps them from ending.
+
+    Raises:
+        TimeoutError: it has not returned in time; its thread is left to end by itself.
+        Exception: what `action` raises.
+    """
+    outcome: futures.Future[Result] = futures.Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(action())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except futures.TimeoutError:  # another class than the builtin one before Python 3.11
+        raise TimeoutError(f"expected an answer within {seconds:g} s, got none that is whole") from None
 
 
 def gdal_name(href: str) -> str:

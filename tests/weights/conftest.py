@@ -2,6 +2,7 @@
 """A server of files on this machine that has faults."""
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -36,6 +37,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         end = (start + len(content)) // 2 if fault == "drop" else len(content)
+        if fault == "drip":
+            for number in range(start, end):
+                self.wfile.write(content[number : number + 1])
+                time.sleep(0.02)
         self.wfile.write(content[start:end])
 
     def log_message(self, *_):

@@ -12,7 +12,7 @@ import requests
 from chain.runtime.files import default_cache
 from models.base import read_description
 from tests.weights.files import draw_convolutions, write_keras
-from weights import convert_dsen2, dsen2_published
+from weights import convert_dsen2, download, dsen2_published
 from weights.download import RemoteFile, fetch, github_file, zenodo_files
 from weights.dsen2_published import BAND_ORDER
 from weights.published import Published, digests
@@ -54,6 +54,22 @@ def test_dropped_connections(server, remote, tmp_path, ranges, size):
     starts = [int(requested[6:-1]) if requested else 0 for _, requested in server.requests]
     assert 0 == starts[0] < starts[1] and (starts[1] < starts[2] if ranges else starts[1] == starts[2])
     assert kept(tmp_path) == ["file"]
+
+
+def test_a_server_that_drips_is_asked_again(server, remote, tmp_path, monkeypatch, capsys):
+    """What has come is kept."""
+    monkeypatch.setattr(download, "WATCHED", 0.2)
+    server.faults = ["drip"]
+    assert fetch(remote, tmp_path).read_bytes() == CONTENT
+    assert "expected 1000 bytes per second, got " in capsys.readouterr().err
+    assert [requested is None for _, requested in server.requests] == [True, False]
+
+
+def test_a_server_that_drips_for_ever_is_told(server, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WATCHED", 0.05)
+    server.faults = ["drip"] * download.ATTEMPTS
+    with pytest.raises(RuntimeError, match="^download: cannot connect to .*expected 1000 bytes per second"):
+        fetch(remote, tmp_path)
 
 
 def test_a_later_run_continues(server, remote, tmp_path):
