@@ -1,40 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers that make a sharpened image consistent: made coarser again, it is the coarse image it came from, exactly.
 
-What is lost by coarse pixels is modelled as in Wald's protocol (`datasets/wald.py`): a blur by a Gaussian of 1 / scale
-fine pixels, then the mean over a coarse pixel. `ConsistentUpsampling` interpolates by the smoothest kernel that this
-undoes: with D for the former and U for the latter, D U is the identity, so that y + U(x - D y) is consistent with x
-whatever y is. It is one step of back-projection (M. Irani, S. Peleg, "Improving resolution by image registration",
-CVGIP 53(3), 1991) after which nothing is left to be done.
+What is lost by coarse pixels is modelled by `models/degradation.py`. `ConsistentUpsampling` interpolates by the
+smoothest kernel that this undoes: with D for the former and U for the latter, D U is the identity, so that
+y + U(x - D y) is consistent with x whatever y is. It is one step of back-projection (M. Irani, S. Peleg, "Improving
+resolution by image registration", CVGIP 53(3), 1991) after which nothing is left to be done.
 
     ConsistentUpsampling(2)(coarse)     # means over coarse pixels, after the blur, are those pixels
 """
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from models.degradation import blur_radius, degradation_kernel
+
 RADIUS = 2
 """Coarse pixels around a pixel that its interpolation reaches."""
-LEAST_WEIGHT = 1e-6
-"""Weight of the blur below which it is none: of a scale of 6, nothing is left of it."""
-
-
-def blur_radius(scale: int) -> int:
-    """Return how many fine pixels around a pixel the blur of coarse pixels sees."""
-    return int(math.sqrt(-2 * math.log(LEAST_WEIGHT)) / scale)
-
-
-@functools.cache
-def degradation_kernel(scale: int) -> np.ndarray:
-    """Return the weights of the fine pixels, along one axis, that make a coarse pixel; they add up to one."""
-    radius = blur_radius(scale)
-    gaussian = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) * float(scale)))
-    return np.convolve(gaussian / gaussian.sum(), np.full(scale, 1 / scale))
 
 
 @functools.cache

@@ -31,7 +31,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from models.base import Source, SuperResolutionModel, Tensors
-from models.consistency import RADIUS, ConsistentUpsampling, Degradation, blur_radius
+from models.consistency import RADIUS, ConsistentUpsampling, Degradation
+from models.degradation import blur_radius
 from models.layers import BilinearUpsampling, PixelShuffle
 from models.local_statistics import (
     ByPhase,

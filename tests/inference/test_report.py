@@ -69,7 +69,7 @@ def test_an_input_that_is_another_is_told(command, tmp_path, write_raster):
     write_raster("s2.tif", np.full((30, 24, 4), 2000, np.uint16), bands=BANDS)
     page = report.report(tmp_path / "sr.tif")
     text = checked(page)
-    assert "its files have changed" in text and "averaged over pixels of the input, the product is off by" in text
+    assert "its files have changed" in text and "made as coarse as the input, the product is off by" in text
 
 
 def test_what_is_no_product_is_refused_and_what_has_no_record_is_shown(command, tmp_path, capsys):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from datasets.wald import degrade
-from models.consistency import RADIUS, ConsistentUpsampling, Degradation, degradation_kernel, upsampling_kernel
+from models.consistency import RADIUS, ConsistentUpsampling, Degradation, upsampling_kernel
+from models.degradation import degradation_kernel
 
 pytestmark = pytest.mark.keras
 SCALES = [2, 6]

@@ -63,7 +63,7 @@ def _about_bands(numbers: Numbers) -> Iterator[str]:
                 f"{OVERSHOOT:.0%} of it."
             )
         if band.relative > INCONSISTENT:
-            yield f"{name}: averaged over pixels of the input, the product is off by {band.relative:.1%} of the mean."
+            yield f"{name}: made as coarse as the input, the product is off by {band.relative:.1%} of the mean."
         if band.mean and abs(band.shift) > SHIFTED * abs(band.mean):
             yield f"{name}: the level is shifted by {band.shift / band.mean:+.1%} of the mean."
         if band.sharpness < LOST:

@@ -3,15 +3,16 @@
 
 For each band, over the windows that are read:
 
-* consistency: the product averaged over a pixel of the input, minus this pixel; its root mean square, its mean (the
-  shift of the level), and the first as a share of the input's mean;
+* consistency: the product made as coarse as the input by Wald's protocol (`models.degradation`, with which networks are
+  consistent), minus the input; its root mean square, its mean (the shift of the level), and the first as a share of
+  the input's mean;
 * sharpness: the mean absolute difference of neighbouring pixels, divided by that of the bicubic interpolation of the
   input; 1 means that no detail was added;
 * range: the shares of pixels at the ends of what 16 bits hold, and beyond the input's range by more than `OVERSHOOT`;
 * histograms of the input and of the product, each with an area of 1.
 
-Of all bands: the spectral angle between the input and the product, both averaged over the largest of the input's
-pixels; and the medians of ratios of bands that see nearly the same (`NEIGHBOURS`).
+Of all bands: the spectral angle between the input and the product made as coarse, both averaged over the largest of
+the input's pixels; and the medians of ratios of bands that see nearly the same (`NEIGHBOURS`).
 """
 
 from collections.abc import Mapping
@@ -90,8 +91,7 @@ class BandNumbers:
             margin = OVERSHOOT * (high - low)
             self.beyond += int(np.count_nonzero((pair.made < low - margin) | (pair.made > high + margin)))
             self.native_bars += np.histogram(native, self.edges)[0]
-            coarse = averaged(pair.made, pair.ground, pair.place)
-            off = (coarse - pair.native).astype(np.float64)
+            off = (pair.degraded - pair.native).astype(np.float64)
             known = np.isfinite(off)
             self.compared += int(known.sum())
             self.differences += float(off[known].sum())
@@ -198,8 +198,9 @@ def _angles(pairs: Mapping[str, Pair], coarsest: str) -> np.ndarray:
     place = pairs[coarsest].place
     if not (place.rows and place.columns):
         return np.array([])
-    given = np.stack([averaged(pair.native, pair.place, place) for pair in pairs.values() if pair.native.size], axis=-1)
-    made = np.stack([averaged(pair.made, pair.ground, place) for pair in pairs.values() if pair.native.size], axis=-1)
+    shown = [pair for pair in pairs.values() if pair.native.size]
+    given = np.stack([averaged(pair.native, pair.place, place) for pair in shown], axis=-1)
+    made = np.stack([averaged(pair.degraded, pair.place, place) for pair in shown], axis=-1)
     known = np.isfinite(given).all(axis=-1) & np.isfinite(made).all(axis=-1)
     return spectral_angles(given[known].astype(np.float64), made[known].astype(np.float64))
 

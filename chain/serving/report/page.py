@@ -221,7 +221,8 @@ def _bands(subject: Subject, numbers: Numbers, unit: str) -> str:
         f" {len(subject.windows)} windows, {subject.sampled:.0%} of the pixels, were read."
     )  # fmt: skip
     text = (
-        "The product, averaged over each pixel of the input, minus this pixel: its mean is the shift, its root mean "
+        "The product made as coarse as the input (Wald's protocol: a blur, by a Gaussian of 1/2 pixel where 2 lie "
+        "along one of the input, 1/3 where 3 do; then the mean), minus the input: the mean is the shift, the root mean "
         "square how far the product is off its input. What is large is not the input made finer: displaced bands, "
         f"other dates, or a wrong unit. Numbers are in {escape(unit)}.{read}"
     )
@@ -263,7 +264,7 @@ def _angles(subject: Subject, numbers: Numbers) -> str:
         return ""
     median, most = np.percentile(numbers.angles, (50, 95))
     text = (
-        "The angle between the spectra of the input and of the product, both averaged over the input's largest pixels, "
+        "The angle between the spectra of the input and of the product, made as coarse as the input's largest pixels, "
         f"{_length(numbers.angle_spacing, subject)}: "
         f"{median:.2f}° in the median, less than {most:.2f}° in 95 %. Colours keep where it is small."
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows brought from one grid to another: native pixels made finer, and a product's averaged over native ones.
+"""Windows brought from one grid to another: native pixels made finer, and a product's made as coarse as native ones.
 
 Grids have one map and any ratio, and pixels need not share corners: along each axis the weights are a small matrix.
 """
@@ -8,6 +8,7 @@ import numpy as np
 
 from chain.raster.grids import Grid, Region
 from chain.raster.resampling.interpolation import METHODS
+from models.degradation import blur_kernel, blur_radius
 
 CUBIC = METHODS["cubic"]
 """Keys' kernel with a = -0.5."""
@@ -47,11 +48,23 @@ def averaged(pixels: np.ndarray, place: Grid, wanted: Grid) -> np.ndarray:
     Returns:
         float32 (rows, columns); NaN where a part of the larger pixel is missing or beyond.
     """
-    rows = _shares(place.rows, place.dy, place.top - wanted.top, wanted.dy, wanted.rows)
-    columns = _shares(place.columns, place.dx, wanted.left - place.left, wanted.dx, wanted.columns)
-    there = np.isfinite(pixels)
-    values = rows @ np.where(there, pixels, 0) @ columns.T
-    return np.where(rows @ there @ columns.T > WHOLE, values, np.nan).astype(np.float32)
+    return _weighted(pixels, *_shares_of(place, wanted))
+
+
+def degraded(pixels: np.ndarray, place: Grid, wanted: Grid) -> np.ndarray:
+    """Make pixels as coarse as larger ones: blur, then average, as `models.degradation`; of equal size, no blur.
+
+    Args:
+        pixels: (rows, columns), missing ones NaN.
+        place: where they lie.
+        wanted: the larger pixels.
+
+    Returns:
+        float32 (rows, columns); NaN where a pixel that the larger one sees is missing or beyond.
+    """
+    rows, columns = _shares_of(place, wanted)
+    rows = rows @ _blur(place.rows, wanted.dy / place.dy)
+    return _weighted(pixels, rows, columns @ _blur(place.columns, wanted.dx / place.dx))
 
 
 def covering(image: Grid, wanted: Grid, margin: int) -> Region:
@@ -97,6 +110,29 @@ def _cubic_weights(count: int, pixel: float, start: float, step: float, wanted: 
         weight = CUBIC.kernel(centres - index)
         np.add.at(weights, (np.arange(wanted), np.clip(index, 0, count - 1)), weight)
     return weights
+
+
+def _weighted(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Weigh pixels along both axes; NaN where one that has a weight is missing or beyond."""
+    there = np.isfinite(pixels)
+    values = rows @ np.where(there, pixels, 0) @ columns.T
+    return np.where(rows @ there @ columns.T > WHOLE, values, np.nan).astype(np.float32)
+
+
+def _blur(count: int, ratio: float) -> np.ndarray:
+    """Return the weights (count, count) of the blur of pixels of which `ratio` lie along a larger one."""
+    ratio = round(ratio, 3)
+    radius = blur_radius(ratio)
+    return sum(
+        weight * np.eye(count, k=shift)
+        for shift, weight in zip(range(-radius, radius + 1), blur_kernel(ratio), strict=True)
+    )
+
+
+def _shares_of(place: Grid, wanted: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares that pixels have of larger ones, along rows and along columns."""
+    rows = _shares(place.rows, place.dy, place.top - wanted.top, wanted.dy, wanted.rows)
+    return rows, _shares(place.columns, place.dx, wanted.left - place.left, wanted.dx, wanted.columns)
 
 
 def _shares(count: int, pixel: float, start: float, step: float, wanted: int) -> np.ndarray:

@@ -21,7 +21,8 @@ from chain.runtime.provenance import record_of
 from chain.serving.colours import band_names
 from chain.serving.recipe import REFLECTANCE
 from chain.serving.report.native import Band, Given
-from chain.serving.report.resampling import CUBIC, bicubic, covering, inside
+from chain.serving.report.resampling import CUBIC, bicubic, covering, degraded, inside
+from models.degradation import blur_radius
 
 gdal.UseExceptions()
 
@@ -45,10 +46,10 @@ class Pair:
     """The input interpolated to the product's pixels, of the same shape."""
     native: np.ndarray
     """The input's pixels that lie wholly in the window; may be empty."""
+    degraded: np.ndarray
+    """The product made as coarse as these, of their shape; NaN where what they see is not all in the product."""
     place: Grid
-    """Where these lie."""
-    ground: Grid
-    """Where the product's pixels lie."""
+    """Where the input's pixels lie."""
 
 
 class Subject:
@@ -171,11 +172,16 @@ class Subject:
         part = covering(image, ground, CUBIC.reach)
         if not (part.columns and part.rows):
             nothing = np.full((region.rows, region.columns), np.nan, np.float32)
-            return Pair(self.read(name, region), nothing, nothing[:0, :0], shifted(image, part), ground)
+            return Pair(self.read(name, region), nothing, nothing[:0, :0], nothing[:0, :0], shifted(image, part))
         pixels, place = band.read(part), shifted(image, part)
         within = inside(place, ground)
         native = pixels[within.y : within.y + within.rows, within.x : within.x + within.columns]
-        return Pair(self.read(name, region), bicubic(pixels, place, ground), native, shifted(place, within), ground)
+        around = region.grown(blur_radius(self.spacing_ratio[name]), (self.whole.columns, self.whole.rows))
+        made, below = self.read(name, around), shifted(place, within)
+        coarse = degraded(made, shifted(self.grid, around), below)
+        x, y = region.x - around.x, region.y - around.y
+        shown = made[y : y + region.rows, x : x + region.columns]
+        return Pair(shown, bicubic(pixels, place, ground), native, coarse, below)
 
     def pairs(self, names: Sequence[str]) -> Iterator[tuple[Region, dict[str, Pair]]]:
         """Yield each window that is read, and its bands."""

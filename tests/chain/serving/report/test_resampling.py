@@ -7,7 +7,8 @@ from osgeo import gdal
 
 from chain.raster.gdal_memory import memory_grid, memory_image
 from chain.raster.grids import Grid
-from chain.serving.report.resampling import averaged, bicubic, covering, inside
+from chain.serving.report.resampling import averaged, bicubic, covering, degraded, inside
+from datasets.wald import degrade
 from evaluation import bicubic as matlab
 
 NATIVE = Grid(300000.0, 5000040.0, 20.0, 20.0, 18, 15, "")
@@ -61,6 +62,27 @@ def test_averages_of_a_plane_are_its_values_at_centres():
     known = np.isfinite(found)
     assert known[1:-1, 1:-1].all() and not known[0].any()
     np.testing.assert_allclose(found[known], (3 * 20 * x + 2 * 20 * y)[known], rtol=2e-3)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 6])
+def test_coarse_pixels_are_those_of_walds_protocol(ratio):
+    fine = np.random.default_rng(4).uniform(200, 3000, (NATIVE.rows * ratio, NATIVE.columns * ratio))
+    found = degraded(fine.astype(np.float32), grid(20.0 / ratio), NATIVE)
+    expected = degrade(fine[..., np.newaxis], ratio)[..., 0] if ratio > 1 else fine
+    edge = int(ratio in (2, 3))
+    inner = np.s_[edge : NATIVE.rows - edge, edge : NATIVE.columns - edge]
+    np.testing.assert_allclose(found[inner], expected[inner], rtol=1e-5)
+    assert np.isfinite(found).sum() == expected[inner].size  # what sees beyond the border is not told
+
+
+def test_a_wave_is_damped_by_blur_and_mean():
+    fine, frequency = grid(10.0), 0.31  # radians a fine pixel
+    wave = np.tile(np.cos(frequency * (np.arange(fine.columns) + 0.5)), (fine.rows, 1)).astype(np.float32)
+    weights = np.exp(-2.0 * np.arange(3) ** 2)
+    blur = (weights[0] + 2 * (weights[1:] * np.cos(frequency * np.arange(1, 3))).sum()) / (2 * weights.sum() - 1)
+    expected = blur * np.cos(frequency / 2) * np.cos(2 * frequency * (np.arange(NATIVE.columns) + 0.5))
+    found = degraded(wave, fine, NATIVE)[1:-1, 1:-1]
+    np.testing.assert_allclose(found, np.tile(expected[1:-1], (NATIVE.rows - 2, 1)), atol=1e-6)
 
 
 def test_missing_pixels_stay_where_they_are(pixels):
