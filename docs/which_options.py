@@ -17,7 +17,7 @@ PROGRAMS = ("dsen2", "spot7", "l1bsr", "deepsum")
 HEAD = """# Which program has which option
 
 One word means one thing in all of them. `python -m inference.dsen2 --help` says what each does, with its unit and its
-default. Beside these, all have `--debug`, `--version`, `--quiet` and `--progress`. This page is made by
+default. Beside these, all have `--quiet`, `--verbose`, `--progress`, `--debug` and `--version`. This page is made by
 `python docs/which_options.py`.
 """
 WHY = """
@@ -59,7 +59,8 @@ def text() -> str:
         marks = ("yes" if flag in found[program] else "" for program in PROGRAMS)
         lines.append(f"| `{flag}` | {' | '.join(marks)} |")
     lines += ["", "## Of one program", "", "| program | options |", "|---|---|"]
-    lines += [f"| `{program}` | {', '.join(f'`{flag}`' for flag in sorted(own[program]))} |" for program in PROGRAMS]
+    for program in PROGRAMS:
+        lines.append(f"| `{program}` | {', '.join(f'`{flag}`' for flag in sorted(own[program])) or 'none'} |")
     return "\n".join(lines) + "\n" + WHY
 
 

@@ -23,7 +23,7 @@ from chain.runtime.streams import without_credentials_printed, without_credentia
 QUIET = {"OTB_LOGGER_LEVEL": "CRITICAL", "PYOTB_LOGGER_LEVEL": "ERROR", "TF_CPP_MIN_LOG_LEVEL": "3"}
 """Environment in which OTB, pyotb and TensorFlow say nothing but errors, unless the user has set it."""
 LOUD = {"OTB_LOGGER_LEVEL": "INFO", "PYOTB_LOGGER_LEVEL": "INFO", "TF_CPP_MIN_LOG_LEVEL": "0"}
-"""Environment of --debug."""
+"""Environment of --verbose and --debug."""
 EXPECTED = (ValueError, RuntimeError, OSError)
 """Exceptions whose message is written for the user; others are named too."""
 LONGEST_LINE = 500
@@ -62,7 +62,10 @@ def examples(doc: str) -> str:
 
 
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--debug` and `--version`, which all programs have, to a parser."""
+    """Add `--quiet`, `--verbose`, `--debug` and `--version`, which all programs have, to a parser."""
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--quiet", action="store_true", help="show warnings and errors alone")
+    told.add_argument("--verbose", action="store_true", help="show the messages of OTB and TensorFlow, too")
     parser.add_argument(
         "--debug", action="store_true", help="show the messages of OTB and TensorFlow, and the traceback of an error"
     )
@@ -140,7 +143,6 @@ def run_program(
     parser.epilog = "\n\n".join(filter(None, (parser.epilog, examples(doc or ""))))
     add_options(parser, options)
     add_program_arguments(parser)
-    parser.add_argument("--quiet", action="store_true", help="show warnings and errors alone")
     parser.add_argument(
         "--progress",
         choices=list(SHOWN),
@@ -168,13 +170,14 @@ def run(
 
     Args:
         parser: the program's parser.
-        arguments: the parsed arguments; with `debug`, errors pass and OTB and TensorFlow tell what they do.
+        arguments: the parsed arguments; with `verbose` or `debug`, OTB and TensorFlow tell what they do; with `debug`,
+            errors pass.
         command: called with the arguments.
 
     Returns:
         The exit status: 0, 1 when it failed, 130 when it was interrupted.
     """
-    _set_unless_given(LOUD if arguments.debug else QUIET)
+    _set_unless_given(LOUD if arguments.verbose or arguments.debug else QUIET)
     try:
         with without_credentials_shown(), _terminated_as_interrupted():
             command(arguments)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from chain.serving.workers import Workers
 
 ServedOptions = TypeVar("ServedOptions", bound=ServingOptions)
+SHOWN = 0.95
+"""Fraction of the work that is done when the report begins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ class SceneProgram(Program[ServedOptions]):
             return product
         progress.tell(0.0, "opening")
         with self.opened(names, options) as (image, recipe):
-            return self.produce(names, output, image, recipe, options, keep_done, workers, progress)
+            before, after = (progress.part(0, SHOWN), progress.part(SHOWN, 1)) if options.report else (progress, SILENT)
+            product = self.produce(names, output, image, recipe, options, keep_done, workers, before)
+            if options.report:
+                from chain.serving.report.write import report_of
+
+                report_of(product, image, options, after)
+            return product
 
     def produce(
         self,
@@ -81,7 +89,7 @@ class SceneProgram(Program[ServedOptions]):
         workers: Workers | None,
         progress: Progress,
     ) -> Product:
-        """Make the product of a scene that is open."""
+        """Make the product of a scene that is open, and all that its report shows."""
         from chain.serving.outputs import check_files
         from chain.serving.production import produce
         from chain.serving.provenance import files_of
@@ -89,10 +97,6 @@ class SceneProgram(Program[ServedOptions]):
         check_files(options, names, files_of(image), output)
         product = produce(options, names, output, image, recipe, keep_done, workers, progress)
         self.examine(product, image)
-        if options.report:
-            from chain.serving.report.write import report_of
-
-            report_of(product, image, options)
         return product
 
     def examine(self, product: Product, image: OpenedImage | None) -> None:

@@ -13,6 +13,7 @@ from osgeo import gdal
 
 from chain.raster.blocks import fill_missing
 from chain.raster.grids import Grid, Region, image_grid, plan, raster_grid
+from chain.runtime.progress import Progress, RegionProgress
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.ground import ground_of
@@ -125,7 +126,13 @@ class _Floating(_Maker):
 
 
 def write_errors(
-    output: Path, image: OpenedImage, recipe: Recipe, options: Options, models: Mapping[str, ErrorModel], anew: bool
+    output: Path,
+    image: OpenedImage,
+    recipe: Recipe,
+    options: Options,
+    models: Mapping[str, ErrorModel],
+    anew: bool,
+    progress: Progress,
 ) -> None:
     """Write the file of expected errors of a product, unless it is there, and its style.
 
@@ -136,8 +143,10 @@ def write_errors(
         options: those of the program.
         models: by band.
         anew: replace a file that is there.
+        progress: where progress is reported.
 
     Raises:
+        chain.runtime.progress.Cancelled: the work is to stop.
         OSError: the disk refuses.
     """
     path = error_file(output)
@@ -151,6 +160,7 @@ def write_errors(
     grids = {name: image_grid(opened) for name, opened in open_images(image, recipe).items()}
     _, _, place = ground_of(options, grids, recipe.gsd, recipe.step)
     grid = raster_grid(product)
+    done = RegionProgress(progress, grid.columns * grid.rows, path.name)
     write_product(
         path,
         _layout(grid, models, options, {**metadata, IDENTITY_KEY: digest(identity)}),
@@ -159,6 +169,7 @@ def write_errors(
         identity,
         overwrite=anew,
         restart=True,
+        advance=lambda region: done.written(region, region.columns * region.rows),
     )
     if options.style:
         write_error_style(path)

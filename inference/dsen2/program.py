@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from chain.serving.workers import Workers
 
 COG_OPTIONS = ("COMPRESS=DEFLATE", "PREDICTOR=YES", "BIGTIFF=IF_SAFER")
+PRODUCT = 0.85
+"""Fraction of the work that is done when expected errors are begun."""
 
 
 @contextmanager
@@ -169,11 +171,12 @@ class DSen2Program(SceneProgram[Options]):
         check_files(options, names, files_of(image), output, beside)
         if not keep_done:
             check_outputs(options, output, beside)
-        product = super().produce(names, output, image, recipe, options, keep_done, workers, progress)
+        making, telling = (progress.part(0, PRODUCT), progress.part(PRODUCT, 1)) if models else (progress, progress)
+        product = super().produce(names, output, image, recipe, options, keep_done, workers, making)
         if output.exists():
             _separate(output, bands, anew=product.outcome != DONE)
             if models:
-                write_errors(output, image, recipe, options, models, anew=product.outcome != DONE)
+                write_errors(output, image, recipe, options, models, anew=product.outcome != DONE, progress=telling)
         if options.evaluate == "full":
             return replace(product, scores=score_product(options, image, recipe.gsd, output))
         return product

@@ -39,13 +39,13 @@ class Qgis:
         for name, value in parameters.items():
             values = value if isinstance(value, list) else [value]
             words += [f"{name.replace('__', '.')}={each}" for each in values]
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=900)
         return done.returncode, done.stdout + done.stderr
 
     def script(self, *words):
         """Run `in_qgis.py`; return what it prints, as JSON."""
         command = [QGIS_PYTHON, str(Path(__file__).with_name("in_qgis.py")), *map(str, words)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

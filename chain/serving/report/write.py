@@ -65,17 +65,18 @@ def write_report(
     progress(1.0, "report")
 
 
-def report_of(product: Product, image: OpenedImage, options: ServingOptions) -> None:
+def report_of(product: Product, image: OpenedImage, options: ServingOptions, progress: Progress = SILENT) -> None:
     """Write the report that options ask for, of a product of an open image; of one that was there, if it is missing.
 
     Args:
         product: the product; one of which regions are missing has no report.
         image: what it was made of.
         options: those of the program.
+        progress: where progress is reported.
     """
     report = Path(str(options.report))
     if product.outcome == MADE or (product.outcome == DONE and not report.exists()):
-        write_report(product.path, report, of_image(image, options.floating))
+        write_report(product.path, report, of_image(image, options.floating), progress=progress)
 
 
 def _around(places: list[Place], subject: Subject) -> Place:

@@ -2,6 +2,7 @@
 """How words of the command lines are read, and how errors end."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import subprocess
@@ -13,12 +14,12 @@ from chain.runtime import command_line
 from chain.runtime.provenance import software_version
 
 
-def _run(error, debug=False):
+def _run(error, debug=False, verbose=False):
     def command(arguments):
         raise error
 
     parser = argparse.ArgumentParser(prog="program")
-    return command_line.run(parser, argparse.Namespace(debug=debug), command)
+    return command_line.run(parser, argparse.Namespace(debug=debug, verbose=verbose), command)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,24 @@ def test_an_interruption_is_status_130(capsys):
 def test_debug_lets_errors_pass():
     with pytest.raises(KeyError):
         _run(KeyError("key"), debug=True)
+
+
+@pytest.mark.parametrize(("words", "level"), [({}, "3"), ({"verbose": True}, "0"), ({"debug": True}, "0")])
+def test_libraries_tell_what_they_do_when_they_are_asked(monkeypatch, words, level):
+    for name in command_line.LOUD:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with pytest.raises(ValueError) if "debug" in words else contextlib.nullcontext():
+        assert _run(ValueError("any"), **words) == 1
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == level
+
+
+def test_quiet_and_verbose_are_told_apart(capsys):
+    parser = argparse.ArgumentParser()
+    command_line.add_program_arguments(parser)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--quiet", "--verbose"])
+    assert ended.value.code == 2 and "not allowed with" in capsys.readouterr().err
 
 
 def test_what_the_user_set_stays(monkeypatch):

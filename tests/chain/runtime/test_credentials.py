@@ -84,7 +84,7 @@ def command(arguments):
     raise RuntimeError(f"{address} failed")
 
 debug, kill = "debug" in sys.argv, "kill" in sys.argv
-sys.exit(run(argparse.ArgumentParser(prog="p"), argparse.Namespace(debug=debug, kill=kill), command))
+sys.exit(run(argparse.ArgumentParser(prog="p"), argparse.Namespace(debug=debug, verbose=False, kill=kill), command))
 """
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of expected errors beside a product of a real scene."""
 
+import json
+
 import numpy as np
 import pytest
 from osgeo import gdal
@@ -9,6 +11,7 @@ from chain.raster.grids import Region, plan
 from evaluation.expected_error import detail
 from inference import dsen2
 from inference.dsen2 import errors
+from tests.pages import checked
 
 pytestmark = pytest.mark.keras
 
@@ -30,7 +33,12 @@ def pixels(path):
 
 
 def test_each_band_that_a_network_makes_has_an_expected_error(arguments, tmp_path, monkeypatch, capsys):
-    assert dsen2.main([*arguments, "--output", str(tmp_path / "sr.tif"), "--error"]) == 0
+    more = ["--error", "--report", str(tmp_path / "sr.html"), "--progress", "json"]
+    assert dsen2.main([*arguments, "--output", str(tmp_path / "sr.tif"), *more]) == 0
+    steps = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [step["fraction"] for step in steps] == sorted(step["fraction"] for step in steps)
+    assert {"opening", "networks", "sr.tif", "sr_error.tif", "report"} == {step["phase"] for step in steps}
+    assert steps[-1]["fraction"] == 1 and "Error layer" in checked(tmp_path / "sr.html")
     made, product = pixels(tmp_path / "sr.tif")
     found, dataset = pixels(tmp_path / "sr_error.tif")
     assert list(found) == ["B05_error", "B11_error"] and (tmp_path / "sr_error.qml").exists()
