@@ -13,7 +13,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from chain.runtime.files import read_document
+from chain.runtime.files import is_device, read_document
 from chain.runtime.provenance import record_of
 from chain.sentinel2 import dimap
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, band_in_name, companion_in_name, level_in_name, scene_in_name
@@ -28,6 +28,8 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".dat", ".bsq", ".bi
 HEADER_SUFFIX = ".hdr"
 """End of the header of a raster of ENVI's, which tells rasters of endings that other files have too."""
 ENVI_SUFFIXES = (".img", ".dat", ".bsq", ".bil", ".bip")
+ERDAS_SUFFIX = ".img"
+"""End of a raster of Erdas Imagine's, whose header is in it."""
 REFLECTANCE_OF_MAJA = re.compile(r"_(FRE|SRE)_B(?:\d+|8A)\.tif$", re.IGNORECASE)
 PREFERRED = "FRE"
 """MAJA's reflectance with the slopes taken out, before the one without (SRE): what others call L2A."""
@@ -51,11 +53,14 @@ def rasters_in(folder: Path) -> list[Path]:
 
 
 def _is_raster(file: Path) -> bool:
-    """Return whether a file is a raster by its name; rasters of ENVI's by their header too."""
+    """Return whether a file is a raster by its name; rasters of ENVI's and Erdas's by their headers too."""
     suffix = file.suffix.lower()
-    if suffix in ENVI_SUFFIXES:
-        return file.with_suffix(HEADER_SUFFIX).exists() or Path(f"{file}{HEADER_SUFFIX}").exists()
-    return suffix in RASTER_SUFFIXES
+    if suffix not in ENVI_SUFFIXES:
+        return suffix in RASTER_SUFFIXES
+    if file.with_suffix(HEADER_SUFFIX).exists() or Path(f"{file}{HEADER_SUFFIX}").exists():
+        return True
+    is_readable = suffix == ERDAS_SUFFIX and not is_device(file)
+    return is_readable and gdal.IdentifyDriverEx(str(file), gdal.OF_RASTER, ["HFA"]) is not None
 
 
 def is_packed(folder: Path) -> bool:

@@ -137,6 +137,13 @@ def test_a_foreign_raster_in_a_folder_is_left_out_by_name(tmp_path, pixels):
         open_product(sorted(tmp_path.glob("*.tif")))
 
 
+def test_a_raster_of_erdas_alone_in_a_folder(tmp_path, pixels):
+    (tmp_path / "notes.img").write_bytes(b"no raster, and no header beside it")
+    write_stack(tmp_path / "scene.img", pixels, driver="HFA")
+    check_stack(open_product(tmp_path), pixels)
+    assert scenes_among(rasters_in(tmp_path)) == {"scene": [str(tmp_path / "scene.img")]}
+
+
 def test_a_folder_that_holds_nothing_known_lists_what_it_saw(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("a.txt", "b.csv", *(f"x{number}.log" for number in range(9))):
