@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which of the interpolations that explain an image it was made by; bands of one image tell it for one another.
 
-In this order: the one whose native pixels are whole numbers; the one whose border rules explain the sides; the one by
-which other bands were made. Where their native pixels are nearly the same, the likelier one is taken. Else the image is
-refused: only the user can know.
+In this order: the one that explains pixels beside missing ones too; the one whose native pixels are whole numbers; the
+one whose border rules explain the sides; the one by which other bands were made. Where their native pixels are nearly
+the same, the likelier one is taken. Else the image is refused: only the user can know.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 
 from chain.raster.resampling.integers import SURE
 from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, Resampling
-from chain.raster.resampling.recognition import Candidate
+from chain.raster.resampling.recognition import FREEDOM, Candidate
 
 EXPLAINED_COUNTED, EXPLAINED = 1.25, 10.0
 """Misfit of the sides, relative to the least one, up to which border rules explain them: of digital numbers, rounding
@@ -50,6 +50,7 @@ def decide(
         candidates: for each band, the interpolations that explain it.
         likely: methods of other bands of the same image.
     """
+    candidates = {band: _whole(each) for band, each in candidates.items()}
     alone = {band: found for band, each in candidates.items() if (found := _alone(each)) is not None}
     made_by = sorted({found.method for found in alone.values()})
     decided: dict[str, Decision | Ambiguous] = {band: Decision(found) for band, found in alone.items()}
@@ -61,6 +62,12 @@ def decide(
     for band, each in open_.items():
         decided[band] = _by_others(each, methods, together)
     return decided
+
+
+def _whole(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return candidates without those that explain nothing beside missing pixels, where another explains many there."""
+    most = max((each.freedom for each in candidates if not each.in_part), default=0.0)
+    return [each for each in candidates if not each.in_part or each.freedom > most - FREEDOM]
 
 
 def _by_others(candidates: Sequence[Candidate], methods: Collection[str], together: str | None) -> Decision | Ambiguous:

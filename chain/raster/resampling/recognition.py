@@ -27,7 +27,7 @@ from chain.raster.resampling.parts import (
     holed_parts,
     inner_parts,
 )
-from chain.raster.resampling.restoration import Mismatch, fit, is_counted, limits_of, solve_axis
+from chain.raster.resampling.restoration import Gaps, Mismatch, fit, is_counted, limits_of, solve_axis
 from chain.raster.resampling.treatments import TREATMENTS, Fitted, Problem
 
 FREEDOM = 60.0
@@ -63,6 +63,10 @@ class Candidate:
     """Its native pixels in parts of the image, for comparison; not a number where they are not known."""
     rival: str = ""
     """Another interpolation, not among `METHODS`, that may have given the image as well."""
+    freedom: float = 0.0
+    """How many more fine pixels it explains than there are native ones that these determine."""
+    in_part: bool = False
+    """Whether it explains the pixels only that missing ones have no part in."""
 
 
 @dataclass
@@ -343,13 +347,22 @@ def _candidate(
 ) -> Candidate:
     """Return an interpolation that explains an image with what tells it from others."""
     bordered, misfits = with_borders(read, shape, ratio, found, absent)
-    fits = _fits(whole_image, ratio, bordered) or _fits(parts, ratio, found)
+    gaps = Gaps()
+    fits = _fits(whole_image, ratio, bordered, gaps) or _fits(parts, ratio, found, gaps)
     whole = integers(fits, ratio, found)
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
     is_sure = _smoothing(fits, ratio, found, whole) if found.method == SPLINE else not _is_chance(bordered, whole)
     rival = "" if is_sure else SMOOTH
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
-    return Candidate(bordered, tuple(misfits), whole, np.concatenate(native or [np.empty(0)]), rival)
+    return Candidate(
+        bordered,
+        tuple(misfits),
+        whole,
+        np.concatenate(native or [np.empty(0)]),
+        rival,
+        sum(each.freedom for each in fits),
+        gaps.explained["avoided"] > 0,
+    )
 
 
 def _is_chance(found: Resampling, whole: Integers) -> bool:
@@ -362,12 +375,12 @@ def _is_chance(found: Resampling, whole: Integers) -> bool:
     return found.counted and whole.score < 0 and (len(rules) > 1 or found.method == "lanczos")
 
 
-def _fits(parts: Sequence[Part], ratio: int, found: Resampling) -> list[Fitted]:
-    """Return the fits of those parts of an image that an interpolation explains."""
+def _fits(parts: Sequence[Part], ratio: int, found: Resampling, gaps: Gaps) -> list[Fitted]:
+    """Return the fits of those parts of an image that an interpolation explains; add to what is known of gaps."""
     fits = []
     for part in parts:
         try:
-            fits.append(fit(part.pixels, ratio, found, part.missing, part.absent))
+            fits.append(fit(part.pixels, ratio, found, part.missing, part.absent, gaps=gaps))
         except Mismatch:
             continue
     return fits

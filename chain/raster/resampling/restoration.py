@@ -297,11 +297,12 @@ def _explains(fitted: Fitted, limits: tuple[float, float]) -> bool:
 
 
 def _agreed(explanations: list[Fitted], tolerance: float) -> Fitted:
-    """Return the first of some explanations, without the native pixels that another one gives another value."""
+    """Return the first of some explanations, without native pixels that another one gives another value, or no data."""
     first, *others = explanations
     valid = first.valid.copy()
     for other in others:
         valid &= ~(other.valid & (np.abs(other.native - first.native) > tolerance))
+        valid &= True if other.there is None else other.there
     return replace(first, valid=valid)
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
-from chain.raster.resampling.interpolation import EXACT, METHODS, Resampling, axes_of, axis, frame_of, terms_of
+from chain.raster.resampling.interpolation import EXACT, METHODS, OPEN, Resampling, axes_of, axis, frame_of, terms_of
 from chain.raster.resampling.least_squares import Normal, Term, forward
 
 ROUNDING = 1.5
@@ -62,6 +62,8 @@ class Fitted:
     """How many more fine pixels there are than native ones that they determine."""
     used: int = 0
     """Fine pixels that were fitted."""
+    there: np.ndarray | None = None
+    """Whether each can have data, by what became of missing ones; all where that is None."""
 
 
 def spread_of(variance: np.ndarray, found: Resampling, peak: float, squares: float, freedom: float) -> np.ndarray:
@@ -169,6 +171,23 @@ class Problem:
         """Return the fine pixels which depend on no native ones beyond the image: any of those may not be there."""
         return ~self.reached(np.pad(np.zeros(self.means.shape, bool), self.borders(), constant_values=True))
 
+    def filled_along_cuts(self, gone: np.ndarray) -> np.ndarray:
+        """Return native pixels, extended, along cuts, that may be missing though their fine pixels have data.
+
+        gdal_translate fills fine pixels of missing native ones from those beside these. Where that left some out, they
+        may have been cut off.
+
+        Args:
+            gone: native pixels that the image shows, and that are missing.
+        """
+        found, lines = self.found, np.zeros(gone.shape, bool)
+        cut = (*found.phase, *(-(size + first) % self.ratio for size, first in zip(self.pixels.shape, found.phase)))
+        for turn, (rule, part) in enumerate(zip((found.top, found.left, found.bottom, found.right), cut)):
+            line, beside = (np.rot90(array, -turn)[:2] for array in (lines, gone))
+            near = beside.any() if part else binary_dilation(beside, np.ones((3, 3), bool), iterations=2)[0]
+            line[0] |= (rule == OPEN) & near
+        return np.pad(lines & ~gone, self.borders())
+
     def _shown(self, fine: np.ndarray) -> np.ndarray:
         """Sum fine pixels over the native pixels that hold them."""
         return self.columns.shown(self.rows.shown(fine).T).T
@@ -242,6 +261,7 @@ class Problem:
             float((np.sum(part**2) / number) ** 0.5),
             freedom,
             number,
+            there,
         )
         return fitted, made
 
@@ -334,7 +354,9 @@ def _fit_by_axes(problem: Problem) -> Fitted | None:
         np.where(used, 1.0 / np.where(used, down, 1.0), 0.0),
         np.where(between, 1.0 / np.where(between, across, 1.0), 0.0),
     )
-    return problem.solve([term], problem.seen() & used, absent, there=~problem.inner(absent))[0]
+    hidden = problem.filled_along_cuts(problem.inner(absent))
+    used = problem.seen() & used & ~problem.reached(hidden)
+    return problem.solve([term], used, absent, there=~problem.inner(absent | hidden))[0]
 
 
 def fit_masked(problem: Problem) -> Fitted:
@@ -345,8 +367,9 @@ def fit_masked(problem: Problem) -> Fitted:
 def fit_away(problem: Problem) -> Fitted:
     """Fit the part of an image that does not depend on native pixels which are not wholly there."""
     gone = problem.extended(problem.present < problem.pieces)
+    gone |= problem.filled_along_cuts(problem.inner(gone))
     used = problem.seen() & ~problem.reached(gone) & ~problem.missing
-    return problem.solve(problem.terms(), used, there=problem.present == problem.pieces)[0]
+    return replace(problem.solve(problem.terms(), used, there=~problem.inner(gone))[0], there=None)
 
 
 TREATMENTS: dict[str, Callable[[Problem], Fitted | None]] = {

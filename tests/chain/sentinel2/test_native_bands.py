@@ -143,6 +143,25 @@ def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
     assert not lost.any() and error.max() <= 1
 
 
+@pytest.mark.parametrize("name, cut", [("B05", (1, 0)), ("B05", (1, 1)), ("B05", (0, 0)), ("B09", (5, 4))])
+@pytest.mark.parametrize("slope", [0.1, 0.5, 1.0])
+def test_swath_edges_that_gdal_translate_filled_and_that_were_cut(band, tmp_path, name, cut, slope):
+    """It fills pixels of missing native ones; what it did not fill of them may lie beyond the cut."""
+    native = _landscape(34, 34, 3)
+    row, column = np.mgrid[:34, :34]
+    native[(row + slope * column < 14) | (column - slope * row > 20)] = 0
+    fine = _resample(native, BANDS[name], "bilinear", "translate", nodata=0)[cut[0] : -30, cut[1] : -31]
+    product = band(fine, name, nodata=0)
+    corner = LEFT + 10 * cut[1], 10.0, 0.0, TOP - 10 * cut[0], 0.0, -10.0
+    gdal.Open(product.bands[name], gdal.GA_Update).SetGeoTransform(corner)
+    restored, methods = native_product(product, tmp_path)
+    pixels, _ = _read(restored, name)
+    native = native[: pixels.shape[0], : pixels.shape[1]]
+    known = pixels > 0
+    assert methods == {name: "bilinear"} and not pixels[native == 0].any()
+    assert np.abs(pixels.astype(int) - native)[known].max() <= 1 and known.sum() > 0.8 * (native > 0).sum()
+
+
 def test_no_data_at_all(band, tmp_path):
     restored, methods = native_product(band(np.zeros((120, 120), np.uint16)), tmp_path)
     assert methods == {"B05": "nearest"}
