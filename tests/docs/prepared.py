@@ -37,11 +37,11 @@ def prepare(folder, write_raster):
     _programs(folder / ".venv" / "bin")
     smooth = gdal.GetDriverByName("MEM").Create("", 24, 24, 1, gdal.GDT_Float32)
     rng, pixels = np.random.default_rng(0), {}
-    smooth.WriteArray(rng.uniform(800, 3000, (24, 24)))
+    smooth.WriteArray(rng.uniform(100, 3000, (24, 24)))  # dark pixels tell the offset where nothing states it
     for number, band in enumerate((*ALL, "B10")):
         side = round(SIDE * 10 / BANDS[band])
         resampled = smooth.ReadAsArray(buf_xsize=side, buf_ysize=side, resample_alg=gdal.GRIORA_Cubic)
-        pixels[band] = (resampled * (1 + 0.05 * number) + 1000).astype(np.uint16)
+        pixels[band] = (np.maximum(resampled, 50) * (1 + 0.05 * number) + 1000).astype(np.uint16)
     images = folder / "images"
     images.mkdir()
     safe = write_safe(folder, pixels, write_raster, "L2A")
