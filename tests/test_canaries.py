@@ -4,13 +4,13 @@ import dataclasses
 import http.server
 import importlib
 import sys
-import threading
 import traceback
 
 import pytest
 
 from chain.runtime.options import MISSING, flag_of, kinds
 from tests.programs import options_of, programs
+from tests.servers import serving
 
 pytestmark = pytest.mark.keras
 
@@ -50,10 +50,8 @@ def refusing():
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Handler) as server:
         yield server.server_port
-        server.shutdown()
 
 
 def written(folder):

@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import toy_models
+from tests.servers import serving
 
 pytestmark = pytest.mark.keras
 
@@ -46,11 +46,9 @@ def server(tmp_path):
         def log_message(self, *_):
             pass
 
-    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.refusals, served.status = 0, 503
-    threading.Thread(target=served.serve_forever, daemon=True).start()
-    yield served
-    served.shutdown()
+    with serving(Handler) as served:
+        served.refusals, served.status = 0, 503
+        yield served
 
 
 def item(tmp_path, server, write_raster):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of files on this machine that has faults."""
 
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from tests.servers import serving
 from weights import download
 
 
@@ -51,11 +51,6 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     """Run a server on this machine: its `files` by path, its `faults`, the `requests` that have come."""
     monkeypatch.setattr(download, "DELAY", 0.01)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.url = f"http://127.0.0.1:{running.server_port}"
+    with serving(Handler) as running:
         running.files, running.faults, running.requests, running.ranges = {}, [], [], True
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield running
-        running.shutdown()
-        thread.join()

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 
 import pytest
 
@@ -11,6 +10,7 @@ from chain.raster.addresses import ForbiddenAddress, check_address, is_local
 from chain.raster.documents import read_text
 from chain.raster.http import RemoteError
 from chain.sentinel2.stac_item import item_contents
+from tests.servers import serving
 
 ITEM = "https://stac.example.org/collections/s2/items/a"
 
@@ -96,10 +96,8 @@ def redirecting():
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Handler) as server:
+        yield server.url
 
 
 def test_redirections_are_held_to_the_same(redirecting, monkeypatch):

@@ -3,8 +3,8 @@
 
 import http.server
 import json
-import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,6 +15,7 @@ from chain.raster.footprint import Footprint
 from chain.raster.http import RemoteError
 from chain.sentinel2 import stac_search
 from chain.serving.inputs import items_of
+from tests.servers import serving
 
 ITEM = {"type": "Feature", "id": "S", "assets": {}, "properties": {}, "links": []}
 
@@ -22,7 +23,6 @@ ITEM = {"type": "Feature", "id": "S", "assets": {}, "properties": {}, "links": [
 @pytest.fixture
 def serve():
     """Return a function that serves what a function of the handler answers; returns its address and the requests."""
-    servers = []
 
     def start(answer):
         asked = []
@@ -37,15 +37,10 @@ def serve():
             def log_message(self, *_):
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}", asked
+        return servers.enter_context(serving(Handler)).url, asked
 
-    yield start
-    for server in servers:
-        server.shutdown()
+    with ExitStack() as servers:
+        yield start
 
 
 def send(handler, content, status=200, **headers):

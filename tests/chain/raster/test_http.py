@@ -4,11 +4,12 @@
 import http.server
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 from osgeo import gdal
+
+from tests.servers import serving
 
 MASKED = """
 import sys
@@ -54,11 +55,6 @@ def test_nothing_beside_a_remote_image_is_asked_for(tmp_path):
         def log_message(self, *_):
             asked.append(self.path)
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        assert _sum_of_mask(f"/vsicurl/http://127.0.0.1:{server.server_port}/image.tif") == 16 * 255
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as server:
+        assert _sum_of_mask(f"/vsicurl/{server.url}/image.tif") == 16 * 255
     assert set(asked) == {"/image.tif"}

@@ -5,7 +5,6 @@ import functools
 import http.server
 import os
 import shutil
-import threading
 import zipfile
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from osgeo import gdal
 
 from chain.serving.input_files import InputChangedError, InputWatch, files_behind, names_behind, stamps, unplaced
+from tests.servers import serving
 
 PIXELS = np.arange(16, dtype=np.uint16).reshape(4, 4) + 1
 
@@ -27,10 +27,8 @@ def server(tmp_path):
     (tmp_path / "www").mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
     handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        yield f"/vsicurl/http://127.0.0.1:{served.server_port}"
-        served.shutdown()
+    with serving(handler) as served:
+        yield f"/vsicurl/{served.url}"
     gdal.VSICurlClearCache()
 
 

@@ -3,8 +3,8 @@
 
 import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from chain.serving.batch import scenes_of
 from chain.serving.inputs import expanded, is_collection, is_item, items_of, names_of_one
 from inference import dsen2
 from tests import toy_models
+from tests.servers import serving
 
 
 @pytest.fixture
@@ -108,7 +109,6 @@ def collection(*features, **more):
 @pytest.fixture
 def serve(monkeypatch):
     """Return a function that serves documents by their paths, a POST by its body; it returns address and requests."""
-    servers = []
     monkeypatch.setattr(http, "TRIES", 0)
 
     def start(documents):
@@ -130,14 +130,10 @@ def serve(monkeypatch):
             def log_message(self, *_):
                 pass
 
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}", requests
+        return servers.enter_context(serving(Handler)).url, requests
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield start
 
 
 def test_pages_of_a_search_are_followed(make_sentinel2_item, planetary_computer):

@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import os
-import threading
 import zipfile
 
 import numpy as np
@@ -21,6 +20,7 @@ from chain.runtime.provenance import record_of
 from chain.serving import up_to_date
 from chain.serving.up_to_date import fingerprint, is_done, mark
 from inference import dsen2
+from tests.servers import serving
 
 SAS = "sv=2021-06-08&st=2022-07-01T00%3A00%3A00Z&se=2022-07-02&sr=c&sp=rl&skoid=a&sktid=b&sig=c%2Fd%3D"
 
@@ -346,12 +346,10 @@ def test_a_product_without_its_record_or_with_a_broken_one_is_not_done(product, 
 def test_what_was_replaced_on_a_server_is_not_done(tmp_path):
     (tmp_path / "B04.tif").write_bytes(b"a" * 100)
     handler = functools.partial(SilentHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/B04.tif"
+    with serving(handler) as server:
+        address = f"{server.url}/B04.tif"
         before = of_item(item(B04=address)), fingerprint(options(), [address], [])
         assert (of_item(item(B04=f"{address}?sig=1&se=2")), fingerprint(options(), [address], [])) == before
         (tmp_path / "B04.tif").write_bytes(b"b" * 101)
         after = of_item(item(B04=address)), fingerprint(options(), [address], [])
         assert after[0] != before[0] and after[1] != before[1]
-        server.shutdown()
