@@ -45,12 +45,13 @@ def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     left, top = tf.floor(x), tf.floor(y)
     column_weights, row_weights = _cubic_weights(x - left), _cubic_weights(y - top)
     columns = [mirrored(tf.cast(left, tf.int32) + tap, width) for tap in range(-1, 3)]
-    rows = [mirrored(tf.cast(top, tf.int32) + tap, height) for tap in range(-1, 3)]
+    starts = [width * mirrored(tf.cast(top, tf.int32) + tap, height) for tap in range(-1, 3)]
+    pixels = _flat(images)
     return tf.add_n(
         [
             row_weight
-            * tf.add_n([weight * _pixels(images, row, column) for weight, column in zip(column_weights, columns)])
-            for row_weight, row in zip(row_weights, rows)
+            * tf.add_n([weight * _taken(pixels, start + column) for weight, column in zip(column_weights, columns)])
+            for row_weight, start in zip(row_weights, starts)
         ]
     )
 
@@ -78,8 +79,9 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     column, row = tf.cast(tf.floor(x), tf.int32), tf.cast(tf.floor(y), tf.int32)
     next_column, next_row = tf.minimum(column + 1, right), tf.minimum(row + 1, bottom)
     across, down = (x - tf.floor(x))[..., tf.newaxis], (y - tf.floor(y))[..., tf.newaxis]
-    above = (1 - across) * _pixels(second, row, column) + across * _pixels(second, row, next_column)
-    below = (1 - across) * _pixels(second, next_row, column) + across * _pixels(second, next_row, next_column)
+    flat, start, next_start = _flat(second), row * (right + 1), next_row * (right + 1)
+    above = (1 - across) * _taken(flat, start + column) + across * _taken(flat, start + next_column)
+    below = (1 - across) * _taken(flat, next_start + column) + across * _taken(flat, next_start + next_column)
     return first + (1 - down) * above + down * below
 
 
@@ -146,8 +148,12 @@ def _cubic_weights(beyond: tf.Tensor) -> list[tf.Tensor]:
     return weights
 
 
-def _pixels(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Return the pixels (batch, rows, columns, bands) at indices (batch, rows, columns), int32."""
+def _flat(images: tf.Tensor) -> tf.Tensor:
+    """Return the pixels of images in reading order: (batch, height * width, bands)."""
     shape = tf.shape(images)
-    flat = tf.reshape(images, [shape[0], shape[1] * shape[2], images.shape[-1]])
-    return tf.gather(flat, rows * shape[2] + columns, axis=1, batch_dims=1)
+    return tf.reshape(images, [shape[0], shape[1] * shape[2], images.shape[-1]])
+
+
+def _taken(pixels: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Return pixels (batch, rows, columns, bands) by their indices in reading order, (batch, rows, columns), int32."""
+    return tf.gather(pixels, indices, axis=1, batch_dims=1)
