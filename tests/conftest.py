@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures shared by all tests: a georeferenced raster writer and the folder of real images."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,6 +21,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 PREFIXES = ("OTB_", "PYOTB_", "TF_")
 VARIABLES = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
+
+
+def pytest_collection_finish(session):
+    """Keep Python's garbage collector from walking over all of TensorFlow's modules: a tenth of the time of a test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)

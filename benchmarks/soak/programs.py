@@ -35,6 +35,8 @@ class Program:
     """What it gets its work by."""
     served: str = ""
     """What it gets by HTTP from the stand-in for Planetary Computer, of that folder."""
+    several: bool = False
+    """Whether it makes several products, of which each of several processes may be refused another."""
 
 
 def content_of(folder: Path) -> dict[str, str]:
@@ -130,7 +132,7 @@ SCENES = " ".join(f"scene_{gsd}m.tif" for gsd in (10, 20, 60))
 PROGRAMS = {
     "inference.spot7": Program("inference.spot7", inputs.one_image, _product(*SPOT7), "sr.tif"),
     "inference.spot7, item": Program("inference.spot7", inputs.remote_image, _of_item, "sr.tif", NETWORK, "blobs"),
-    "inference.spot7, scenes": Program("inference.spot7", inputs.two_images, _of_scenes, "products"),
+    "inference.spot7, scenes": Program("inference.spot7", inputs.two_images, _of_scenes, "products", several=True),
     "inference.spot7, workers": Program("inference.spot7", inputs.one_image, _on_workers, "sr.tif", WORKERS),
     "inference.dsen2": Program("inference.dsen2", inputs.scene, DSEN2, "sr.tif"),
     "inference.l1bsr": Program("inference.l1bsr", inputs.raw_image, _product(), "sr.tif"),

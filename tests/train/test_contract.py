@@ -61,6 +61,7 @@ def cases():
 CASES = list(cases())
 FIRST = [next(group) for _, group in itertools.groupby(CASES, key=lambda case: case[0])]
 """The first training of each system."""
+SMALLEST = next(case for case in FIRST if case[0].Options.system == "spot7")
 EVERYDAY = [case if case in FIRST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
@@ -177,6 +178,9 @@ def test_a_training_that_was_cancelled_goes_on(case, trainings):
     assert seen["told"] == sorted(seen["told"]) and seen["told"][-1] == 1
 
 
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case is SMALLEST else pytest.mark.slow) for case in CASES], ids=name_of
+)
 def test_a_training_that_went_on_has_the_weights_of_one_that_was_not_interrupted(case, trainings):
     """All of its state after two epochs: weights, the optimizer's variables, losses."""
     states = []
@@ -248,13 +252,14 @@ def test_a_training_that_was_killed_when_all_was_done_is_completed(case, trainin
 
 
 def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(trainings, tmp_path, monkeypatch):
-    case = CASES[0]
+    case = SMALLEST
     samples, options = trainings.samples_of(case[0])[0], dataclasses.replace(trainings.options(case), epochs=1)
     moved = base.replace_folder
 
     def kill(new, folder):
         moved(new, folder)
-        raise KeyboardInterrupt
+        if folder == tmp_path / "model":
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), steps(eager=True):
         patched.setattr(base, "replace_folder", kill)

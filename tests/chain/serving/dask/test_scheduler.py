@@ -203,7 +203,7 @@ def test_a_run_that_is_ended_is_resumed_without_workers(tmp_path, image, models,
 
 def test_workers_of_this_machine(tmp_path, image, models, alone, capfd):
     path, output = image(), tmp_path / "sr.tif"
-    more = ["--output", output, "--scheduler", "processes", "--workers", 2, "--worker-memory", "4GB"]
+    more = ["--output", output, "--scheduler", "processes", "--workers", 1, "--worker-memory", "4GB"]
     assert spot7.main(command(path, models["blurring"], *more, "--no-stac")) == 0
     lines = [line for line in capfd.readouterr().err.splitlines() if line and "px/s" not in line]
     assert len(lines) == 1 and re.fullmatch(r"--scheduler: dashboard at http://127.0.0.1:\d+/status", lines[0])
