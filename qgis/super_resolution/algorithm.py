@@ -7,7 +7,9 @@ from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsProcessingAlgorithm,
+    QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingOutputRasterLayer,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterRasterDestination,
@@ -39,6 +41,9 @@ class ProgramAlgorithm(QgsProcessingAlgorithm):
     OUTPUT_FOLDER = False
     """Whether the output is a folder."""
     OUTPUT_LABEL = "Product"
+    BESIDE = ()
+    """Rasters that the program writes beside its product when it is asked to: the option, the end of the file's name,
+    the name of the output, its label."""
 
     def options(self):
         """Return the options that it offers."""
@@ -77,6 +82,8 @@ class ProgramAlgorithm(QgsProcessingAlgorithm):
             QgsProcessingParameterFolderDestination if self.OUTPUT_FOLDER else QgsProcessingParameterRasterDestination
         )
         self.addParameter(destination("OUTPUT", self.OUTPUT_LABEL))
+        for _, _, name, label in self.BESIDE:
+            self.addOutput(QgsProcessingOutputRasterLayer(name, label))
 
     def checkParameterValues(self, parameters, context):  # noqa: N802 (QGIS calls it by this name)
         """Refuse parameters that do not go together."""
@@ -94,6 +101,8 @@ class ProgramAlgorithm(QgsProcessingAlgorithm):
         read = self.parameterAsString if self.OUTPUT_FOLDER else self.parameterAsOutputLayer
         self._output = read(parameters, "OUTPUT", context)
         words = [word for option in self._options for word in option.words(self, parameters, context)]
+        pages = [option.parameter.name() for option in self._options if option.parameter.isDestination()]
+        self._pages = {name: self.parameterAsFileOutput(parameters, name, context) for name in pages}
         output = f"{self.OUTPUT_FLAG}={self._output}"
         self._words = [python, "-m", self.MODULE, "--progress=json", "--overwrite", *self.FIXED, output, *words]
         return True
@@ -104,7 +113,14 @@ class ProgramAlgorithm(QgsProcessingAlgorithm):
             return {}
         if not Path(self._output).exists():
             raise QgsProcessingException(f"OUTPUT: expected {self._output}, which the program has not written")
-        return {"OUTPUT": self._output}
+        made = {"OUTPUT": self._output, **{name: path for name, path in self._pages.items() if path}}
+        for flag, end, name, label in self.BESIDE:
+            if flag in self._words:
+                made[name] = str(Path(self._output).with_suffix("")) + end
+                if context.willLoadLayerOnCompletion(self._output):
+                    details = QgsProcessingContext.LayerDetails(label, context.project(), name)
+                    context.addLayerToLoadOnCompletion(made[name], details)
+        return made
 
 
 def extent():

@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
@@ -106,6 +107,19 @@ def switch(flag, label, advanced=False):
         return [flag] if algorithm.parameterAsBoolean(parameters, name, context) else []
 
     return Option(flag, QgsProcessingParameterBoolean(name_of(flag), label, defaultValue=False), read, advanced)
+
+
+def page(flag, label):
+    """Return an option that is a web page to be written; none unless it is asked for."""
+
+    def read(algorithm, parameters, name, context):
+        value = algorithm.parameterAsFileOutput(parameters, name, context)
+        return [f"{flag}={value}"] if value else []
+
+    parameter = QgsProcessingParameterFileDestination(
+        name_of(flag), label, "HTML (*.html)", optional=True, createByDefault=False
+    )
+    return Option(flag, parameter, read)
 
 
 def raster(flag, label, optional=True):

@@ -2,16 +2,23 @@
 """The algorithms: which program each is, and which of its options it offers."""
 
 from .algorithm import ProgramAlgorithm, extent, one_scene, scene
-from .options import choice, choices, file, number, raster, rasters, switch, text
+from .options import choice, choices, file, number, page, raster, rasters, switch, text
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 PRECISIONS = ("float32", "bfloat16", "int8", "auto")
+L1BSR_PRECISIONS = ("float32", "bfloat16", "auto")
+DEEPSUM_PRECISIONS = ("float32", "bfloat16")
 
 
 def offset():
     """Return the option of what is added to Sentinel-2's digital numbers."""
     label = "Added to digital numbers (default: as the metadata says)"
     return choice("--offset", label, ("auto", "0", "-1000"), "auto", advanced=True)
+
+
+def report():
+    """Return the option of the page that shows a product beside its input."""
+    return page("--report", "Report: a page that shows the product beside its input")
 
 
 def work():
@@ -23,6 +30,7 @@ def work():
         number("--tile-size", "Side of what one run of the network writes, in pixels", 768, minimum=8, advanced=True),
         number("--threads", "Threads (default: all cores)", minimum=1, advanced=True),
         switch("--restart", "Begin anew what was interrupted with another input or other options", advanced=True),
+        report(),
     ]
 
 
@@ -33,9 +41,10 @@ class DSen2(ProgramAlgorithm):
     HELP = (
         "Makes the 20 m and 60 m bands of Sentinel-2 10 m fine. The scene is that of raster layers, of a file, or the "
         "clearest of some days over the area. The product opens in natural colours; a style of false colours lies "
-        "beside it.\n\nCancelled, a run keeps what is finished, if the product is a file of a name of yours: the same "
-        "run goes on."
+        "beside it. Expected errors become a layer of their own.\n\nCancelled, a run keeps what is finished, if the "
+        "product is a file of a name of yours: the same run goes on."
     )
+    BESIDE = (("--error", "_error.tif", "ERRORS", "Expected errors"),)
 
     def options(self):
         """Return the options that it offers."""
@@ -44,6 +53,7 @@ class DSen2(ProgramAlgorithm):
             extent(),
             choices("--bands", "Bands of the product (default: all)", BANDS),
             file("--model-dir", "Folder of other models, such as one of Fine-tune", folder=True),
+            switch("--error", "Expected errors, too"),
             choice("--level", "Level, where the scene does not say it", ("L1C", "L2A")),
             raster("--exclude-mask", "Mask: left out where it is not 0"),
             text("--mask-classes", "Classes of the scene classification to leave out, such as 3,8,9,10"),
@@ -94,12 +104,15 @@ class L1BSR(ProgramAlgorithm):
         return [
             rasters("--input", "Image of L1B: one raster layer, or one for each band", optional=False),
             choice("--task", "Task", ("superresolution", "registration"), "superresolution"),
+            extent(),
+            choice("--precision", "Precision; auto: the fastest that is right", L1BSR_PRECISIONS, "float32"),
             file("--model-dir", "Folder of another model", folder=True),
             text("--band-names", "Names of all bands in order, where the image does not say them"),
             number("--count-scale", "Counts of one digital number, for other levels", integer=False, advanced=True),
             number("--count-offset", "Added to digital numbers", 0.0, integer=False, advanced=True),
             number("--threads", "Threads (default: all cores)", minimum=1, advanced=True),
             switch("--restart", "Begin anew what was interrupted with another input or other options", advanced=True),
+            report(),
         ]
 
 
@@ -115,6 +128,7 @@ class DeepSUM(ProgramAlgorithm):
             rasters("--input", "Images, one raster layer for each date", optional=False),
             file("--model-dir", "Folder of another model", folder=True),
             extent(),
+            choice("--precision", "Precision", DEEPSUM_PRECISIONS, "float32"),
             text("--band", "Name or number of the band (default: the only one)"),
             text("--qa", "Name or number of the band of classes"),
             rasters("--clear-masks", "Masks in the order of the images, which are not 0 where it is clear"),
@@ -123,6 +137,7 @@ class DeepSUM(ProgramAlgorithm):
             switch("--valid-zero", "Take 0 for data", advanced=True),
             switch("--float", "Write float32"),
             number("--threads", "Threads (default: all cores)", minimum=1, advanced=True),
+            report(),
         ]
 
 

@@ -3,6 +3,7 @@
 
 in_qgis.py options                          all algorithms, their programs and options
 in_qgis.py cancel ALGORITHM PARAMETERS FILE run one, given JSON, and cancel it when files match a pattern
+in_qgis.py load ALGORITHM PARAMETERS FILE   run one into a file as the toolbox does; tell the layers that it opens
 in_qgis.py render RASTER PNG [STYLE]        draw a layer as QGIS shows it by itself, or with a style
 """
 
@@ -18,8 +19,11 @@ from qgis.core import (
     QgsApplication,
     QgsMapRendererSequentialJob,
     QgsMapSettings,
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QSize, Qt
@@ -83,6 +87,18 @@ def cancel(name, parameters, pattern):
     return {"result": result, "cancelled": feedback.isCanceled(), "log": feedback.textLog()}
 
 
+def load(name, parameters, path):
+    import processing
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    provider, context = start(), QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    ProcessingConfig.setSettingValue("SR_PYTHON", os.environ["SR_PYTHON"])
+    output = QgsProcessingOutputLayerDefinition(path, QgsProject.instance())
+    processing.run(f"{provider.id()}:{name}", {**json.loads(parameters), "OUTPUT": output}, context=context)
+    return {source: details.name for source, details in context.layersToLoadOnCompletion().items()}
+
+
 def render(path, picture, style=None):
     layer = QgsRasterLayer(path, "product")
     if style:
@@ -110,4 +126,6 @@ def render(path, picture, style=None):
 if __name__ == "__main__":
     application = QgsApplication([], False)
     application.initQgis()
-    print(json.dumps({"options": options, "cancel": cancel, "render": render}[sys.argv[1]](*sys.argv[2:])))
+    print(
+        json.dumps({"options": options, "cancel": cancel, "load": load, "render": render}[sys.argv[1]](*sys.argv[2:]))
+    )

@@ -10,6 +10,7 @@ from osgeo import gdal
 from chain.sentinel2.bands import BANDS
 from simulate.scenes import ACQUISITIONS, write_scenes
 from tests import toy_models
+from tests.pages import checked
 from tests.products import product_files
 
 pytestmark = pytest.mark.slow
@@ -43,8 +44,11 @@ def test_dsen2(qgis, scene, tmp_path):
     out = tmp_path / "sr.tif"
     area = "300200,300800,4999400,4999900 [EPSG:32631]"
     parameters = {"BANDS": "B03,B05,B11", "PRECISION": "bfloat16", "EXTENT": area, "OFFSET": "0", "TILE_SIZE": 256}
+    parameters |= {"ERROR": "true", "REPORT": tmp_path / "sr.html"}
     status, told = qgis.run("superresolution:dsen2", INPUT=scene, **parameters, OUTPUT=out)
     assert status == 0, told
+    assert f"ERRORS:\t{tmp_path / 'sr_error.tif'}" in told and (tmp_path / "sr_error.qml").exists()
+    assert "Error layer" in checked(tmp_path / "sr.html")
     dataset = gdal.Open(str(out))
     assert [dataset.GetRasterBand(number).GetDescription() for number in (1, 2, 3)] == ["B03", "B05", "B11"]
     left, _, _, top, _, _ = dataset.GetGeoTransform()
@@ -58,6 +62,13 @@ def test_dsen2(qgis, scene, tmp_path):
     record = json.loads((tmp_path / "sr.tif.json").read_text())
     assert record["arguments"]["precision"] == "bfloat16" and record["arguments"]["tile_size"] == 256
     assert (tmp_path / "sr.qml").exists()
+
+
+def test_product_and_errors_become_layers(qgis, scene, tmp_path):
+    parameters = {"INPUT": list(map(str, scene)), "BANDS": ["B05"], "ERROR": True, "OFFSET": "0"}
+    parameters["EXTENT"] = "300200,300400,4999700,4999900 [EPSG:32631]"
+    shown = qgis.script("load", "dsen2", json.dumps(parameters), str(tmp_path / "sr.tif"))
+    assert shown == {str(tmp_path / "sr.tif"): "Product", str(tmp_path / "sr_error.tif"): "Expected errors"}
 
 
 def test_the_programs_own_error_ends_the_algorithm(qgis, scene, tmp_path):
