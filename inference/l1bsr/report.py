@@ -12,6 +12,9 @@ from inference.l1bsr.image import L1BImage, open_image
 from inference.l1bsr.options import Options
 from inference.l1bsr.product import STATISTICS_SUFFIX
 
+REFERENCE = "B03"
+"""The band that others are laid onto."""
+
 
 def given_of(image: L1BImage, options: Options, states: Mapping[str, Mapping[str, Any]] | None = None) -> Given:
     """Return what an image has to show.
@@ -26,7 +29,7 @@ def given_of(image: L1BImage, options: Options, states: Mapping[str, Mapping[str
         band: NativeBand(name, number, options.count_offset, scale=scale, place=image.grid, corner=image.corner)
         for band, (name, number) in image.bands.items()
     }
-    return Given(bands, stamps=states or {})
+    return Given(bands, stamps=states or {}, moved=frozenset(bands) - {REFERENCE})
 
 
 @contextmanager

@@ -97,6 +97,8 @@ class Given:
     """Raster of Sentinel-2's scene classification, as a name for GDAL."""
     stamps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """In which state its files are, as `chain.serving.input_files.stamps`; empty where nobody has looked."""
+    moved: frozenset[str] = frozenset()
+    """Bands that the product lays onto others: the input's pixels below them show other ground."""
 
 
 def of_image(image: OpenedImage, floating: bool, stamps: Mapping[str, Mapping[str, Any]] | None = None) -> Given:

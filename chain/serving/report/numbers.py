@@ -5,7 +5,7 @@ For each band, over the windows that are read:
 
 * consistency: the product made as coarse as the input by Wald's protocol (`models.degradation`, with which networks are
   consistent), minus the input; its root mean square, its mean (the shift of the level), and the first as a share of
-  the input's mean;
+  the input's mean. Bands that the product lays onto others are not compared;
 * sharpness: the mean absolute difference of neighbouring pixels, divided by that of the bicubic interpolation of the
   input; 1 means that no detail was added;
 * range: the shares of pixels at the ends of what 16 bits hold, and beyond the input's range by more than `OVERSHOOT`;
@@ -47,6 +47,8 @@ class BandNumbers:
     """Size of the input's pixels, in units of the map; NaN where there is no input."""
     edges: np.ndarray
     """Edges of the histograms' bars."""
+    moved: bool = False
+    """Whether the product lays it onto another band: it is not compared with the input's pixels below it."""
     pixels: int = 0
     """Valid pixels of the product."""
     at_ends: int = 0
@@ -91,6 +93,7 @@ class BandNumbers:
             margin = OVERSHOOT * (high - low)
             self.beyond += int(np.count_nonzero((pair.made < low - margin) | (pair.made > high + margin)))
             self.native_bars += np.histogram(native, self.edges)[0]
+        if native.size and not self.moved:
             off = (pair.degraded - pair.native).astype(np.float64)
             known = np.isfinite(off)
             self.compared += int(known.sum())
@@ -161,9 +164,11 @@ class Measurement:
         self._integer = subject.dataset.GetRasterBand(1).DataType == 2  # gdal.GDT_UInt16
         spacings = {name: grid.dx for name, grid in subject.native_grids.items()} if subject.natives else {}
         self._bands = {
-            name: BandNumbers(name, spacings.get(name, np.nan), _edges(subject.preview(name))) for name in subject.bands
+            name: BandNumbers(name, spacings.get(name, np.nan), _edges(subject.preview(name)), name in subject.moved)
+            for name in subject.bands
         }
-        self._coarsest = max(spacings, key=lambda name: spacings[name]) if len(spacings) > 1 else None
+        still = [name for name in spacings if name not in subject.moved]
+        self._coarsest = max(still, key=lambda name: spacings[name]) if len(still) > 1 else None
         self._angles: list[np.ndarray] = []
         self._ratios: dict[tuple[str, str], list[np.ndarray]] = {}
 
@@ -174,7 +179,8 @@ class Measurement:
         for name, pair in pairs.items():
             self._bands[name].add_pair(pair)
         if self._coarsest:
-            self._angles.append(_angles(pairs, self._coarsest))
+            still = {name: pair for name, pair in pairs.items() if not self._bands[name].moved}
+            self._angles.append(_angles(still, self._coarsest))
         if self._subject.is_reflectance:
             for one, other in NEIGHBOURS:
                 if {one, other} <= set(made):

@@ -226,6 +226,8 @@ def _bands(subject: Subject, numbers: Numbers, unit: str) -> str:
         "square how far the product is off its input. What is large is not the input made finer: displaced bands, "
         f"other dates, or a wrong unit. Numbers are in {escape(unit)}.{read}"
     )
+    if subject.moved:
+        text += f" {escape(', '.join(sorted(subject.moved)))}: laid onto another band, and therefore not compared."
     table = f'<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
     return _section("Band by band", text, table)
 

@@ -136,6 +136,11 @@ class Subject:
         return found or list(self.natives)
 
     @property
+    def moved(self) -> frozenset[str]:
+        """Bands that the product lays onto others: the input's pixels below them show other ground."""
+        return self.given.moved if self.given else frozenset()
+
+    @property
     def is_reflectance(self) -> bool:
         """Whether its numbers are 10 000 x reflectance."""
         return self.dataset.GetRasterBand(1).GetScale() == REFLECTANCE

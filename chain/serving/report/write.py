@@ -53,7 +53,8 @@ def write_report(
         progress(0.8 * number / len(subject.windows), "report")
         made = {name: pairs[name].made if name in pairs else subject.read(name, region) for name in subject.bands}
         measurement.add(made, pairs)
-        found += places_in(region, {name: pairs[name] for name in subject.finer})
+        still = [name for name in subject.finer if name not in subject.moved] or subject.finer
+        found += places_in(region, {name: pairs[name] for name in still})
     places = most_detailed(found, subject)
     numbers = measurement.numbers
     progress(0.8, "report")

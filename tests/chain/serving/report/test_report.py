@@ -2,6 +2,7 @@
 """Reports of made products: numbers held against numpy and closed forms, pages against what browsers need."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_what_is_added_to_a_product_is_its_shift_and_its_consistency(make, nativ
     expected = np.sqrt(10**2 + ((columns - 2) * 20**2 + 2 * step**2) / columns)
     assert found.consistency == pytest.approx(expected, rel=1e-5)
     assert found.relative == pytest.approx(found.consistency / native[1:-1, 1:-1, 1].mean(), rel=1e-6)
+
+
+def test_bands_that_are_laid_onto_others_are_not_compared(make, native):
+    product, given = make(np.array([900.0, 0, 900.0]))
+    assert len(doubts(*measured(product, given)[:2])) >= 2
+    subject, numbers, places = measured(product, replace(given, moved=frozenset({"B8A", "B12"})))
+    assert np.isnan(numbers.bands["B8A"].consistency) and np.isfinite(numbers.bands["B11"].consistency)
+    assert numbers.bands["B8A"].sharpness > 0 and not numbers.angles.size and places
+    assert not [text for text in doubts(subject, numbers) if "made as coarse" in text or "shifted" in text]
 
 
 def test_sharpness_is_the_ratio_of_steps_between_neighbours(make, native):
