@@ -11,7 +11,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,10 +113,10 @@ def run_training(
     model_dir, checkpoint_dir = Path(model_dir), checkpoint_dir_of(model_dir, options)
     strategy = make_strategy(options.strategy)
     unscored = checkpoint_dir / UNSCORED_NAME
-    with _alone(checkpoint_dir, is_chief(strategy)):
+    with _alone(checkpoint_dir, is_chief(strategy)) as last:
         if unscored.exists() and model_dir.exists() and not (checkpoint_dir / STATE_NAME).exists():
             forget(checkpoint_dir)  # killed when all was done but this
-            unscored.unlink()
+            last.callback(unscored.unlink, missing_ok=True)
             return _made(model_dir)
         progress(0, "samples")
         samples = system.find()
@@ -162,7 +162,7 @@ def run_training(
                 f"{one_line(error)}"
             ) from error
         forget(checkpoint_dir)
-        unscored.unlink()
+        last.callback(unscored.unlink, missing_ok=True)
     progress(1, "done")
     return Training(model_dir, description, record, scores)
 
@@ -192,8 +192,11 @@ def _identity(options: TrainingOptions, samples: Mapping[str, Samples]) -> dict[
 
 
 @contextmanager
-def _alone(folder: Path, writes: bool) -> Iterator[None]:
+def _alone(folder: Path, writes: bool) -> Iterator[ExitStack]:
     """Hold the checkpoint folder, which is removed at the end when nothing is left in it.
+
+    What the stack is given is done when the lock is gone: a marker that stays until then has the same command complete
+    what a kill leaves.
 
     Args:
         folder: the folder.
@@ -208,8 +211,8 @@ def _alone(folder: Path, writes: bool) -> Iterator[None]:
     try:
         if writes:
             make_folder(folder, "--checkpoint-dir")
-        with locked(folder / LOCK_NAME, refusal) if writes else nullcontext():
-            yield
+        with ExitStack() as last, locked(folder / LOCK_NAME, refusal) if writes else nullcontext():
+            yield last
     finally:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

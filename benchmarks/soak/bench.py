@@ -203,8 +203,12 @@ class Bench:
         Raises:
             Wrong: it fails, or leaves anything that an undisturbed run does not leave.
         """
-        if content_of(self.made) != self.expected.content:
-            self.finish()
+        unlike = self.unlike()
+        if unlike:
+            try:
+                self.finish()
+            except Wrong as error:
+                raise Wrong(f"{error}; before it, other than in an undisturbed run: {', '.join(unlike[:5])}") from error
         left = [*self.left(self.folder / "work" / "temporary"), *self.left(self.made)]
         if left:
             raise Wrong(f"left behind: {', '.join(left[:5])}")
@@ -225,7 +229,11 @@ class Bench:
         Raises:
             Wrong: it is something else.
         """
+        unlike = self.unlike()
+        if unlike:
+            raise Wrong(f"other than in an undisturbed run: {', '.join(unlike[:5])}")
+
+    def unlike(self) -> list[str]:
+        """Return the names of files that are missing, or others than an undisturbed run makes."""
         made, expected = content_of(self.made), self.expected.content
-        other = [name for name in {**made, **expected} if made.get(name) != expected.get(name)]
-        if other:
-            raise Wrong(f"other than in an undisturbed run: {', '.join(other[:5])}")
+        return [name for name in {**made, **expected} if made.get(name) != expected.get(name)]

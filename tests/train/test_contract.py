@@ -12,6 +12,7 @@ import inspect
 import itertools
 import json
 import pkgutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -29,7 +30,7 @@ from tests.train.samples import SAMPLES
 from tests.train.steps import steps
 from train.callbacks import STATE_NAME, epochs_done
 from train.options import UNSCORED_NAME, TrainingCommand, TrainingOptions, checkpoint_dir
-from train.training import Training
+from train.training import LOCK_NAME, Training
 
 pytestmark = pytest.mark.keras
 
@@ -241,14 +242,18 @@ def test_its_weights_say_what_the_network_is(case, trainings):
                 other.description_of_start()
 
 
-def test_a_training_that_was_killed_when_all_was_done_is_completed(case, trainings):
+def test_a_training_that_was_killed_when_all_was_done_is_completed(case, trainings, monkeypatch):
+    """What tells that it was goes last, after the lock."""
     training, seen = trainings.train(case)
+    removed, unlink = [], Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **words: removed.append(path.name) or unlink(path, **words))
     folder = checkpoint_dir(training.path, seen["options"])
     folder.mkdir()
     (folder / UNSCORED_NAME).touch()
     again = case[0].train(trainings.samples_of(case[0])[0], training.path, seen["options"])
     assert again.record == json.loads((training.path / "run.json").read_text()) and again.path == training.path
     assert again.description == training.description and not folder.exists()
+    assert removed[-2:] == [LOCK_NAME, UNSCORED_NAME]
 
 
 def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(trainings, tmp_path, monkeypatch):
