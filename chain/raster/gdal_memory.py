@@ -4,11 +4,11 @@
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, gdal_array
 
 from chain.raster.grids import Grid
 
@@ -42,6 +42,17 @@ def memory_image(pixels: np.ndarray, grid: Grid) -> Iterator[str]:
         yield name
     finally:
         gdal.Unlink(name)
+
+
+def memory_dataset(pixels: np.ndarray, grid: Grid, bands: Sequence[str], nodata: float) -> gdal.Dataset:
+    """Return pixels (rows, columns, bands) as a dataset, which reads them where they are."""
+    dataset = gdal_array.OpenArray(np.moveaxis(pixels, 2, 0))
+    dataset.SetGeoTransform(grid.geotransform)
+    dataset.SetProjection(grid.projection)
+    for number, name in enumerate(bands, 1):
+        dataset.GetRasterBand(number).SetDescription(name)
+        dataset.GetRasterBand(number).SetNoDataValue(nodata)
+    return dataset
 
 
 @contextmanager

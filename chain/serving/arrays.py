@@ -28,6 +28,7 @@ class ArrayProduct:
         grid: where its pixels lie.
         nodata: value of missing pixels: 0, or NaN.
         decisions: what was decided about the input, in sentences.
+        warnings: what is to be known of the pixels, in sentences.
     """
 
     pixels: np.ndarray
@@ -35,6 +36,7 @@ class ArrayProduct:
     grid: Grid
     nodata: float
     decisions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def produce_array(

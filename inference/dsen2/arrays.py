@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chain.runtime.progress import Progress
+from chain.runtime.progress import LOG, Progress
 from chain.serving.program import names_of, prepare
 from inference.dsen2.options import Options
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from chain.raster.grids import Grid
     from chain.sentinel2.opened_image import OpenedImage
     from chain.sentinel2.stac_item import FileOrItem
+    from chain.serving.arrays import ArrayProduct
+    from chain.serving.recipe import Recipe
 
 SOURCES = {
     "x10": (10.0, ("B02", "B03", "B04", "B08")),
@@ -59,7 +61,8 @@ def super_resolve_arrays(
     Returns:
         A `chain.serving.arrays.ArrayProduct` of arrays; an `xarray.Dataset` of one, with a variable for each band. The
         pixels are those of the file that `super_resolve` makes. Of a dataset in chunks (Dask) it has chunks too, which
-        are computed when they are needed; `progress` and `cancelled` are then Dask's matter.
+        are computed when they are needed; `progress` and `cancelled` are then Dask's matter, and nothing is told of
+        ground unlike the networks' training.
 
     Raises:
         ValueError: the arrays, the weights or the options do not suit each other.
@@ -83,12 +86,25 @@ def super_resolve_arrays(
         raise ValueError("offset: expected 0 or -1000, got none: arrays do not state the baseline of their numbers")
     prepare(options)
     with images_in_memory(images) as names, opened(names, options) as (image, recipe):
-        made = produce_array(options, image, recipe, Progress(progress, cancelled))
+        made = _examined(produce_array(options, image, recipe, Progress(progress, cancelled)), image, recipe)
     if not is_dataset:
         return made
     bands = {band: made.pixels[..., index] for index, band in enumerate(made.bands)}
-    attributes = {LEVEL: image.level, OFFSET: 0, "decisions": list(made.decisions)}
+    attributes = {LEVEL: image.level, OFFSET: 0, "decisions": list(made.decisions), "warnings": list(made.warnings)}
     return dataset_of([(bands, made.grid)], attributes)
+
+
+def _examined(made: "ArrayProduct", image: "OpenedImage", recipe: "Recipe") -> "ArrayProduct":
+    """Return a product with warnings of ground that is unlike any that its networks were trained on."""
+    from chain.raster.gdal_memory import memory_dataset
+    from inference.dsen2.unlike import found_in
+
+    dataset = memory_dataset(made.pixels, made.grid, made.bands, made.nodata)
+    folders = {network.description.arguments["role"]: network.model_dir for network in recipe.networks}
+    _, warnings = found_in(dataset, image, folders)
+    for warning in warnings:
+        LOG.warning(warning)
+    return replace(made, warnings=tuple(warnings))
 
 
 def read_scene(

@@ -40,22 +40,37 @@ def examine(output: Path, image: OpenedImage | None, anew: bool) -> None:
     record = read(record_of(output))
     if not anew and KEY in record:
         return
-    found = {}
-    for model in record["models"]:
-        spectra = read_spectra(model["folder"])
-        if spectra:
-            found[model["arguments"]["role"]] = look(output, image, spectra)
-    warnings = [sentence(role, each) for role, each in found.items() if each["share"] is None or each["share"] >= LEAST]
+    folders = {model["arguments"]["role"]: model["folder"] for model in record["models"]}
+    found, warnings = found_in(gdal.Open(str(output)), image, folders)
     for warning in warnings:
         LOG.warning("%s: %s", output.name, warning)
     add_to_record(output, {KEY: found, WARNINGS_KEY: warnings})
 
 
-def look(output: Path, image: OpenedImage | None, spectra: Spectra) -> dict[str, Any]:
+def found_in(
+    product: gdal.Dataset, image: OpenedImage | None, folders: Mapping[str, str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Look for ground that is unlike what the networks of a product were trained on.
+
+    Args:
+        product: its pixels.
+        image: its input; None where that is not open.
+        folders: those of the networks, by their role.
+
+    Returns:
+        What `look` returns, by role, and what is to be warned of.
+    """
+    known = {role: read_spectra(folder) for role, folder in folders.items()}
+    found = {role: look(product, image, spectra) for role, spectra in known.items() if spectra}
+    warned = {role: each for role, each in found.items() if each["share"] is None or each["share"] >= LEAST}
+    return found, [sentence(role, each) for role, each in warned.items()]
+
+
+def look(product: gdal.Dataset, image: OpenedImage | None, spectra: Spectra) -> dict[str, Any]:
     """Look for ground that is unlike what a network was trained on.
 
     Args:
-        output: the product.
+        product: its pixels.
         image: its input; None where that is not open.
         spectra: those of the training.
 
@@ -63,16 +78,15 @@ def look(output: Path, image: OpenedImage | None, spectra: Spectra) -> dict[str,
         `share` of the valid pixels, and `metres`, the size of the pixels looked at. `share` is None where the product
         lacks bands and the input is not open.
     """
-    dataset = gdal.Open(str(output))
-    grid = raster_grid(dataset)
+    grid = raster_grid(product)
     step = max(2, -(-max(grid.columns, grid.rows) // SIDE))
     columns, rows = (max(length // step, 1) for length in (grid.columns, grid.rows))
-    made = {dataset.GetRasterBand(number + 1).GetDescription(): number + 1 for number in range(dataset.RasterCount)}
+    made = {product.GetRasterBand(number + 1).GetDescription(): number + 1 for number in range(product.RasterCount)}
     bands: list[np.ndarray] = []
     for band in spectra.bands:
         if band in made:
-            numbers = _small(dataset, made[band], grid, columns, rows)
-            scale = 1 / REFLECTANCE if dataset.GetRasterBand(made[band]).DataType == gdal.GDT_Float32 else 1.0
+            numbers = _small(product, made[band], grid, columns, rows)
+            scale = 1 / REFLECTANCE if product.GetRasterBand(made[band]).DataType == gdal.GDT_Float32 else 1.0
             bands.append(numbers * scale)
         elif image:
             bands.append(_small(gdal.Open(image.bands[band]), 1, grid, columns, rows) + image.offset)

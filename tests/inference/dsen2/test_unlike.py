@@ -90,6 +90,14 @@ def test_a_product_warns_once_and_its_record_and_report_tell(scene, tmp_path, ca
 
 
 @pytest.mark.keras
+def test_pixels_in_memory_are_looked_at_too(scene):
+    fine, coarse = (np.moveaxis(gdal.Open(name).ReadAsArray().astype(np.float32), 0, 2) for name in scene)
+    made = dsen2.super_resolve_arrays({"x10": fine, "x20": coarse}, dsen2.Options(offset=0, level="L2A"))
+    (warning,) = made.warnings
+    assert warning.startswith("on 50% of the image (pixels of 20 m) bands stand in ratios that the 2x network")
+
+
+@pytest.mark.keras
 def test_bands_that_the_product_lacks_are_those_of_the_input(scene, spectra, tmp_path, capsys):
     """Where it is open: regions that are assembled are not held against it."""
     output = tmp_path / "sr.tif"
@@ -99,7 +107,7 @@ def test_bands_that_the_product_lacks_are_those_of_the_input(scene, spectra, tmp
     assert dsen2.main([*arguments, "--assemble"]) == 0
     assert "whether the ground is like any that the 2x network was trained on is not known" in capsys.readouterr().err
     with opened_scene(scene, 0) as opened:
-        assert look(output, opened.product, spectra) == {"share": 0.5, "metres": 20.0}
+        assert look(gdal.Open(str(output)), opened.product, spectra) == {"share": 0.5, "metres": 20.0}
 
 
 def test_missing_pixels_do_not_count(spectra, scene, tmp_path):
@@ -117,4 +125,4 @@ def test_missing_pixels_do_not_count(spectra, scene, tmp_path):
         dataset.GetRasterBand(number).SetNoDataValue(0)
         dataset.GetRasterBand(number).WriteArray(values)
     del dataset
-    assert look(output, None, spectra)["share"] == pytest.approx(200 / 1000)
+    assert look(gdal.Open(output), None, spectra)["share"] == pytest.approx(200 / 1000)
