@@ -15,7 +15,7 @@ SIDE = 72
 DATES = 10
 BANDS = ("B04", "B03", "B02", "B08")
 COARSE_BANDS = ("B05", "B06", "B07", "B8A", "B11", "B12")
-REMOTE = "S2A_MSIL2A_20220714T105629_N0213_R094_T31UDQ_20220714T182657"
+REMOTE = "S2A_MSIL2A_20210714T105629_N0213_R094_T31UDQ_20210714T182657"
 
 
 def raster(
@@ -63,7 +63,7 @@ def remote_image(folder: Path) -> None:
     images.mkdir(parents=True)
     for number, band in enumerate(BANDS):
         raster(images / f"{band}.tif", (band,), SIDE, 6.0, number)
-    when = datetime.datetime(2022, 7, 14, 10, 56, 29)
+    when = datetime.datetime(2021, 7, 14, 10, 56, 29)
     item = make_item(REMOTE, images, when, {}, [], {"s2:processing_baseline": "02.13"})
     (folder / "item.json").write_text(json.dumps(item))
     model(folder, "spot7", "SRModel", depth=2, num_blocks=1)

@@ -80,7 +80,7 @@ def _zip(folder: Path) -> Path:
 
 def _item(folder: Path) -> Path:
     raster(folder / "B04.tif")
-    properties = {"datetime": "2022-07-14T10:56:29Z", "s2:processing_baseline": "02.13"}
+    properties = {"datetime": "2021-07-14T10:56:29Z", "s2:processing_baseline": "02.13"}
     asset = {"href": "B04.tif", "type": "image/tiff", "eo:bands": [{"name": "B04"}]}
     item = {"type": "Feature", "stac_version": "1.0.0", "id": "a", "properties": properties, "links": []}
     (folder / "item.json").write_text(json.dumps({**item, "assets": {"B04": asset}}))

@@ -8,16 +8,28 @@ the offset off without saying so, or keep saying it when it is off. So what is s
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from osgeo import gdal
 
-from chain.sentinel2.bands import OFFSET, OFFSET_HELP, REFLECTANCE, baseline_in_name, offset_of_baseline
+from chain.sentinel2.bands import (
+    OFFSET,
+    OFFSET_HELP,
+    REFLECTANCE,
+    baseline_in_name,
+    offset_of_baseline,
+    time_in_name,
+)
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.pixel_evidence import Evidence
 
 KEYS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 """Items of a raster's metadata, and elements of those of a SAFE product, that state the offset."""
+START_KEY = "PRODUCT_START_TIME"
+"""Item of a raster's metadata that tells when the image was taken, as GDAL's driver of SAFE products writes it."""
+FIRST_DAY = date(2022, 1, 26)
+"""Day from which on no image has a baseline without an offset: ESA changed over on the day before."""
 LOWEST_OFFSET = -2000
 MOST_BANDS = 0.5
 """Share of the dark bands whose pixels have to speak for an offset, to contradict metadata that state none."""
@@ -32,7 +44,7 @@ class Statement:
     source: str
     """What says it: the beginning of a sentence."""
     firm: bool = True
-    """Whether it speaks of the offset, or only implies it, as a scale without offset does."""
+    """Whether it speaks of the offset, or only implies it, as a scale without offset does, or cannot be true."""
 
 
 def stated_number(text: str, source: str) -> int:
@@ -97,14 +109,25 @@ def statements_of_raster(
     metadata = dataset.GetMetadata()
     found += [Statement(stated_number(metadata[key], f"{path}: {key}"), key) for key in KEYS if key in metadata]
     if "PROCESSING_BASELINE" in metadata:
-        found += statements_of_baseline(metadata["PROCESSING_BASELINE"], "its PROCESSING_BASELINE")
+        taken = day_of(metadata.get(START_KEY)) or day_in_path(path)
+        found += statements_of_baseline(metadata["PROCESSING_BASELINE"], "its PROCESSING_BASELINE", taken)
     return found + statements_of_name(path)
 
 
-def statements_of_baseline(baseline: str, source: str) -> list[Statement]:
-    """Return what a baseline says: one statement, or none where it is reserved or no baseline."""
+def statements_of_baseline(baseline: str, source: str, taken: date | None = None) -> list[Statement]:
+    """Return what a baseline says: one statement, or none where it is reserved or no baseline.
+
+    Args:
+        baseline: the baseline, such as `04.00`.
+        source: what says it.
+        taken: when the image was taken, if that is known. A baseline older than that is not to be believed alone.
+    """
     offset = offset_of_baseline(baseline)
-    return [] if offset is None else [Statement(offset, f"{source} {baseline}")]
+    if offset is None:
+        return []
+    if offset == 0 and taken is not None and taken >= FIRST_DAY:
+        return [Statement(offset, f"{source} {baseline}, which no image of {taken} has,", firm=False)]
+    return [Statement(offset, f"{source} {baseline}")]
 
 
 def statements_of_name(path: str) -> list[Statement]:
@@ -112,8 +135,22 @@ def statements_of_name(path: str) -> list[Statement]:
     for part in reversed(Path(path.split("?")[0]).parts):
         baseline = baseline_in_name(part)
         if baseline:
-            return statements_of_baseline(baseline, "the baseline in its name,")
+            return statements_of_baseline(baseline, "the baseline in its name,", day_in_path(path))
     return []
+
+
+def day_in_path(path: str) -> date | None:
+    """Return when an image was taken by a name of ESA's: that of its file, else of the nearest folder."""
+    moments = (time_in_name(part) for part in reversed(Path(path.split("?")[0]).parts))
+    return next((moment.date() for moment in moments if moment), None)
+
+
+def day_of(moment: str | None) -> date | None:
+    """Return the day of a moment in ISO's form; None where it is none."""
+    try:
+        return date.fromisoformat(str(moment)[:10])
+    except ValueError:
+        return None
 
 
 def decided_offset(
@@ -149,8 +186,8 @@ def decided_offset(
     ((offset, statement),) = stated.items()
     if not statement.firm and found.offset != OFFSET and not found.certain:
         raise ValueError(
-            f"{name}: {statement.source} states an offset of {offset}, as files with an offset of 1000 do too, and the "
-            f"pixels do not tell ({found.text}): {OFFSET_HELP}"
+            f"{name}: {statement.source} states an offset of {offset}, as is said of images that carry 1000 too, and "
+            f"the pixels do not tell ({found.text}): {OFFSET_HELP}"
         )
     denied = offset == 0 and found.offset == OFFSET and (found.shown >= MOST_BANDS or not statement.firm)
     if denied or (offset != 0 and found.offset == 0):

@@ -20,7 +20,7 @@ from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.integrity import MANIFEST, Listed, listed_files, verify
 from chain.sentinel2.layers import Layer
-from chain.sentinel2.offset import KEYS, Statement, stated_number, statements_of_baseline
+from chain.sentinel2.offset import KEYS, START_KEY, Statement, day_of, stated_number, statements_of_baseline
 
 METADATA = re.compile(r"(?:MTD_MSI|S2[A-D]_(?:OPER|USER)_MTD_SAF)(L1C|L2A)(?:_.*)?\.xml")
 """Name of the metadata of a product."""
@@ -64,7 +64,9 @@ class Safe:
             for element in self.metadata.iter(tag)
             if element.get("band_id") in numbers
         }
-        of_baseline = statements_of_baseline(self.baseline, "the baseline in its metadata,")
+        of_baseline = statements_of_baseline(
+            self.baseline, "the baseline in its metadata,", day_of(_text(self.metadata, START_KEY))
+        )
         if len(listed) == 1:
             return [Statement(listed.pop(), "the list of offsets in its metadata"), *of_baseline]
         if not listed and offset_of_baseline(self.baseline) in (0, None):

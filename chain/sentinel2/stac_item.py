@@ -31,7 +31,7 @@ from chain.sentinel2.bands import (
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.layers import Layer
-from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_baseline
+from chain.sentinel2.offset import Statement, day_of, statement_of_tags, statements_of_baseline
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -249,7 +249,8 @@ def statements(item: Mapping, assets: Sequence[Mapping]) -> list[Statement]:
         said = " and ".join(sorted(each.source if each else "none" for each in stated))
         raise ValueError(f"{item['id']}: expected one offset, got assets with {said}")
     found = [each for each in stated if each]
-    return found + statements_of_baseline(baseline(item) or "", "its baseline")
+    taken = day_of(item["properties"].get("datetime"))
+    return found + statements_of_baseline(baseline(item) or "", "its baseline", taken)
 
 
 def _of_asset(asset: Mapping, name: str) -> Statement | None:

@@ -61,9 +61,9 @@ def item(tmp_path, server, write_raster):
     document = {
         "type": "Feature",
         "stac_version": "1.0.0",
-        "id": "S2A_MSIL2A_20220714T105629_N0213_R094_T31UDQ_20220714T182657",
+        "id": "S2A_MSIL2A_20210714T105629_N0213_R094_T31UDQ_20210714T182657",
         "geometry": None,
-        "properties": {"datetime": "2022-07-14T10:56:29Z", "s2:processing_baseline": "02.13"},
+        "properties": {"datetime": "2021-07-14T10:56:29Z", "s2:processing_baseline": "02.13"},
         "links": [],
         "assets": assets,
     }

@@ -229,6 +229,32 @@ def test_what_is_stated_of_a_bright_image_is_believed_and_said_not_to_be_checked
     assert "not checked: no dark pixels" in caplog.text
 
 
+@pytest.mark.parametrize("day, said", [("20220125", True), ("20220126", False), ("20230601", False)])
+@pytest.mark.parametrize("where", ["name", "folder", "metadata", "item"])
+def test_a_baseline_older_than_its_image_is_not_believed_alone(tmp_path, pixels, day, said, where):
+    """As in archives whose pixels were processed anew, and whose metadata are the old ones."""
+    product = f"S2A_MSIL2A_{day}T101031_N0214_R022_T33UUP"
+    name = {"name": product, "folder": f"{product}/stack"}.get(where, "stack")
+    told = {"PROCESSING_BASELINE": "02.14", "PRODUCT_START_TIME": f"{day[:4]}-{day[4:6]}-{day[6:]}T10:10:31.024Z"}
+    how = {"metadata": told} if where == "metadata" else {}
+
+    def source(ground):
+        if where != "item":
+            return write_stack(tmp_path / f"{name}.tif", ground, **how)
+        properties = {"s2:processing_baseline": "02.14", "datetime": told["PRODUCT_START_TIME"]}
+        assets = {band: {"href": path} for band, path in write_files(tmp_path, ground).items()}
+        return {"id": "item", "properties": properties, "assets": assets}
+
+    if said:
+        assert open_product(source(bright(pixels))).offset == 0
+    else:
+        with pytest.raises(
+            ValueError, match=f"02.14, which no image of 202.* has, states an offset of 0, but .*{ASKED}"
+        ):
+            open_product(source(bright(pixels)))
+    assert open_product(source(pixels)).offset == 0
+
+
 def test_overshooting_beside_edges_does_not_hide_an_offset(tmp_path):
     """By Lanczos, coarse bands have darker pixels than the ground."""
     stack = {}
