@@ -83,7 +83,7 @@ def weights_digest(path: str | Path) -> str:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read weights written by `save_weights`, by name: `layer/weight`.
+    """Read weights written by `save_weights`, by name: `layer/weight`, float32. A file may keep them in 16 bits.
 
     Args:
         path: the file, or the folder of an exported model.
@@ -94,9 +94,14 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     path = _weights_file(path)
     arrays = {}
     check_hdf5(path)
+
+    def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            arrays[name] = item[()].astype(np.float32)
+
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
+            file.visititems(add)
     except OSError as error:
         raise ValueError(f"weights: expected a readable HDF5 file, got {path} ({error})") from None
     return arrays

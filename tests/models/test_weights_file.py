@@ -5,9 +5,10 @@ import errno
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
-from models.weights_file import whole_hdf5
+from models.weights_file import read_weights, whole_hdf5
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_older_file(tmp_path, monkeypatch):
@@ -42,3 +43,11 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path):
     with whole_hdf5(tmp_path / "state.h5") as file:
         file["x"] = 1
     assert [path.name for path in tmp_path.iterdir()] == ["state.h5"]
+
+
+def test_weights_kept_in_16_bits_are_read_in_32(tmp_path):
+    kept = np.float16([0.1, -3.0, 6e-8])
+    with whole_hdf5(tmp_path / "weights.h5") as file:
+        file["layer/kernel"] = kept
+    (found,) = read_weights(tmp_path / "weights.h5").values()
+    assert found.dtype == np.float32 and (found == kept).all()
