@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chain.raster.resampling.borders import with_borders
-from chain.raster.resampling.integers import SURE, Integers, integers, spline_values
+from chain.raster.resampling.integers import Integers, integers
 from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, SPLINE, Axis, Resampling, axis
 from chain.raster.resampling.parts import (
     NEAR,
@@ -28,6 +28,7 @@ from chain.raster.resampling.parts import (
     inner_parts,
 )
 from chain.raster.resampling.restoration import Gaps, Mismatch, fit, is_counted, limits_of, solve_axis
+from chain.raster.resampling.splines import is_smoothing
 from chain.raster.resampling.treatments import TREATMENTS, Fitted, Problem
 
 FREEDOM = 60.0
@@ -37,8 +38,6 @@ CLOSE = 1.05
 EXPECTED = 1.25
 """The same for the phase that is expected: that of the grid of Sentinel-2's tiles."""
 SMOOTH = "other smooth interpolations"
-DISTINCT = 4
-"""Least ratio by which smooth images of other kinds are no splines."""
 HOPELESS = 8.0
 """Residual of a part of an image, relative to the largest one allowed, from which others need not be looked at."""
 WHOLE = 128
@@ -351,7 +350,7 @@ def _candidate(
     fits = _fits(whole_image, ratio, bordered, gaps) or _fits(parts, ratio, found, gaps)
     whole = integers(fits, ratio, found)
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
-    is_sure = _smoothing(fits, ratio, found, whole) if found.method == SPLINE else not _is_chance(bordered, whole)
+    is_sure = is_smoothing(fits, ratio, bordered, whole) if found.method == SPLINE else not _is_chance(bordered, whole)
     rival = "" if is_sure else SMOOTH
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
     return Candidate(
@@ -384,15 +383,3 @@ def _fits(parts: Sequence[Part], ratio: int, found: Resampling, gaps: Gaps) -> l
         except Mismatch:
             continue
     return fits
-
-
-def _smoothing(fits: list[Fitted], ratio: int, found: Resampling, whole: Integers) -> bool:
-    """Return whether it is sure that native pixels were a spline's coefficients, as GDAL takes them.
-
-    A spline through the native pixels (SciPy, scikit-image) gives the same images; which of both gives whole numbers
-    tells. By 2, nearly any smooth image is a spline to rounding, and its coefficients too ill known to tell.
-    """
-    values = integers([spline_values(each, ratio) for each in fits], ratio, found)
-    if ratio >= DISTINCT and values.score < -SURE < whole.score:
-        return True
-    return whole.score > SURE and values.score < whole.score - SURE
