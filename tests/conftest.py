@@ -30,6 +30,11 @@ def pytest_collection_finish(session):
     gc.set_threshold(100_000, 20, 50)
 
 
+def pytest_sessionfinish(session):
+    """Let what is left be collected before modules are: sessions of TensorFlow print errors after that."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def variables():
     """Undo what pyotb, and programs that run in this process, do to OTB's and TensorFlow's environment variables.
