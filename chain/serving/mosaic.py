@@ -2,9 +2,10 @@
 """One product of several scenes on one grid: of an area over several tiles, or dates.
 
 Each scene is super-resolved by itself, into `OUTPUT.scenes`, by the program as ever; then every pixel of the product is
-taken, in all bands, from one of them: from the first, in the order of the scenes, that is clear there by its scene
-classification and misses no band; else from the first that misses none; else from the first that has any. Nothing is
-blended or warped, so that each pixel is a pixel of one scene's product.
+taken, in all bands, from one of them: from the first, in the order of the scenes, that is clear there and around by its
+scene classification and misses no band; else from the first that is clear there; else from the first that misses no
+band; else from the first that has any. Around a cloud, its edge has left its trace on pixels that are clear themselves.
+Nothing is blended or warped, so that each pixel is a pixel of one scene's product.
 """
 
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from osgeo import gdal
+from scipy.ndimage import maximum_filter
 
 from chain.raster.grids import TOLERANCE, Grid, Region, plan, raster_grid, same_crs
 from chain.runtime.progress import LOG, Progress
@@ -43,8 +45,15 @@ MADE = 0.9
 """Fraction of the work that is done when all scenes are made."""
 SIDE = 1536
 """Side of a region of a mosaic, in pixels."""
-RULE = "clear by SCL and complete, else complete, else present; the first scene of these, in order"
+NEAR = 12
+"""Pixels around a cloud to which another scene's are preferred: the reach of interpolation at the edges of clouds, two
+pixels of 60 m."""
+RULE = (
+    f"clear by SCL and {NEAR} pixels off clouds, else clear by SCL, else complete, else present; the first scene of "
+    "these, in order"
+)
 Made = Callable[[str, Path, Progress], Product]
+_Block = tuple[slice, slice, np.ndarray, tuple[np.ndarray, np.ndarray] | None]
 
 
 @dataclass(frozen=True)
@@ -79,9 +88,9 @@ class _Mosaic:
     counts: np.ndarray = field(init=False)
     """Pixels that come from each scene."""
 
-    def read(self, region: Region) -> list[tuple[slice, slice, np.ndarray, np.ndarray | None] | None]:
+    def read(self, region: Region) -> list[_Block | None]:
         """Read the pixels, and the classes, of each scene in a region."""
-        found: list[tuple[slice, slice, np.ndarray, np.ndarray | None] | None] = []
+        found: list[_Block | None] = []
         for part in self.parts:
             within = part.within(region)
             if within is None:
@@ -91,7 +100,7 @@ class _Mosaic:
             pixels = gdal.Open(str(part.path)).ReadAsArray(*window)
             classes = None
             if classes_file(part.path).exists():
-                classes = gdal.Open(str(classes_file(part.path))).ReadAsArray(*window)
+                classes = _classes(classes_file(part.path), Region(*window))
             found.append((rows, columns, pixels.reshape(len(self.bands), *pixels.shape[-2:]), classes))
         return found
 
@@ -108,17 +117,18 @@ class _Mosaic:
             rows, columns, pixels, of_classes = block
             there = ~np.isnan(pixels) if np.isnan(self.nodata) else pixels != self.nodata
             complete = there.all(axis=0)
-            clear = complete
+            clear = alone = complete
             if of_classes is not None:
-                clear = complete & ~np.isin(of_classes, (NODATA_CLASS, *CLOUDY_CLASSES))
-            level = there.any(axis=0).astype(np.uint8) + complete + clear
+                clear = complete & ~np.isin(of_classes[0], (NODATA_CLASS, *CLOUDY_CLASSES))
+                alone = clear & ~of_classes[1]
+            level = there.any(axis=0).astype(np.uint8) + complete + clear + alone
             better = level > best[rows, columns]
             best[rows, columns][better] = level[better]
             scene[rows, columns][better] = number
             values[:, rows, columns][:, better] = pixels[:, better]
             valid[:, rows, columns][:, better] = there[:, better]
             if of_classes is not None:
-                classes[rows, columns][better] = of_classes[better]
+                classes[rows, columns][better] = of_classes[0][better]
         return values, valid, classes, scene
 
     def chosen(self, region: Region) -> np.ndarray:
@@ -144,6 +154,17 @@ class _Mosaic:
                 made(region)
         else:
             write_class_pixels(((region, made(region)) for region in regions), self.grid, path, identity)
+
+
+def _classes(path: Path, window: Region) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes of a window of a scene classification, and whether there are clouds near, (rows, columns)."""
+    dataset = gdal.Open(str(path))
+    around = window.grown(NEAR, (dataset.RasterXSize, dataset.RasterYSize))
+    classes = dataset.ReadAsArray(around.x, around.y, around.columns, around.rows)
+    near = maximum_filter(np.isin(classes, CLOUDY_CLASSES), 2 * NEAR + 1)
+    x, y = window.x - around.x, window.y - around.y
+    inside = np.s_[y : y + window.rows, x : x + window.columns]
+    return classes[inside], near[inside]
 
 
 def make_mosaic(

@@ -8,6 +8,7 @@ import numpy as np
 import pystac
 import pytest
 from osgeo import gdal, osr
+from scipy.ndimage import maximum_filter
 
 from chain.runtime.progress import Cancelled
 from chain.sentinel2.bands import SURFACE_BANDS
@@ -85,12 +86,15 @@ def test_each_pixel_is_one_of_the_clearest_scene_s_product(search, items, models
         made = dsen2.super_resolve(items[name], tmp_path / f"{name[11:19]}.tif", options)
         alone.append(on_mosaic(made.path))
         classes.append(on_mosaic(made.path.with_name(f"{made.path.stem}_SCL.tif"), ("SCL",))[0])
-    clear = [np.isin(each, (4, 5, 6, 7)) for each in classes]
+    near = [maximum_filter(np.isin(each, (8, 9, 11)), 25) for each in classes]
     order = [int("20220704" in line) for line in told.splitlines() if line.startswith("mosaic: ")]
     assert sorted(order) == [0, 1]
     first, second = order
     there = [each.all(axis=0) for each in alone]
-    takes_first = there[first] & (clear[first] | ~(there[second] & clear[second]))
+    clear = [np.isin(each, (4, 5, 6, 7)) & present for each, present in zip(classes, there)]
+    level = [np.int8(there[k]) + clear[k] + (clear[k] & ~near[k]) for k in (0, 1)]
+    assert {(int(a), int(b)) for a, b in zip(level[0].ravel(), level[1].ravel())} >= {(3, 2), (2, 3), (1, 3), (3, 1)}
+    takes_first = level[first] >= level[second]
     expected = np.where(takes_first, alone[first], alone[second])
     dataset = gdal.Open(str(output))
     assert dataset.GetGeoTransform() == (BOX[0], 10, 0, BOX[3], 0, -10)
