@@ -12,6 +12,7 @@ import numpy as np
 
 from chain.runtime.provenance import software
 from chain.serving.info import crs_name
+from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY
 from chain.serving.report import charts, pictures
 from chain.serving.report.numbers import BandNumbers, Numbers
 from chain.serving.report.pictures import Composite, View
@@ -63,8 +64,9 @@ def page(
 def _subtitle(metadata: Mapping[str, str]) -> str:
     """Return what the product was made of, its level and its date, as far as it says so."""
     level = metadata.get("SR_LEVEL", "")
-    moment = metadata.get("TIFFTAG_DATETIME", "")
-    dated = f"acquired {moment[:10].replace(':', '-')} {moment[11:16]} UTC" if moment else ""
+    moments = [metadata[key] for key in (DATE_KEY, LAST_DATE_KEY) if metadata.get(key)]
+    told = [f"{moment[:10].replace(':', '-')} {moment[11:16]}" for moment in moments]
+    dated = f"acquired {' to '.join(told)} UTC" if told else ""
     return " · ".join(filter(None, (metadata.get("SR_INPUT", ""), level if level != "unknown" else "", dated)))
 
 

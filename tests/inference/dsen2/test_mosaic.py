@@ -77,6 +77,7 @@ def test_each_pixel_is_one_of_the_clearest_scene_s_product(search, items, models
     files = product_files("sr", item=True, classes=True) - {"sr_false_colour.qml"} | {"sr.html"}
     assert set(os.listdir(output.parent)) == files
     page = output.with_suffix(".html").read_text()
+    assert "acquired 2022-07-01 10:56 to 2022-07-04 10:56 UTC" in page
     assert "Before and after" in page and "clouds, their shadows or snow" in page and "not in the input" not in page
     options = dsen2.Options(
         model_dir=(str(models),), bands=BANDS, bbox=BOX, bbox_crs="EPSG:32631", tile_size=48, level=None
