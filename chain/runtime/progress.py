@@ -64,6 +64,10 @@ class Progress:
         """Return where a part of the work reports, which is done between two fractions of this one."""
         return replace(self, start=self._of_whole(start), end=self._of_whole(end))
 
+    def divided(self, fraction: float, both: bool = True) -> tuple["Progress", "Progress"]:
+        """Return where the work before and after a fraction of it reports; the former is all of it unless `both`."""
+        return (self.part(0, fraction), self.part(fraction, 1)) if both else (self, SILENT)
+
     def _of_whole(self, fraction: float) -> float:
         """Return the fraction of the whole work that is done with a fraction of this part."""
         return min(max(self.start + fraction * (self.end - self.start), 0.0), 1.0)

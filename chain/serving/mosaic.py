@@ -223,11 +223,12 @@ def make_mosaic(
         mosaic.finish(regions, wanted, identity)
 
     made, total = 0, grid.columns * grid.rows
+    writing, showing = progress.part(MADE, 1).divided(0.5, options.report is not None)
 
     def advance(region: Region) -> None:
         nonlocal made
         made += region.columns * region.rows
-        progress(MADE + (1 - MADE) * made / total, output.name)
+        writing(made / total, output.name)
 
     notes = {
         "models": parts[0].record["models"],
@@ -261,7 +262,7 @@ def make_mosaic(
             images = [stack.enter_context(opened(scene))[0] for scene in names.values()]
             scenes = [of_image(image, options.floating) for image in images]
             given = given_of_mosaic(scenes, grid, mosaic.chosen, classes)
-            write_report(output, Path(options.report), given)
+            write_report(output, Path(options.report), given, progress=showing)
     shutil.rmtree(folder)
     return product_of(output, layout)
 

@@ -23,6 +23,8 @@ from chain.serving.precision.options import PrecisionOptions
 WORK = "work"
 TILE_SIZE = 768
 """Side of what one run of a network writes, in output pixels."""
+SHOWN = 0.95
+"""Fraction of the work that is done when a report begins."""
 
 
 def block_range(text: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chain.runtime.progress import SILENT, Progress
-from chain.serving.options import ServingOptions
+from chain.serving.options import SHOWN, ServingOptions
 from chain.serving.program import Program, names_of, prepare
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from chain.serving.workers import Workers
 
 ServedOptions = TypeVar("ServedOptions", bound=ServingOptions)
-SHOWN = 0.95
-"""Fraction of the work that is done when the report begins."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class SceneProgram(Program[ServedOptions]):
             return product
         progress.tell(0.0, "opening")
         with self.opened(names, options) as (image, recipe):
-            before, after = (progress.part(0, SHOWN), progress.part(SHOWN, 1)) if options.report else (progress, SILENT)
+            before, after = progress.divided(SHOWN, options.report is not None)
             product = self.produce(names, output, image, recipe, options, keep_done, workers, before)
             if options.report:
                 from chain.serving.report.write import report_of

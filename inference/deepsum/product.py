@@ -211,7 +211,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
 
         reference = next(date for date in opened.dates if date.name == opened.stack.dates[0].name)
         with given_of(reference, opened.band) as given:
-            write_report(output, Path(options.report), given)
+            write_report(output, Path(options.report), given, progress=progress.part(MADE, 1))
     progress(1.0, output.name)
     return Product(output, layout.grid, layout.bands, layout.dtype, layout.nodata, record_of(output))
 

@@ -171,7 +171,7 @@ class DSen2Program(SceneProgram[Options]):
         check_files(options, names, files_of(image), output, beside)
         if not keep_done:
             check_outputs(options, output, beside)
-        making, telling = (progress.part(0, PRODUCT), progress.part(PRODUCT, 1)) if models else (progress, progress)
+        making, telling = progress.divided(PRODUCT, bool(models))
         product = super().produce(names, output, image, recipe, options, keep_done, workers, making)
         if output.exists():
             _separate(output, bands, anew=product.outcome != DONE)

@@ -13,6 +13,7 @@ from chain.runtime.resources import bytes_of
 from chain.serving.companions import write_companions
 from chain.serving.ground import part_of
 from chain.serving.input_files import local_files
+from chain.serving.options import SHOWN
 from chain.serving.outputs import check_files, check_outputs, is_interrupted
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
@@ -111,12 +112,13 @@ def make_product(
         inputs = replace(inputs, overwrite=True)  # a file that goes with it is missing
     for warning in inputs.image.warnings:
         LOG.warning("%s", warning)
-    counts = _read(inputs, options, execution, progress.part(0, READ))
+    work, showing = progress.divided(SHOWN, options.report is not None)
+    counts = _read(inputs, options, execution, work.part(0, READ))
     inputs.watch.check()
     scores = None
     if task == REGISTRATION:
         flow = flow_file(Path(options.flow or output))
-        resumed = register(inputs, counts, execution, flow, progress.part(READ, 1))
+        resumed = register(inputs, counts, execution, flow, work.part(READ, 1))
         scores = registration_metrics(counts, output, flow)
         if options.flow:
             os.replace(flow, options.flow)
@@ -125,17 +127,17 @@ def make_product(
         if options.metrics:
             write(Path(options.metrics), scores)
     elif inputs.registrar:
-        counts = register_first(inputs, counts, execution, progress.part(READ, REGISTERED))
-        resumed = super_resolve(inputs, counts, execution, progress.part(REGISTERED, 1))
+        counts = register_first(inputs, counts, execution, work.part(READ, REGISTERED))
+        resumed = super_resolve(inputs, counts, execution, work.part(REGISTERED, 1))
         registered_file(output).unlink()
     else:
-        resumed = super_resolve(inputs, counts, execution, progress.part(READ, 1))
+        resumed = super_resolve(inputs, counts, execution, work.part(READ, 1))
     write_record(output, options, inputs.notes, inputs.identity, resumed, time.perf_counter() - start)
     write_companions(options, output)
     if options.report:
         from chain.serving.report.write import write_report
 
-        write_report(output, Path(options.report), given_of(inputs.image, options))
+        write_report(output, Path(options.report), given_of(inputs.image, options), progress=showing)
     return replace(product_of(output, layout), scores=scores)
 
 

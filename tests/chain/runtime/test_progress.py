@@ -45,6 +45,16 @@ def test_nothing_is_shown_unless_asked_for(capsys):
     assert capsys.readouterr() == ("", "decided\nwarning: look\n")
 
 
+def test_work_is_divided_where_there_are_two_parts():
+    seen = []
+    progress = Progress(lambda fraction, text: seen.append((fraction, text)))
+    for both in (True, False):
+        before, after = progress.divided(0.75, both)
+        before(1.0, "product")
+        after(1.0, "report")
+    assert seen == [(0.75, "product"), (1.0, "report"), (1.0, "product")]
+
+
 def test_no_bar_without_a_terminal(capsys):
     with progress_bar() as progress:
         progress(0.5, "a")
