@@ -12,7 +12,7 @@ How far mixtures reach is not known, as an image can have been coarser before: t
 if the half of the pixels that is farthest from missing ones and from borders shows it too.
 
 Bands coarser than the image's pixels are averaged over native ones: cubic and Lanczos interpolation leaves pixels
-beside edges that are darker than any ground.
+beside edges that are darker than any ground. What it can take away from these averages grows with the band's contrast.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,8 @@ MIDDLE_WITH_OFFSET = 2800
 DARKEST, DARKEST_OF_COARSE = 0.5, 5.0
 """Percentile that stands for the darkest pixels of a band, and of one that is coarser than its pixels: overshooting
 darkens some of these."""
+OVERSHOOT = 0.2
+"""Share of a band's contrast by which Lanczos and cubic interpolation can darken these pixels."""
 MARGIN = 3
 """Native pixels of a band around one without data that are not looked at: the reach of Lanczos' kernel."""
 LEAST_PIXELS = 200
@@ -68,12 +70,15 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         names: for each band, a raster of one band, of digital numbers.
     """
     samples = samples_of(names)
-    darkest, middle, disproved, far = {}, {}, [], 0
+    darkest, middle, ground, disproved, far = {}, {}, {}, [], 0
     for band, sample in samples.items():
         if sample.values.size < LEAST_PIXELS:
             continue
         lowest = DARKEST_OF_COARSE if sample.is_finer else DARKEST
         darkest[band], middle[band] = (float(value) for value in np.percentile(sample.values, (lowest, 50)))
+        ground[band] = darkest[band]
+        if sample.is_finer:
+            ground[band] += OVERSHOOT * (float(np.percentile(sample.values, 100 - lowest)) - darkest[band])
         shares = _shares(sample.values)[:1]
         disproved += [f"{band} {share}" for share in shares]
         far += bool(shares and _shares(sample.values[sample.far]))
@@ -82,7 +87,7 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         text = f"pixels that no offset of 1000 allows: {', '.join(disproved[:4])}, away from missing ones"
         return Evidence(0, text, certain=far >= needed)
     dark = {band: value for band, value in darkest.items() if band in DARK_BANDS}
-    if not disproved and dark and _is_bright(darkest):
+    if not disproved and dark and _is_bright(ground):
         shown = sum(dark[band] < DARK_WITH_OFFSET and middle[band] < MIDDLE_WITH_OFFSET for band in dark) / len(dark)
         listed = ", ".join(f"{band} {value:.0f}" for band, value in sorted(dark.items(), key=lambda item: item[1])[:4])
         text = f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest"

@@ -367,6 +367,13 @@ def test_a_false_baseline_is_told_by_few_pixels_that_overshoot(add, stated, miss
     assert check(false) == "refused"
 
 
+def test_a_false_baseline_is_told_though_bands_of_60_m_overshoot():
+    """By Lanczos by 6, a tenth of B09 is darker than any ground is with the offset."""
+    how = {"resampling": "lanczos", "holes": "triangle", "size": 132}
+    false = Case("GTiff", "uint16", False, 1000, "baseline 02.14", "mask", True, "ESA", False, **how)
+    assert check(false) == "refused"
+
+
 def test_a_scale_alone_of_an_item_is_believed_if_the_pixels_agree():
     """Programs that describe rasters write GDAL's offset of 0 into items, too, whatever the pixels carry."""
     bright, dark = (
