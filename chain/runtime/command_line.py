@@ -149,6 +149,8 @@ def run_program(
         default="bar",
         help="on the standard error: a bar, if it is a terminal; JSON on lines; or none (default: %(default)s)",
     )
+    refuse = parser.error
+    parser.error = lambda message: refuse(" ".join(message.split()))  # type: ignore[method-assign]
     with without_credentials_printed():
         arguments = parser.parse_args(_with_numbers(sys.argv[1:] if argv is None else argv))
         try:

@@ -12,6 +12,7 @@ import pytest
 
 from chain.runtime import command_line
 from chain.runtime.provenance import software_version
+from inference import spot7
 
 
 def _run(error, debug=False, verbose=False):
@@ -106,3 +107,12 @@ def test_each_program_tells_its_version(module, capsys):
         importlib.import_module(module).main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"otb-super-resolution {software_version()}\n"
+
+
+@pytest.mark.parametrize("words", [["--", "a\nb"], ["--no\nsuch"], ["--st\n"]])
+def test_words_of_several_lines_are_refused_in_one(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        spot7.main(["--input", "a.tif", "--output", "b.tif", "--model-dir", "m", *words])
+    assert ended.value.code == 2
+    usage, _, said = capsys.readouterr().err.rpartition("python -m inference.spot7: error: ")
+    assert usage and len(said.splitlines()) == 1
