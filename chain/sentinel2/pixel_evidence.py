@@ -70,7 +70,8 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         names: for each band, a raster of one band, of digital numbers.
     """
     samples = samples_of(names)
-    darkest, middle, ground, disproved, far = {}, {}, {}, [], 0
+    darkest, middle, ground, far = {}, {}, {}, 0
+    disproved: dict[str, str] = {}
     for band, sample in samples.items():
         if sample.values.size < LEAST_PIXELS:
             continue
@@ -80,21 +81,23 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         if sample.is_finer:
             ground[band] += OVERSHOOT * (float(np.percentile(sample.values, 100 - lowest)) - darkest[band])
         shares = _shares(sample.values)[:1]
-        disproved += [f"{band} {share}" for share in shares]
+        disproved |= {band: f"{band} {share}" for share in shares}
         far += bool(shares and _shares(sample.values[sample.far]))
     needed = 1 if len(darkest) == 1 else max(2, len(darkest) // 4)
     if disproved and len(disproved) >= needed:
-        text = f"pixels that no offset of 1000 allows: {', '.join(disproved[:4])}, away from missing ones"
+        text = f"pixels that no offset of 1000 allows: {', '.join([*disproved.values()][:4])}, away from missing ones"
         return Evidence(0, text, certain=far >= needed)
     dark = {band: value for band, value in darkest.items() if band in DARK_BANDS}
-    if not disproved and dark and _is_bright(ground):
+    if all(samples[band].is_finer for band in disproved) and dark and _is_bright(ground):
         shown = sum(dark[band] < DARK_WITH_OFFSET and middle[band] < MIDDLE_WITH_OFFSET for band in dark) / len(dark)
         listed = ", ".join(f"{band} {value:.0f}" for band, value in sorted(dark.items(), key=lambda item: item[1])[:4])
         text = f"no band has darker pixels than an offset of 1000 allows: {listed} at their darkest"
         return Evidence(-1000, text, shown=shown)
     if not darkest:
         return Evidence(text="too few pixels")
-    return Evidence(text=f"dark pixels in too few bands: {', '.join(disproved)}" if disproved else "few dark pixels")
+    return Evidence(
+        text=f"dark pixels in too few bands: {', '.join(disproved.values())}" if disproved else "few dark pixels"
+    )
 
 
 def _is_bright(darkest: Mapping[str, float]) -> bool:

@@ -367,10 +367,14 @@ def test_a_false_baseline_is_told_by_few_pixels_that_overshoot(add, stated, miss
     assert check(false) == "refused"
 
 
-def test_a_false_baseline_is_told_though_bands_of_60_m_overshoot():
-    """By Lanczos by 6, a tenth of B09 is darker than any ground is with the offset."""
-    how = {"resampling": "lanczos", "holes": "triangle", "size": 132}
-    false = Case("GTiff", "uint16", False, 1000, "baseline 02.14", "mask", True, "ESA", False, **how)
+@pytest.mark.parametrize(
+    "missing, holes, size, cut",
+    [("mask", "triangle", 132, (0, 0)), ("none", "corner", 66, (0, 5)), ("value", "corner", 66, (14, 14))],
+)
+def test_a_false_baseline_is_told_though_bands_of_60_m_overshoot(missing, holes, size, cut):
+    """By Lanczos by 6, a tenth of B09 is darker than any ground is with the offset, and some of it than 500."""
+    how = {"resampling": "lanczos", "holes": holes, "size": size, "cut": cut}
+    false = Case("GTiff", "uint16", False, 1000, "baseline 02.14", missing, True, "ESA", False, **how)
     assert check(false) == "refused"
 
 
