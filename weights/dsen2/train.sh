@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the weights of this folder were trained: bash weights/dsen2/train.sh ROLE IMAGES MODEL_DIR
-# ROLE is 2x or 6x, IMAGES the folder of the scenes that README.md names, MODEL_DIR what is to be made.
+# ROLE is 2x, 6x or fast, IMAGES the folder of the scenes that README.md names, MODEL_DIR what is to be made.
 # The same command goes on with a training that was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -35,9 +35,14 @@ scenes_6x() {
   patch input S2B_MSIL2A_20170927T094019_66_56
   patch valid S2B_MSIL2A_20180421T114349_47_56
 }
+scenes_fast() {
+  scenes_6x
+  scene input s2_l1c_ssl4eo_brazil_native/l1c_T24KVE_20180710
+  scene input s2_l2a_bigearthnet_configilm_native/S2A_MSIL2A_20171101T094131_21_59
+}
 train() { # MODEL_DIR, more options; words of the scenes are options
   # shellcheck disable=SC2046
-  .venv/bin/python -m train.dsen2 --role "$role" $("scenes_$role") --offset 0 --levels L1C,L2A --batch-size 8 \
+  .venv/bin/python -m train.dsen2 --role "${role/fast/2x}" $("scenes_$role") --offset 0 --levels L1C,L2A --batch-size 8 \
     --optimizer adam --augmentation --any-phase --mixed-precision --model-dir "$@"
 }
 case $role in
@@ -51,8 +56,12 @@ case $role in
   6x)
     train "$model_dir" --size fast --depth 64 --balance --patch-size 48 --samples 4000 --epochs 9 --patience 1000
     ;;
+  fast)
+    train "$model_dir" --size fast --depth 64 --blocks 6 --balance --patch-size 48 --samples 4000 --epochs 80 \
+      --patience 1000
+    ;;
   *)
-    echo "ROLE: expected 2x or 6x, got $role" >&2
+    echo "ROLE: expected 2x, 6x or fast, got $role" >&2
     exit 2
     ;;
 esac
