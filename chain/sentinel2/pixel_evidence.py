@@ -80,8 +80,9 @@ def evidence_of(names: Mapping[str, str]) -> Evidence:
         ground[band] = darkest[band]
         if sample.is_finer:
             ground[band] += OVERSHOOT * (float(np.percentile(sample.values, 100 - lowest)) - darkest[band])
-        shares = _shares(sample.values)[:1]
-        disproved |= {band: f"{band} {share}" for share in shares}
+        shares = _shares(sample.values)
+        if shares:
+            disproved[band] = f"{band} {shares[0]}"
         far += bool(shares and _shares(sample.values[sample.far]))
     needed = 1 if len(darkest) == 1 else max(2, len(darkest) // 4)
     if disproved and len(disproved) >= needed:

@@ -31,6 +31,8 @@ CLOSE = 1.05
 """Squares of residuals, relative to the least ones, up to which a rule explains pixels as well."""
 NEAR = 6
 """Native pixels from a side that are compared by different rules, and tell by which they are whole numbers."""
+MOSTLY = 0.5
+"""Share of the log-likelihood that native pixels of floating point numbers have at least, if a rule is right."""
 DIFFERENCE = 1.5
 """Difference of native pixels by two rules, in standard deviations that count as known, from which one is wrong."""
 
@@ -240,6 +242,10 @@ def _support(each: _Explanation, unknown: _Explanation | None, found: Resampling
     only = [replace(one, valid=one.valid & ~other.valid) for one, other in zip(each.near, unknown.near)]
     without = [replace(one, native=other.native) for one, other in zip(only, unknown.near)]
     score = integers(only, ratio, found).score
+    if not found.counted:  # pixels are nearly exact, and so are native ones, if the rule is right
+        whole = integers([replace(one, native=np.rint(one.native)) for one in only], ratio, found).score
+        if score < MOSTLY * whole:
+            return score - whole
     return score - max(integers(without, ratio, found).score, 0.0) if score > 0 else score
 
 
