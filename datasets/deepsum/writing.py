@@ -88,7 +88,9 @@ def write_records(root: Path, output: Path, options: Options, progress: Progress
         raise ValueError(f"--input: expected folders {folder}/imgsetNNNN, got none")
     parts = dict(zip((TRAINING, VALIDATION), split(names, SPLITS[options.splits])))
     norm = read_norm(root / "norm.csv") if (root / "norm.csv").exists() else {}
-    with _output_folder(output, {**settings, "names": names}, options.overwrite):
+    with _output_folder(output, {**settings, "names": names}, options.overwrite) as is_made:
+        if is_made:
+            return
         surveyed, excluded = _survey(folder, output, parts, options.on_error, progress.part(0, 0.5))
         used = {part: [name for name in members if name in surveyed] for part, members in parts.items()}
         _check_plan(output / STATE / "plan.json", {name: surveyed[name].digest for name in used[TRAINING]})
@@ -114,19 +116,36 @@ def write_records(root: Path, output: Path, options: Options, progress: Progress
 
 
 @contextmanager
-def _output_folder(output: Path, arguments: Mapping, overwrite: bool) -> Iterator[None]:
-    """Lock a folder that is new or holds the state of an interrupted run with the same arguments."""
+def _output_folder(output: Path, arguments: Mapping, overwrite: bool) -> Iterator[bool]:
+    """Lock a folder that is new or holds the state of an interrupted run with the same arguments.
+
+    Yields whether that run had made everything.
+    """
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output: expected a folder, got {output}, a file")
     created = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
+    lock = output / ".lock"
+    was_killed = lock.exists() or (output / STATE).exists()
     try:
-        with locked(output / ".lock", RuntimeError(f"--output: another process writes into {output}")):
-            _begin(output, arguments, overwrite)
-            yield
+        with locked(lock, RuntimeError(f"--output: another process writes into {output}")):
+            if was_killed and not overwrite and _is_made(output, arguments):
+                if (output / STATE).exists():
+                    shutil.rmtree(output / STATE)
+                yield True
+            else:
+                _begin(output, arguments, overwrite)
+                yield False
     finally:
         if created and not any(output.iterdir()):
             output.rmdir()
+
+
+def _is_made(output: Path, arguments: Mapping) -> bool:
+    """Return whether a folder holds all records that some arguments ask for."""
+    made = _read_json(output / DESCRIPTION)
+    wanted = json.loads(json.dumps({name: value for name, value in arguments.items() if name != "names"}))
+    return made is not None and all(made.get(name) == value for name, value in wanted.items())
 
 
 def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:

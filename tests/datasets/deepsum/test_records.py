@@ -210,6 +210,21 @@ def test_finished_scenes_are_not_prepared_again(made_scenes, tmp_path, monkeypat
     assert counting.calls == len(read_records(tmp_path / "out").description["train"])
 
 
+@pytest.mark.parametrize("left", [".making/imgset0001.npz", ".lock"])
+def test_records_of_a_run_killed_when_all_were_made_are_completed(made_scenes, made_records, tmp_path, capsys, left):
+    output = tmp_path / "out"
+    shutil.copytree(made_records, output)
+    (output / left).parent.mkdir(exist_ok=True)
+    (output / left).touch()
+    arguments = ["--input", str(made_scenes), "--output", str(output), *COMMON]
+    assert "holds deepsum.json already" in failing([*arguments, "--patches", "3"], capsys)
+    (output / left).parent.mkdir(exist_ok=True)
+    (output / left).touch()
+    assert main(arguments) == 0 and contents(output) == contents(made_records)
+    assert {path.name for path in output.iterdir()} == {"train", "valid", "deepsum.json"}
+    assert "holds deepsum.json already" in failing(arguments, capsys)
+
+
 def failing(arguments, capsys):
     """Run the program and return the line that it ends with."""
     assert main(arguments) == 1
