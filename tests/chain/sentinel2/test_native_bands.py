@@ -128,7 +128,7 @@ def test_floating_point(band, tmp_path, algorithm):
 @pytest.mark.parametrize("name", ["B05", pytest.param("B09", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tool", ["warp", "translate"])
 @pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
-@pytest.mark.parametrize("declared", [None, 0])
+@pytest.mark.parametrize("declared", [pytest.param(None, marks=pytest.mark.slow), 0])
 def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
     gsd = BANDS[name]
     native = _landscape(70, 60, 3)
@@ -145,7 +145,7 @@ def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
 
 
 @pytest.mark.parametrize("name, cut", [("B05", (1, 0)), ("B05", (1, 1)), ("B05", (0, 0)), ("B09", (5, 4))])
-@pytest.mark.parametrize("slope", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("slope", [0.5, *(pytest.param(slope, marks=pytest.mark.slow) for slope in (0.1, 1.0))])
 def test_swath_edges_that_gdal_translate_filled_and_that_were_cut(band, tmp_path, name, cut, slope):
     """It fills pixels of missing native ones; what it did not fill of them may lie beyond the cut."""
     native = _landscape(34, 34, 3)
