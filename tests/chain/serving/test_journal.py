@@ -157,17 +157,18 @@ def test_a_disk_that_refuses_leaves_what_was_there_and_nothing_else(tmp_path, mo
 
 
 def _stop_for_good(path, whole, stopped):
-    """Make a product, but give no file its name after some that have got theirs."""
-    named = []
+    """Make a product, but give no file its name after some that have got theirs, one after the other."""
+    named, turn = [], threading.Lock()
 
     def holding(rename):
         def hold(partial, name):
-            if Path(name).suffix == ".tif":
-                named.append(name)
-                if len(named) > whole:
-                    stopped.set()
-                    threading.Event().wait()
-            rename(partial, name)
+            with turn:
+                if Path(name).suffix == ".tif":
+                    named.append(name)
+                    if len(named) > whole:
+                        stopped.set()
+                        threading.Event().wait()
+                rename(partial, name)
 
         return hold
 
