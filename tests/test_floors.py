@@ -72,7 +72,7 @@ def test_what_stands_at_the_top_of_a_package_is_little():
 PYTHON = [
     path
     for path in REPOSITORY.rglob("*.py")
-    if not {".venv", ".venv-keras2", "build"} & set(path.relative_to(REPOSITORY).parts)
+    if not any(part == "build" or part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
 ]
 
 
