@@ -43,7 +43,10 @@ class Interrupted(RuntimeError):
     """A server has not sent the requested content, but may do so at the next attempt."""
 
 
-AGAIN = (Interrupted, requests.ConnectionError, requests.Timeout, HTTPError, TimeoutError)
+AGAIN = (
+    *(Interrupted, TimeoutError, HTTPError),
+    *(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
+)
 
 
 @dataclass(frozen=True)
