@@ -90,6 +90,7 @@ def write_records(root: Path, output: Path, options: Options, progress: Progress
     norm = read_norm(root / "norm.csv") if (root / "norm.csv").exists() else {}
     with _output_folder(output, {**settings, "names": names}, options.overwrite) as is_made:
         if is_made:
+            progress(1, "done")
             return
         surveyed, excluded = _survey(folder, output, parts, options.on_error, progress.part(0, 0.5))
         used = {part: [name for name in members if name in surveyed] for part, members in parts.items()}
@@ -145,7 +146,9 @@ def _is_made(output: Path, arguments: Mapping) -> bool:
     """Return whether a folder holds all records that some arguments ask for."""
     made = _read_json(output / DESCRIPTION)
     wanted = json.loads(json.dumps({name: value for name, value in arguments.items() if name != "names"}))
-    return made is not None and all(made.get(name) == value for name, value in wanted.items())
+    if made is None or {*made["scenes"], *made["excluded"]} != {*arguments["names"]}:
+        return False
+    return all(made.get(name) == value for name, value in wanted.items())
 
 
 def _begin(output: Path, arguments: Mapping, overwrite: bool) -> None:
