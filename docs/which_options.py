@@ -31,7 +31,7 @@ WHY = """
 - `--precision`: `int8` is for networks made tile by tile, as the zeros around an image stand for other values in
   integers; CSR computes flows to a hundredth of a pixel, in float32. `auto` needs parts of the input that tell of the
   whole, which DeepSUM has not.
-- `--restart` is for products that are begun region by region: `deepsum` has nothing to go on with.
+- `deepsum --restart` is for images of several dates, whose blocks are kept; of scenes, those that are done stay.
 - `--float` and `--offset` are of reflectance: L1B has counts (`--count-scale`, `--count-offset`).
 - `--box`, `--bbox` and `--geometry` of `l1bsr` cut the image first: the part is an image of its own.
 - `deepsum --block-size` is no `--tile-size`: it is counted in pixels of the input, and blocks differ a little where

@@ -6,6 +6,7 @@ While `sr.tif` is being made, the folder `sr.tif.parts` lies beside it:
     journal.json   what is being made: its identity (input, models, options), and its regions
     regions.log    a line for each region that was made: when, where it is, by which process, in how many seconds
     0_2048.tif     a region, named after its first pixel, and sealed: it ends with a digest of what it holds
+    block_….npy    what regions are made of, where that is made at once for all of them; sealed, too
 
 All files are written under a temporary name, flushed and renamed. Any process may be killed at any time: whoever opens
 the same journal again goes on with the regions that are not there, or whose seal does not fit. One process works alone,
@@ -42,7 +43,9 @@ LOG_NAME = "regions.log"
 LOCK_NAME = "lock"
 BEGINNING_NAME = "beginning.lock"
 LOCKS = (LOCK_NAME, BEGINNING_NAME)
-OURS = re.compile(r"journal\.json|regions\.log|classes\.tif|\d+_\d+\.tif(\.aux\.xml)?|.*\.partial(\..*)?")
+WORK_DONE = re.compile(r"\d+_\d+\.tif|block_[\d_]+\.npy")
+"""Names of the files for which a journal is kept when its process fails."""
+OURS = re.compile(rf"journal\.json|regions\.log|classes\.tif|({WORK_DONE.pattern})(\.aux\.xml)?|.*\.partial(\..*)?")
 """Names of files in the folder of regions, beside its locks."""
 SEAL = b"\nSR_SEAL\n"
 """Begins the seal at the end of a region's file, which readers of TIFF do not look at; a digest follows."""
@@ -200,7 +203,7 @@ def opened_journal(
         try:
             yield journal
         except Exception as error:
-            is_empty = not any(journal.file(region).exists() for region in journal.regions)
+            is_empty = not any(WORK_DONE.fullmatch(file.name) for file in journal.folder.iterdir())
             if not shared and (is_empty or isinstance(error, InputChangedError)):
                 journal.remove()
             raise

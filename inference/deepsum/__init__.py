@@ -21,7 +21,8 @@ Or from Python:
 
 Images of several dates are brought to the grid of the clearest one, and by a linear map to the mean and the deviation
 of the data that the model is made for (`inference/deepsum/stack.py`). The product has their numbers, and pixels a third
-as large, from the same corner; it is nodata where no image is clear.
+as large, from the same corner; it is nodata where no image is clear. An interrupted run goes on with the blocks that
+it has made: they are kept beside the product, in OUTPUT.parts.
 
 Frames are enlarged, registered in whole fine pixels, and chosen as the authors did (doi:10.1109/TGRS.2019.2959248);
 `inference/deepsum/windows.py` tells how windows of nine are chosen, and where that differs from their program

@@ -64,10 +64,10 @@ class DeepSumNetwork:
             "engine": self.served.engine,
         }
 
-    def largest_block(self) -> int:
-        """Return the side of the largest square, in fine pixels, that the memory is enough for."""
+    def largest_block(self, share: float = MEMORY_SHARE) -> int:
+        """Return the side of the largest square, in fine pixels, that a share of the memory is enough for."""
         bytes_of_pixel = BYTES_PER_FEATURE * self.arguments["depth"] + BYTES_PER_PIXEL
-        return int((MEMORY_SHARE * available_memory() / bytes_of_pixel) ** 0.5)
+        return int((share * available_memory() / bytes_of_pixel) ** 0.5)
 
     def run(self, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Make an image.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain.runtime.options import at_least, changed, flag_of, integers, kinds, option
 from chain.sentinel2.options import OffsetOptions
-from chain.serving.options import AreaOptions, FileOptions, WorkersOptions
+from chain.serving.options import AreaOptions, FileOptions, WorkersOptions, WorkOptions
 from chain.serving.scene_command import SceneCommand
 
 IMAGES = (".png", ".tif", ".tiff")
@@ -19,7 +19,7 @@ SCENES = "scenes of the challenge"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OffsetOptions, AreaOptions, FileOptions, WorkersOptions):
+class Options(OffsetOptions, AreaOptions, FileOptions, WorkersOptions, WorkOptions):
     """How one image is made of several."""
 
     model_dir: str | None = option(
@@ -105,6 +105,7 @@ class Options(OffsetOptions, AreaOptions, FileOptions, WorkersOptions):
     quicklook: str | None = changed(FileOptions, "quicklook", None, group=DATES)
     nodata: float | None = changed(FileOptions, "nodata", None, group=DATES)
     co: tuple[str, ...] = changed(FileOptions, "co", (), group=DATES)
+    restart: bool = changed(WorkOptions, "restart", False, group=DATES)
     split: str = option(
         "test",
         "which scenes; validation: those of train that the authors held out",

@@ -2,7 +2,7 @@
 """The product of a stack of dates: a GeoTIFF at a third of the reference's pixels, and its record."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from chain.sentinel2.integrity import verify
 from chain.serving.companions import link, write_companions
 from chain.serving.encoding import check_nodata
 from chain.serving.input_files import local_files, stamps, unplaced
+from chain.serving.journal import Journal, discard, plain, read_journal
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import Product
-from chain.serving.product_file import Layout, write_product
+from chain.serving.product_file import Layout, make_regions, write_product
 from chain.serving.provenance import (
     add_to_record,
     dated,
@@ -34,16 +35,19 @@ from chain.serving.up_to_date import check_same
 from datasets.deepsum.preparation import SCALE
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.dates import Date, read_date, sources_of
-from inference.deepsum.network import FoundModel, find_model, served
+from inference.deepsum.kept_blocks import KeptBlocks
+from inference.deepsum.network import DeepSumNetwork, FoundModel, find_model, served
 from inference.deepsum.options import Options
 from inference.deepsum.report import UNNAMED, given_of
 from inference.deepsum.stack import Stack, make_stack
-from inference.deepsum.super_resolution import Result, fused
+from inference.deepsum.super_resolution import Result, block_size, fits, fused
 from inference.deepsum.warping import same_grid
 from inference.deepsum.windows import repeated
 
 REGION = 2048
 """Side of the parts in which the product is written, in its pixels."""
+BLOCK = "block_size"
+"""Key of the journal: the side of blocks."""
 READ, STACKED, MADE = 0.3, 0.4, 0.95
 """Fractions of the work that are done when the images are read, the stack is made, and the network has run."""
 
@@ -165,12 +169,6 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     _tell(opened.stack)
     progress(STACKED, "network")
     network = served(opened.model, options)
-    result = fused(
-        repeated(opened.stack.frames), network, options, options.filled_before(False), progress.part(STACKED, MADE)
-    )
-    normalization = opened.stack.normalization
-    result.tell(normalization.scale)
-    progress(MADE, "product")
     found = stamps(opened.names)
     identity: dict[str, Any] = {
         "input": {"dates": [date.name for date in opened.dates], "files": unplaced(found)},
@@ -182,16 +180,17 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     used = ", ".join(use.name for use in opened.stack.dates if use.used)
     dates = dated([time_in_name(use.name) for use in opened.stack.dates if use.used])
     layout = opened.layout(file_metadata([network.served], used, identity, **dates))
-    maker = _Maker(opened.band, normalization.to_numbers(result.image), result.clear)
+    maker = _Maker(opened, network, options, progress)
     regions = plan(Region(0, 0, layout.grid.columns, layout.grid.rows), REGION)
     notes = {
+        BLOCK: _block(output, identity, maker),
         "models": [network.record()],
         "precision": {"precision": network.served.description.precision},
         "decisions": [str(decision) for decision in verify({name: name for name in opened.names})],
         "input": {"files": found, "names": input_names(inputs)},
         "derived_from": [link(name) for name in opened.names],
     }
-    write_product(
+    resumed = write_product(
         output,
         layout,
         regions,
@@ -199,12 +198,13 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
         identity,
         notes,
         overwrite=options.overwrite or is_there,
-        restart=True,
+        restart=options.restart,
+        make=make_of_all,
         check=opened.check_input,
         creation=options.co,
     )
-    write_record(output, options, notes, identity, 0, time.perf_counter() - start)
-    add_to_record(output, _notes(opened.stack, result))
+    write_record(output, options, notes, identity, resumed, time.perf_counter() - start)
+    add_to_record(output, _notes(opened.stack, maker.result))
     write_companions(options, output)
     if options.report:
         from chain.serving.report.write import write_report
@@ -238,11 +238,50 @@ def _tell(stack: Stack) -> None:
             LOG.info("left out: %s: %s", use.name, use.reason)
 
 
-class _Maker:
-    """Hands out parts of what is computed already."""
+def _block(output: Path, identity: Mapping, maker: "_Maker") -> int:
+    """Return the side of blocks: that of an interrupted run, if memory is still enough for it, as products differ."""
+    try:
+        begun = read_journal(output)
+    except ValueError:  # what opens it tells it
+        begun = None
+    if begun and begun.identity == plain(identity):
+        if fits(begun.notes[BLOCK], maker.frames, maker.network, share=1.0):
+            return begun.notes[BLOCK]
+        LOG.info("begun in larger blocks than memory is enough for now: begun anew")
+        discard(output, identity)
+    return block_size(maker.frames, maker.network, maker.options.block_size)
 
-    def __init__(self, band: str, values: np.ndarray, valid: np.ndarray):
-        self._band, self._values, self._valid = band, values, valid
+
+class _Maker:
+    """Makes all of a product at once, in blocks that are kept with its journal, and hands out parts of it.
+
+    Args:
+        opened: the images.
+        network: the network.
+        options: how the product is made.
+        progress: where progress is reported.
+    """
+
+    result: Result
+    """What was made."""
+
+    def __init__(self, opened: OpenedStack, network: DeepSumNetwork, options: Options, progress: Progress):
+        self.frames, self.network, self.options = repeated(opened.stack.frames), network, options
+        self._band, self._normalization, self._progress = opened.band, opened.stack.normalization, progress
+
+    def run(self, journal: Journal) -> None:
+        """Run the network on all blocks that are not kept.
+
+        Raises:
+            ValueError, RuntimeError, Cancelled: as `inference.deepsum.super_resolution.fused`.
+            OSError: the disk refuses.
+        """
+        fill, block, keep = self.options.filled_before(False), journal.notes[BLOCK], KeptBlocks(journal.folder).of
+        part = self._progress.part(STACKED, MADE)
+        self.result = fused(self.frames, self.network, self.options, fill, part, block, keep)
+        self.result.tell(self._normalization.scale)
+        self._progress(MADE, "product")
+        self._values = self._normalization.to_numbers(self.result.image)
 
     def read(self, region: Region) -> tuple[slice, slice]:
         """Return where a region is."""
@@ -250,4 +289,10 @@ class _Maker:
 
     def compute(self, region: Region, blocks: tuple[slice, slice]) -> Bands:
         """Return its pixels."""
-        return {self._band: (self._values[blocks], self._valid[blocks])}
+        return {self._band: (self._values[blocks], self.result.clear[blocks])}
+
+
+def make_of_all(journal: Journal, regions: Sequence[Region], maker: _Maker) -> Iterator[Region]:
+    """Run the network, and write the files of regions, as `chain.serving.product_file.make_regions` does."""
+    maker.run(journal)
+    yield from make_regions(journal, regions, maker)

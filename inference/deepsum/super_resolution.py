@@ -7,6 +7,7 @@ with `margin` pixels around it, of which it is cropped, and in these margins it 
 it have made of the same pixels.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 from chain.runtime.progress import LOG, SILENT, Progress
 from datasets.deepsum.preparation import SCALE, Frames
 from inference.deepsum.filling import filled
-from inference.deepsum.network import DeepSumNetwork
+from inference.deepsum.network import MEMORY_SHARE, DeepSumNetwork
 from inference.deepsum.options import Options
 from inference.deepsum.windows import mean_of_windows, windows
 
@@ -59,8 +60,18 @@ class Result:
             )
 
 
+Keep = Callable[[tuple[int, ...], Callable[[], np.ndarray]], np.ndarray]
+"""Returns what the network makes of a block, by its window, row and column: what was kept of it, or what it makes."""
+
+
 def fused(
-    frames: Frames, network: DeepSumNetwork, options: Options, fill: bool = False, progress: Progress = SILENT
+    frames: Frames,
+    network: DeepSumNetwork,
+    options: Options,
+    fill: bool = False,
+    progress: Progress = SILENT,
+    block: int | None = None,
+    keep: Keep = lambda place, make: make(),
 ) -> Result:
     """Make one image of frames.
 
@@ -70,6 +81,8 @@ def fused(
         options: how.
         fill: fill concealed pixels before the network sees them.
         progress: where progress is reported.
+        block: side of blocks, in coarse pixels, 0 for the whole image; as `block_size` returns it by default.
+        keep: keeps what the network makes of blocks, for whoever goes on with an interrupted work.
 
     Raises:
         ValueError: there are less than nine frames, no clear pixel, or blocks do not fit into memory.
@@ -77,14 +90,15 @@ def fused(
         chain.runtime.progress.Cancelled: the work is to stop.
     """
     chosen = windows(frames, options.windows, options.original_windows)
-    block = _block_size(frames.masks[0].shape, network, options.block_size)
+    if block is None:
+        block = block_size(frames, network, options.block_size)
     images, differences = [], []
     for number, window in enumerate(chosen):
         nine = filled(window) if fill else window
         masks = nine.registered_masks() if network.registered else nine.masks
         size = SCALE * block or max(masks[0].shape)
         part = progress.part(number / len(chosen), (number + 1) / len(chosen))
-        image, difference = run_by_blocks(network.run, nine.images, masks, size, MARGIN, part)
+        image, difference = run_by_blocks(network.run, nine.images, masks, size, MARGIN, part, _of_window(keep, number))
         images.append(image)
         differences += [difference] if difference else []
     image, used = mean_of_windows(images, network.moments.mean, network.arguments["target_deviation"])
@@ -92,20 +106,41 @@ def fused(
     return Result(image, chosen[0].registered_masks().any(axis=0), used, block, worst)
 
 
-def _block_size(shape: tuple[int, ...], network: DeepSumNetwork, asked: int | None) -> int:
-    """Return the side of blocks in coarse pixels; 0 for the whole image."""
+def _of_window(keep: Keep, window: int) -> Keep:
+    """Return what keeps the blocks of one window."""
+    return lambda place, make: keep((window, *place), make)
+
+
+def block_size(frames: Frames, network: DeepSumNetwork, asked: int | None) -> int:
+    """Return the side of blocks in coarse pixels; 0 for the whole image.
+
+    Args:
+        frames: what is to be made one image.
+        network: the network.
+        asked: the side that is asked for; None for what memory is enough for.
+
+    Raises:
+        ValueError: memory is not enough for blocks that can be used.
+    """
+    rows, columns = frames.masks[0].shape
     if asked:
-        return asked if SCALE * asked < max(shape) else 0
-    largest = network.largest_block()
-    if shape[0] * shape[1] <= largest**2:
+        return asked if SCALE * asked < max(rows, columns) else 0
+    if fits(0, frames, network):
         return 0
-    size = (largest - 2 * MARGIN) // SCALE
+    size = (network.largest_block() - 2 * MARGIN) // SCALE
     if size < LEAST_BLOCK:
         raise ValueError(
             f"memory: expected enough for blocks of {LEAST_BLOCK} pixels, got enough for {max(size, 0)}; --block-size "
             "sets their side"
         )
     return size
+
+
+def fits(block: int, frames: Frames, network: DeepSumNetwork, share: float = MEMORY_SHARE) -> bool:
+    """Return whether a share of the available memory is enough for blocks of a side, in coarse pixels, 0 for all."""
+    rows, columns = frames.masks[0].shape
+    pixels = (SCALE * block + 2 * MARGIN) ** 2 if block else rows * columns
+    return pixels <= network.largest_block(share) ** 2
 
 
 def run_by_blocks(
@@ -115,6 +150,7 @@ def run_by_blocks(
     size: int,
     margin: int,
     progress: Progress = SILENT,
+    keep: Keep = lambda place, make: make(),
 ) -> tuple[np.ndarray, Difference | None]:
     """Run a network on an image, block by block.
 
@@ -125,6 +161,7 @@ def run_by_blocks(
         size: rows and columns of a block, without its margin.
         margin: pixels around it that are made too, where there are any.
         progress: where progress is reported.
+        keep: keeps what is made of blocks.
 
     Returns:
         (rows, columns), float32; and how blocks differ, `None` for a single one.
@@ -138,7 +175,7 @@ def run_by_blocks(
         top, left = max(row - margin, 0), max(column - margin, 0)
         place = np.s_[top : row + size + margin, left : column + size + margin]
         of_all = (slice(None), *place)
-        block = run(frames[of_all], masks[of_all])
+        block = keep((row, column), functools.partial(run, frames[of_all], masks[of_all]))
         before = made[place]
         off = np.abs(block[before] - result[place][before], dtype=np.float64)
         if off.size:

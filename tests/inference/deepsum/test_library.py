@@ -59,17 +59,20 @@ def test_products_say_what_they_are(stack, infer, model_dir, tmp_path, capsys):
     assert printed.out == "" and printed.err == ""
 
 
-def test_work_that_is_cancelled_leaves_nothing(stack, model_dir, tmp_path):
+@pytest.mark.parametrize("times, kept", [(1, 0), (3, 2)])
+def test_work_that_is_cancelled_keeps_what_the_network_has_made(times, kept, stack, model_dir, tmp_path):
     images, _ = stack()
-    calls = iter(range(100))
+    told, output = [], tmp_path / "sr.tif"
     with pytest.raises(Cancelled):
         super_resolve(
             images,
-            tmp_path / "sr.tif",
+            output,
             Options(unmasked=True, model_dir=str(model_dir)),
-            cancelled=lambda: next(calls) > 14,
+            progress=lambda _, text: told.append(text),
+            cancelled=lambda: told.count("network") == times,
         )
-    assert next(calls) > 14 and not list(tmp_path.glob("sr.tif*"))
+    assert not output.exists() and len(list(tmp_path.glob("sr.tif.parts/block_*"))) == kept
+    assert bool(kept) == (tmp_path / "sr.tif.parts").exists()
 
 
 def test_scenes_say_what_became_of_them(root, model_dir, tmp_path, capsys):
