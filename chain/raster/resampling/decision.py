@@ -2,8 +2,9 @@
 """Which of the interpolations that explain an image it was made by; bands of one image tell it for one another.
 
 In this order: the one that explains pixels beside missing ones too; the one whose native pixels are whole numbers; the
-one whose border rules explain the sides; the one by which other bands were made. Where their native pixels are nearly
-the same, the likelier one is taken. Else the image is refused: only the user can know.
+one whose border rules explain the sides better; the one by which other bands were made; the one whose border rules are
+usual. Where their native pixels are nearly the same, the likelier one is taken. Else the image is refused: only the
+user can know.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chain.raster.resampling.integers import SURE
-from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, Resampling
+from chain.raster.resampling.interpolation import METHODS, OPEN, SIDES, SPLINE, Resampling
 from chain.raster.resampling.recognition import FREEDOM, Candidate
 
 EXPLAINED_COUNTED, EXPLAINED = 1.25, 10.0
@@ -50,7 +51,7 @@ def decide(
         candidates: for each band, the interpolations that explain it.
         likely: methods of other bands of the same image.
     """
-    candidates = {band: _whole(each) for band, each in candidates.items()}
+    candidates = {band: _without_chance(_whole(each)) for band, each in candidates.items()}
     alone = {band: found for band, each in candidates.items() if (found := _alone(each)) is not None}
     made_by = sorted({found.method for found in alone.values()})
     decided: dict[str, Decision | Ambiguous] = {band: Decision(found) for band, found in alone.items()}
@@ -70,6 +71,17 @@ def _whole(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     return [each for each in candidates if not each.in_part or each.freedom > most - FREEDOM]
 
 
+def _without_chance(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return candidates without those that explain an image by chance, where another one surely made it."""
+    sure = [
+        each.integers.score
+        for each in candidates
+        if not each.rival and (each.found.method == SPLINE or each.integers.score > SURE)
+    ]
+    least = max(sure, default=-np.inf) - SURE
+    return [each for each in candidates if not each.rival or each.integers.score > least]
+
+
 def _by_others(candidates: Sequence[Candidate], methods: Collection[str], together: str | None) -> Decision | Ambiguous:
     """Decide how a band that does not tell it itself was made.
 
@@ -78,12 +90,15 @@ def _by_others(candidates: Sequence[Candidate], methods: Collection[str], togeth
         methods: those by which other bands were made.
         together: the one by which all such bands together are whole numbers, if one is.
     """
+    expected = [one for one in candidates if one.found.method in (methods if together is None else {together})]
+    if len(expected) == 1 and (expected[0].found.method in methods or not expected[0].rival):
+        return Decision(expected[0].found)
     doubtful = next((one for one in candidates if one.rival and one.found.method not in methods), None)
     if doubtful is not None:
         return Ambiguous([doubtful.found.method, doubtful.rival])
-    expected = [one for one in candidates if one.found.method in (methods if together is None else {together})]
-    if len(expected) == 1:
-        return Decision(expected[0].found)
+    usual = _usual(_explaining(candidates))
+    if usual is not None:
+        return Decision(usual)
     if _alike(candidates):
         best = max(candidates, key=lambda one: one.integers.score)
         return Decision(best.found, tuple(one.found.method for one in candidates if one is not best))
@@ -109,7 +124,8 @@ def _alone(candidates: Sequence[Candidate]) -> Resampling | None:
     first, second = sorted(candidates, key=lambda each: -each.integers.score)[:2]
     if first.integers.score > max(0.0, second.integers.score) + SURE:
         return first.found
-    return _explaining(candidates)
+    explaining = _explaining(candidates)
+    return explaining[0].found if len(explaining) == 1 else None
 
 
 def _together(open_: Mapping[str, Sequence[Candidate]]) -> str | None:
@@ -126,18 +142,21 @@ def _together(open_: Mapping[str, Sequence[Candidate]]) -> str | None:
     return scores[-1][1]
 
 
-def _explaining(candidates: Sequence[Candidate]) -> Resampling | None:
-    """Return the one that explains the most sides, or those better; None where that is not one."""
+def _explaining(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that explain the most sides, or these better; none where there is no side to explain."""
     most = max(len(each.misfits) for each in candidates)
     if not most:
-        return None
+        return []
     best = sorted((each for each in candidates if len(each.misfits) == most), key=lambda each: sum(each.misfits))
     factor = EXPLAINED_COUNTED if best[0].found.counted else EXPLAINED
-    rarities = [
-        (_rarity(each.found), each.found) for each in best if sum(each.misfits) <= factor * sum(best[0].misfits)
-    ]
-    likeliest = [found for rarity, found in rarities if rarity == min(rarities, key=lambda each: each[0])[0]]
-    return likeliest[0] if len(likeliest) == 1 else None  # sides of even ground suit any rule
+    return [each for each in best if sum(each.misfits) <= factor * sum(best[0].misfits)]
+
+
+def _usual(candidates: Sequence[Candidate]) -> Resampling | None:
+    """Return the one of usual border rules; None where that is not one, as sides of even ground suit any rule."""
+    rarities = [_rarity(each.found) for each in candidates]
+    usual = [each.found for each, rarity in zip(candidates, rarities) if rarity == min(rarities)]
+    return usual[0] if len(usual) == 1 else None
 
 
 def _rarity(found: Resampling) -> int:

@@ -196,6 +196,27 @@ def test_even_sides_do_not_tell_a_method():
     assert decide({"B05": candidates}, ["bilinear"])["B05"].found.method == "bilinear"
 
 
+def candidate(method, score, misfits=(), rival="", border="edge"):
+    return Candidate(closed(method, border), misfits, Integers(score, number=99), np.array([score]) * 99, rival)
+
+
+def test_what_explains_a_band_by_chance_does_not_hide_how_others_were_made():
+    """One of the border rules of cubic explains a bilinear image, of native pixels that are no whole numbers."""
+    bilinear, chance = candidate("bilinear", 2.2, (0.23,)), candidate("cubic", -60.0, (0.23,), "others")
+    decided = decide({"B06": [candidate("bilinear", 30.0)], "B12": [bilinear, chance]})
+    assert decided["B12"].found.method == "bilinear"
+    assert isinstance(decide({"B12": [bilinear, chance]})["B12"], Ambiguous)
+    sure = decide({"B12": [candidate(SPLINE, 8.3), candidate("lanczos", -160.0, (), "others")]})
+    assert sure["B12"].found.method == SPLINE
+
+
+def test_other_bands_tell_more_than_which_border_rules_are_usual():
+    unusual = candidate("cubic", 2.6, (0.213,), border="renormalised")
+    candidates = {"B05": [candidate("cubic", 40.0)], "B12": [candidate("bilinear", 0.8, (0.233,)), unusual]}
+    assert decide(candidates)["B12"].found.method == "cubic"
+    assert decide({"B12": candidates["B12"]})["B12"].found.method == "bilinear"
+
+
 def test_too_few_pixels():
     with pytest.raises(TooLittle, match="too few pixels to tell how they were resampled"):
         recognise(np.array([[7]]), 2)
