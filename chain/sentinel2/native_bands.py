@@ -23,7 +23,7 @@ from osgeo import gdal
 from chain.raster.resampling.decision import Ambiguous, Decision, decide
 from chain.raster.resampling.integers import SURE
 from chain.raster.resampling.interpolation import FORCED, OPEN, Resampling
-from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of, stated_image
+from chain.raster.resampling.recognition import Candidate, TooLittle, alike_image, candidates_of, stated_image
 from chain.raster.resampling.restoration import Gaps, Mismatch, restore
 from chain.raster.resampling.tiles import Tile, native_shape, tiles
 from chain.runtime.progress import LOG
@@ -67,20 +67,25 @@ def native_product(
     if resampled is not None and resampled not in FORCED:
         raise ValueError(f"--resampled: expected one of {', '.join(FORCED)}, got '{resampled}'")
     ratios = {band: _ratio(gdal.Open(name), band, unit * BANDS[band]) for band, name in product.bands.items()}
+    sources = {
+        band: _Source(product.bands[band], product.nodata, unit * BANDS[band], ratio)
+        for band, ratio in ratios.items()
+        if ratio > 1
+    }
     methods: dict[str, str] = {}
     failures: dict[str, ValueError] = {}
     bands = dict(product.bands)
     with one_blas_thread():
-        for ratio in sorted(set(ratios.values()) - {1}, reverse=True):  # the larger it is, the surer it is recognised
+        for ratio in sorted({*ratios.values()} - {1}, reverse=True):  # the larger it is, the surer it is recognised
             group = [band for band in BANDS if ratios.get(band) == ratio]
-            sources = {band: _Source(product.bands[band], product.nodata, unit * BANDS[band], ratio) for band in group}
             likely = list(dict.fromkeys(methods.values()))
-            for band, found in _recognised(sources, likely, resampled).items():
+            for band, found in _recognised({band: sources[band] for band in group}, likely, resampled).items():
                 bands[band] = str(Path(folder) / f"{band}_{BANDS[band]:.0f}m.tif")
                 try:
                     methods[band] = _restore_band(sources[band], band, found, bands[band], likely, resampled)
                 except ValueError as error:
                     failures[band] = error
+        _restore_alike(sources, bands, methods, failures)
     if failures:
         raise ValueError(_refusal(failures, unit, ratios))
     if not methods:
@@ -135,6 +140,8 @@ class _Source:
         self.dataset = gdal.Open(name)
         self.band = self.dataset.GetRasterBand(1)
         self.nodata, self.declared = nodata, self.band.GetNoDataValue()
+        self.fill = nodata if self.declared is None else self.declared
+        """What means in a restored band that there is no data."""
         self.shape = self.dataset.RasterYSize, self.dataset.RasterXSize
         self.floating = self.band.DataType in FLOATING
         self.ratio = ratio
@@ -179,7 +186,7 @@ def _recognised(
     candidates: dict[str, list[Candidate]] = {}
     for band, source in sources.items():
         try:
-            candidates[band] = source.candidates()
+            candidates[band] = _placed(source.candidates(), source)
         except ValueError as error:
             found[band] = Decision(Resampling("nearest")) if source.empty() else error
     for band, decided in decide(candidates, likely).items():
@@ -216,10 +223,18 @@ def _lent(alike: Sequence[Resampling]) -> Decision | None:
     """Return how most of some bands were made, without what was beyond their borders; None where there is none."""
     if not alike:
         return None
-    opened = [
-        replace(one, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN, hidden=NO_SIDES, trimmed=NO_SIDES) for one in alike
-    ]
+    opened = [_opened(one) for one in alike]
     return Decision(max(opened, key=opened.count))
+
+
+def _opened(found: Resampling) -> Resampling:
+    """Return how an image was made, without what was beyond its borders."""
+    return replace(found, top=OPEN, bottom=OPEN, left=OPEN, right=OPEN, hidden=NO_SIDES, trimmed=NO_SIDES)
+
+
+def _placed(candidates: list[Candidate], source: _Source) -> list[Candidate]:
+    """Return the candidates whose native pixels lie where Sentinel-2's do; all where none does."""
+    return [each for each in candidates if _is_placed(each.found, source, candidates)] or candidates
 
 
 def _is_placed(found: Resampling, source: _Source, candidates: Sequence[Candidate]) -> bool:
@@ -250,6 +265,37 @@ def _restore_band(
         LOG.warning("%s: %s; taken as %s, as stated", band, error, resampled)
     _write_native(source, stated_image(source.read, source.shape, source.ratio, resampled, source.expected), path)
     return resampled
+
+
+def _restore_alike(
+    sources: Mapping[str, _Source], bands: Mapping[str, str], methods: dict[str, str], failures: dict[str, ValueError]
+) -> None:
+    """Write bands that do not tell how they were made as all others were, at any resolution, if that explains them.
+
+    Args:
+        sources: the bands.
+        bands: where to write them.
+        methods: how others were made; theirs are added.
+        failures: what is the matter with each; those that are written are taken out.
+    """
+    alike = {*methods.values()}
+    alike = alike if len(alike) == 1 else alike - {"nearest"}  # which bands without data count as
+    if len(alike) != 1:
+        return
+    (method,) = alike
+    for band in [*failures]:
+        source = sources[band]
+        found = alike_image(source.read, source.shape, source.ratio, method, source.expected, source.absent)
+        for each in (found, _opened(found)):
+            try:
+                if not _write_native(source, each, bands[band]):
+                    continue
+            except Mismatch:
+                continue
+            LOG.info("%s: %s; taken as %s, as all other bands, which explains its pixels", band, failures[band], method)
+            methods[band] = method
+            del failures[band]
+            break
 
 
 def _write_recognised(
@@ -302,8 +348,8 @@ class _BlockMismatch(Mismatch):
         self.part = part
 
 
-def _write_native(source: _Source, found: Resampling, path: str) -> None:
-    """Restore a band block by block."""
+def _write_native(source: _Source, found: Resampling, path: str) -> bool:
+    """Restore a band block by block; return whether any native pixel is known."""
     ratio = source.ratio
     left, dx, _, top, _, dy = source.dataset.GetGeoTransform()
     rows, columns = native_shape(source.shape, ratio, found.phase)
@@ -317,14 +363,16 @@ def _write_native(source: _Source, found: Resampling, path: str) -> None:
     if source.declared is not None:
         written.SetNoDataValue(source.declared)
     size = max(1, BLOCK // ratio)
-    gaps = Gaps()
+    gaps, known = Gaps(), False
     for row in range(0, rows, size):
         strip = [
             _restore_block(source, tile, gaps)
             for tile in tiles(found, ratio, source.shape, size, (row, min(row + size, rows)))
         ]
         written.WriteArray(np.concatenate(strip, axis=1), 0, row)
+        known |= any(np.any(np.isfinite(block) & (block != source.fill)) for block in strip)
     target.FlushCache()
+    return known
 
 
 def _restore_block(source: _Source, tile: Tile, gaps: Gaps) -> np.ndarray:
@@ -332,10 +380,9 @@ def _restore_block(source: _Source, tile: Tile, gaps: Gaps) -> np.ndarray:
     (row, column), (rows, columns) = zip(*((span.start, span.stop - span.start) for span in tile.fine))
     ratio = source.ratio
     pixels, missing = source.read(row, column, rows, columns)
-    nodata = source.nodata if source.declared is None else source.declared
     dtype = np.float32 if source.floating else pixels.dtype
     if missing.all():
-        return np.full(tuple(span.stop - span.start for span in tile.native), nodata, dtype)
+        return np.full(tuple(span.stop - span.start for span in tile.native), source.fill, dtype)
     try:
         fitted = restore(pixels, ratio, tile.found, missing, source.absent(pixels, missing), tile.checked, gaps)
     except Mismatch as error:
@@ -346,5 +393,5 @@ def _restore_block(source: _Source, tile: Tile, gaps: Gaps) -> np.ndarray:
     if not source.floating:
         limits = np.iinfo(dtype)
         native = np.clip(native, limits.min, limits.max)
-        native = np.where(valid & np.isin(native, (source.nodata, nodata)), native + 1, native)
-    return np.where(valid, native, nodata).astype(dtype)
+        native = np.where(valid & np.isin(native, (source.nodata, source.fill)), native + 1, native)
+    return np.where(valid, native, source.fill).astype(dtype)

@@ -15,14 +15,14 @@ import numpy as np
 
 from chain.raster.resampling.integers import SURE, integers
 from chain.raster.resampling.interpolation import EXACT, FRAME, METHODS, OPEN, SIDES, SPLINE, Method, Resampling
-from chain.raster.resampling.parts import Absent, Part, Read, side_parts
+from chain.raster.resampling.parts import Absent, Part, Read, side_parts, whole_side
 from chain.raster.resampling.restoration import Gaps, Mismatch, fit
 from chain.raster.resampling.treatments import ROUNDED, Fitted, largest_spread
 
 NO_CASE_OF_UNKNOWN = ("renormalised", FRAME)
 """Rules that no native pixels beyond the border stand for."""
 SMOOTH_OR_WIDE = (SPLINE, "lanczos")
-"""Methods whose border rules are told too badly, where pixels are missing, to take a border for a cut."""
+"""Methods whose border rules are told too badly, where few pixels tell, to take a border for a cut."""
 CHANCE, MORE = 4.0, 0.25
 """Standard deviations, and share, by which what a rule leaves may be more than expected."""
 TOLD = 24.0
@@ -33,8 +33,9 @@ NEAR = 6
 """Native pixels from a side that are compared by different rules, and tell by which they are whole numbers."""
 MOSTLY = 0.5
 """Share of the log-likelihood that native pixels of floating point numbers have at least, if a rule is right."""
-DIFFERENCE = 1.5
-"""Difference of native pixels by two rules, in standard deviations that count as known, from which one is wrong."""
+DIFFERENCE, NOTICED = 1.5, 4.0
+"""Difference of native pixels by two rules, in standard deviations that count as known, from which one is wrong, and
+from which this matters where nothing tells which."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def with_borders(
         cut = -(shape[across] + found.phase[across]) % ratio if number % 2 else found.phase[across]
         parts = side_parts(read, shape, ratio, side, absent) if METHODS[found.method].reach else []
         if parts:
-            borders[side] = recognise_border(parts, ratio, replace(found, phase=(cut, found.phase[along])))
+            borders[side] = recognise_border(
+                parts,
+                ratio,
+                replace(found, phase=(cut, found.phase[along])),
+                whole_side(read, shape, ratio, side, absent),
+            )
             if not cut and borders[side].rule != OPEN and not borders[side].hidden:
                 misfits.append(borders[side].rms)
         else:
@@ -101,17 +107,20 @@ def _untested(method: Method) -> Border:
     return Border(trimmed=0 if told else method.reach + 1)
 
 
-def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Border:
+def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling, side: Part) -> Border:
     """Recognise the border rule of a side.
 
     Args:
         parts: parts of the image, (from the border inwards, along it), away from corners.
         ratio: fine pixels along a native one.
         found: how they were made, with all borders open; the phase is that from the border and that along it.
+        side: the side from corner to corner.
     """
     tried: list[_Explanation] = []
     for treatment in ("masked", "avoided"):
-        tried = tried or list(_explanations(parts, ratio, found, treatment))
+        tried = list(_explanations(parts, ratio, found, treatment))
+        if tried:
+            break
     explaining = _as_good(tried, _noise(tried, found, parts))
     unknown = next((each for each in explaining if each.border.rule == OPEN), None)
     rules = [replace(each, support=_support(each, unknown, found, ratio)) for each in explaining if each is not unknown]
@@ -128,9 +137,9 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling) -> Bo
         return Border()
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
-    holed = any(part.missing is not None for part in parts)
-    if found.method in SMOOTH_OR_WIDE and holed and chosen is unknown and any(map(_is_no_unknown, others)):
-        depth = max(depth, _untested(METHODS[found.method]).trimmed)
+    if found.method in SMOOTH_OR_WIDE and chosen is unknown:
+        differing = (_depth_of(side, each, found, ratio, treatment) for each in others if _is_no_unknown(each))
+        depth = max(depth, *differing, 0)
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
 
 
@@ -249,10 +258,29 @@ def _support(each: _Explanation, unknown: _Explanation | None, found: Resampling
     return score - max(integers(without, ratio, found).score, 0.0) if score > 0 else score
 
 
-def _depth(first: _Explanation, second: _Explanation, found: Resampling, ratio: int, parts: Sequence[Part]) -> int:
+def _depth_of(side: Part, other: _Explanation, found: Resampling, ratio: int, treatment: str) -> int:
+    """Return to how many native pixels from a side, also near its corners, a rule differs from unknown pixels."""
+    bordered = replace(found, top=other.border.rule, hidden=(other.border.hidden, 0, 0, 0))
+    each = [
+        _explanation([side], ratio, found, Border(), treatment),
+        _explanation([side], ratio, bordered, other.border, treatment),
+    ]
+    if each[0] is None or each[1] is None:  # corners have rules of their own
+        return _untested(METHODS[found.method]).trimmed
+    return _depth(each[0], each[1], found, ratio, [side], NOTICED)
+
+
+def _depth(
+    first: _Explanation,
+    second: _Explanation,
+    found: Resampling,
+    ratio: int,
+    parts: Sequence[Part],
+    least: float = DIFFERENCE,
+) -> int:
     """Return to how many native pixels from the side two explanations differ."""
     peak = max(float(np.abs(part.valid).max(initial=0.0)) for part in parts)
-    tolerance = DIFFERENCE * largest_spread(found, ratio, peak)
+    tolerance = least * largest_spread(found, ratio, peak)
     depth = 0
     for one, other in zip(first.near, second.near):
         limit = np.maximum(tolerance, CHANCE * np.maximum(one.spread, other.spread))

@@ -19,6 +19,8 @@ AWAY = 3
 """Native pixels beside missing ones, or the border, to leave out where neither is to count."""
 NEAR = 2
 """The same of borders alone."""
+LONG = 48
+"""Native pixels along a side to look at from one corner on."""
 SMALL = 24
 """Native pixels along a part that has missing pixels."""
 LEAST = 0.1
@@ -184,6 +186,23 @@ def holed_parts(
     return sorted(parts, key=lambda part: -float(np.std(part.valid, dtype=float) * part.valid.size**0.5))[:PARTS]
 
 
+def _strip(shape: tuple[int, int], ratio: int, side: str) -> tuple[int, int, int]:
+    """Return the axis along a side, and the first fine pixel across and the number of those that count as beside it."""
+    along = 1 if side in ("top", "bottom") else 0
+    across = shape[1 - along]
+    depth = min(12 * ratio, max(across - 2 * ratio, across // 2))
+    return along, 0 if side in ("top", "left") else across - depth, depth
+
+
+def whole_side(read: Read, shape: tuple[int, int], ratio: int, side: str, absent: Absent) -> Part:
+    """Read a side of an image from corner to corner, or the beginning of a long one; its first row is the border."""
+    along, first, depth = _strip(shape, ratio, side)
+    length = min(shape[along], LONG * ratio)
+    pixels, missing = read(first, 0, depth, length) if along else read(0, first, length, depth)
+    part = Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)
+    return part.turned(not along, side in ("bottom", "right"))
+
+
 def side_parts(
     read: Read,
     shape: tuple[int, int],
@@ -192,11 +211,8 @@ def side_parts(
     absent: Absent,
 ) -> list[Part]:
     """Read parts of an image along a side, each turned so that its first row is the border."""
-    along = 1 if side in ("top", "bottom") else 0
-    across = shape[1 - along]
+    along, first, depth = _strip(shape, ratio, side)
     inset = (insets_of(shape, ratio)[2 * along] or NEAR * (shape[along] >= 3 * NEAR * ratio)) * ratio
-    depth = min(12 * ratio, max(across - 2 * ratio, across // 2))
-    first = 0 if side in ("top", "left") else across - depth
     parts: list[Part] = []
     for natives in (32, 16, 8):
         size = min(natives * ratio, shape[along] - 2 * inset)

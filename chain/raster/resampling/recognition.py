@@ -95,10 +95,10 @@ class _Misfit:
         slack = 1e-9 * (1 + limits[0])
         return self.freedom > 0 and self.largest <= limits[0] + slack and self.rms <= limits[1] + slack
 
-    def close(self, least: float, peak: float) -> bool:
-        """Return whether it is as small as the least root mean square, given how many pixels tell."""
-        factor = max(CLOSE, 1 + 2 / max(self.freedom, 1.0) ** 0.5)
-        return self.rms <= factor * least + 1e-9 * peak
+    def close(self, least: "_Misfit", peak: float) -> bool:
+        """Return whether it is as small as the one of least root mean square, given how many pixels tell either."""
+        factor = max(CLOSE, 1 + 2 / max(min(self.freedom, least.freedom), 1.0) ** 0.5)
+        return self.rms <= factor * least.rms + 1e-9 * peak
 
 
 def _best_phase(windows: Sequence[np.ndarray], ratio: int, method: str, expected: int) -> tuple[int, _Misfit]:
@@ -130,6 +130,18 @@ def stated_image(
     down, _ = _best_phase(windows, ratio, method, expected[0])
     across, _ = _best_phase([window.T for window in windows], ratio, method, expected[1])
     return Resampling(method, (down, across), counted=counted, stated=True)
+
+
+def alike_image(
+    read: Read, shape: tuple[int, int], ratio: int, method: str, phase: tuple[int, int], absent: Absent
+) -> Resampling:
+    """Return how an image was made of which other images tell method and phase: its borders, as far as it tells them.
+
+    The arguments are those of `candidates_of`, with the method's name in `METHODS` and the phase.
+    """
+    parts = inner_parts(read, shape, ratio) or holed_parts(read, shape, ratio, absent)
+    counted = all(is_counted(part.valid) for part in parts)
+    return with_borders(read, shape, ratio, Resampling(method, phase, counted=counted), absent)[0]
 
 
 def recognise_complete(
@@ -179,7 +191,7 @@ def _tightest(found: list[_Entry], peak: float) -> list[Resampling]:
     if not fitting:
         closest, _, misfit = min(found, key=lambda entry: entry[2].rms)
         raise Mismatch(closest.method, misfit.largest)
-    least = min(misfit.rms for _, misfit in fitting)
+    least = min((misfit for _, misfit in fitting), key=lambda misfit: misfit.rms)
     return [each for each, misfit in fitting if each.method == "nearest" or misfit.close(least, peak)]
 
 
@@ -350,7 +362,10 @@ def _candidate(
     fits = _fits(whole_image, ratio, bordered, gaps) or _fits(parts, ratio, found, gaps)
     whole = integers(fits, ratio, found)
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
-    is_sure = is_smoothing(fits, ratio, bordered, whole) if found.method == SPLINE else not _is_chance(bordered, whole)
+    is_sure = not _is_chance(bordered, whole)
+    if found.method == SPLINE:  # what other splines do beyond a border is a case of unknown native pixels
+        fits = _fits(whole_image, ratio, replace(bordered, trimmed=(0, 0, 0, 0)), gaps) or fits
+        is_sure = is_smoothing(fits, ratio, bordered, integers(fits, ratio, found))
     rival = "" if is_sure else SMOOTH
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
     return Candidate(
