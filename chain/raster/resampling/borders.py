@@ -138,8 +138,10 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling, side:
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
     if found.method in SMOOTH_OR_WIDE and chosen is unknown:
-        differing = (_depth_of(side, each, found, ratio, treatment) for each in others if _is_no_unknown(each))
-        depth = max(depth, *differing, 0)
+        holed = any(part.missing is not None for part in (*parts, side))
+        for each in filter(_is_no_unknown, others):
+            differing = _untested(METHODS[found.method]).trimmed if holed else _depth_of(side, each, found, ratio)
+            depth = max(depth, differing)
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
 
 
@@ -258,12 +260,12 @@ def _support(each: _Explanation, unknown: _Explanation | None, found: Resampling
     return score - max(integers(without, ratio, found).score, 0.0) if score > 0 else score
 
 
-def _depth_of(side: Part, other: _Explanation, found: Resampling, ratio: int, treatment: str) -> int:
+def _depth_of(side: Part, other: _Explanation, found: Resampling, ratio: int) -> int:
     """Return to how many native pixels from a side, also near its corners, a rule differs from unknown pixels."""
     bordered = replace(found, top=other.border.rule, hidden=(other.border.hidden, 0, 0, 0))
     each = [
-        _explanation([side], ratio, found, Border(), treatment),
-        _explanation([side], ratio, bordered, other.border, treatment),
+        _explanation([side], ratio, found, Border(), "masked"),
+        _explanation([side], ratio, bordered, other.border, "masked"),
     ]
     if each[0] is None or each[1] is None:  # corners have rules of their own
         return _untested(METHODS[found.method]).trimmed
