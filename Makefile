@@ -16,7 +16,7 @@ PYTHON_KERAS2 := .venv-keras2/bin/python
 PYTHON_DOCS := .venv-docs/bin/python
 # Two workers on two cores: more threads than these would wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-PYTEST := -m pytest -q -n 2 --dist loadfile
+PYTEST := -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 TEST_REQUIREMENTS := $(addprefix requirements/,test.txt openvino.txt dask.txt xarray.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 

@@ -23,6 +23,11 @@ PREFIXES = ("OTB_", "PYOTB_", "TF_")
 VARIABLES = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
 
 
+def pytest_collection_modifyitems(items):
+    """Run files of networks first, which take longest: workers that are given file after file then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("keras") is None)
+
+
 def pytest_collection_finish(session):
     """Keep Python's garbage collector from walking over all of TensorFlow's modules: a tenth of the time of a test."""
     gc.collect()

@@ -21,8 +21,9 @@ from chain.runtime.options import BaseOptions, kinds
 from chain.runtime.progress import Cancelled
 from chain.sentinel2.bands import BANDS
 from inference.report import report
+from models import base
 from models.description import read_description
-from tests.models.cases import CASES, export_small
+from tests.models.cases import CASES, small_model
 from tests.pages import checked
 from tests.products import product_files
 
@@ -32,7 +33,7 @@ LEFT, TOP = 300000.0, 5000040.0
 PROGRAMS = [importlib.import_module(f"inference.{module.name}") for module in pkgutil.iter_modules(inference.__path__)]
 SYSTEMS = sorted(program.__name__.rsplit(".", 1)[1] for program in PROGRAMS if hasattr(program, "super_resolve"))
 NAME = "S2A_MSIL2A_20200101T000000_N0213_R000_T31UDQ_20200101T000000"
-FINE, COARSE = (67, 45), (11, 15)
+FINE, COARSE = (37, 25), (7, 9)
 """Rows and columns of an image whose bands all have one spacing, and of the coarsest bands of another."""
 
 
@@ -43,15 +44,17 @@ def program(request):
 
 @pytest.fixture(scope="module")
 def exported(program, tmp_path_factory):
-    """The folders of small models of a program's system, one for each set of bands that they make."""
+    """The folders of small models of a program's system: one for each set of bands, or that of the largest scale."""
     system, found = program.__name__.rsplit(".", 1)[1], {}
-    for kind, arguments in CASES:
-        if kind.system == system:
-            folder = tmp_path_factory.mktemp("models") / (kind.class_name or "model")
-            export_small((kind, arguments), folder)
-            description = read_description(folder)
-            found.setdefault((description.bands, description.scale), folder)
-    return list(found.values())
+    for model in (small_model(case) for case in CASES if case[0].system == system):
+        found.setdefault((tuple(model.bands), model.scale), model)
+    models = list(found.values())
+    if not kinds(program.Options)["model_dir"].many:
+        models = [max(models, key=lambda model: model.scale)]
+    folders = [tmp_path_factory.mktemp("models") / "model" for _ in models]
+    for model, folder in zip(models, folders):
+        base.export(model, folder)
+    return folders
 
 
 @pytest.fixture
@@ -59,11 +62,10 @@ def options(program, exported):
     """Return a function that makes the program's options."""
 
     def make(**more):
-        many = kinds(program.Options)["model_dir"].many
         folders = tuple(map(str, exported))
-        main = max(folders, key=lambda folder: read_description(folder).scale)
         level = {"level": "L2A"} if "level" in kinds(program.Options) else {}
-        return program.Options(model_dir=folders if many else main, **level, **more)
+        many = kinds(program.Options)["model_dir"].many
+        return program.Options(model_dir=folders if many else folders[0], **level, **more)
 
     return make
 

@@ -50,14 +50,11 @@ def cases():
 CASES = list(cases())
 
 
-def export_small(case, folder):
-    """Export a small model whose weights are all positive: each pixel has a say wherever the network looks.
+def small_model(case):
+    """Return a small model whose weights are all positive: each pixel has a say wherever the network looks.
 
     The mean of an image is about kept, so that digital numbers are neither dark nor clipped. Normalised features are
     kept as they are.
-
-    Returns:
-        The model.
     """
     kind, arguments = case
     model = kind.from_bands(**arguments)
@@ -69,5 +66,11 @@ def export_small(case, folder):
             variable.assign(rng.uniform(0.5, 1.5, shape) / np.prod(shape[:-1]))
         else:
             variable.assign(np.full(shape, float("gamma" in variable.name)))
+    return model
+
+
+def export_small(case, folder):
+    """Export a small model, and return it."""
+    model = small_model(case)
     base.export(model, folder)
     return model

@@ -132,19 +132,33 @@ def test_warnings(image, models, capfd):
     assert "No output name was given, among ['a', 'b']: it is a" in text
 
 
-@pytest.mark.skipif(shutil.which("otbApplicationLauncherCommandLine") is None, reason="OTB's launcher is not installed")
-def test_from_the_command_line(tmp_path, image):
-    path, pixels = image
+HAS_LAUNCHER = pytest.mark.skipif(
+    shutil.which("otbApplicationLauncherCommandLine") is None, reason="OTB's launcher is not installed"
+)
+
+
+def launched(tmp_path, path, *more):
+    """Serve a model by OTB's launcher; return the ended process."""
     command = [
         *(NATIVE / "bin" / "otbcli", "TensorflowModelServe", "-source1.il", path, "-source1.rfieldx", 6),
         *("-source1.rfieldy", 6, "-model.dir", nearest(4, 8).save(tmp_path / "model"), "-model.fullyconv", "on"),
-        *("-output.spcscale", 0.25, "-output.efieldx", 8, "-output.efieldy", 8, "-out", tmp_path / "sr.tif", "uint16"),
+        *(*more, "-output.efieldx", 8, "-output.efieldy", 8, "-out", tmp_path / "sr.tif", "uint16"),
     ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+
+
+@HAS_LAUNCHER
+def test_from_the_command_line(tmp_path, image):
+    path, pixels = image
+    done = launched(tmp_path, path, "-output.spcscale", 0.25)
     assert done.returncode == 0, done.stdout + done.stderr
     product = gdal.Open(str(tmp_path / "sr.tif"))
     expected = np.repeat(np.repeat(pixels, 4, 0), 4, 1)[8:-8, 8:-8]
     np.testing.assert_array_equal(np.moveaxis(product.ReadAsArray(), 0, -1), expected)
-    command[command.index("-output.spcscale") : command.index("-out")] = ["-output.names", "nope"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
+
+
+@HAS_LAUNCHER
+@pytest.mark.slow
+def test_a_failure_on_the_command_line(tmp_path, image):
+    done = launched(tmp_path, image[0], "-output.names", "nope")
     assert done.returncode == 1 and 'Tensor name "nope" not found' in done.stdout + done.stderr

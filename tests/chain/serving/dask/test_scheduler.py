@@ -201,6 +201,7 @@ def test_a_run_that_is_ended_is_resumed_without_workers(tmp_path, image, models,
     np.testing.assert_array_equal(pixels_of(output), alone(path, models["blurring"]))
 
 
+@pytest.mark.slow
 def test_workers_of_this_machine(tmp_path, image, models, alone, capfd):
     path, output = image(), tmp_path / "sr.tif"
     more = ["--output", output, "--scheduler", "processes", "--workers", 1, "--worker-memory", "4GB"]
