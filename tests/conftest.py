@@ -15,6 +15,7 @@ import tests.examples  # noqa: F401 (hypothesis' profiles)
 import train  # noqa: F401 (before tensorflow: turns oneDNN on)
 
 gdal.UseExceptions()
+os.fsync = lambda descriptor: None  # what tests write need not outlive a power cut
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
