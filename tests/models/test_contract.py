@@ -43,9 +43,15 @@ def name_of(case):
     return " ".join(map(str, (case[0].system, case[0].class_name, *case[1].values())))
 
 
+def everyday(some):
+    """Leave all but the first of the models of each class to `make test-all`."""
+    first = {case[0]: case for case in reversed(CASES)}
+    return [case if case is first[case[0]] else pytest.param(case, marks=pytest.mark.slow) for case in some]
+
+
 def only(some):
     """Let a test see some of the models."""
-    return pytest.mark.parametrize("exported", some, ids=name_of, indirect=True)
+    return pytest.mark.parametrize("exported", everyday(some), ids=name_of, indirect=True)
 
 
 def test_there_are_models():
@@ -82,7 +88,7 @@ def export_once(tmp_path_factory):
     return export
 
 
-@pytest.fixture(params=CASES, ids=name_of)
+@pytest.fixture(params=everyday(CASES), ids=name_of)
 def exported(request, export_once):
     """A small model, its folder, and its description."""
     model, folder = export_once(request.param)

@@ -19,9 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.models.cases import CASES, export_small
 from weights.publish import Options, info, main, name_of, publish
 
-WEIGHTS = sorted(path.parent for path in (REPOSITORY / "weights").glob("*/*/model.json"))
-EVERYDAY = {"spot7"}
-"""Systems whose published model is run every day; the others take a while."""
+WEIGHTS = sorted(path.parent for path in (REPOSITORY / "weights").rglob("model.json"))
 
 
 def case_name(case):
@@ -51,11 +49,7 @@ def images_of(description, write_raster):
 
 @pytest.mark.slow
 @pytest.mark.keras
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(each, marks=() if each[0].system in EVERYDAY else pytest.mark.slow) for each in CASES],
-    ids=case_name,
-)
+@pytest.mark.parametrize("case", CASES, ids=case_name)
 def test_the_script_gives_the_pixels_of_the_network(case, tmp_path, write_raster):
     """TensorFlow, called directly on the whole image, is the reference."""
     import tensorflow as tf
