@@ -37,6 +37,7 @@ def model(tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_registration_that_moves_nothing(scene, model, capsys):
     """It errs by the displacements themselves; the cross-correlation knows better."""
     assert deepsum_registration.main(["--model-dir", model, "--scenes", str(scene)]) == 0

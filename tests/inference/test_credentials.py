@@ -88,7 +88,8 @@ def written(folder):
     return b"".join(str(path).encode() + path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-@pytest.mark.parametrize("more", [pytest.param((), marks=pytest.mark.slow), ("--debug",)])
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--debug",)])
 def test_a_product_of_signed_addresses_holds_and_shows_no_credential(tmp_path, server, write_raster, model, more):
     source, results = item(tmp_path, server, write_raster), tmp_path / "results"
     results.mkdir()

@@ -47,6 +47,7 @@ def test_images_of_several_dates_have_no_use_for_workers(stack, tmp_path):
         super_resolve(images, tmp_path / "sr.tif", Options(scheduler="processes", unmasked=True))
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32(root, model_dir, tmp_path):
     words = ["--input", root / "imgset0000", "--model-dir", model_dir]
     for precision in ("float32", "bfloat16"):
