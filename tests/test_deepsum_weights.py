@@ -12,14 +12,23 @@ from simulate.probav_scenes import write_scenes
 pytestmark = pytest.mark.keras
 
 
-def test_a_scene_is_better_than_its_clearest_image_and_their_mean(tmp_path, capsys):
-    write_scenes(tmp_path / "probav", 1, rows=64, columns=64, seed=990)
-    scene, metrics = tmp_path / "probav" / "train" / "NIR" / "imgset0000", tmp_path / "m.json"
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probav")
+    write_scenes(folder, 1, rows=64, columns=64, seed=990)
+    return folder / "train" / "NIR" / "imgset0000"
+
+
+def test_a_scene_is_better_than_its_clearest_image_and_their_mean(scene, tmp_path):
+    metrics = tmp_path / "m.json"
     command = ["--input", str(scene), "--output", str(tmp_path / "sr.png"), "--metrics", str(metrics)]
     assert deepsum.main(command) == 0
     mean = json.loads(metrics.read_text())["mean"]
     assert mean["sr"]["cpsnr"] > mean["clearest"]["cpsnr"] + 1.0
     assert mean["sr"]["cpsnr"] > mean["mean_of_registered"]["cpsnr"] + 0.7
-    capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_frames_are_registered(scene, capsys):
     assert deepsum_registration.main(["--model-dir", "weights/deepsum/NIR", "--scenes", str(scene)]) == 0
     assert json.loads(capsys.readouterr().out)["network"]["within_a_pixel"] >= 0.75

@@ -245,9 +245,9 @@ def _block(output: Path, identity: Mapping, maker: "_Maker") -> int:
     except ValueError:  # what opens it tells it
         begun = None
     if begun and begun.identity == plain(identity):
-        if fits(begun.notes[BLOCK], maker.frames, maker.network, share=1.0):
+        if BLOCK in begun.notes and fits(begun.notes[BLOCK], maker.frames, maker.network, share=1.0):
             return begun.notes[BLOCK]
-        LOG.info("begun in larger blocks than memory is enough for now: begun anew")
+        LOG.info("begun in blocks that memory is not enough for now: begun anew")
         discard(output, identity)
     return block_size(maker.frames, maker.network, maker.options.block_size)
 

@@ -60,6 +60,7 @@ def test_images_lie_on_the_fine_one(smooth):
     assert np.abs(coarse - np.roll(fine, 1, 0))[2:-2, 2:-2].max() > 0.3 * fine.std()
 
 
+@pytest.mark.slow
 def test_displacements_of_made_scenes(scenes):
     """Of aliased, noisy, drifting images, found to a fifth of a pixel of 100 m in the mean."""
     errors = []

@@ -87,6 +87,7 @@ def test_reference_files(shared_data):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.slow
 def test_models_that_keras_saves(tmp_path):
     """A whole model, compiled, with a Lambda layer and Keras' own names, as this version of Keras writes HDF5."""
     inputs = [keras.Input((None, None, bands)) for bands in (4, 6)]

@@ -46,6 +46,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.tfrecord"))}
 
 
+@pytest.mark.slow
 def test_patches_are_those_of_one_stream_through_all_chunks(made_scenes, made_records):
     """Cut the simple way: chunk after chunk, scene after scene."""
     training, validation = split([f"imgset{number:04d}" for number in range(SCENES)])

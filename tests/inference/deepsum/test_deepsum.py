@@ -85,6 +85,7 @@ def test_engines_and_files_do_not_matter(root, model_dir, tmp_path):
     assert json.loads((tmp_path / "b.tif.json").read_text())["models"][0]["engine"] == "otbtf"
 
 
+@pytest.mark.slow
 def test_the_image_of_a_scene_has_a_page(root, model_dir, tmp_path, capsys):
     scene, output, page = root / "test" / "NIR" / "imgset0003", tmp_path / "sr.png", tmp_path / "page.html"
     assert infer(model_dir, "--input", scene, "--output", output, "--report", page) == 0

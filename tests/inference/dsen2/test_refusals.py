@@ -63,6 +63,7 @@ def test_options_that_do_not_suit_are_refused_in_one_line(files, models, tmp_pat
     assert not list(tmp_path.glob("sr.tif*"))
 
 
+@pytest.mark.slow
 def test_the_authors_tiling_is_not_for_other_networks(files, tmp_path, capsys):
     """Their patches are smaller than what `FastDSen2` sees."""
     for role in ("2x", "6x"):

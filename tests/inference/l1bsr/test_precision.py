@@ -37,6 +37,7 @@ def test_strips_compute_in_the_precision_of_the_network():
     assert difference(rounded, whole) < 0.5 * difference(whole, exact)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32_whole_or_piece_by_piece(tmp_path, image, models):
     source, found = image(varied(45, 41)), {}
     for name, *words in (("float32",), ("whole", "--precision", "bfloat16"),
