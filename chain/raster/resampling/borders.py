@@ -8,7 +8,8 @@ turned to bilinear, it is not, and what was cut off can be less than what the ru
 A rule is taken when it explains the pixels as well as unknown native pixels do that could be anything.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,7 +83,7 @@ def with_borders(
                 parts,
                 ratio,
                 replace(found, phase=(cut, found.phase[along])),
-                whole_side(read, shape, ratio, side, absent),
+                functools.partial(whole_side, read, shape, ratio, side, absent),
             )
             if not cut and borders[side].rule != OPEN and not borders[side].hidden:
                 misfits.append(borders[side].rms)
@@ -107,20 +108,18 @@ def _untested(method: Method) -> Border:
     return Border(trimmed=0 if told else method.reach + 1)
 
 
-def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling, side: Part) -> Border:
+def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling, read_side: Callable[[], Part]) -> Border:
     """Recognise the border rule of a side.
 
     Args:
         parts: parts of the image, (from the border inwards, along it), away from corners.
         ratio: fine pixels along a native one.
         found: how they were made, with all borders open; the phase is that from the border and that along it.
-        side: the side from corner to corner.
+        read_side: reads the side from corner to corner.
     """
     tried: list[_Explanation] = []
     for treatment in ("masked", "avoided"):
-        tried = list(_explanations(parts, ratio, found, treatment))
-        if tried:
-            break
+        tried = tried or list(_explanations(parts, ratio, found, treatment))
     explaining = _as_good(tried, _noise(tried, found, parts))
     unknown = next((each for each in explaining if each.border.rule == OPEN), None)
     rules = [replace(each, support=_support(each, unknown, found, ratio)) for each in explaining if each is not unknown]
@@ -137,11 +136,12 @@ def recognise_border(parts: Sequence[Part], ratio: int, found: Resampling, side:
         return Border()
     others = [each for each in rules if each.support > chosen.support - SURE]
     depth = max((_depth(chosen, each, found, ratio, parts) for each in others), default=0)
-    if found.method in SMOOTH_OR_WIDE and chosen is unknown:
+    doubted = [each for each in others if _is_no_unknown(each)]
+    if found.method in SMOOTH_OR_WIDE and chosen is unknown and doubted:
+        side = read_side()
         holed = any(part.missing is not None for part in (*parts, side))
-        for each in filter(_is_no_unknown, others):
-            differing = _untested(METHODS[found.method]).trimmed if holed else _depth_of(side, each, found, ratio)
-            depth = max(depth, differing)
+        untested = _untested(METHODS[found.method]).trimmed
+        depth = max(depth, untested if holed else _depth_beside_unknown(side, doubted, found, ratio))
     return replace(chosen.border, trimmed=depth, rms=chosen.rms)
 
 
@@ -260,16 +260,18 @@ def _support(each: _Explanation, unknown: _Explanation | None, found: Resampling
     return score - max(integers(without, ratio, found).score, 0.0) if score > 0 else score
 
 
-def _depth_of(side: Part, other: _Explanation, found: Resampling, ratio: int) -> int:
-    """Return to how many native pixels from a side, also near its corners, a rule differs from unknown pixels."""
-    bordered = replace(found, top=other.border.rule, hidden=(other.border.hidden, 0, 0, 0))
-    each = [
-        _explanation([side], ratio, found, Border(), "masked"),
-        _explanation([side], ratio, bordered, other.border, "masked"),
-    ]
-    if each[0] is None or each[1] is None:  # corners have rules of their own
-        return _untested(METHODS[found.method]).trimmed
-    return _depth(each[0], each[1], found, ratio, [side], NOTICED)
+def _depth_beside_unknown(side: Part, others: Sequence[_Explanation], found: Resampling, ratio: int) -> int:
+    """Return to how many native pixels from a side, also near its corners, rules differ from unknown pixels."""
+    unknown = _explanation([side], ratio, found, Border(), "masked")
+    depths = []
+    for border in (other.border for other in others):
+        bordered = replace(found, top=border.rule, hidden=(border.hidden, 0, 0, 0))
+        explained = _explanation([side], ratio, bordered, border, "masked")
+        if unknown and explained:
+            depths.append(_depth(unknown, explained, found, ratio, [side], NOTICED))
+        else:  # corners have rules of their own
+            depths.append(_untested(METHODS[found.method]).trimmed)
+    return max(depths)
 
 
 def _depth(

@@ -145,11 +145,15 @@ def _searched_parts(read: Read, shape: tuple[int, int], ratio: int) -> list[Part
     return _varied(parts)
 
 
-def _with_holes(part: Part) -> Part | None:
-    """Return a part with what is missing in it; None where that is too much."""
-    if part.missing is None or not part.missing.any():
-        return Part(part.pixels)
-    return part if np.mean(part.missing) <= 1 - LEAST else None
+def read_part(read: Read, place: tuple[int, int, int, int], absent: Absent) -> Part:
+    """Read a part of an image, with what is missing in it: first row, first column, rows, columns."""
+    pixels, missing = read(*place)
+    return Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)
+
+
+def _tells(part: Part) -> bool:
+    """Return whether enough pixels of a part have data."""
+    return part.missing is None or bool(np.mean(part.missing) <= 1 - LEAST)
 
 
 def holed_parts(
@@ -169,7 +173,7 @@ def holed_parts(
         inset: native pixels to leave out along each side.
     """
     inside = [max(length - 2 * inset * ratio, 0) for length in shape]
-    size = [min(SMALL * ratio, length) for length in inside]
+    height, width = size = [min(SMALL * ratio, length) for length in inside]
     if min(size) < 2 * ratio:
         return []
     number = [min(12, -(-length // side)) for length, side in zip(inside, size)]
@@ -177,12 +181,8 @@ def holed_parts(
         [inset * ratio + start for start in _spread(0, length - side, each, ratio)]
         for length, side, each in zip(inside, size, number)
     )
-    parts = []
-    for row in rows:
-        for column in columns:
-            pixels, missing = read(row, column, *size)
-            part = _with_holes(Part(pixels, missing, absent(pixels, missing)))
-            parts += [part] if part is not None else []
+    read_parts = (read_part(read, (row, column, height, width), absent) for row in rows for column in columns)
+    parts = filter(_tells, read_parts)
     return sorted(parts, key=lambda part: -float(np.std(part.valid, dtype=float) * part.valid.size**0.5))[:PARTS]
 
 
@@ -198,8 +198,7 @@ def whole_side(read: Read, shape: tuple[int, int], ratio: int, side: str, absent
     """Read a side of an image from corner to corner, or the beginning of a long one; its first row is the border."""
     along, first, depth = _strip(shape, ratio, side)
     length = min(shape[along], LONG * ratio)
-    pixels, missing = read(first, 0, depth, length) if along else read(0, first, length, depth)
-    part = Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)
+    part = read_part(read, (first, 0, depth, length) if along else (0, first, length, depth), absent)
     return part.turned(not along, side in ("bottom", "right"))
 
 
@@ -220,8 +219,5 @@ def side_parts(
         places = [(first, start, depth, size) if along else (start, first, size, depth) for start in starts]
         parts = parts or complete_parts(read, shape, ratio, places)
     if not parts:
-        for place in places:
-            pixels, missing = read(*place)
-            part = _with_holes(Part(pixels, missing, absent(pixels, missing)))
-            parts += [part] if part is not None else []
+        parts = [part for place in places if _tells(part := read_part(read, place, absent))]
     return _varied([part.turned(not along, side in ("bottom", "right")) for part in parts])[:SIDE_PARTS]

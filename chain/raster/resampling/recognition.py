@@ -26,6 +26,7 @@ from chain.raster.resampling.parts import (
     fewer_sides,
     holed_parts,
     inner_parts,
+    read_part,
 )
 from chain.raster.resampling.restoration import Gaps, Mismatch, fit, is_counted, limits_of, solve_axis
 from chain.raster.resampling.splines import is_smoothing
@@ -310,11 +311,7 @@ def candidates_of(
         found = _recognise_around(holed, ratio, counted, expected)
     if found[0].method == "nearest":
         return [Candidate(found[0], (), Integers(), np.empty(0))]
-    if max(shape) <= WHOLE * ratio:
-        pixels, missing = read(0, 0, *shape)
-        whole = [Part(pixels, missing, absent(pixels, missing)) if missing.any() else Part(pixels)]
-    else:
-        whole = []
+    whole = [read_part(read, (0, 0, *shape), absent)] if max(shape) <= WHOLE * ratio else []
     return [_candidate(read, shape, ratio, each, whole, parts or holed[0], absent) for each in found]
 
 
@@ -364,7 +361,8 @@ def _candidate(
     native = [np.where(each.valid, each.native, np.nan).ravel() for each in fits]
     is_sure = not _is_chance(bordered, whole)
     if found.method == SPLINE:  # what other splines do beyond a border is a case of unknown native pixels
-        fits = _fits(whole_image, ratio, replace(bordered, trimmed=(0, 0, 0, 0)), gaps) or fits
+        if any(bordered.trimmed):
+            fits = _fits(whole_image, ratio, replace(bordered, trimmed=(0, 0, 0, 0)), gaps) or fits
         is_sure = is_smoothing(fits, ratio, bordered, integers(fits, ratio, found))
     rival = "" if is_sure else SMOOTH
     bordered = replace(bordered, truncated=found.counted and whole.truncated)
