@@ -107,8 +107,7 @@ class Journal:
             status = file.stat()
             state = status.st_size, status.st_mtime_ns
             if self._whole.get(file) != state:
-                if not is_sealed(file.read_bytes()):
-                    LOG.warning("%s: damaged, made again", file)
+                if read_sealed(file) is None:
                     return False
                 self._whole[file] = state
         except FileNotFoundError:
@@ -362,6 +361,19 @@ def sealed(content: bytes) -> bytes:
 def is_sealed(content: bytes) -> bool:
     """Return whether a file has a seal that fits what it holds."""
     return sealed(content[: -len(SEAL) - DIGEST_SIZE]) == content
+
+
+def read_sealed(file: Path) -> bytes | None:
+    """Return what a file with a seal holds, the seal included; None, and a warning, where the seal does not fit.
+
+    Raises:
+        FileNotFoundError: there is no file.
+    """
+    content = file.read_bytes()
+    if is_sealed(content):
+        return content
+    LOG.warning("%s: damaged, made again", file)
+    return None
 
 
 def plain(content: Mapping) -> dict:

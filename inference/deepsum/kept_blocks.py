@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chain.runtime.progress import LOG
-from chain.serving.journal import is_sealed, sealed, write_whole
+from chain.serving.journal import read_sealed, sealed, write_whole
 
 
 class KeptBlocks:
@@ -39,11 +38,9 @@ class KeptBlocks:
             OSError: the disk refuses.
         """
         file = self._folder / f"block_{'_'.join(map(str, place))}.npy"
-        if file.exists():
-            content = file.read_bytes()
-            if is_sealed(content):
-                return np.load(io.BytesIO(content))
-            LOG.warning("%s: damaged, made again", file)
+        kept = read_sealed(file) if file.exists() else None
+        if kept is not None:
+            return np.load(io.BytesIO(kept))
         stream, block = io.BytesIO(), make()
         np.save(stream, block)
         write_whole(file, sealed(stream.getvalue()))
