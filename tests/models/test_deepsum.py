@@ -7,11 +7,11 @@ import tensorflow as tf
 from scipy.signal import correlate
 from tensorflow import keras
 
-from models.base import policy
+from models.base import export, policy
 from models.deepsum import SIZES, STATISTICS, VARIANTS, DeepSUM, load_part
 from models.deepsum_layers import DynamicFilters, FillConcealed, PairConvolution
 from models.layers import InstanceNormalization, ReflectPadding
-from models.weights_file import save_weights
+from models.weights_file import load_weights, save_weights
 from tests.weights.deepsum_files import deepsum_shapes, draw
 from weights.formats.tensorflow1_checkpoint import find_layers
 
@@ -361,6 +361,18 @@ def test_its_description_and_its_sizes():
     assert content["whole_image"] and content["crop"] == 0 and content["shift"] == 0
     assert content["arguments"]["variant"] == "C" and content["arguments"]["depth"] == 16
     assert SIZES["paper"] == {"depth": 64}
+
+
+@pytest.mark.slow
+def test_its_export_is_the_network_that_its_description_builds(tmp_path):
+    model = DeepSUM.from_bands(**SIZES["small"], variant="C")
+    export(model, tmp_path / "model")
+    network = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    assert set(network.structured_outputs) == {"sr", "sr_dn"}
+    again = DeepSUM.from_bands(**model.description()["arguments"])
+    load_weights(again.model, tmp_path / "model")
+    inputs = scenes()
+    np.testing.assert_allclose(network(**inputs)["sr"], again.model(inputs)["sr"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
