@@ -11,9 +11,15 @@ from chain.sentinel2.native_bands import native_product
 from tests.chain.sentinel2.scenes import LEFT, TOP, ratio_of, write
 from tests.chain.sentinel2.test_inputs_property import Case, check
 
-DSEN2 = "s2_l1c_dsen2_native/S2A_MSIL1C_20170527_T33UUB"
-BRAZIL = "s2_l1c_ssl4eo_brazil_native/l1c_T24KVE_20180710"
-INDIA = "s2_ssl4eo_T43RCP_native/l1c_T43RCP_20200604"
+DSEN2 = ("s2_l1c_dsen2_native", "S2A_MSIL1C_20170527_T33UUB")
+BRAZIL = ("s2_l1c_ssl4eo_brazil_native", "l1c_T24KVE_20180710")
+INDIA = ("s2_ssl4eo_T43RCP_native", "l1c_T43RCP_20200604")
+
+
+@pytest.fixture
+def scene_of(shared_data):
+    """Return a function giving the beginning of the names of a scene's files."""
+    return lambda scene: shared_data(scene[0]) / scene[1]
 
 
 def hole_of(shape, share, turns):
@@ -68,24 +74,24 @@ class Chip:
         return methods, shares
 
 
-def test_a_60_m_band_with_too_few_pixels_is_restored_as_those_of_20_m(shared_data, tmp_path):
+def test_a_60_m_band_with_too_few_pixels_is_restored_as_those_of_20_m(scene_of, tmp_path):
     masked = hole_of((48, 48), 0.547, ("rectangle", 2))
-    scene = shared_data(DSEN2.split("/")[0]) / DSEN2.split("/")[1]
+    scene = scene_of(DSEN2)
     chip = Chip(tmp_path, scene, (61, 89, 8), (0, 0), 48, ("B01", "B05"), method="bilinear", masked=masked)
     methods, shares = chip.restored(tmp_path)
     assert methods == {"B01": "bilinear", "B05": "bilinear"} and min(shares.values()) > 0.4
 
 
-def test_a_60_m_band_beside_the_edge_of_its_source_is_restored_as_those_of_20_m(shared_data, tmp_path):
+def test_a_60_m_band_beside_the_edge_of_its_source_is_restored_as_those_of_20_m(scene_of, tmp_path):
     masked = hole_of((32, 32), 0.196, ("edge", 0))
-    scene = shared_data(INDIA.split("/")[0]) / INDIA.split("/")[1]
+    scene = scene_of(INDIA)
     chip = Chip(tmp_path, scene, (28, 29, 14), (0, 33), 32, ("B01", "B05"), method="cubic", masked=masked)
     methods, shares = chip.restored(tmp_path)
     assert methods == dict.fromkeys(("B01", "B05"), "cubic") and min(shares.values()) > 0.2
 
 
-def test_a_60_m_band_changed_afterwards_is_not_taken_as_those_of_20_m(shared_data, tmp_path):
-    scene = shared_data(DSEN2.split("/")[0]) / DSEN2.split("/")[1]
+def test_a_60_m_band_changed_afterwards_is_not_taken_as_those_of_20_m(scene_of, tmp_path):
+    scene = scene_of(DSEN2)
     chip = Chip(tmp_path, scene, (61, 84, 16), (0, 0), 96, ("B01", "B05"), method="cubic")
     dataset = gdal.Open(str(chip.paths["B01"]), gdal.GA_Update)
     pixels = dataset.ReadAsArray()
@@ -96,17 +102,17 @@ def test_a_60_m_band_changed_afterwards_is_not_taken_as_those_of_20_m(shared_dat
         chip.restored(tmp_path)
 
 
-def test_native_pixels_near_a_corner_by_two_border_rules_are_not_known(shared_data, tmp_path):
+def test_native_pixels_near_a_corner_by_two_border_rules_are_not_known(scene_of, tmp_path):
     """A cubic spline's chip begins where its source does, or is cut there: one native pixel was off by 5."""
-    scene = shared_data(BRAZIL.split("/")[0]) / BRAZIL.split("/")[1]
+    scene = scene_of(BRAZIL)
     chip = Chip(tmp_path, scene, (16, 24, 15), (0, 9), 40, ("B01", "B09"), method="cubicspline")
     methods, shares = chip.restored(tmp_path)
     assert methods == {"B01": "cubicspline", "B09": "cubicspline"} and min(shares.values()) > 0.4
 
 
-def test_a_half_empty_chip_of_a_cubic_spline_is_told_by_the_60_m_bands(shared_data, tmp_path):
+def test_a_half_empty_chip_of_a_cubic_spline_is_told_by_the_60_m_bands(scene_of, tmp_path):
     masked = hole_of((64, 64), 0.5, ("triangle", 3))
-    scene = shared_data(DSEN2.split("/")[0]) / DSEN2.split("/")[1]
+    scene = scene_of(DSEN2)
     how = {"method": "cubicspline", "tool": "Translate", "masked": masked}
     chip = Chip(tmp_path, scene, (67, 37, 19), (50, 24), 64, ("B01", "B09"), **how)
     methods, shares = chip.restored(tmp_path)
