@@ -177,7 +177,7 @@ def write_product(
     check: Callable[[Path], None] = lambda folder: None,
     creation: Sequence[str] = (),
 ) -> int:
-    """Make the regions of a product that are not there yet, and the product when all are wanted.
+    """Make the regions of a product that are not there yet and, unless only a share is asked for, the product.
 
     Args:
         path: The file, `.tif`.

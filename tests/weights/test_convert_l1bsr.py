@@ -60,7 +60,7 @@ def test_csr_of_the_authors_format(shared_data):
 
 
 def test_rec_of_the_papers_size(shared_data, tmp_path):
-    """The authors' 1628 names and shapes are those that are wanted: a file of 62 MB of zeros, in safetensors."""
+    """The authors' 1628 names and shapes are the expected ones: a file of 62 MB of zeros, in safetensors."""
     shapes = dict(json.loads((shared_data("l1bsr_vectors") / "rec_full_keys.json").read_text()))
     header, position = {}, 0
     for name, shape in shapes.items():
