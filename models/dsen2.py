@@ -300,13 +300,14 @@ class FastDSen2(SuperResolutionModel):
     def _convolution(
         self, tensor: tf.Tensor, features: int, name: str, zeros: bool = False, dtype: str | None = None
     ) -> tf.Tensor:
+        """Convolve. In mixed precision all but the last one have 16 bits: what they see is standardised."""
         initializer = "zeros" if zeros else "he_uniform"
         return keras.layers.Conv2D(
             features, KERNEL, padding="same", kernel_initializer=initializer, dtype=dtype, name=name
         )(tensor)
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        """Add a share of convolution, ReLU, convolution. In mixed precision only these have 16 bits."""
+        """Add a share of convolution, ReLU, convolution."""
         branch = self._convolution(tensor, self.arguments["depth"], f"{name}_1")
         branch = keras.layers.ReLU(name=f"{name}_relu")(branch)
         branch = self._convolution(branch, self.arguments["depth"], f"{name}_2")
@@ -358,8 +359,8 @@ class FastDSen2(SuperResolutionModel):
         (*fine, coarse), correlation, spread = self._standardized(normalized_inputs)
         fine = ByPhase(PHASES, dtype="float32", name="fine")(fine) if len(fine) > 1 else fine[0]
         stacked = keras.layers.Concatenate(dtype="float32", name="stacked")([fine, coarse, correlation])
-        features = self._convolution(stacked, self.arguments["depth"], "first", dtype="float32")
-        features = keras.layers.ReLU(dtype="float32", name="first_relu")(features)
+        features = self._convolution(stacked, self.arguments["depth"], "first")
+        features = keras.layers.ReLU(name="first_relu")(features)
         for index in range(self.arguments["num_blocks"]):
             features = self._block(features, f"block{index + 1}")
         details = self._details(features, fine)
@@ -373,8 +374,8 @@ class FastDSen2(SuperResolutionModel):
         The last convolution looks across the pixels of 20 m, so that these leave no grid. It starts at zero.
         """
         bands, fine_bands = len(self.bands), sum(len(source.bands) for source in self.sources[:-1])
-        details = self._convolution(features, PHASES * bands, "details", dtype="float32")
-        weights = self._convolution(features, fine_bands * bands, "weights", dtype="float32")
+        details = self._convolution(features, PHASES * bands, "details")
+        weights = self._convolution(features, fine_bands * bands, "weights")
         injected = WeightedSum(PHASES, dtype="float32", name="injected")(weights, fine)
         details = keras.layers.Add(dtype="float32", name="details_add")([details, injected])
         details = PixelShuffle(GRID, dtype="float32", name="shuffle")(details)

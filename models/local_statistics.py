@@ -171,11 +171,11 @@ class WeightedSum(keras.layers.Layer):
         Returns:
             (batch, height, width, phases x bands).
         """
-        count = fine.shape[-1] // self.phases
-        by_band = tf.split(weights, count, axis=-1)
-        pixels = tf.split(fine, self.phases, axis=-1)
-        sums = [tf.add_n([each[..., band : band + 1] * by_band[band] for band in range(count)]) for each in pixels]
-        return tf.concat(sums, axis=-1)
+        height, width = tf.shape(fine)[1], tf.shape(fine)[2]
+        count, bands = fine.shape[-1] // self.phases, weights.shape[-1] * self.phases // fine.shape[-1]
+        pixels = tf.reshape(fine, (-1, height, width, self.phases, count))
+        sums = pixels @ tf.reshape(weights, (-1, height, width, count, bands))
+        return tf.reshape(sums, (-1, height, width, self.phases * bands))
 
     def get_config(self) -> dict:
         """Return the arguments."""

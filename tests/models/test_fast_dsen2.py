@@ -149,7 +149,7 @@ def test_sixteen_bits_where_they_do_no_harm():
     finally:
         keras.mixed_precision.set_global_policy("float32")
     sixteen = {layer.name for layer in model.model.layers if layer.compute_dtype == "bfloat16" and layer.weights}
-    assert sixteen == {"block1_1", "block1_2"}
+    assert sixteen == {"first", "block1_1", "block1_2", "details", "weights"}
 
 
 def test_a_third_of_the_multiplications():
