@@ -25,7 +25,7 @@ import tensorflow as tf
 from chain.raster.grids import TOLERANCE, Grid, Region, common_origin, image_grid, spread
 from chain.raster.mask import read_mask
 from chain.raster.otb import read
-from datasets.radiometry import balanced, mixed, other_radiometry
+from datasets.radiometry import balanced, other_radiometry
 from datasets.wald import block_means, blur, blur_sigmas
 from models.base import REFLECTANCE
 from models.dsen2 import ROLES, SOURCES
@@ -37,8 +37,6 @@ CLOUD_CLASSES = (3, 8, 9, 10)
 MOST_CLOUDS = 0.1
 """Share of a patch that may be clouds."""
 TRIES = 100
-FINER = "finer"
-"""Stands for the bands of the finer sources, as the target sees them."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +199,6 @@ class WaldPatches:
         radiometry: apply random gains and offsets.
         balance: give all bands of all patches the same deviation within coarse pixels, so that dark and bright
             ones weigh alike.
-        mixing: probability of each band of the target to be a random mixture of all bands instead; for networks that
-            see neither gains nor offsets.
         sigma: deviation of the blur, in pixels of each source, by the source's name; as in the paper by default.
 
     Raises:
@@ -220,13 +216,11 @@ class WaldPatches:
         any_phase: bool = False,
         radiometry: bool = False,
         balance: bool = False,
-        mixing: float = 0.0,
         sigma: dict[str, float | Sequence[float]] | None = None,
     ):
         self.role, self.scale, self.patch_size, self.size = role, scale_of(role), patch_size, size
         self.seed, self.fixed, self.any_phase, self.radiometry = seed, fixed, any_phase, radiometry
-        self.balanced, self.mixing = balance, mixing
-        self.sigma = sigma or {}
+        self.balanced, self.sigma = balance, sigma or {}
         if patch_size < self.scale or patch_size % self.scale:
             raise ValueError(f"patch_size: expected a multiple of {self.scale}, got {patch_size}")
         if not scenes:
@@ -243,14 +237,6 @@ class WaldPatches:
             id(scene): {name: blur(scene.images[name], self.scale, self._deviations(name)) for name in ROLES[role]}
             for scene in self.scenes
         }
-        self._finer = {id(scene): self._made_coarser_once(scene) for scene in self.scenes if mixing}
-        for key, image in self._finer.items():
-            self._blurred[key][FINER] = blur(image, self.scale)
-
-    def _made_coarser_once(self, scene: Scene) -> np.ndarray:
-        """Return the bands of the finer sources on the target's grid, (rows, columns, bands)."""
-        finer = [(scene.images[name], self._fineness(name)) for name in ROLES[self.role][:-1]]
-        return np.concatenate([block_means(image, fineness) for image, fineness in finer], axis=-1)
 
     def _target(self, scene: Scene) -> np.ndarray:
         return scene.images[ROLES[self.role][-1]]
@@ -307,18 +293,12 @@ class WaldPatches:
         """
         for _ in range(TRIES):
             scene = self.scenes[generator.choice(len(self.scenes), p=self._shares)]
-            place = [self._draw(generator, length) for length in self._target(scene).shape[:2]]
-            if self._is_clear(scene, *place):
+            pair = self._pair(generator, scene)
+            if pair:
                 break
         else:
             raise ValueError(f"scenes: expected ground without clouds, got {TRIES} cloudy or missing patches")
-        images = {name: self._degraded(scene, name, *place) for name in ROLES[self.role]}
-        row, column = place
-        target = self._target(scene)[row : row + self.patch_size, column : column + self.patch_size]
-        if self.mixing:
-            truth = self._finer[id(scene)][row : row + self.patch_size, column : column + self.patch_size]
-            finer = (self._degraded(scene, FINER, *place), truth)
-            images, target = mixed(generator, images, target, ROLES[self.role][-1], finer, self.mixing)
+        images, target = pair
         if self.radiometry:
             images, target = other_radiometry(generator, images, target, ROLES[self.role][-1])
         if self.balanced:
@@ -328,6 +308,14 @@ class WaldPatches:
             images = {name: _turned(image, turns, mirrored) for name, image in images.items()}
             target = _turned(target, turns, mirrored)
         return images, target
+
+    def _pair(self, generator: np.random.Generator, scene: Scene) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+        """Cut the sources made coarser, and the target, at a random place; None where they are no use."""
+        row, column = (self._draw(generator, length) for length in self._target(scene).shape[:2])
+        if not self._is_clear(scene, row, column):
+            return None
+        images = {name: self._degraded(scene, name, row, column) for name in ROLES[self.role]}
+        return images, self._target(scene)[row : row + self.patch_size, column : column + self.patch_size]
 
     def first(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Draw the first patch, as `sample` does."""
@@ -343,13 +331,16 @@ class WaldPatches:
         for name, image in scene.images.items():
             if name in self._lacking[id(scene)] and np.isnan(image[self._window(name, row, column)]).any():
                 return False
-        place = [start * self.scale // 2 for start in (row, column)]
-        side = self.patch_size * self.scale // 2
-        return scene.clouds[place[0] : place[0] + side, place[1] : place[1] + side].mean() <= MOST_CLOUDS
+        return self._has_few_clouds(scene, *(number * self.scale for number in (row, column, self.patch_size)))
+
+    def _has_few_clouds(self, scene: Scene, row: int, column: int, side: int) -> bool:
+        """Return whether a square, in 10 m pixels, has few clouds."""
+        row, column, side = (number // 2 for number in (row, column, side))
+        return scene.clouds[row : row + side, column : column + side].mean() <= MOST_CLOUDS
 
     def _fineness(self, name: str) -> int:
         """Return the number of native pixels of a source along a pixel of the target."""
-        return 1 if name == FINER else round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
+        return round(self.scale * SOURCES["x10"].gsd / SOURCES[name].gsd)
 
     def _degraded(self, scene: Scene, name: str, row: int, column: int) -> np.ndarray:
         """Make the part of a source under a patch coarser; the blur has seen what lies around it."""

@@ -18,8 +18,6 @@ BALANCED_DEVIATION = 100.0
 """Deviation within coarse pixels that `balanced` gives each band of a patch, in digital numbers."""
 LEAST_DEVIATION = 15.0
 """Deviation below which a band of a patch counts as noise, which is not amplified further."""
-MOST_MEMBERS = 3
-"""Number of bands that `mixed` mixes, at most."""
 
 Images = Mapping[str, np.ndarray]
 
@@ -67,39 +65,3 @@ def balanced(images: Images, target: np.ndarray, name: str, scale: int) -> tuple
     deviations = np.sqrt(np.square(target - means).mean(axis=(0, 1), dtype=np.float64))
     gains = (BALANCED_DEVIATION / np.maximum(deviations, LEAST_DEVIATION)).astype(np.float32)
     return {**images, name: images[name] * gains}, target * gains
-
-
-def mixed(
-    generator: np.random.Generator,
-    images: Images,
-    target: np.ndarray,
-    name: str,
-    finer: tuple[np.ndarray, np.ndarray],
-    probability: float,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Replace bands of a source, and of its truth, by random mixtures of a few bands.
-
-    What a few scenes cannot show is how bands go together elsewhere. A mixture of bands is as true a band as any, for
-    images are made coarser linearly.
-
-    Args:
-        generator: source of the random numbers.
-        images: sources by name, (rows, columns, bands), digital numbers.
-        target: truth of the source `name`, at a finer resolution.
-        name: the source.
-        finer: other bands, as coarse as the source, and their truth.
-        probability: that of a band to be replaced.
-
-    Returns:
-        The images and the target.
-    """
-    coarse, truth = (np.concatenate(pair, axis=-1) for pair in zip((images[name], target), finer))
-    bands = target.shape[-1]
-    weights = np.eye(coarse.shape[-1], bands)
-    spreads = truth.std(axis=(0, 1)) + 1
-    for band in np.flatnonzero(generator.random(bands) < probability):
-        members = generator.choice(len(weights), 1 + generator.integers(MOST_MEMBERS), replace=False)
-        weights[:, band] = 0
-        weights[members, band] = generator.normal(size=len(members)) * spreads[band] / spreads[members]
-    weights = weights.astype(np.float32)
-    return {**images, name: coarse @ weights}, truth @ weights

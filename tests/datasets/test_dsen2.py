@@ -388,3 +388,10 @@ def test_images_that_are_no_scene(rasters, write_raster):
     tiny = make_scene("2x", 4, 60)
     with pytest.raises(ValueError, match="^input: expected bands that share at least 60 x 60 m, got less"):
         read_back(rasters(tiny), "2x")
+
+
+def test_small_scenes_begin_at_any_pixel_too():
+    """A scene that just holds a patch, or less, is more than one sample."""
+    patches = WaldPatches([make_scene("6x", 120, 120)], "6x", 24, 1, any_phase=True)
+    firsts = {place_of(target) for _, target in draw(patches, 60)}
+    assert len({row % 6 for row, _ in firsts}) == 6 == len({column % 6 for _, column in firsts})

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from datasets.radiometry import BALANCED_DEVIATION, LEAST_DEVIATION, balanced, mixed, other_radiometry
+from datasets.radiometry import BALANCED_DEVIATION, LEAST_DEVIATION, balanced, other_radiometry
 
 SHAPES = {"x10": (8, 8, 4), "x20": (4, 4, 6)}
 
@@ -49,23 +49,3 @@ def test_noise_is_not_amplified_without_end():
     images, target = patch()
     _, truth = balanced(images, target * 0 + 300, "x20", 2)
     np.testing.assert_allclose(truth, 300 * BALANCED_DEVIATION / LEAST_DEVIATION, rtol=1e-5)
-
-
-def test_mixtures_are_those_of_the_truth():
-    """A target band is the same mixture as the source's; with probability 0 nothing changes."""
-    images, target = patch()
-    rng = np.random.default_rng(1)
-    fine = rng.uniform(500, 4000, (8, 8, 4)).astype(np.float32)
-
-    def halved(image):
-        return image.reshape(4, 2, 4, 2, -1).mean(axis=(1, 3))
-
-    images = {**images, "x20": halved(target)}
-    kept, truth = mixed(np.random.default_rng(0), images, target, "x20", (halved(fine), fine), 0.0)
-    np.testing.assert_allclose(kept["x20"], images["x20"])
-    np.testing.assert_allclose(truth, target)
-    found, truth = mixed(np.random.default_rng(0), images, target, "x20", (halved(fine), fine), 0.5)
-    np.testing.assert_allclose(halved(truth), found["x20"], rtol=1e-4, atol=0.5)
-    same = [np.allclose(truth[..., band], target[..., band]) for band in range(6)]
-    assert 0 < sum(same) < 6 and found["x10"] is images["x10"]
-    assert truth.dtype == found["x20"].dtype == np.float32

@@ -13,6 +13,7 @@ be sharpened: its own coarser versions.
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,10 @@ def train(
     """
     from datasets.dsen2 import WaldPatches, read_scenes, rows_of, split
     from datasets.spectra import spectra_of
+    from datasets.taught import TaughtPatches
     from models.dsen2 import FAST_SIZES, SIZES, DSen2, FastDSen2
     from train.dsen2.scorable import scorable
+    from train.dsen2.teacher import Teacher
 
     sizes = {**SIZES, **FAST_SIZES}
     options = options.with_defaults(sizes)
@@ -70,6 +73,7 @@ def train(
         with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
+    teacher = Teacher(options.teacher, options.role) if options.teacher else None
     ground: list[Spectra] = []
     tests = [window for names in options.test for window in scorable(read(names), options.role)]
 
@@ -96,10 +100,10 @@ def train(
         drawn: dict[str, Any] = {
             "any_phase": options.any_phase,
             "radiometry": options.radiometry,
-            "mixing": options.mixing,
         }
+        make = partial(TaughtPatches, teacher=teacher) if teacher else WaldPatches
         samples = {
-            "train": WaldPatches(training, size=size, **drawn, **common),
+            "train": make(training, size=size, **drawn, **common),
             "valid": WaldPatches(validation, size=max(size // 10, 1), fixed=True, **common),
         }
         for subset in samples.values():

@@ -2,7 +2,7 @@
 """How DSen2's networks are trained. Defaults are those of Lanaras et al. 2018; `--adapt` has others."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from train.options import (
     SupervisionOptions,
     TrainingCommand,
     TrainingOptions,
+    existing_folder,
     learning_rate,
     share,
     sizes,
@@ -72,14 +73,14 @@ def _known_transfers(values: Mapping[str, float]) -> None:
             raise ValueError(f"expected numbers between 0 and 1, got {name}={value:g}")
 
 
-def _probability(value: float) -> None:
-    """Check a probability.
+def _existing_folders(paths: Iterable[str]) -> None:
+    """Check that folders are there.
 
     Raises:
-        ValueError: it is not from 0 to 1.
+        ValueError: one is not.
     """
-    if not 0 <= value <= 1:
-        raise ValueError(f"expected a number from 0 to 1, got {value}")
+    for path in paths:
+        existing_folder(path)
 
 
 def bands_of(role: str) -> tuple[str, ...]:
@@ -159,13 +160,14 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
     balance: bool = option(
         False, "give the bands of all patches the same contrast, so that dark and bright ones weigh alike in the loss"
     )
-    mixing: float = option(
-        0.0,
-        "probability of a band of the truth to be a random mixture of bands instead; for --size fast, which sees "
-        "neither gains nor offsets",
-        read=float,
-        metavar="P",
-        check=_probability,
+    teacher: tuple[str, ...] = option(
+        (),
+        "folders of networks of the role; the target becomes the mean of the truth and of what these make of a patch, "
+        "turned and mirrored in all eight ways, and of scenes as they are it is the latter",
+        many=True,
+        metavar="DIR",
+        reads=True,
+        check=_existing_folders,
     )
     mtf: Mapping[str, float] = option(
         None,

@@ -32,7 +32,7 @@ def scenes(tmp_path_factory):
 def trained(scenes, tmp_path_factory):
     """The folder of a trained fast model of the 2x role."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    options = ["--epochs", "2", "--optimizer", "adam", "--balance", "--mixing", "0.2", "--any-phase"]
+    options = ["--epochs", "2", "--optimizer", "adam", "--balance", "--any-phase"]
     assert dsen2.main(command(*scenes, folder, *TINY, *options)) == 0
     return folder
 
@@ -42,7 +42,7 @@ def test_what_a_training_leaves(trained, scenes):
     assert (description.model, description.arguments) == ("FAST", {"role": "2x", "depth": 6, "num_blocks": 1})
     assert isinstance(build(description), FastDSen2)
     run = read_json(trained / "run.json")
-    assert run["arguments"]["balance"] and run["arguments"]["mixing"] == 0.2
+    assert run["arguments"]["balance"]
     assert [name.split(": ")[0] for name in run["patches"]] == ["train", "valid"]
     losses = [epoch["val_loss"] for epoch in run["history"]]
     assert losses[-1] < losses[0]

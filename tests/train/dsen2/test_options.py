@@ -48,7 +48,7 @@ def test_bands_of_the_roles():
     [
         (["--role", "3x"], "--role: invalid choice: '3x'"),
         (["--epochs", "0"], "--epochs: expected at least 1, got 0"),
-        (["--mixing", "1.5"], "--mixing: expected a number from 0 to 1, got 1.5"),
+        (["--teacher", "nowhere"], "--teacher: expected a folder that exists, got 'nowhere'"),
         (["--size", "fast", "--back-projection"], "--back-projection and --size fast are mutually exclusive"),
         (["--size", "fast", "--consistent"], "--consistent and --size fast are mutually exclusive"),
         (["--batch-size", "0"], "--batch-size: expected at least 1, got 0"),
