@@ -11,11 +11,12 @@ writes, for each pair k, into `pairs/`
                                     the ground that green sees at p; x (columns) first, in pixels
       cross                         (rows, columns, 2) flow from the left to the right green band
       hr_left, hr_right             (2 rows, 2 columns, 4) all bands on the detector's green grid at half the pixel,
-                                    counts; pixel (2 y, 2 x) is centred on pixel (y, x)
-      registered_left, registered_right   the same at 10 m, hr[::2, ::2]
+                                    counts, as sharp as the images; pixel (2 y, 2 x) is centred on pixel (y, x)
+      sharp_left, sharp_right       the same, as sharp as a sensor with pixels of 5 m sees it
+      registered_left, registered_right   the same as hr at 10 m, hr[::2, ::2]
 
 Each pair shows a different landscape, or a different window of the images given by --landscape: 4 bands of counts whose
-pixels are treated as 5 m pixels.
+pixels are treated as 5 m pixels, and which are the sharp truth as they are.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import numpy as np
 from osgeo import gdal
 
 from simulate.command_line import FAILURES, check_least, failed
-from simulate.detectors import BANDS, COUNTS, DETECTORS, simulate_pair
+from simulate.detectors import BANDS, COUNTS, DETECTORS, MTF, simulate_pair
 
 gdal.UseExceptions()
 
@@ -78,6 +79,7 @@ def write_pairs(
     seed: int = 1,
     landscapes: tuple = (),
     are_reflectance: bool = False,
+    mtf_range: tuple[float, float] | None = None,
 ) -> None:
     """Simulates pairs and writes the files listed in the module's description: all of them or none.
 
@@ -89,6 +91,7 @@ def write_pairs(
         seed: the same arguments give the same files; the first pairs do not depend on the number of pairs.
         landscapes: image files to observe, in turn; by default landscapes are generated.
         are_reflectance: whether their digital numbers are reflectance x 10 000 instead of counts.
+        mtf_range: as for `simulate_pair`.
 
     Raises:
         ValueError: the folder already has pairs, or as for `read_landscape` and `cut_ground`.
@@ -107,7 +110,7 @@ def write_pairs(
         for kind in kinds:
             (partial / kind).mkdir()
         for number in range(pairs):
-            pair = simulate_pair(rows, columns, seed, number, images[number % len(images)])
+            pair = simulate_pair(rows, columns, seed, number, images[number % len(images)], mtf_range)
             for kind, image in zip(kinds, (pair.left, pair.right)):
                 _write(partial / kind / f"{number:04}.tif", image)
             np.savez(partial / kinds[-1] / f"{number:04}.npz", **pair.truth)
@@ -145,7 +148,17 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="pixels of --landscape are reflectance x 10 000, as in L1C and L2A without offset, instead of counts",
     )
+    add(
+        "--mtf",
+        nargs=2,
+        type=float,
+        metavar=("LEAST", "MOST"),
+        help="draw each band's modulation transfer at the Nyquist frequency of 10 m from this range "
+        f"(default: {', '.join(f'{band} {mtf:g}' for band, mtf in zip(BANDS, MTF))})",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.mtf and not 0 < arguments.mtf[0] <= arguments.mtf[1] < 1:
+        parser.error(f"argument --mtf: expected two numbers between 0 and 1, the lesser first, got {arguments.mtf}")
     check_least(parser, arguments, {"pairs": 1, "rows": LEAST, "columns": LEAST, "seed": 0})
     try:
         write_pairs(
@@ -156,6 +169,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.seed,
             tuple(arguments.landscape),
             arguments.reflectance,
+            tuple(arguments.mtf) if arguments.mtf else None,
         )
     except FAILURES as error:
         return failed(error, "output", arguments.output, "pairs")

@@ -6,8 +6,13 @@ detector's shift, and slow waves that stand for parallax and attitude. Only the 
 as real ones. Every pixel of images and truth samples the same surface: the ground at 5 m with the sensor's sharpness,
 interpolated by a spline of degree 5. Compared with the landscape seen at the same positions, this interpolation errs by
 less than 0.2 counts (root mean square); noise is 0.7 to 2.
+
+The truth holds the same ground sharper too, at the same positions: as a sensor with pixels of 5 m would see it, whose
+transfer at its own Nyquist frequency is the band's. Images that are taken for landscapes of 5 m are what such a sensor
+saw: they are left as they are, with their noise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,6 +26,8 @@ from simulate.windows import cut_window
 BANDS = ("B02", "B03", "B04", "B08")
 GREEN = BANDS.index("B03")
 DETECTORS = ("left", "right")
+MTF = tuple(SENTINEL2[name].mtf for name in BANDS)
+"""Modulation transfer of each band at the Nyquist frequency of 10 m."""
 FINE_GSD = 5.0
 GSD = 10.0
 LANDSCAPE_GSD = 2.5
@@ -54,6 +61,15 @@ COUNTS = {
     "B08": Radiometry(40.0, 1350.0, 250.0),
 }
 """Chosen so that counts and noise resemble real L1B images over land in summer."""
+
+
+class Ground(NamedTuple):
+    """Ground at 5 m, counts, float32 (rows, columns, 4)."""
+
+    seen: np.ndarray
+    """With the sharpness of the sensor, whose pixels are of 10 m."""
+    sharp: np.ndarray
+    """With that of a sensor with pixels of 5 m."""
 
 
 @dataclass(frozen=True)
@@ -137,64 +153,74 @@ def ground_shape(rows: int, columns: int) -> tuple[int, int]:
     return 2 * (rows + 2 * MARGIN), 2 * (columns + 2 * MARGIN)
 
 
-def render_ground(rows: int, columns: int, seed: int) -> np.ndarray:
-    """Generates a landscape and samples it with the sensor's sharpness at 5 m.
+def render_ground(rows: int, columns: int, seed: int, mtf: Sequence[float] = MTF) -> Ground:
+    """Generates a landscape and samples it at 5 m.
 
     Args:
         rows: rows of the 10 m images of this ground.
         columns: their columns.
-        seed: the same seed and size give the same ground.
+        seed: the same seed and size give the same landscape.
+        mtf: the sensor's modulation transfer at the Nyquist frequency of 10 m, of each band.
 
     Returns:
-        Counts, float32 (*ground_shape(rows, columns), 4).
+        Ground of `ground_shape(rows, columns)`.
     """
     factor = round(FINE_GSD / LANDSCAPE_GSD)
     height, width = (factor * length for length in ground_shape(rows, columns))
     landscape = generate((height, width), seed)
-    bands = []
-    for name in BANDS:
-        reflectance = _blur(landscape.reflectance(SENTINEL2[name].interval), name, LANDSCAPE_GSD)
-        bands.append(COUNTS[name].offset + COUNTS[name].gain * reflectance)
-    return np.stack(bands, axis=-1)
+    seen, sharp = [], []
+    for name, transfer in zip(BANDS, mtf):
+        reflectance = landscape.reflectance(SENTINEL2[name].interval)
+        offset, gain, _ = COUNTS[name]
+        seen.append(offset + gain * _blur(reflectance, transfer, GSD, LANDSCAPE_GSD))
+        sharp.append(offset + gain * _blur(reflectance, SENTINEL2[name].mtf, FINE_GSD, LANDSCAPE_GSD))
+    return Ground(np.stack(seen, axis=-1), np.stack(sharp, axis=-1))
 
 
-def cut_ground(image: np.ndarray, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Cuts a random window out of an image, and blurs it like the sensor.
+def cut_ground(
+    image: np.ndarray, rows: int, columns: int, rng: np.random.Generator, mtf: Sequence[float] = MTF
+) -> Ground:
+    """Cuts a random window out of an image: as it is, and blurred like the sensor.
 
     Args:
         image: counts (rows, columns, 4) at 5 m; 0 is a missing pixel.
         rows: rows of the 10 m images of this ground.
         columns: their columns.
         rng: source of randomness.
+        mtf: the sensor's modulation transfer at the Nyquist frequency of 10 m, of each band.
 
     Returns:
-        Counts, float32 (*ground_shape(rows, columns), 4).
+        Ground of `ground_shape(rows, columns)`.
 
     Raises:
         ValueError: the image is too small, or no window without missing pixels is found.
     """
     height, width = ground_shape(rows, columns)
     window = cut_window(image, (height, width), f"pairs of {rows} x {columns}", rng)
-    return np.stack([_blur(window[..., band], name, FINE_GSD) for band, name in enumerate(BANDS)], axis=-1)
+    seen = [_blur(window[..., band], transfer, GSD, FINE_GSD) for band, transfer in enumerate(mtf)]
+    return Ground(np.stack(seen, axis=-1), window)
 
 
-def _blur(image: np.ndarray, name: str, gsd: float) -> np.ndarray:
-    """Samples an image of `gsd` metres with a band's sharpness at 5 m."""
+def _blur(image: np.ndarray, mtf: float, step: float, gsd: float) -> np.ndarray:
+    """Samples an image of `gsd` metres at 5 m, with the sharpness of pixels of `step` metres."""
     rows, columns = (round(size * gsd / FINE_GSD) for size in image.shape)
     grid = ImageGrid(0.0, 0.0, rows, columns, FINE_GSD)
-    return sample(image, discrete_deviation(SENTINEL2[name].mtf, GSD, gsd), grid, gsd)
+    return sample(image, discrete_deviation(mtf, step, gsd), grid, gsd)
 
 
-def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Generator | None = None) -> Pair:
+def see(ground: Ground, motions: dict[str, list[Motion]], rng: np.random.Generator | None = None) -> Pair:
     """Observes the ground with both detectors.
 
     Args:
-        ground: counts at 5 m, (rows, columns, 4), of the size given by `ground_shape`.
+        ground: of the size given by `ground_shape`.
         motions: motions of each detector's bands.
         rng: source of the noise; without it, images have no noise and are not rounded.
     """
-    rows, columns = (length // 2 - 2 * MARGIN for length in ground.shape[:2])
-    coefficients = [ndimage.spline_filter(ground[..., band].astype(np.float64), DEGREE) for band in range(len(BANDS))]
+    rows, columns = (length // 2 - 2 * MARGIN for length in ground.seen.shape[:2])
+    coefficients, sharp = (
+        [ndimage.spline_filter(image[..., band].astype(np.float64), DEGREE) for band in range(len(BANDS))]
+        for image in ground
+    )
     pixels, halves = _positions(rows, columns, 1.0), _positions(2 * rows, 2 * columns, 0.5)
     images, truth = {}, {}
     for detector in DETECTORS:
@@ -203,10 +229,14 @@ def see(ground: np.ndarray, motions: dict[str, list[Motion]], rng: np.random.Gen
             [_count(_sample(coefficients[band], own[band], pixels), name, rng) for band, name in enumerate(BANDS)],
             axis=-1,
         )
-        fine = np.stack([_sample(band, own[GREEN], halves) for band in coefficients], axis=-1).astype(np.float32)
+        fine, sharper = (
+            np.stack([_sample(band, own[GREEN], halves) for band in bands], axis=-1).astype(np.float32)
+            for bands in (coefficients, sharp)
+        )
         flows = [find_flow(own[GREEN], motion, pixels) for motion in own]
         truth[f"flow_{detector}"] = np.stack(flows, axis=2).astype(np.float32)
         truth[f"hr_{detector}"] = fine
+        truth[f"sharp_{detector}"] = sharper
         truth[f"registered_{detector}"] = np.ascontiguousarray(fine[::2, ::2])
     green = [motions[detector][GREEN] for detector in DETECTORS]
     truth["cross"] = find_flow(*green, pixels).astype(np.float32)
@@ -234,7 +264,14 @@ def _count(counts: np.ndarray, name: str, rng: np.random.Generator | None) -> np
     return digital_numbers(add_noise(counts, replace(SENTINEL2[name], reference=COUNTS[name].reference), rng), 0, 1.0)
 
 
-def simulate_pair(rows: int, columns: int, seed: int, number: int, landscape: np.ndarray | None = None) -> Pair:
+def simulate_pair(
+    rows: int,
+    columns: int,
+    seed: int,
+    number: int,
+    landscape: np.ndarray | None = None,
+    mtf_range: tuple[float, float] | None = None,
+) -> Pair:
     """Simulates a pair.
 
     Args:
@@ -243,13 +280,15 @@ def simulate_pair(rows: int, columns: int, seed: int, number: int, landscape: np
         seed: seed of the whole set.
         number: the pair's number.
         landscape: image to observe, counts (rows, columns, 4) at 5 m; by default a landscape is generated.
+        mtf_range: range from which the modulation transfer of each band is drawn; by default it is `MTF`.
 
     Raises:
         ValueError: as for `cut_ground`.
     """
     rng = np.random.default_rng((seed, number))
+    mtf = tuple(rng.uniform(*mtf_range, len(BANDS))) if mtf_range else MTF
     if landscape is None:
-        ground = render_ground(rows, columns, int(rng.integers(2**63)))
+        ground = render_ground(rows, columns, int(rng.integers(2**63)), mtf)
     else:
-        ground = cut_ground(landscape, rows, columns, rng)
+        ground = cut_ground(landscape, rows, columns, rng, mtf)
     return see(ground, draw_motions(rng), rng)

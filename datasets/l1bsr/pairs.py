@@ -24,11 +24,15 @@ DETECTORS = ("left", "right")
 SCALE = 2
 """Pixels of the true image along one pixel of the detectors' images."""
 TRUTH = tuple(f"{kind}_{detector}" for kind in ("flow", "hr", "registered") for detector in DETECTORS) + ("cross",)
-"""Arrays of the truth of a pair."""
+"""Arrays of the truth of every simulated pair."""
 FLOWS = ("flow_left", "flow_right", "cross")
 """The arrays that are flows: (rows, columns, …, 2), x first."""
-FINE = ("hr_left", "hr_right")
-"""The arrays that are images of twice the resolution; pixel (2y, 2x) is centred on pixel (y, x)."""
+HR = ("hr_left", "hr_right")
+"""The arrays that are images of twice the resolution, as sharp as the detectors' images."""
+SHARP = ("sharp_left", "sharp_right")
+"""The same as sharp as a sensor with such pixels sees them; older folders do not have them."""
+FINE = HR + SHARP
+"""All arrays of twice the resolution; pixel (2y, 2x) is centred on pixel (y, x)."""
 
 
 class Lazy(Sequence):
@@ -127,10 +131,8 @@ class Pairs:
 
     @property
     def truth(self) -> Sequence[dict[str, np.ndarray] | None]:
-        """The arrays `TRUTH` of each pair, read on access, or None for pairs without truth."""
-        return Lazy(
-            [pair.truth for pair in self._pairs], lambda path: None if path is None else read_truth(path, TRUTH)
-        )
+        """The arrays `TRUTH` and, where there are any, `SHARP` of each pair, read on access; None without truth."""
+        return Lazy([pair.truth for pair in self._pairs], lambda path: None if path is None else _read_all(path))
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Pairs":
         """Return pairs with changed images, uint16, of the same shapes, ground and truth."""
@@ -202,7 +204,7 @@ class Pairs:
 
         Raises:
             ValueError: an argument is less than 1, an image is smaller than the crop, no pair has enough valid pixels,
-                or truth is requested and a pair has none.
+                or truth is requested that a pair does not have.
         """
         for name, value in (("batch_size", batch_size), ("crop", crop), ("crops_per_pair", crops_per_pair)):
             if value < 1:
@@ -217,6 +219,12 @@ class Pairs:
                 )
             if truths and pair.truth is None:
                 raise ValueError(f"pairs: expected pairs with truth, such as simulated ones, got {pair.name}")
+            lacking = sorted(set(truths) - set(_truth_names(pair.truth))) if truths else []
+            if lacking:
+                raise ValueError(
+                    f"pairs: expected truth {', '.join(lacking)}, which simulate.detector_pairs writes by now, "
+                    f"found none in {pair.truth}"
+                )
         places = [pair.clear_places(crop, first) for pair in self._pairs]
         usable = [(pair, clear) for pair, clear in zip(self._pairs, places) if len(clear)]
         if not usable:
@@ -298,6 +306,17 @@ def _turned(flow: np.ndarray, turns: int, is_mirrored: bool) -> np.ndarray:
     for _ in range(turns):
         flow = np.stack([flow[..., 1], -flow[..., 0]], axis=-1)
     return flow[:, ::-1] * np.float32([-1, 1]) if is_mirrored else flow
+
+
+def _truth_names(path: Path) -> list[str]:
+    """Return the names of a truth file's arrays."""
+    with np.load(path) as arrays:
+        return list(arrays.files)
+
+
+def _read_all(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a truth file that are known."""
+    return read_truth(path, [name for name in _truth_names(path) if name in TRUTH + SHARP])
 
 
 def read_truth(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from simulate import detectors
 from simulate.detector_pairs import main, read_landscape
-from simulate.detectors import BANDS, GREEN, cut_ground, draw_motions, ground_shape, see, simulate_pair
+from simulate.detectors import BANDS, GREEN, Ground, cut_ground, draw_motions, ground_shape, see, simulate_pair
 from simulate.landscape import generate
 from simulate.sensors import SENTINEL2, discrete_deviation, psf_deviation, psf_weights
 
@@ -23,7 +23,8 @@ def smooth():
     """Ground without anything finer than 10 pixels of 10 m, which bicubic interpolation shows well."""
     noise = np.random.default_rng(0).standard_normal((*ground_shape(*SIZE), 4))
     ground = ndimage.gaussian_filter(noise, (6, 6, 0))
-    return (300.0 + 100.0 * ground / ground.std((0, 1))).astype(np.float32)
+    counts = (300.0 + 100.0 * ground / ground.std((0, 1))).astype(np.float32)
+    return Ground(counts, counts)
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
@@ -113,7 +114,7 @@ def test_sampling_between_pixels_is_seeing_there():
     landscape = generate(shape, seed=5)
     for name in BANDS:
         reflectance = landscape.reflectance(SENTINEL2[name].interval)
-        ground = detectors._blur(reflectance, name, 2.5)
+        ground = detectors._blur(reflectance, SENTINEL2[name].mtf, 10.0, 2.5)
         deviation = discrete_deviation(SENTINEL2[name].mtf, 10.0, 2.5)
         x, y = 3.1, 1.7
         down, across = (
@@ -130,15 +131,69 @@ def test_sampling_between_pixels_is_seeing_there():
 
 
 def test_ground_is_as_sharp_as_the_sensor():
-    """A given image of a wave of 20 m comes out with its amplitude times the MTF at 10 m."""
+    """A given image of a wave of 20 m comes out with its amplitude times the MTF at 10 m, and as it is."""
     rows, columns = ground_shape(*SIZE)
     wave = 500.0 + 200.0 * np.cos(np.pi * np.arange(columns) / 2.0)
     image = np.repeat(np.broadcast_to(wave, (rows, columns))[..., None], 4, axis=2)
-    ground = cut_ground(image, *SIZE, np.random.default_rng(0))
-    for band, name in enumerate(BANDS):
-        amplitude = inner(ground[..., band])[:, ::4] - inner(ground[..., band])[:, 2::4]
-        assert np.abs(amplitude).mean() / 400.0 == pytest.approx(SENTINEL2[name].mtf, rel=0.01)
+    for mtf in (detectors.MTF, (0.2, 0.23, 0.27, 0.3)):
+        ground = cut_ground(image, *SIZE, np.random.default_rng(0), mtf)
+        for band in range(4):
+            amplitude = inner(ground.seen[..., band])[:, ::4] - inner(ground.seen[..., band])[:, 2::4]
+            assert np.abs(amplitude).mean() / 400.0 == pytest.approx(mtf[band], rel=0.01)
+        np.testing.assert_array_equal(ground.sharp, image.astype(np.float32))
     assert psf_deviation(0.25, 10.0) == pytest.approx(5.3, abs=0.01)
+
+
+class Wave:
+    """A landscape that is a wave of some pixels of 2.5 m along the rows."""
+
+    def __init__(self, shape, length):
+        self._image = np.broadcast_to(0.3 + 0.1 * np.cos(2 * np.pi * np.arange(shape[1]) / length), shape)
+
+    def reflectance(self, interval):
+        return self._image.astype(np.float32)
+
+
+@pytest.mark.parametrize("length, metres", [(8, 20.0), (16, 40.0)])
+def test_sharp_truth_is_as_sharp_as_a_sensor_with_pixels_of_5_m(motions, monkeypatch, length, metres):
+    """Of a wave of some length the image keeps MTF^((20 m / length)^2), as Gaussians do; the sharp truth, of a sensor
+    with half the pixel and the same MTF, MTF^((10 m / length)^2)."""
+    monkeypatch.setattr(detectors, "generate", lambda shape, seed: Wave(shape, length))
+    pair = see(detectors.render_ground(*SIZE, seed=1), motions)
+    for side in SIDES:
+        for band, name in enumerate(BANDS):
+            amplitude = 0.1 * detectors.COUNTS[name].gain / np.sqrt(2)
+            for kind, least in (("hr", 20.0), ("sharp", 10.0)):
+                kept = inner(pair.truth[f"{kind}_{side}"][..., band]).std() / amplitude
+                assert kept == pytest.approx(SENTINEL2[name].mtf ** ((least / metres) ** 2), rel=0.02)
+
+
+def test_sharp_truth_lies_where_the_other_one_does(motions):
+    """Blurred as by the sensor, by scipy, it is the other truth; moved by a pixel of 5 m it is not."""
+    noise = np.random.default_rng(0).standard_normal((*ground_shape(*SIZE), 4))
+    image = (300.0 + 300.0 * ndimage.gaussian_filter(noise, (1, 1, 0))).astype(np.float32)
+    pair = see(cut_ground(image, *SIZE, np.random.default_rng(0)), motions)
+    for side in SIDES:
+        for band, name in enumerate(BANDS):
+            deviation = psf_deviation(SENTINEL2[name].mtf, 2.0)
+            blurred = ndimage.gaussian_filter(pair.truth[f"sharp_{side}"][..., band], deviation)
+            wanted = pair.truth[f"hr_{side}"][..., band]
+            assert error(blurred, wanted) < 0.03 * inner(wanted).std()
+            assert all(error(np.roll(blurred, 1, axis), wanted) > 0.3 * inner(wanted).std() for axis in (0, 1))
+
+
+def test_mtf_is_drawn_from_its_range():
+    """Images of a wave of 20 m keep less of it than half of the range allows, in some bands, and more in others."""
+    rows, columns = ground_shape(24, 24)
+    wave = 5000.0 + 4000.0 * np.cos(np.pi * np.arange(columns) / 2.0)
+    image = np.repeat(np.broadcast_to(wave, (rows, columns))[..., None], 4, axis=2)
+    kept = []
+    for number in range(6):
+        pair = simulate_pair(24, 24, 1, number, image, (0.2, 0.3))
+        kept += [pair.truth["hr_left"][..., band].std() * np.sqrt(2) / 4000.0 for band in range(4)]
+    assert 0.19 < min(kept) < 0.22 and 0.28 < max(kept) < 0.31
+    same = simulate_pair(24, 24, 1, 0, image, (0.25, 0.25)).truth["hr_left"]
+    assert same.std((0, 1)) * np.sqrt(2) / 4000.0 == pytest.approx(0.25, rel=0.03)
 
 
 @pytest.mark.slow
@@ -161,7 +216,7 @@ def test_noise_grows_with_the_signal_and_is_new_in_each_image(motions):
     deviations = []
     for factor in (1.0, 9.0):
         ground = np.broadcast_to((factor * levels).astype(np.float32), (*ground_shape(*SIZE), 4))
-        pair = see(ground, motions, np.random.default_rng(0))
+        pair = see(Ground(ground, ground), motions, np.random.default_rng(0))
         noise = [image - factor * levels for image in (pair.left, pair.right)]
         deviations.append(noise[0].std((0, 1)))
         assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
@@ -173,7 +228,8 @@ def test_noise_grows_with_the_signal_and_is_new_in_each_image(motions):
 def test_counts_are_clipped_to_16_bits(motions):
     shape = (*ground_shape(16, 16), 4)
     for value, wanted in ((90000.0, 65535), (-500.0, 1)):
-        pair = see(np.full(shape, value, np.float32), motions, np.random.default_rng(0))
+        ground = np.full(shape, value, np.float32)
+        pair = see(Ground(ground, ground), motions, np.random.default_rng(0))
         assert (pair.left == wanted).all()
 
 
@@ -263,6 +319,10 @@ def test_bad_input_is_told_in_one_line(tmp_path, write_raster, capsys):
     with pytest.raises(SystemExit):
         main([*common[:2], "--rows", "8"])
     assert "--rows: expected 16 or more, got 8" in capsys.readouterr().err
+    for least, most in (("0.3", "0.2"), ("0", "0.2"), ("0.2", "1")):
+        with pytest.raises(SystemExit):
+            main([*common[:2], "--mtf", least, most])
+        assert "--mtf: expected two numbers between 0 and 1, the lesser first" in capsys.readouterr().err
     assert "expected a writable folder" in failing(["--output", str(text / "out"), *common[2:-1]], capsys)
     (tmp_path / "out" / "simulated_left").mkdir(parents=True)
     assert "a folder without simulated pairs" in failing(common[:-1], capsys)

@@ -95,7 +95,7 @@ def train(
         Cancelled: `cancelled` said so; the epochs that are done are kept.
     """
     from datasets.l1bsr.folders import read_pairs
-    from datasets.l1bsr.pairs import FINE, FLOWS
+    from datasets.l1bsr.pairs import FLOWS, HR, SHARP
     from evaluation import l1bsr as evaluation
     from evaluation.l1bsr_networks import open_model
     from models.l1bsr import CSR, CSR_SIZES, REC, REC_SIZES
@@ -115,7 +115,8 @@ def train(
 
     def find() -> dict[str, Crops]:
         training, validation = (seen(part) for part in parts())
-        truths = (FLOWS if kind is CSR else FINE) if options.supervised else ()
+        fine = SHARP if options.sharp else HR
+        truths = (FLOWS if kind is CSR else fine) if options.supervised else ()
         sample: dict[str, Any] = {
             "crop": options.crop,
             "per_pair": options.crops_per_pair,

@@ -13,6 +13,7 @@ Images are (batch, height, width, bands); flows (batch, height, width, 2), x fir
 
 import tensorflow as tf
 
+from models.sharpness import seen_coarser
 from models.warp import compose, warp, warp_and_decimate
 
 DOUBLE_WARP_BORDER = 6
@@ -54,6 +55,12 @@ def anchor_consistency(
 def super_resolution_loss(targets: tf.Tensor, images: tf.Tensor, flows: tf.Tensor) -> tf.Tensor:
     """Return how far super-resolved images, seen as the other detector would, are from what it saw."""
     return absolute_difference(warp_and_decimate(images, flows), targets, WARP_BORDER)
+
+
+def consistency(images: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+    """Return how far what a detector sees of super-resolved images is from the images that they were made of."""
+    seen = seen_coarser(made)
+    return absolute_difference(seen, inner(images, (images.shape[1] - seen.shape[1]) // 2), 0)
 
 
 def roll(images: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,7 @@ NETWORK_OPTIONS = {
     "rec": {"blocks": "num_blocks", "groups": "num_groups", "registered": "registered"},
 }
 """Options that only one of the networks has, and the arguments of its class that they are."""
-OTHERS = {"csr": ("csr", "groups", "blocks", "registered"), "rec": ("examples", "refinements")}
+OTHERS = {"csr": ("csr", "groups", "blocks", "registered", "sharp", "consistency"), "rec": ("examples", "refinements")}
 """Options that do not apply to a network."""
 
 
@@ -118,6 +118,18 @@ class Options(ScheduleOptions, BlocksOptions):
         "rec: learn to super-resolve what --csr has registered; with --supervised only (default: as --init, else no)",
         negated=True,
     )
+    sharp: bool = option(
+        False,
+        "rec, with --supervised: learn the images as a sensor with pixels of 5 m sees them, not as sharp as the input",
+    )
+    consistency: float | None = option(
+        None,
+        "rec, with --sharp: weight of how far the output, blurred as by the sensor and sampled down, is from the input "
+        "(default: 0)",
+        read=float,
+        metavar="WEIGHT",
+        check=at_least(0),
+    )
     groups: int | None = option(
         None,
         "rec: groups of residual blocks (default: that of --init or --size)",
@@ -147,6 +159,8 @@ class Options(ScheduleOptions, BlocksOptions):
         if self.network == "rec" and not self.csr:
             raise ValueError("--network rec requires --csr, the folder of a model that --network csr has made")
         self.require("registered", "supervised")
+        self.require("sharp", "supervised")
+        self.require("consistency", "sharp")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,7 @@ def test_help_imports_nothing_heavy(program):
         *("sr_dataset", "train.spot7", "train.dsen2", "train.l1bsr", "train.deepsum"),
         *("inference.spot7", "inference.dsen2", "inference.l1bsr", "inference.deepsum", "datasets.deepsum.records"),
         *("weights.convert_dsen2", "weights.convert_l1bsr", "weights.convert_deepsum", "evaluation.l1bsr_networks"),
+        *("evaluation.l1bsr_sharpness",),
     ],
 )
 def test_each_program_tells_its_version(module, capsys):

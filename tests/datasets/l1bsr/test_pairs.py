@@ -82,9 +82,21 @@ def test_simulated_pairs_come_with_their_truth(tmp_path):
     pairs, wanted = read_pairs(tmp_path), simulate_pair(24, 20, 1, 1)
     np.testing.assert_array_equal(pairs.left[1], wanted.left)
     np.testing.assert_array_equal(pairs.right[1], wanted.right)
-    assert set(pairs.truth[1]) == set(wanted.truth) == set(l1bsr.TRUTH)
+    assert set(pairs.truth[1]) == set(wanted.truth) == set(l1bsr.TRUTH + l1bsr.SHARP)
     for name, array in wanted.truth.items():
         np.testing.assert_array_equal(pairs.truth[1][name], array)
+
+
+def test_sharp_truth_that_older_folders_lack_is_asked_for_in_vain(tmp_path):
+    write_pairs(tmp_path, 1, 24, 20)
+    path = tmp_path / "simulated_truth" / "0000.npz"
+    with np.load(path) as arrays:
+        older = {name: arrays[name] for name in l1bsr.TRUTH}
+    np.savez(path, **older)
+    pairs = read_pairs(tmp_path)
+    assert set(pairs.truth[0]) == set(l1bsr.TRUTH) and len(pairs.dataset(1, 16, truths=l1bsr.HR)) == 1
+    with pytest.raises(ValueError, match=r"pairs: expected truth sharp_left, sharp_right, .*none in .*0000\.npz"):
+        pairs.dataset(1, 16, truths=l1bsr.SHARP)
 
 
 def test_identity_is_that_of_pixels(write_set):
@@ -156,12 +168,13 @@ def test_images_of_half_the_pixel_are_turned_about_the_pixels(write_set):
     y, x = np.indices((24, 24)) / 2
     plane = (1000 + 40 * y + 600 * x)[..., np.newaxis] + 20000 * np.arange(2)[[0, 1, 1, 0]]
     folder = write_set({"1": [plane[::2, ::2].astype("uint16")] * 2})
-    truth = {name: plane for name in l1bsr.TRUTH}
+    truth = {name: plane for name in l1bsr.TRUTH + l1bsr.SHARP}
     (folder / "a_truth").mkdir()
     np.savez(folder / "a_truth" / "1.npz", **truth)
     dataset = read_pairs(folder).dataset(64, 8, augmentation=True, crops_per_pair=512, truths=l1bsr.FINE)
     seen = set()
     for inputs, targets in dataset:
+        np.testing.assert_array_equal(targets["sharp_left"], targets["hr_left"])
         for image, fine in zip(inputs["left"].numpy(), targets["hr_left"].numpy()):
             down, right = image[1, 0, 0] - image[0, 0, 0], image[0, 1, 0] - image[0, 0, 0]
             seen.add((down, right))

@@ -153,20 +153,43 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
     assert_allclose(asked[0][..., 1], np.stack([(green - green.mean()) / green.std(ddof=1)] * 4), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["hr", "sharp"])
 @pytest.mark.parametrize("role, detector", enumerate(("left", "right")))
-def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector):
+def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector, kind):
     """The truth of the detector that has the role costs nothing, that of the other one does."""
     seen = detectors.see(detectors.render_ground(48, 48, 1), detectors.draw_motions(RNG(3)))
-    learning = SuperResolution(dataclasses.replace(REC_OPTIONS, supervised=True), CSR.from_bands(depth=1))
+    options = dataclasses.replace(REC_OPTIONS, supervised=True, sharp=kind == "sharp")
+    learning = SuperResolution(options, CSR.from_bands(depth=1))
     inputs = {name: tf.constant(getattr(seen, name)[np.newaxis]) for name in ("left", "right")}
     truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}
     monkeypatch.setattr(Draws, "uniform", lambda *arguments: tf.constant(role))
     learning.draws = lambda network: Draws(0, tf.constant(0))
     for other in ("left", "right"):
-        network = Recorder(truth[f"hr_{other}"])
+        network = Recorder(truth[f"{kind}_{other}"])
         losses = learning.losses(network, inputs, truth, True)
         assert_allclose(network.asked["x10"], inputs[detector])
         assert losses["l1"] == 0 if other == detector else losses["l1"] > 1
+
+
+def test_rec_learns_to_be_consistent():
+    """Of a product that is right but for its level, the loss is the level's error, by itself and as weighed."""
+    seen = detectors.see(detectors.cut_ground(RNG(0).uniform(200, 400, (144, 144, 4)), 48, 48, RNG(0)), still_motions())
+    inputs = {name: tf.constant(getattr(seen, name)[np.newaxis]) for name in ("left", "right")}
+    truth = {name: tf.constant(value[np.newaxis]) for name, value in seen.truth.items()}
+    options = dataclasses.replace(REC_OPTIONS, supervised=True, sharp=True, consistency=3.0)
+    learning = SuperResolution(options, CSR.from_bands(depth=1))
+    losses = learning.losses(Recorder(truth["sharp_left"] + 7), inputs, truth, False)
+    assert_allclose(losses["l1"], 7, rtol=1e-4)
+    assert_allclose(losses["consistency"], 7, rtol=0.1)  # two bands have an MTF of 0.22, which is taken for 0.25
+    assert_allclose(losses["loss"], REC.normalization * (losses["l1"] + 3 * losses["consistency"]), rtol=1e-5)
+    right = learning.losses(Recorder(truth["sharp_left"]), inputs, truth, False)
+    assert right["consistency"] < 1 < 5 < right["consistency"] + np.abs(truth["sharp_left"] - truth["hr_left"]).mean()
+
+
+def still_motions():
+    """Motions of detectors that see the same places with all bands."""
+    still = detectors.Motion(np.zeros(2), *[np.zeros((1, 2))] * 3)
+    return {name: [still] * len(BANDS) for name in ("left", "right")}
 
 
 class Recorder:
@@ -268,6 +291,9 @@ def test_colours_of_flows():
         (["--network", "csr", "--csr", "."], "--csr does not apply to --network csr"),
         (["--network", "csr", "--registered"], "--registered does not apply to --network csr"),
         (["--network", "rec", "--csr", ".", "--registered"], "--registered requires --supervised"),
+        (["--network", "rec", "--csr", ".", "--sharp"], "--sharp requires --supervised"),
+        (["--network", "rec", "--csr", ".", "--supervised", "--consistency", "1"], "--consistency requires --sharp"),
+        (["--network", "csr", "--sharp"], "--sharp does not apply to --network csr"),
         (["--network", "csr", "--refinements", "-1"], "--refinements: expected at least 0, got -1"),
         (["--network", "rec", "--csr", ".", "--refinements", "2"], "--refinements does not apply to --network rec"),
         (["--network", "csr", "--groups", "2"], "--groups does not apply to --network csr"),

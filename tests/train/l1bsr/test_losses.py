@@ -11,6 +11,7 @@ from train.l1bsr.losses import (
     WARP_BORDER,
     absolute_difference,
     anchor_consistency,
+    consistency,
     inner,
     roll,
     super_resolution_loss,
@@ -100,3 +101,13 @@ def test_roll(vectors):
 def test_inner_pixels():
     images = np.arange(7 * 9, dtype=np.float32).reshape(1, 7, 9, 1)
     np.testing.assert_array_equal(inner(images, 2), images[:, 2:5, 2:7])
+
+
+def test_consistency_is_with_what_larger_pixels_see():
+    """Of a wave of two of their pixels they see a quarter, at every second pixel of the image."""
+    wave = np.cos(np.pi * np.arange(48) / 2)[np.newaxis, :, np.newaxis, np.newaxis]
+    images = tf.constant(300 + 100 * np.broadcast_to(wave, (1, 48, 40, 4)), tf.float32)
+    seen = 300 + 0.25 * (images[:, ::2, ::2] - 300)
+    assert consistency(seen, images).numpy() == pytest.approx(0, abs=0.01)
+    assert consistency(images[:, ::2, ::2], images).numpy() == pytest.approx(75, abs=0.01)
+    assert consistency(tf.roll(seen, 1, axis=1), images).numpy() == pytest.approx(50, abs=0.01)
