@@ -5,10 +5,12 @@ For `CSR`, where the truth is known: end-point errors, the distances in pixels b
 green to each other band (`B02`, `B04`, `B08`) and from one detector's green band to the other's (`cross`). Without a
 truth: Pearson's correlation of each band with the green one, before and after registration.
 
-For `REC`: PSNR against the truth, and PSNR of its output, sampled at the pixels of the other detector, against the
-image of that detector. They are given beside two baselines: bicubic interpolation of each band without registration,
-and with registration by `CSR` in the same step. A `REC` for registered images gets the images registered by `CSR`. PSNR
-has a peak of `PEAK` counts, and covers all pixels inside a border.
+For `REC`: PSNR against the truth as sharp as the images, and against the sharper one where pairs have it; and PSNR of
+its output, sampled at the pixels of the other detector, against the image of that detector. The output of a `REC` that
+makes sharper images is blurred (`models/sharpness.py`) where what it is compared with is. Scores are given beside two
+baselines: bicubic interpolation of each band without registration, and with registration by `CSR` in the same step. A
+`REC` for registered images gets the images registered by `CSR`. PSNR has a peak of `PEAK` counts, and covers all pixels
+inside a border.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ import tensorflow as tf
 from chain.raster.opening import open_raster
 from datasets.l1bsr.pairs import SCALE
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
+from models.sharpness import blurred
 from models.warp import sample, standardize, warp, warp_and_decimate
 
 PEAK = 4095.0
@@ -170,12 +173,12 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
         pairs: `datasets.l1bsr.pairs.Pairs`.
 
     Returns:
-        `truth`, where it is known, and `other_detector`: method (`rec`, `bicubic`, `registered_bicubic`) -> PSNR in dB
-        by band, and the `mean` over bands.
+        `truth` and `sharp_truth`, where they are known, and `other_detector`: method (`rec`, `bicubic`,
+        `registered_bicubic`) -> PSNR in dB by band, and the `mean` over bands.
     """
     network, flow_of = model.training_model(), csr.pair_model()
-    errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "other_detector": {}}
-    for image, other, truth in _roles(pairs):
+    errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "sharp_truth": {}, "other_detector": {}}
+    for image, other, truth, sharp in _roles(pairs):
         own = band_flows(flow_of, image)
         seen = register(image, own).astype(np.float32) if model.arguments["registered"] else image
         made = {
@@ -185,6 +188,10 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
         flows = [_flow(flow_of, other[..., band], image[..., GREEN]) for band in range(len(BANDS))]
         flows = tf.constant(np.stack(flows, axis=2)[np.newaxis])
         for name, estimate in made.items():
+            if sharp is not None:
+                _add(errors["sharp_truth"], name, estimate - sharp, BORDER)
+            if name == "rec" and model.arguments["sharp"]:
+                estimate = blurred(estimate)
             seen = warp_and_decimate(tf.constant(estimate), flows)
             _add(errors["other_detector"], name, seen - other, BORDER // SCALE)
             if truth is not None:
@@ -194,11 +201,12 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
     }
 
 
-def _roles(pairs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Yield each image, the image of the other detector, and the truth."""
+def _roles(pairs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]]:
+    """Yield each image, the image of the other detector, the truth and the sharp one."""
     for left, right, truth in zip(pairs.left, pairs.right, pairs.truth):
-        yield left, right, None if truth is None else truth["hr_left"]
-        yield right, left, None if truth is None else truth["hr_right"]
+        known = truth or {}
+        yield left, right, known.get("hr_left"), known.get("sharp_left")
+        yield right, left, known.get("hr_right"), known.get("sharp_right")
 
 
 def _add(errors: dict, name: str, differences: tf.Tensor, border: int) -> None:

@@ -135,7 +135,7 @@ def _pictures(
         seen = register(image, flows) if rec.arguments["registered"] else image
         pictures["REC"] = rec.training_model()({"x10": seen[np.newaxis].astype(np.float32)}, training=False)[0].numpy()
     if truth is not None:
-        pictures["truth"] = truth["hr_left"]
+        pictures["truth"] = truth["sharp_left" if rec and rec.arguments["sharp"] else "hr_left"]
     top, left = (length - min(PART, length // 2) for length in image.shape[:2])
     middle = np.s_[top : top + 2 * PART, left : left + 2 * PART]
     colours = [BANDS.index(band) for band in ("B04", "B03", "B02")]

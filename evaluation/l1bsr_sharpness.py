@@ -87,11 +87,8 @@ def inconsistency(registered: np.ndarray, product: np.ndarray) -> np.ndarray:
     """
     from models.sharpness import seen_coarser
 
-    seen = seen_coarser(product[np.newaxis].astype(np.float32))[0].numpy()
-    margin = (len(registered) - len(seen)) // 2
-    differences = seen - registered[margin : len(registered) - margin, margin : registered.shape[1] - margin]
-    inside = differences[BORDER - margin : margin - BORDER, BORDER - margin : margin - BORDER].astype(np.float64)
-    return np.sqrt(np.square(inside).mean((0, 1)))
+    differences = seen_coarser(product[np.newaxis].astype(np.float32))[0].numpy() - registered.astype(np.float64)
+    return np.sqrt(np.square(differences[BORDER:-BORDER, BORDER:-BORDER]).mean((0, 1)))
 
 
 def profiles(registered: np.ndarray, product: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -76,6 +76,8 @@ class REC(_L1BModel):
         reduction: factor by which the attention reduces the number of features.
         registered: whether the weights are for images whose bands a `CSR` has registered onto the green one. The
             computation is the same.
+        sharp: whether the weights make images as sharp as a sensor with pixels of 5 m sees them, instead of as sharp as
+            the input. The computation is the same.
         inference_cropping: crops, in 5 m pixels; by default none.
 
     Raises:
@@ -96,6 +98,7 @@ class REC(_L1BModel):
         depth: int = 64,
         reduction: int = 16,
         registered: bool = False,
+        sharp: bool = False,
         inference_cropping: list[int] | None = None,
     ):
         for name, value in (("num_groups", num_groups), ("num_blocks", num_blocks)):
@@ -111,6 +114,7 @@ class REC(_L1BModel):
             "depth": depth,
             "reduction": reduction,
             "registered": registered,
+            "sharp": sharp,
         }
         super().__init__(dataset_element_spec, inference_cropping)
 

@@ -126,7 +126,7 @@ def test_rec_is_that_of_the_authors(vectors, odd):
 @pytest.mark.slow
 def test_rec_of_the_papers_size_is_that_of_the_authors(vectors, authors_rec):
     arrays, model = np.load(vectors / "rec_full.npz"), authors_rec
-    assert model.arguments == {**REC_SIZES["paper"], "registered": False}
+    assert model.arguments == {**REC_SIZES["paper"], "registered": False, "sharp": False}
     assert len(model.model.weights) == 1628 and model.model.count_params() == 15445796
     names = {
         "mid_head": "head",

@@ -42,6 +42,7 @@ def test_rec_of_the_authors_format(shared_data):
         "depth": 64,
         "reduction": 16,
         "registered": False,
+        "sharp": False,
     }
     io = np.load(folder / "rec_small_2g3b_io.npz")
     for odd in ("", "odd_"):

@@ -13,7 +13,7 @@ Images are (batch, height, width, bands); flows (batch, height, width, 2), x fir
 
 import tensorflow as tf
 
-from models.sharpness import seen_coarser
+from models.sharpness import BORDER, seen_coarser
 from models.warp import compose, warp, warp_and_decimate
 
 DOUBLE_WARP_BORDER = 6
@@ -59,8 +59,7 @@ def super_resolution_loss(targets: tf.Tensor, images: tf.Tensor, flows: tf.Tenso
 
 def consistency(images: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
     """Return how far what a detector sees of super-resolved images is from the images that they were made of."""
-    seen = seen_coarser(made)
-    return absolute_difference(seen, inner(images, (images.shape[1] - seen.shape[1]) // 2), 0)
+    return absolute_difference(seen_coarser(made), images, BORDER)
 
 
 def roll(images: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How L1BSR's networks are trained. The paper leaves choices open; all are options."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +121,7 @@ class Options(ScheduleOptions, BlocksOptions):
     )
     sharp: bool = option(
         False,
-        "rec, with --supervised: learn the images as a sensor with pixels of 5 m sees them, not as sharp as the input",
+        "rec, with --supervised: learn images as a sensor with pixels of 5 m sees them, not as sharp as the input",
     )
     consistency: float | None = option(
         None,
@@ -149,6 +150,11 @@ class Options(ScheduleOptions, BlocksOptions):
     def fixed_arguments(self) -> dict[str, Any]:
         """Return what the weights of `init` have to be of: the network's class."""
         return {"model": self.network.upper()}
+
+    def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the arguments of the model's class; weights to start from may be of the other sharpness."""
+        arguments = super().architecture(sizes)
+        return {**arguments, "sharp": self.sharp} if self.network == "rec" else arguments
 
     def check(self) -> None:
         """Raise ValueError when options do not go together."""
