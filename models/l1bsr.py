@@ -28,6 +28,7 @@ from tensorflow import keras
 from models.base import Source, SuperResolutionModel, Tensors, layer_name
 from models.flow_refinement import refine
 from models.layers import PixelShuffle, ReflectPadding
+from models.sharpness import BackProjection
 from models.warp import mirrored, standardize, warp
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -77,7 +78,7 @@ class REC(_L1BModel):
         registered: whether the weights are for images whose bands a `CSR` has registered onto the green one. The
             computation is the same.
         sharp: whether the weights make images as sharp as a sensor with pixels of 5 m sees them, instead of as sharp as
-            the input. The computation is the same.
+            the input; these are then made consistent with it (`models.sharpness.BackProjection`).
         inference_cropping: crops, in 5 m pixels; by default none.
 
     Raises:
@@ -156,7 +157,10 @@ class REC(_L1BModel):
         features = keras.layers.Add(dtype="float32", name="long_skip")([head, features])
         features = self._convolution(features, self.scale**2 * depth, KERNEL, "upsample", dtype="float32")
         features = PixelShuffle(self.scale, dtype="float32", name="shuffle")(features)
-        return self._convolution(features, len(BANDS), KERNEL, "last", dtype="float32")
+        images = self._convolution(features, len(BANDS), KERNEL, "last", dtype="float32")
+        if not self.arguments["sharp"]:
+            return images
+        return BackProjection(dtype="float32", name="consistent")([images, normalized_inputs["x10"]])
 
 
 class CSR(_L1BModel):

@@ -10,12 +10,14 @@ side that two convolutions see, and nothing is computed approximately; rounding 
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from models import sharpness
 from models.l1bsr import REC
 
 ROWS = 64
@@ -28,15 +30,21 @@ REACH = 2
 """Rows on each side that two convolutions of 3 x 3 see."""
 
 
-def rows_within(memory: int, columns: int, depth: int) -> int:
+def last_reach(model: Mapping[str, Any]) -> int:
+    """Return how many rows on each side the last layers see, given the arguments of a `REC`."""
+    return REACH + (sharpness.REACH if model.get("sharp") else 0)
+
+
+def rows_within(memory: int, columns: int, depth: int, reach: int = REACH) -> int:
     """Return the rows of the strips that memory can hold.
 
     Args:
         memory: number of bytes.
         columns: columns of the image.
         depth: number of features.
+        reach: what `last_reach` returns.
     """
-    rows = memory // (FEATURES * 4 * depth * columns) - 2 * REACH
+    rows = memory // (FEATURES * 4 * depth * columns) - 2 * reach
     return max(LEAST_ROWS, min(ROWS, rows))
 
 
@@ -62,6 +70,7 @@ class RecByStrips:
             name: [tf.cast(w, layer.compute_dtype) for w in layer.get_weights()] for name, layer in layers.items()
         }
         self._sizes = model.arguments
+        self._consistent = sharpness.BackProjection(dtype="float32")
         self._normalization = np.float32(model.normalization)
         self._empty = empty
         self._rows = rows
@@ -109,9 +118,13 @@ class RecByStrips:
             advance()
         self._convolve_and_add("body_last", features, branch, unused, first)
         advance()
-        for strip in self._strips(rows):
+        for strip in self._strips(rows, last_reach(self._sizes)):
             finer = tf.nn.depth_to_space(self._convolved(features[strip.seen], "upsample"), 2)
-            yield strip.cut(self._convolved(finer, "last"), 2) / self._normalization
+            made = tf.cast(self._convolved(finer, "last"), tf.float32)
+            if self._sizes["sharp"]:
+                pixels = image[strip.seen].astype(np.float32) * self._normalization
+                made = self._consistent([made, pixels[np.newaxis]])
+            yield strip.cut(made, 2) / self._normalization
 
     def _block(self, name: str, features: np.ndarray, branch: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Add the last block's branch to the features; make this block's, and return the weights that it needs."""
@@ -156,11 +169,11 @@ class RecByStrips:
         batch = tf.cast(images if len(images.shape) == 4 else images[np.newaxis], kernel.dtype)
         return tf.nn.conv2d(batch, kernel, 1, "SAME") + bias
 
-    def _strips(self, rows: int) -> Iterator["_Strip"]:
-        """Yield the strips of an image, from the top."""
+    def _strips(self, rows: int, reach: int = REACH) -> Iterator["_Strip"]:
+        """Yield the strips of an image, from the top, with what `reach` rows on each side see."""
         for top in range(0, rows, self._rows):
             bottom = min(top + self._rows, rows)
-            yield _Strip(slice(top, bottom), slice(max(top - REACH, 0), min(bottom + REACH, rows)))
+            yield _Strip(slice(top, bottom), slice(max(top - reach, 0), min(bottom + reach, rows)))
             self._release()
 
 
@@ -171,7 +184,7 @@ class _Strip:
     inside: slice
     """The strip."""
     seen: slice
-    """What two convolutions see of the image."""
+    """What its layers see of the image."""
 
     def cut(self, seen: np.ndarray | tf.Tensor, scale: int = 1) -> np.ndarray:
         """Return the strip of an image of what it sees, or of a batch of one, `scale` times as fine."""

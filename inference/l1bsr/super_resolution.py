@@ -13,7 +13,7 @@ from chain.serving.product_file import keep_region
 from inference.l1bsr.counts import Counts
 from inference.l1bsr.model import LIBRARIES, Execution, keras_model, run_whole
 from inference.l1bsr.product import ProductInputs, bands_of
-from inference.l1bsr.rec_by_strips import RecByStrips, rows_within
+from inference.l1bsr.rec_by_strips import RecByStrips, last_reach, rows_within
 from models.l1bsr import BANDS
 
 REGION_ROWS = 512
@@ -57,7 +57,8 @@ def _strips(inputs: ProductInputs, counts: Counts, execution: Execution, progres
     progress(0, text)
     if mode.whole:
         return iter([run_whole(inputs.network, counts.pixels, "sr")])
-    rows = rows_within(mode.memory - LIBRARIES, inputs.image.grid.columns, description.arguments["depth"])
+    arguments = description.arguments
+    rows = rows_within(mode.memory - LIBRARIES, inputs.image.grid.columns, arguments["depth"], last_reach(arguments))
     by_strips = RecByStrips(keras_model(inputs.network), execution.scratch.empty, rows, execution.scratch.release)
     return by_strips.super_resolve(counts.pixels, lambda done: progress(done, text))
 

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.l1bsr.rec_by_strips import LEAST_ROWS, ROWS, RecByStrips, rows_within
+from inference.l1bsr.rec_by_strips import LEAST_ROWS, ROWS, RecByStrips, last_reach, rows_within
 from models.l1bsr import REC
 
 pytestmark = pytest.mark.keras
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[False, True], ids=["", "sharp"])
+def model(request):
     """A small network whose attention depends strongly on the image."""
-    model = REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2)
+    model = REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, sharp=request.param)
     rng = np.random.default_rng(0)
     for variable in model.model.weights:
         shape = tuple(variable.shape)
@@ -81,3 +81,9 @@ def test_memory_is_released_after_each_strip(model):
 )
 def test_strips_have_the_rows_that_memory_holds(memory, columns, depth, expected):
     assert rows_within(memory, columns, depth) == expected
+
+
+def test_networks_of_sharp_images_see_farther(model):
+    reach = last_reach(model.arguments)
+    assert reach == (6 if model.arguments["sharp"] else 2)
+    assert rows_within(16 * 4 * 64 * 1000 * 34, 1000, 64, reach) == 34 - 2 * reach

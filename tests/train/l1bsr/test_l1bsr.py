@@ -182,10 +182,10 @@ def test_rec_learns_to_be_consistent():
     learning = SuperResolution(options, CSR.from_bands(depth=1))
     losses = learning.losses(Recorder(truth["sharp_left"] + 7), inputs, truth, False)
     assert_allclose(losses["l1"], 7, rtol=1e-4)
-    assert_allclose(losses["consistency"], 7, rtol=1e-3)
+    assert_allclose(losses["consistency"], 7, rtol=0.01)
     assert_allclose(losses["loss"], REC.normalization * (losses["l1"] + 3 * losses["consistency"]), rtol=1e-5)
     right = learning.losses(Recorder(truth["sharp_left"]), inputs, truth, False)
-    assert right["consistency"] < 0.2 < 5 < np.abs(truth["sharp_left"] - truth["hr_left"]).mean()
+    assert 20 * right["consistency"] < np.abs(truth["sharp_left"] - truth["hr_left"]).mean()
 
 
 def still_motions():
