@@ -24,13 +24,7 @@ triple T33UUP s2_l2a_bigearthnet_v2_native/S2A_MSIL2A_20170613T101031_N9999_R022
 patch T29 S2A_MSIL2A_20170617T113321_36_85
 patch T29 S2A_MSIL2A_20170617T113321_4_55
 
-for network in 6x fast/2x 2x; do
-  if [ $network = 2x ]; then # what only the other networks were trained on
-    triple 433D s2_terramesh_native/TM_L1C_433D
-    triple 433D s2_terramesh_native/TM_L2A_433D
-    triple 57_38 s2_l2a_bigearthnet_native2/BEN_57_38
-    triple 87_48 s2_l2a_bigearthnet_native2/BEN_87_48
-  fi
+for network in 6x 2x; do
   "$python" -m evaluation.expected_error --offset 0 --model-dir weights/dsen2/$network "${words[@]}" \
     --output weights/dsen2/errors.json
   echo

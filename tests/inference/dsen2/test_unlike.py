@@ -2,6 +2,7 @@
 """Ground unlike what a network was trained on: real scenes never trained on, and with bands multiplied."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,13 @@ from chain.sentinel2.scene import opened_scene
 from inference import dsen2
 from inference.dsen2.unlike import KEY, look
 from inference.report import report
+from models.base import export
+from models.dsen2 import DSen2
 from models.spectra import read_spectra
-from tests.real_tiles import PROJECT_WEIGHTS, tiles_of
+from tests.real_tiles import tiles_of
+
+TRAINED_GROUND = Path(__file__).parent / "trained_ground"
+"""The spectra of ten scenes: fields, forest, coast, villages."""
 
 ORDINARY = {
     "forest": ("s2_l1c_ssl4eo_brazil_native", "l1c_T24KUF_20180302"),
@@ -28,7 +34,17 @@ GAINS = {"humid": ({"B11": 0.15}, 0.9), "sea ice": ({"B11": 0.05, "B12": 0.05}, 
 
 @pytest.fixture(scope="module")
 def spectra():
-    return read_spectra(PROJECT_WEIGHTS / "2x")
+    return read_spectra(TRAINED_GROUND)
+
+
+@pytest.fixture(scope="module")
+def network(spectra, tmp_path_factory):
+    """A network of the paper's class that interpolates, as if trained on that ground."""
+    model = DSen2.from_bands("2x", depth=2, num_blocks=0, start_at_interpolation=True)
+    model.spectra = spectra
+    folder = tmp_path_factory.mktemp("network") / "2x"
+    export(model, folder)
+    return str(folder)
 
 
 def shares(spectra, stem, gains=None):
@@ -77,9 +93,9 @@ def scene(shared_data, tmp_path):
 
 
 @pytest.mark.keras
-def test_a_product_warns_once_and_its_record_and_report_tell(scene, tmp_path, capsys):
+def test_a_product_warns_once_and_its_record_and_report_tell(scene, network, tmp_path, capsys):
     output = tmp_path / "sr.tif"
-    arguments = ["--input", *scene, "--offset", "0", "--level", "L2A"]
+    arguments = ["--input", *scene, "--offset", "0", "--level", "L2A", "--model-dir", network]
     assert dsen2.main([*arguments, "--output", str(output)]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "not trained on" in line]
     assert len(lines) == 1 and "sr.tif: on 50% of the image (pixels of 20 m)" in lines[0]
@@ -90,18 +106,20 @@ def test_a_product_warns_once_and_its_record_and_report_tell(scene, tmp_path, ca
 
 
 @pytest.mark.keras
-def test_pixels_in_memory_are_looked_at_too(scene):
+def test_pixels_in_memory_are_looked_at_too(scene, network):
     fine, coarse = (np.moveaxis(gdal.Open(name).ReadAsArray().astype(np.float32), 0, 2) for name in scene)
-    made = dsen2.super_resolve_arrays({"x10": fine, "x20": coarse}, dsen2.Options(offset=0, level="L2A"))
+    options = dsen2.Options(offset=0, level="L2A", model_dir=(network,))
+    made = dsen2.super_resolve_arrays({"x10": fine, "x20": coarse}, options)
     (warning,) = made.warnings
     assert warning.startswith("on 50% of the image (pixels of 20 m) bands stand in ratios that the 2x network")
 
 
 @pytest.mark.keras
-def test_bands_that_the_product_lacks_are_those_of_the_input(scene, spectra, tmp_path, capsys):
+def test_bands_that_the_product_lacks_are_those_of_the_input(scene, network, spectra, tmp_path, capsys):
     """Where it is open: regions that are assembled are not held against it."""
     output = tmp_path / "sr.tif"
-    arguments = ["--input", *scene, "--offset", "0", "--bands", "B05", "--float", "--output", str(output)]
+    arguments = ["--input", *scene, "--offset", "0", "--model-dir", network]
+    arguments += ["--bands", "B05", "--float", "--output", str(output)]
     assert dsen2.main([*arguments, "--block-range", "1/1"]) == 0 and not output.exists()
     capsys.readouterr()
     assert dsen2.main([*arguments, "--assemble"]) == 0
