@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from datasets.l1bsr.folders import read_pairs
-from evaluation.l1bsr import band_flows, register, score_csr, score_rec
+from evaluation.l1bsr import band_flows, baselines, read_example, register, score_csr, score_rec
 from evaluation.l1bsr_networks import open_model
+from evaluation.l1bsr_sharpness import measure
 from inference import l1bsr
 from inference.l1bsr.model import PROJECT_WEIGHTS
 from models.l1bsr import BANDS, CSR, REC
@@ -38,6 +39,11 @@ def csr():
     return open_model(CSR, PROJECT_WEIGHTS / "CSR")
 
 
+@pytest.fixture(scope="module")
+def rec():
+    return open_model(REC, PROJECT_WEIGHTS / "REC")
+
+
 @pytest.mark.slow
 def test_flows_are_near_the_true_ones(pairs, csr):
     errors = score_csr(csr, pairs, {})["end_point_error"]
@@ -46,22 +52,22 @@ def test_flows_are_near_the_true_ones(pairs, csr):
 
 
 @pytest.mark.slow
-def test_images_are_better_than_bicubic_after_registration(pairs, csr):
-    scores = score_rec(open_model(REC, PROJECT_WEIGHTS / "REC"), csr, pairs)["truth"]
+def test_images_are_better_than_bicubic_after_registration(pairs, csr, rec):
+    scores = score_rec(rec, csr, pairs)["sharp_truth"]
     made, registered = scores["rec"], scores["registered_bicubic"]
     assert made["mean"] > registered["mean"] + 1.5
     assert all(made[band] > registered[band] for band in BANDS)
 
 
 @pytest.mark.slow
-def test_images_are_right_up_to_their_edges(pairs, csr):
+def test_images_are_right_up_to_their_edges(pairs, csr, rec):
     """The outermost pixels of 5 m, one ring after the other, are as bright as the true ones."""
-    rec = open_model(REC, PROJECT_WEIGHTS / "REC").training_model()
+    network = rec.training_model()
     for image, truth in zip(pairs.left, pairs.truth):
         registered = register(image, band_flows(csr.pair_model(), image)).astype(np.float32)
-        made = rec({"x10": registered[np.newaxis]}, training=False)[0].numpy()
+        made = network({"x10": registered[np.newaxis]}, training=False)[0].numpy()
         for distance in range(6):
-            rings = [_ring(picture, distance).mean(axis=0) for picture in (made, truth["hr_left"])]
+            rings = [_ring(picture, distance).mean(axis=0) for picture in (made, truth["sharp_left"])]
             np.testing.assert_allclose(*rings, rtol=0.03)
 
 
@@ -69,6 +75,23 @@ def _ring(image, distance):
     """Return the pixels (number, bands) at a distance from the border."""
     inner = image[distance : len(image) - distance, distance : image.shape[1] - distance]
     return np.concatenate([inner[0], inner[-1], inner[1:-1, 0], inner[1:-1, -1]])
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("01", np.s_[80:240, 100:260]),
+        *(pytest.param(name, np.s_[:], marks=pytest.mark.slow) for name in DIRECT_FITS),
+    ],
+)
+def test_real_images_become_sharper_and_stay_consistent(shared_data, csr, rec, name, part):
+    """Sharper by half, and no less consistent or more ringing than promised, in each band."""
+    image = read_example(shared_data("l1bsr") / f"{name}.tif")[part]
+    registered = register(image, band_flows(csr.pair_model(), image)).astype(np.float32)
+    made = rec.training_model()({"x10": registered[np.newaxis]}, training=False)[0].numpy()
+    for found in measure(registered, made, baselines(registered, ())["bicubic"]).values():
+        assert found["gradient_energy"] > 1.4 and found["inconsistency"] < 1.5
+        assert found["edges"] > 30 and found["overshoot"] < 0.035
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ pairs "$dir/made" --pairs 60 --seed 11
 pairs "$dir/made2" --pairs 300 --rows 160 --columns 160 --seed 31
 pairs "$dir/real" --pairs 56 --rows 160 --columns 120 --seed 21 "${large[@]}"
 pairs "$dir/real3" --pairs 400 --rows 160 --columns 120 --seed 32 "${large[@]}"
+pairs "$dir/real4" --pairs 200 --rows 160 --columns 120 --seed 41 --mtf 0.55 0.65 "${large[@]}"
+pairs "$dir/made3" --pairs 80 --rows 160 --columns 120 --seed 42 --mtf 0.38 0.46
 pairs "$dir/real2" --pairs 16 --rows 104 --columns 104 --seed 22 --reflectance \
   --landscape "$brazil"/l1c_T24KUF_20180302_10m.tif "$brazil"/l1c_T24KVE_20180710_10m.tif \
   "$india"/l2a_T43RCP_20200813_10m.tif "$india"/l1c_T43RCP_20200604_10m.tif
@@ -42,8 +44,11 @@ train csr7 "${wide[@]}" --epochs 21 --learning-rate 8e-5 --seed 8 --init "$dir/c
 train CSR "${wide[@]}" --epochs 24 --learning-rate 8e-5 --seed 9 --init "$dir/csr7" --nir-share 0.4 --refinements 5 \
   --examples "$images"/l1bsr/0*.tif
 
-rec=(--network rec --supervised --registered --pairs "$dir/made2" "$dir/real3" --batch-size 8 --crop 48
-  --steps-per-epoch 500 --schedule cosine --augmentation)
-train rec1 "${rec[@]}" --csr "$dir/csr3" --epochs 22 --learning-rate 1e-3 --seed 1
-train rec2 "${rec[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
-train REC "${rec[@]}" --csr "$dir/CSR" --epochs 12 --learning-rate 5e-4 --seed 3 --init "$dir/rec2"
+rec=(--network rec --supervised --registered --batch-size 8 --crop 48 --steps-per-epoch 500 --schedule cosine --augmentation)
+first=("${rec[@]}" --pairs "$dir/made2" "$dir/real3")
+sharp=("${rec[@]}" --pairs "$dir/made3" "$dir/real4" --csr "$dir/CSR" --sharp --consistency 4)
+train rec1 "${first[@]}" --csr "$dir/csr3" --epochs 22 --learning-rate 1e-3 --seed 1
+train rec2 "${first[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
+train rec3 "${first[@]}" --csr "$dir/CSR" --epochs 12 --learning-rate 5e-4 --seed 3 --init "$dir/rec2"
+train rec4 "${sharp[@]}" --epochs 3 --learning-rate 5e-4 --seed 4 --init "$dir/rec3"
+train REC "${sharp[@]}" --epochs 4 --learning-rate 3e-4 --seed 5 --init "$dir/rec4"
