@@ -25,7 +25,7 @@ WHY = """
 
 - `--tile-size` and `--block-range` cut a product into tiles and regions that are made in any order, without seams.
   REC and CSR (`l1bsr`) look at the whole image, and DeepSUM (`deepsum`) normalises by what it sees: their products are
-  made in one piece. `l1bsr --mode strips` bounds the memory, equal to one count. Several processes without Dask are
+  made in one piece. `l1bsr --mode strips` bounds memory, equal to two counts. Several processes without Dask are
   each given other images by `--input`; those of `deepsum` each an `--output-dir` of its own.
 - `--scheduler` of `l1bsr` and `deepsum` therefore hands out images and scenes of `--output-dir`, each to one worker.
 - `--precision`: `int8` is for networks made tile by tile, as the zeros around an image stand for other values in

@@ -9,7 +9,7 @@ input: its corner lies a quarter of an input's pixel further right and down.
 A REC may be made for images that CSR has registered, as the project's is; then this is done first, beside the output.
 
 Both networks look at the whole image. It is computed at once where memory holds it; larger ones piece by piece, REC
-layer by layer, CSR after a first pass that takes the bands' statistics: equal to one count, in bounded memory, on disk
+layer by layer, CSR after a first pass that takes the bands' statistics: equal to two counts, in bounded memory, on disk
 beside the output for the time being (REC: 16 bytes x features x pixels).
 
 Deviations from the original (arXiv:2304.06871): numbers are rounded and clipped to 1..65535, not cut and wrapped

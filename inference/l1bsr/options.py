@@ -114,8 +114,8 @@ class Options(ProgramOptions, AreaOptions, PrecisionOptions, WorkersOptions):
     )
     mode: str = option(
         "auto",
-        "whole: the whole image at once; strips: piece by piece, equal to one count, in bounded memory; auto: whole "
-        "where memory holds it",
+        "whole: the whole image at once; strips: piece by piece, equal to two counts, in bounded memory; auto: "
+        "whole where memory holds it",
         choices=("auto", "whole", "strips"),
         pixels=False,
         group=WORK,
