@@ -25,7 +25,7 @@ def test_a_model_of_another_class_is_refused(tmp_path, image, models, capsys):
     assert register(source, output, models["REC"]) == 1
     assert "--model-dir: expected one model l1bsr CSR, got" in failure(capsys)
     assert infer(source, output, str(l1bsr_model.PROJECT_WEIGHTS.parent / "dsen2")) == 1
-    assert "of dsen2, dsen2" in failure(capsys)
+    assert "of dsen2 FAST, dsen2 FAST" in failure(capsys)
     assert infer(source, output, str(tmp_path)) == 1
     assert "--model-dir: expected a folder with model.json" in failure(capsys)
     assert not output.exists()
