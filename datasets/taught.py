@@ -17,7 +17,7 @@ import numpy as np
 
 from chain.runtime.progress import LOG
 from datasets.dsen2 import Scene, WaldPatches
-from models.dsen2 import ROLES, SOURCES
+from models.dsen2 import ROLES
 
 TRUTH_SHARE = 0.5
 """Share of the truth in the target, where there is one."""
@@ -73,13 +73,13 @@ class TaughtPatches(WaldPatches):
 
     def _teach(self, scene: Scene, first: tuple[int, int] | None) -> Taught:
         if first is None:
-            images = dict(scene.images)
+            images = scene.images
         else:
             images = {
                 name: self._coarse(scene, name, tuple(start * self._fineness(name) for start in first))
                 for name in ROLES[self.role]
             }
-        ratios = {name: round(SOURCES[name].gsd / SOURCES["x10"].gsd) for name in images}
+        ratios = {name: self.scale // self._fineness(name) for name in images}
         size = [min(image.shape[axis] * ratios[name] for name, image in images.items()) for axis in (0, 1)]
         rows, columns = (length // self.scale * self.scale for length in size)
         images = {name: image[: rows // ratios[name], : columns // ratios[name]] for name, image in images.items()}
@@ -95,7 +95,7 @@ class TaughtPatches(WaldPatches):
         )
         images = {}
         for name, image in taught.images.items():
-            top, left, across = (number * 10 // round(SOURCES[name].gsd) for number in (row, column, side))
+            top, left, across = (number * self._fineness(name) // self.scale for number in (row, column, side))
             images[name] = image[top : top + across, left : left + across]
         target = taught.made[row : row + side, column : column + side]
         if taught.first is None:
