@@ -203,11 +203,12 @@ class TrainingOptions(BaseOptions):
             sizes: as for `with_defaults`.
         """
         description = self.description_of_start()
-        if description:
-            return description.arguments
+        options = {argument: getattr(self, name) for name, argument in self.network_arguments().items()}
+        asked = {argument: value for argument, value in options.items() if value is not None}
+        if description:  # which may be older than an argument
+            return {**asked, **description.arguments}
         fixed = {name: value for name, value in self.fixed_arguments().items() if name != "model"}
-        asked = {argument: getattr(self, name) for name, argument in self.network_arguments().items()}
-        return {**sizes[self.size], **fixed, **{name: value for name, value in asked.items() if value is not None}}
+        return {**sizes[self.size], **fixed, **asked}
 
 
 def _description_of(weights: str) -> ModelDescription | None:

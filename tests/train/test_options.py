@@ -116,6 +116,30 @@ def test_the_flows_refinements_are_those_of_the_weights(write_model):
         dataclasses.replace(options, refinements=0).description_of_start()
 
 
+def test_sharpness_is_that_of_the_weights(write_model):
+    rec = {"num_groups": 1, "num_blocks": 1, "depth": 8, "reduction": 8, "registered": True}
+    options = l1bsr.Options(network="rec", csr=".", init=write_model({**rec, "sharp": True}, "l1bsr", "REC"))
+    with pytest.raises(ValueError, match="^--registered requires --supervised$"):
+        options.with_defaults({"paper": {}})
+    options = dataclasses.replace(options, supervised=True)
+    assert options.with_defaults({"paper": {}}).sharp is True
+    assert options.architecture({"paper": {}})["sharp"] is True
+    with pytest.raises(ValueError, match="^--sharp: expected True, as --init .* has it, got False$"):
+        dataclasses.replace(options, sharp=False).description_of_start()
+    options = dataclasses.replace(options, init=write_model({**rec, "sharp": False}, "l1bsr", "REC", "dull"))
+    assert options.with_defaults({"paper": {}}).sharp is False
+    with pytest.raises(ValueError, match="^--sharp: expected False, as --init .* has it, got True$"):
+        dataclasses.replace(options, sharp=True).description_of_start()
+
+
+def test_weights_older_than_an_argument_leave_it_to_the_options(write_model):
+    rec = {"num_groups": 1, "num_blocks": 1, "depth": 8, "reduction": 8, "registered": True}
+    options = l1bsr.Options(network="rec", csr=".", init=write_model(rec, "l1bsr", "REC"), supervised=True)
+    assert options.with_defaults({"paper": {}}).architecture({"paper": {}})["sharp"] is False
+    options = dataclasses.replace(options, sharp=True).with_defaults({"paper": {}})
+    assert options.architecture({"paper": {}}) == {**rec, "sharp": True}
+
+
 def test_weights_that_nothing_describes_start_the_network_that_is_asked_for(tmp_path):
     (tmp_path / "weights.h5").touch()
     options = spot7.Options(init=str(tmp_path / "weights.h5"), size="small").with_defaults(SIZES)

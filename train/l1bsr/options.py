@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How L1BSR's networks are trained. The paper leaves choices open; all are options."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +18,14 @@ from train.options import (
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "csr": {"batch_size": 64, "schedule": "constant", "roll": 3, "warm_up": 3000, "refinements": 0},
-    "rec": {"batch_size": 8, "schedule": "steps", "roll": 0, "warm_up": 0, "registered": False},
+    "rec": {"batch_size": 8, "schedule": "steps", "roll": 0, "warm_up": 0, "registered": False, "sharp": False},
 }
 """Defaults of each network."""
 LEARNING_RATES = {"paper": 5e-5, "small": 5e-5}
 """Sizes of the networks, and the step of each."""
 NETWORK_OPTIONS = {
     "csr": {"refinements": "refinements"},
-    "rec": {"blocks": "num_blocks", "groups": "num_groups", "registered": "registered"},
+    "rec": {"blocks": "num_blocks", "groups": "num_groups", "registered": "registered", "sharp": "sharp"},
 }
 """Options that only one of the networks has, and the arguments of its class that they are."""
 OTHERS = {"csr": ("csr", "groups", "blocks", "registered", "sharp", "consistency"), "rec": ("examples", "refinements")}
@@ -119,9 +118,11 @@ class Options(ScheduleOptions, BlocksOptions):
         "rec: learn to super-resolve what --csr has registered; with --supervised only (default: as --init, else no)",
         negated=True,
     )
-    sharp: bool = option(
-        False,
-        "rec, with --supervised: learn images as a sensor with pixels of 5 m sees them, not as sharp as the input",
+    sharp: bool | None = option(
+        None,
+        "rec, with --supervised: learn images as a sensor with pixels of 5 m sees them, not as sharp as the input "
+        "(default: as --init, else no)",
+        negated=True,
     )
     consistency: float | None = option(
         None,
@@ -150,11 +151,6 @@ class Options(ScheduleOptions, BlocksOptions):
     def fixed_arguments(self) -> dict[str, Any]:
         """Return what the weights of `init` have to be of: the network's class."""
         return {"model": self.network.upper()}
-
-    def architecture(self, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the arguments of the model's class; weights to start from may be of the other sharpness."""
-        arguments = super().architecture(sizes)
-        return {**arguments, "sharp": self.sharp} if self.network == "rec" else arguments
 
     def check(self) -> None:
         """Raise ValueError when options do not go together."""

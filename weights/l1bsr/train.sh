@@ -27,6 +27,7 @@ pairs "$dir/real2" --pairs 16 --rows 104 --columns 104 --seed 22 --reflectance \
   --landscape "$brazil"/l1c_T24KUF_20180302_10m.tif "$brazil"/l1c_T24KVE_20180710_10m.tif \
   "$india"/l2a_T43RCP_20200813_10m.tif "$india"/l1c_T43RCP_20200604_10m.tif
 
+weights() { cp "$dir/$1/weights.h5" "$dir/$1.h5" && echo "$dir/$1.h5"; } # alone, they do not say what they were for
 train() { [ -d "$dir/$1" ] || .venv/bin/python -m train.l1bsr --model-dir "$dir/$1" --size small "${@:2}"; }
 few=("$dir/made" "$dir/real" "$dir/real2")
 all=("${few[@]}" "$dir/made2" "$dir/real3")
@@ -41,7 +42,7 @@ train csr4 "${wide[@]}" --epochs 12 --learning-rate 1.5e-4 --seed 4 --init "$dir
 train csr5 "${wide[@]}" --epochs 5 --learning-rate 2e-4 --seed 5 --init "$dir/csr4" --nir-share 0.45
 train csr6 "${wide[@]}" --epochs 45 --learning-rate 8e-5 --seed 7 --init "$dir/csr5"
 train csr7 "${wide[@]}" --epochs 21 --learning-rate 8e-5 --seed 8 --init "$dir/csr6" --nir-share 0.1
-train CSR "${wide[@]}" --epochs 24 --learning-rate 8e-5 --seed 9 --init "$dir/csr7" --nir-share 0.4 --refinements 5 \
+train CSR "${wide[@]}" --epochs 24 --learning-rate 8e-5 --seed 9 --init "$(weights csr7)" --nir-share 0.4 --refinements 5 \
   --examples "$images"/l1bsr/0*.tif
 
 rec=(--network rec --supervised --registered --batch-size 8 --crop 48 --steps-per-epoch 500 --schedule cosine --augmentation)
@@ -50,5 +51,5 @@ sharp=("${rec[@]}" --pairs "$dir/made3" "$dir/real4" --csr "$dir/CSR" --sharp --
 train rec1 "${first[@]}" --csr "$dir/csr3" --epochs 22 --learning-rate 1e-3 --seed 1
 train rec2 "${first[@]}" --csr "$dir/csr6" --epochs 9 --learning-rate 6e-4 --seed 2 --init "$dir/rec1"
 train rec3 "${first[@]}" --csr "$dir/CSR" --epochs 12 --learning-rate 5e-4 --seed 3 --init "$dir/rec2"
-train rec4 "${sharp[@]}" --epochs 3 --learning-rate 5e-4 --seed 4 --init "$dir/rec3"
+train rec4 "${sharp[@]}" --epochs 3 --learning-rate 5e-4 --seed 4 --init "$(weights rec3)"
 train REC "${sharp[@]}" --epochs 4 --learning-rate 3e-4 --seed 5 --init "$dir/rec4"

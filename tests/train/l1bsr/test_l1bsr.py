@@ -97,6 +97,7 @@ def test_what_a_training_of_rec_leaves(rec, csr):
         "depth": 8,
         "reduction": 8,
         "registered": False,
+        "sharp": False,
     }
     scores = json.loads((rec / "scores.json").read_text())
     for kind in ("truth", "other_detector"):
@@ -231,11 +232,12 @@ def test_rec_for_registered_images_is_trained_and_scored_on_them(pairs, csr, tmp
 
 
 @pytest.mark.slow
-def test_sharp_images_are_learnt_from_weights_that_made_others(pairs, csr, rec, tmp_path):
+def test_sharp_images_are_learnt_from_weights_alone_that_made_others(pairs, csr, rec, tmp_path):
     folder = tmp_path / "model"
+    alone = shutil.copy(rec / "weights.h5", tmp_path / "rec.h5")
     command = ["--pairs", pairs, "--csr", str(csr), "--model-dir", str(folder), *TINY_REC, "--epochs", "1"]
     assert read_description(rec).arguments["sharp"] is False
-    assert l1bsr.main([*command, "--supervised", "--sharp", "--consistency", "2", "--init", str(rec)]) == 0
+    assert l1bsr.main([*command, "--supervised", "--sharp", "--consistency", "2", "--init", str(alone)]) == 0
     assert read_description(folder).arguments == {**read_description(rec).arguments, "sharp": True}
     (epoch,) = json.loads((folder / "run.json").read_text())["history"]
     expected = (epoch["l1"] + 2 * epoch["consistency"]) * REC.normalization
