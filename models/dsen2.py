@@ -33,7 +33,7 @@ from tensorflow import keras
 from models.base import Source, SuperResolutionModel, Tensors
 from models.consistency import RADIUS, ConsistentUpsampling, Degradation
 from models.degradation import blur_radius
-from models.layers import BilinearUpsampling, PixelShuffle
+from models.layers import BilinearUpsampling, PixelShuffle, ScaledConv2D
 from models.local_statistics import (
     ByPhase,
     LocalCorrelation,
@@ -307,12 +307,17 @@ class FastDSen2(SuperResolutionModel):
         )(tensor)
 
     def _block(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
-        """Add a share of convolution, ReLU, convolution."""
+        """Add a share of convolution, ReLU, convolution: of one type, without casts, TensorFlow makes it two steps."""
         branch = self._convolution(tensor, self.arguments["depth"], f"{name}_1")
         branch = keras.layers.ReLU(name=f"{name}_relu")(branch)
-        branch = self._convolution(branch, self.arguments["depth"], f"{name}_2")
-        branch = keras.layers.Rescaling(FAST_RESIDUAL_SCALE, dtype="float32", name=f"{name}_scale")(branch)
-        return keras.layers.Add(dtype="float32", name=f"{name}_add")([tensor, branch])
+        branch = ScaledConv2D(
+            self.arguments["depth"],
+            KERNEL,
+            scale=FAST_RESIDUAL_SCALE,
+            kernel_initializer="he_uniform",
+            name=f"{name}_2",
+        )(branch)
+        return keras.layers.Add(name=f"{name}_add")([tensor, branch])
 
     def _standardized(self, normalized_inputs: Tensors) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """Standardise all bands by what is seen of them in windows of coarse pixels.

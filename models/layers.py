@@ -44,6 +44,29 @@ class _Scaled(keras.layers.Layer):
         return {**super().get_config(), "scale": self.scale}
 
 
+class ScaledConv2D(keras.layers.Conv2D):
+    """A convolution with padding and bias, times `scale`: its weights are multiplied, which costs nothing.
+
+    Args:
+        scale: factor of the output.
+    """
+
+    def __init__(self, *arguments: Any, scale: float = 1.0, **kwargs: Any):
+        super().__init__(*arguments, padding="same", **kwargs)
+        self.scale = scale
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolve (batch, height, width, features)."""
+        kernel, bias = (tf.convert_to_tensor(weights) * self.scale for weights in (self.kernel, self.bias))
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, 1, "SAME"), bias)
+
+    def get_config(self) -> dict:
+        """Return the arguments."""
+        config = {**super().get_config(), "scale": self.scale}
+        del config["padding"]
+        return config
+
+
 class DigitalNumbers(_Scaled):
     """Converts reflectance to the values of a 16-bit product: times `scale`, rounded, clipped to 0 to 65535.
 

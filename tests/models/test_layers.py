@@ -10,7 +10,14 @@ from osgeo import gdal
 from skimage.transform import resize
 from tensorflow import keras
 
-from models.layers import BicubicUpsampling, BilinearInitializer, BilinearUpsampling, Crop, DigitalNumbers
+from models.layers import (
+    BicubicUpsampling,
+    BilinearInitializer,
+    BilinearUpsampling,
+    Crop,
+    DigitalNumbers,
+    ScaledConv2D,
+)
 
 pytestmark = pytest.mark.keras
 
@@ -24,6 +31,20 @@ def test_crop():
 def test_digital_numbers_are_rounded_and_clipped():
     reflectance = np.array([-0.5, 0.00006, 0.00004, 0.64647, 6.5535, 9.0], "float32")
     assert DigitalNumbers(1e4)(reflectance).numpy().tolist() == [0, 1, 0, 6465, 65535, 65535]
+
+
+@pytest.mark.parametrize("policy, most", [("float32", 1e-6), ("mixed_bfloat16", 0.02)])
+def test_scaled_convolution_is_one_that_is_scaled(policy, most):
+    rng = np.random.default_rng(0)
+    image = rng.normal(0, 1, (2, 9, 7, 3)).astype("float32")
+    weights = [rng.normal(0, 1, shape).astype("float32") for shape in ((3, 3, 3, 4), (4,))]
+    plain, scaled = keras.layers.Conv2D(4, 3, padding="same"), ScaledConv2D(4, 3, scale=0.2, dtype=policy)
+    for layer in (plain, scaled):
+        layer.build(image.shape)
+        layer.set_weights(weights)
+    wanted, found = 0.2 * plain(image).numpy(), scaled(image)
+    assert found.dtype.name == scaled.compute_dtype
+    assert np.abs(tf.cast(found, tf.float32).numpy() - wanted).max() < most * np.abs(wanted).max()
 
 
 def test_bicubic_is_gdals(write_raster, tmp_path):
@@ -93,7 +114,16 @@ def test_bilinear_initializer_follows_the_seed():
         BilinearInitializer()((3, 3, 1, 1))
 
 
-@pytest.mark.parametrize("layer", [Crop(1), DigitalNumbers(1e4), BicubicUpsampling(4), BilinearUpsampling(2)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Crop(1),
+        DigitalNumbers(1e4),
+        BicubicUpsampling(4),
+        BilinearUpsampling(2),
+        ScaledConv2D(2, 3, scale=0.2, kernel_initializer="ones"),
+    ],
+)
 def test_layers_tell_their_arguments(layer):
     again = type(layer).from_config(layer.get_config())
     image = tf.random.uniform((1, 6, 6, 2))
