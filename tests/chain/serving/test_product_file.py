@@ -31,13 +31,16 @@ VALID[100:180, 300:] = False
 
 
 def compute(region):
-    window = np.s_[region.y : region.y + region.rows, region.x : region.x + region.columns]
-    return {band: (VALUES[window][..., index], VALID[window]) for index, band in enumerate(("B04", "B03"))}
+    return {band: (part(VALUES[..., index], region), part(VALID, region)) for index, band in enumerate(("B04", "B03"))}
 
 
 def maker(function=compute):
     """Return a maker whose regions a function computes."""
     return SimpleNamespace(read=lambda region: None, compute=lambda region, blocks: function(region))
+
+
+def part(array, region):
+    return array[region.y : region.y + region.rows, region.x : region.x + region.columns]
 
 
 def pixels(path):
@@ -66,6 +69,25 @@ def test_product_is_a_complete_cloud_optimized_geotiff(tmp_path, layout, dtype, 
     np.testing.assert_array_equal(pixels(path)[VALID], VALUES[VALID])
     np.testing.assert_array_equal(pixels(path)[~VALID], np.full((80 * 401, 2), nodata))
     assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
+
+
+@pytest.mark.parametrize(
+    "given, level",
+    [((), "1"), (("LEVEL=6",), "6"), (("compress=zstd",), "9"), (("COMPRESS=ZSTD", "LEVEL=1"), "1")],
+)
+def test_the_level_of_compression_is_deflates_least_and_that_of_others_their_own(tmp_path, layout, given, level):
+    """Files are as large as those of GDAL's tool, whose level of ZSTD is 9."""
+    path, other = tmp_path / "sr.tif", tmp_path / "other.tif"
+    smooth = np.add.outer(np.arange(600), np.arange(701)).astype(np.float32) // 7 + VALUES[..., 0] // 500
+    made = maker(lambda region: {"B04": (part(smooth, region), part(VALID, region))})
+    layout = replace(layout, bands=("B04",))
+    write_product(path, layout, REGIONS, made, {}, creation=given)
+    compression = "ZSTD" if "zstd" in "".join(given).lower() else "DEFLATE"
+    options = [f"COMPRESS={compression}", f"LEVEL={level}", "PREDICTOR=YES", "BLOCKSIZE=512", "BIGTIFF=IF_SAFER"]
+    options += ["OVERVIEW_RESAMPLING=AVERAGE", "ADD_ALPHA=NO"]
+    gdal.GetDriverByName("COG").CreateCopy(str(other), gdal.Open(str(path)), options=options)
+    assert path.stat().st_size == pytest.approx(other.stat().st_size, rel=1e-3)
+    assert gdal.Open(str(path)).GetMetadataItem("COMPRESSION", "IMAGE_STRUCTURE") == compression
 
 
 @pytest.mark.parametrize("bands", [("B02", "B03", "B04", "B08"), ("B04", "B03", "B02"), ("B08", "B04"), ("sr",)])
