@@ -76,15 +76,26 @@ def small_cache() -> Iterator[None]:
 
     One thread at a time may do so.
     """
-    with _CACHE_LOCK:
-        size, of_files = gdal.GetCacheMax(), gdal.GetConfigOption("VSI_CACHE")
+    with _CACHE_LOCK, configured(VSI_CACHE="FALSE"):
+        size = gdal.GetCacheMax()
         gdal.SetCacheMax(min(size, CACHE_BYTES))
-        gdal.SetConfigOption("VSI_CACHE", "FALSE")
         try:
             yield
         finally:
-            gdal.SetConfigOption("VSI_CACHE", of_files)
             gdal.SetCacheMax(size)
+
+
+@contextmanager
+def configured(**options: str) -> Iterator[None]:
+    """Set options of GDAL's configuration for a while, in all threads."""
+    before = {name: gdal.GetConfigOption(name) for name in options}
+    for name, value in options.items():
+        gdal.SetConfigOption(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            gdal.SetConfigOption(name, value)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from osgeo import gdal
 
-from chain.raster.gdal_memory import reported_errors, small_cache
+from chain.raster.gdal_memory import configured, reported_errors, small_cache
 from chain.raster.grids import Grid, Region, raster_grid, shifted
 from chain.raster.writing import check_whole
 from chain.runtime.files import name_new, replace
@@ -363,6 +363,7 @@ def _write_cog(
         del options["PREDICTOR"]
     with reported_errors() as errors:
         try:
+            _add_overviews(mosaic, int(options["BLOCKSIZE"]), options["OVERVIEW_RESAMPLING"])
             gdal.GetDriverByName("COG").CreateCopy(
                 str(partial), mosaic, strict=False, options=[f"{name}={value}" for name, value in options.items()]
             )
@@ -371,6 +372,20 @@ def _write_cog(
     if errors:
         raise OSError(f"--output: expected a disk that takes {path}, got {errors[0]}")
     check_whole(partial)
+
+
+def _add_overviews(mosaic: gdal.Dataset, block: int, resampling: str) -> None:
+    """Give a mosaic the overviews that the COG driver would make, down to one block, in a file beside it.
+
+    The driver compresses its own as well as can be, although they are read only once: that takes longer than the rest.
+    """
+    side, factors = max(mosaic.RasterXSize, mosaic.RasterYSize), []
+    while side > block:
+        side //= 2
+        factors.append(2 * (factors[-1] if factors else 1))
+    with configured(COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="BAND", BIGTIFF_OVERVIEW="IF_SAFER"):
+        if factors:
+            mosaic.BuildOverviews(resampling, factors)
 
 
 def _first_is_grey(number: int) -> int:

@@ -62,13 +62,32 @@ def test_product_is_a_complete_cloud_optimized_geotiff(tmp_path, layout, dtype, 
         assert band.DataType == (gdal.GDT_UInt16 if dtype == "uint16" else gdal.GDT_Float32)
         assert band.GetDescription() == layout.bands[number - 1]
         np.testing.assert_equal(band.GetNoDataValue(), nodata)
-        assert band.GetOverviewCount() > 0
+        assert band.GetOverviewCount() == 1
         values = VALUES[VALID][:, number - 1]
         expected = (values.min(), values.max(), values.mean(), values.std())
         np.testing.assert_allclose(band.GetStatistics(False, False), expected, rtol=1e-5)
     np.testing.assert_array_equal(pixels(path)[VALID], VALUES[VALID])
     np.testing.assert_array_equal(pixels(path)[~VALID], np.full((80 * 401, 2), nodata))
     assert [item.name for item in tmp_path.iterdir()] == ["sr.tif"]
+
+
+@pytest.mark.parametrize(
+    "block, count, resampling", [(512, 1, "NEAREST"), (512, 1, "AVERAGE"), (256, 2, "AVERAGE"), (128, 3, "AVERAGE")]
+)
+def test_overviews_are_gdals_down_to_one_block(tmp_path, layout, block, count, resampling):
+    path = tmp_path / "sr.tif"
+    creation = [f"BLOCKSIZE={block}", f"OVERVIEW_RESAMPLING={resampling}"]
+    write_product(path, layout, REGIONS, maker(), {}, creation=creation)
+    dataset = gdal.Open(str(path))
+    plain = gdal.GetDriverByName("GTiff").CreateCopy(str(tmp_path / "plain.tif"), dataset)
+    plain.BuildOverviews(resampling, [2**level for level in range(1, count + 1)])
+    for number in (1, 2):
+        found, wanted = (image.GetRasterBand(number) for image in (dataset, plain))
+        assert found.GetOverviewCount() == count
+        assert 0.4 * block < found.GetOverview(count - 1).XSize <= block
+        for level in range(count):
+            found_there, wanted_there = (band.GetOverview(level).ReadAsArray() for band in (found, wanted))
+            np.testing.assert_array_equal(found_there, wanted_there)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +103,6 @@ def test_the_level_of_compression_is_deflates_least_and_that_of_others_their_own
     write_product(path, layout, REGIONS, made, {}, creation=given)
     compression = "ZSTD" if "zstd" in "".join(given).lower() else "DEFLATE"
     options = [f"COMPRESS={compression}", f"LEVEL={level}", "PREDICTOR=YES", "BLOCKSIZE=512", "BIGTIFF=IF_SAFER"]
-    options += ["OVERVIEW_RESAMPLING=AVERAGE", "ADD_ALPHA=NO"]
     gdal.GetDriverByName("COG").CreateCopy(str(other), gdal.Open(str(path)), options=options)
     assert path.stat().st_size == pytest.approx(other.stat().st_size, rel=1e-3)
     assert gdal.Open(str(path)).GetMetadataItem("COMPRESSION", "IMAGE_STRUCTURE") == compression
