@@ -379,7 +379,8 @@ def _add_overviews(mosaic: gdal.Dataset, block: int, resampling: str) -> None:
 
     The driver compresses its own as well as can be, although they are read only once: that takes longer than the rest.
     """
-    side, factors = max(mosaic.RasterXSize, mosaic.RasterYSize), []
+    factors: list[int] = []
+    side = max(mosaic.RasterXSize, mosaic.RasterYSize)
     while side > block:
         side //= 2
         factors.append(2 * (factors[-1] if factors else 1))
