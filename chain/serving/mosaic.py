@@ -28,9 +28,10 @@ from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.serving.classes import write_class_pixels
 from chain.serving.colours import band_names
 from chain.serving.companions import write_companions
+from chain.serving.layout import Layout
 from chain.serving.options import ServingOptions
 from chain.serving.product import Product
-from chain.serving.product_file import CLASSES_PART, Layout, product_of, write_product
+from chain.serving.product_file import CLASSES_PART, product_of, write_product
 from chain.serving.product_names import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY, classes_file
 from chain.serving.provenance import IDENTITY_KEY, add_to_record, digest, write_record
 from chain.serving.report.mosaic import given_of_mosaic

@@ -10,87 +10,36 @@ disk and renamed: a product that exists is complete.
 
 import json
 import os
-import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from osgeo import gdal
 
-from chain.raster.gdal_memory import configured, reported_errors, small_cache
-from chain.raster.grids import Grid, Region, raster_grid, shifted
-from chain.raster.writing import check_whole
+from chain.raster.gdal_memory import small_cache
+from chain.raster.grids import Region, raster_grid, shifted
 from chain.runtime.files import name_new, replace
 from chain.runtime.provenance import record_of
-from chain.runtime.resources import threads
-from chain.sentinel2.bands import WAVELENGTHS
-from chain.serving.colours import NATURAL
-from chain.serving.creation_options import named
-from chain.serving.encoding import DEFAULTS, encode
+from chain.serving.cog import write_cog
+from chain.serving.encoding import encode
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
+from chain.serving.layout import Layout
 from chain.serving.pipeline import Blocks, run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.product_names import classes_file
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 
-COLOURS = dict(zip(NATURAL, (gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand)))
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
 SUMS_KEY = "SUMS"
 """Metadata of a region: the sums of each of its bands."""
-OPTIONS = {
-    "COMPRESS": "DEFLATE",
-    "PREDICTOR": "YES",
-    "BIGTIFF": "IF_SAFER",
-    "BLOCKSIZE": "512",
-    "OVERVIEW_RESAMPLING": "AVERAGE",
-}
-"""Of GDAL's COG driver, unless others are given."""
-DEFLATE_LEVEL = "1"
-"""With predicted numbers of Sentinel-2, files are not larger than at GDAL's level 6, and written faster."""
-PREDICTED = ("DEFLATE", "LZW", "ZSTD")
-"""Compressions that predict numbers by those beside them."""
 CLASSES_PART = "classes.tif"
 """Name, beside the regions, of the scene classification that gets its own with the product."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a product file is, apart from its pixels."""
-
-    grid: Grid
-    """Its pixels' places."""
-    bands: tuple[str, ...]
-    """Names of the bands."""
-    dtype: str = "uint16"
-    """`uint16` (missing pixels: 0, unless stated) or `float32` (NaN)."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """GDAL metadata of the file."""
-    placed: bool = True
-    """Whether the file states where its grid lies; otherwise it has no georeference."""
-    scale: float | None = None
-    """What a difference of one number means, such as 0.0001 of reflectance; None where it is not known."""
-    missing: float | None = None
-    """Value of missing pixels, where it is another one than that of the type."""
-
-    @property
-    def nodata(self) -> float:
-        """Value of missing pixels."""
-        return DEFAULTS[self.dtype] if self.missing is None else float(np.dtype(self.dtype).type(self.missing))
-
-    def to_json(self) -> dict:
-        """Return the layout as JSON holds it."""
-        return {**asdict(self), "metadata": dict(self.metadata)}
-
-    @classmethod
-    def from_json(cls, content: Mapping) -> "Layout":
-        """Return the layout that `to_json` told of."""
-        return cls(**{**content, "grid": Grid(**content["grid"]), "bands": tuple(content["bands"])})
 
 
 def product_of(path: Path, layout: Layout, outcome: str = MADE, record: bool = True) -> Product:
@@ -306,7 +255,7 @@ def assemble(journal: Journal, overwrite: bool = False, creation: Sequence[str] 
             journal.remove()
             raise ValueError("input: expected valid pixels, got nodata only")
         partial = journal.folder / f"product.{secrets.token_hex(8)}.partial.tif"
-        _write_cog(files, partial, journal.product, layout, sums, creation)
+        write_cog(files, partial, journal.product, layout, sums, creation)
     try:
         (replace if overwrite else name_new)(partial, journal.product)
     except FileExistsError:
@@ -327,75 +276,3 @@ def _sums(files: Sequence[Path], bands: int) -> list[Sums]:
         of_region = json.loads(gdal.Open(str(file)).GetMetadataItem(SUMS_KEY))
         sums = [one + Sums(*other) for one, other in zip(sums, of_region, strict=True)]
     return sums
-
-
-def _write_cog(
-    files: Sequence[Path],
-    partial: Path,
-    path: Path,
-    layout: Layout,
-    sums: Sequence[Sums],
-    creation: Sequence[str] = (),
-) -> None:
-    """Write the Cloud-Optimized GeoTIFF of regions under a temporary name."""
-    mosaic = gdal.BuildVRT(str(partial.with_suffix(".vrt")), [str(file) for file in files])
-    mosaic.SetMetadata({**layout.metadata, "AREA_OR_POINT": "Area"})
-    natural = set(NATURAL) <= set(layout.bands)
-    for number, (name, of_band) in enumerate(zip(layout.bands, sums), start=1):
-        band = mosaic.GetRasterBand(number)
-        band.SetDescription(name)
-        band.SetNoDataValue(layout.nodata)
-        band.SetColorInterpretation(COLOURS.get(name, gdal.GCI_Undefined) if natural else _first_is_grey(number))
-        if layout.scale is not None:
-            band.SetScale(layout.scale)
-            band.SetOffset(0.0)
-        if name in WAVELENGTHS:  # in the words of ENVI, which QGIS and EnMAP-Box read too
-            band.SetMetadata({"wavelength": str(WAVELENGTHS[name][0]), "wavelength_units": "nanometers"})
-        if of_band.count:
-            band.SetStatistics(of_band.minimum, of_band.maximum, of_band.mean, of_band.deviation)
-    mosaic.FlushCache()
-    if not layout.placed:
-        mosaic = _without_place(mosaic)
-    options = {**OPTIONS, "NUM_THREADS": str(threads()), **named(creation)}
-    if options["COMPRESS"].upper() == "DEFLATE":
-        options.setdefault("LEVEL", DEFLATE_LEVEL)
-    if options["COMPRESS"].upper() not in PREDICTED:
-        del options["PREDICTOR"]
-    with reported_errors() as errors:
-        try:
-            _add_overviews(mosaic, int(options["BLOCKSIZE"]), options["OVERVIEW_RESAMPLING"])
-            gdal.GetDriverByName("COG").CreateCopy(
-                str(partial), mosaic, strict=False, options=[f"{name}={value}" for name, value in options.items()]
-            )
-        except RuntimeError as error:
-            errors.append(str(error))
-    if errors:
-        raise OSError(f"--output: expected a disk that takes {path}, got {errors[0]}")
-    check_whole(partial)
-
-
-def _add_overviews(mosaic: gdal.Dataset, block: int, resampling: str) -> None:
-    """Give a mosaic the overviews that the COG driver would make, down to one block, in a file beside it.
-
-    The driver compresses its own as well as can be, although they are read only once: that takes longer than the rest.
-    """
-    factors: list[int] = []
-    side = max(mosaic.RasterXSize, mosaic.RasterYSize)
-    while side > block:
-        side //= 2
-        factors.append(2 * (factors[-1] if factors else 1))
-    with configured(COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="BAND", BIGTIFF_OVERVIEW="IF_SAFER"):
-        if factors:
-            mosaic.BuildOverviews(resampling, factors)
-
-
-def _first_is_grey(number: int) -> int:
-    """Return the colour interpretation of a band, counted from 1, of a product without natural colours."""
-    return gdal.GCI_GrayIndex if number == 1 else gdal.GCI_Undefined
-
-
-def _without_place(mosaic: gdal.Dataset) -> gdal.Dataset:
-    """Return a mosaic (VRT), which has a file, without the georeference that GDAL cannot make one without."""
-    path = Path(mosaic.GetDescription())
-    path.write_text(re.sub("<GeoTransform>.*?</GeoTransform>", "", path.read_text(encoding="utf-8")), encoding="utf-8")
-    return gdal.Open(str(path))

@@ -28,19 +28,12 @@ from chain.serving.encoding import beside
 from chain.serving.ground import ground_of
 from chain.serving.input_files import InputWatch
 from chain.serving.journal import Share, discard, finished_journal
+from chain.serving.layout import Layout
 from chain.serving.network import Network
 from chain.serving.options import ServingOptions
 from chain.serving.precision.begun import prepared_for
 from chain.serving.product import DONE, Product
-from chain.serving.product_file import (
-    CLASSES_PART,
-    Layout,
-    assemble,
-    check_output,
-    make_regions,
-    product_of,
-    write_product,
-)
+from chain.serving.product_file import CLASSES_PART, assemble, check_output, make_regions, product_of, write_product
 from chain.serving.product_names import CLASSES_KEY, classes_file
 from chain.serving.provenance import identity_of, names_of, product_metadata, write_record
 from chain.serving.recipe import REFLECTANCE, Recipe

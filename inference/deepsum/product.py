@@ -19,9 +19,10 @@ from chain.serving.companions import link, write_companions
 from chain.serving.encoding import check_nodata
 from chain.serving.input_files import local_files, stamps, unplaced
 from chain.serving.journal import Journal, discard, plain, read_journal
+from chain.serving.layout import Layout
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import Product
-from chain.serving.product_file import Layout, make_regions, write_product
+from chain.serving.product_file import make_regions, write_product
 from chain.serving.provenance import (
     add_to_record,
     dated,

@@ -18,7 +18,8 @@ from chain.sentinel2.bands import BANDS
 from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.ground import ground_of
 from chain.serving.layer_styles import write_error_style
-from chain.serving.product_file import Layout, write_product
+from chain.serving.layout import Layout
+from chain.serving.product_file import write_product
 from chain.serving.product_names import style_file
 from chain.serving.production import open_images
 from chain.serving.provenance import IDENTITY_KEY, digest

@@ -15,8 +15,9 @@ from chain.sentinel2.bands import time_in_name
 from chain.sentinel2.integrity import verify
 from chain.serving.companions import link
 from chain.serving.input_files import InputWatch, names_behind, place, unplaced
+from chain.serving.layout import Layout
 from chain.serving.network import Network
-from chain.serving.product_file import Layout, write_product
+from chain.serving.product_file import write_product
 from chain.serving.provenance import dated, file_metadata, weights_of
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands

@@ -9,7 +9,8 @@ from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
 from chain.serving.layer_styles import write_error_style, write_styles
-from chain.serving.product_file import Layout, write_product
+from chain.serving.layout import Layout
+from chain.serving.product_file import write_product
 from chain.serving.product_names import style_files
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,8 @@ from osgeo import gdal, osr
 from chain.raster.grids import Grid, Region, plan
 from chain.serving import journal as regions
 from chain.serving.journal import finished_journal, opened_journal
-from chain.serving.product_file import Layout, assemble, write_product
+from chain.serving.layout import Layout
+from chain.serving.product_file import assemble, write_product
 
 IDENTITY = {"input": {"files": {"/data/s2.tif": {"bytes": 7}}}, "models": [{"crop": 8}], "float": False}
 

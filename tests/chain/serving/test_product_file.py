@@ -13,7 +13,8 @@ import pytest
 from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region, plan
-from chain.serving.product_file import Layout, check_output, encode, write_product
+from chain.serving.layout import Layout
+from chain.serving.product_file import check_output, encode, write_product
 
 
 @pytest.fixture

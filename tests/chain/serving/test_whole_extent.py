@@ -17,8 +17,9 @@ from scipy import ndimage
 
 from chain.raster.grids import Grid, Region, image_grid, plan, product_grid, shifted
 from chain.raster.otb import OTB_LOCK
+from chain.serving.layout import Layout
 from chain.serving.network import Network
-from chain.serving.product_file import Layout, write_product
+from chain.serving.product_file import write_product
 from chain.serving.recipe import Recipe
 from models.description import read_description
 from tests.chain.serving.extents import (
