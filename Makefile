@@ -22,12 +22,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 QGIS_PACKAGES := qgis python3-qgis otb-qgis
 
-.PHONY: help qgis setup test test-all test-keras2 demo bench soak docs lint clean
+.PHONY: help qgis setup test test-slow test-all test-keras2 demo bench soak docs lint clean
 
 help:
 	@echo "make demo         set up, then run the whole chain on simulated scenes (results in demo/)"
 	@echo "make test         set up, then run the everyday tests under TensorFlow 2.18 and Keras 3"
-	@echo "make test-all     the same and the slow tests"
+	@echo "make test-slow    set up, then run the slow tests alone: half an hour"
+	@echo "make test-all     all tests, with as many examples of each search as take hours"
 	@echo "make test-keras2  set up, then run the everyday tests of networks under TensorFlow 2.14 and Keras 2"
 	@echo "make setup        what all of these need: Debian packages, environments .venv and .venv-keras2, the OTB binding"
 	@echo "make qgis         set up, then QGIS: its OTB provider and this project's algorithms, in your profile"
@@ -94,6 +95,10 @@ endef
 test: setup
 	@echo "Everyday tests, TensorFlow 2.18 and Keras 3"
 	@$(ONE_THREAD) $(PYTHON) $(PYTEST)
+
+test-slow: setup
+	@echo "Slow tests, TensorFlow 2.18 and Keras 3: takes half an hour"
+	@$(ONE_THREAD) $(PYTHON) $(PYTEST) -m slow
 
 test-all: setup
 	@echo "All tests, TensorFlow 2.18 and Keras 3: takes hours"

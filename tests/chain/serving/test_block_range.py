@@ -93,7 +93,7 @@ def test_three_processes_at_once_make_the_very_product_of_one(tmp_path, image, m
         assert record[key] == of_whole[key]
     assert (record["resumed_regions"], of_whole["resumed_regions"]) == (REGIONS, 0)
     assert record["arguments"]["assemble"] is True and record["seconds"] > 0
-    made = {"sr.tif", "sr.tif.json", "sr.png"}
+    made = {"sr.tif", "sr.tif.json", "sr.png", "sr.qml", "sr_false_colour.qml"}
     assert {item.name for item in tmp_path.iterdir()} == made | {name.replace("sr", "whole") for name in made} | {
         "s2.tif"
     }
