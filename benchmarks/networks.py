@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.description import ModelDescription
 
-NAMES = {"paper": "the paper's size (128 features, untrained)", "project": "this project's (64 features)"}
+NAMES = {"paper": "the paper's size (128 features, untrained)", "project": "this project's (FastDSen2, 64 features)"}
 """What each network is, by its name."""
 ROLES = ("2x", "6x")
 PROJECT_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "dsen2"
