@@ -2,9 +2,9 @@
 """Build the model of a description, whatever its system, in the precision in which it will be served.
 
 With `bfloat16`, Keras' policy `mixed_bfloat16` applies to the layers without an explicit type. These are the inner
-convolutions: the last convolution, sums and skips are declared float32 in each model's file, and so is the first
-convolution of networks whose input is not standardised. The casts
-are part of the exported graph, so OTBTF serves it like any other model.
+convolutions: the last convolution and skips are declared float32 in each model's file, and so are the first convolution
+and the sums of networks whose input is not standardised. The casts are part of the exported graph, so OTBTF serves it
+like any other model.
 
     python -c "from models import build, description; build.build(description.read_description('weights/dsen2/2x'))"
 """
