@@ -34,9 +34,9 @@ LEAST_SIDE = {"REC": 16, "CSR": 80}
 
 Parts of real images were computed on their own, and compared with the same parts of the whole images' results. From 16
 pixels on, REC keeps the mean of each band to 1 %, and is closer than with the part mirrored on all sides; of an image
-of one row, the zeros that convolutions see beyond the border take up to half of the counts away. From 80 pixels on, CSR
-finds the flow of B08 as well as in larger images: to 0.3 pixels in six of seven parts, where 40 pixels give one of two,
-and errors of some pixels. The flows of B02 and B04 are right to 0.1 pixels from 40 pixels on.
+of one row, the zeros that convolutions see beyond the border change most pixels by more than 2 % of the counts. From 80
+pixels on, CSR finds the flow of B08 as well as in larger images: to 0.3 pixels in six of seven parts, where 40 pixels
+give one of two, and errors of some pixels. The flows of B02 and B04 are right to 0.1 pixels from 40 pixels on.
 """
 
 
