@@ -23,10 +23,10 @@ from models.description import ModelDescription, read_description
 from models.weights_file import load_weights
 
 SYSTEM = "l1bsr"
-ARRAYS = {"REC": 14, "CSR": 28}
+ARRAYS = {"REC": 16, "CSR": 25}
 """Arrays of an image's rows and columns by the network's depth, float32, that a run holds at once: measured."""
-LIBRARIES = 500_000_000
-"""Bytes that TensorFlow and OTB need themselves."""
+LIBRARIES = 900_000_000
+"""Bytes that TensorFlow and OTB need themselves, and what is left of one network when the next one is run."""
 PART = 0.75
 """Part of the memory there is that may be used."""
 LEAST_SIDE = {"REC": 16, "CSR": 80}

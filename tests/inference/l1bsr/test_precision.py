@@ -74,7 +74,7 @@ def test_auto_takes_what_is_near_enough_and_goes_on_with_it(tmp_path, image, mod
     "words, message",
     [
         ({"mode": "strips"}, "--engine: expected otbtf or tensorflow with --mode strips, got openvino"),
-        ({"memory": "400MB"}, "--memory: expected about 0.5 GB, as OpenVINO takes the whole image at once, got 0.4"),
+        ({"memory": "400MB"}, "--memory: expected about 0.9 GB, as OpenVINO takes the whole image at once, got 0.4"),
     ],
 )
 def test_openvino_wants_the_whole_image(tmp_path, image, models, words, message):

@@ -180,7 +180,7 @@ def test_memory_chooses_how_an_image_is_computed(tmp_path, image, models, capsys
         ("100MB", "piece by piece, exactly; at once, about"),
     ):
         assert infer(source, tmp_path / f"{memory}.tif", models["nearest"], "--memory", memory) == 0
-        assert f"superresolution by REC: {words} 0.5 GB" in capsys.readouterr().err
+        assert f"superresolution by REC: {words} 0.9 GB" in capsys.readouterr().err
 
 
 def test_record_and_quicklook(tmp_path, image, models):
