@@ -2,8 +2,8 @@
 """The inner convolutions of a network in 8-bit integers, for OpenVINO: after training, from a few tiles of an image.
 
 First and last convolutions, sums, interpolations and all else stay in float32; which they are, the graph says. What
-OpenVINO's own tool (NNCF 3.4) made of a trained 2x network of the paper's class was off by 4.7 DN on a scene of villages
-and fields, or 3.4 DN with its best settings; by four means, of which only the last costs time, it was 1.8 DN:
+OpenVINO's own tool (NNCF 3.4) made of a trained 2x network of the paper's class was off by 4.7 DN on villages and
+fields, or 3.4 DN with its best settings; by four means, of which only the last costs time, it was 1.8 DN:
 
 * each feature has its own range, from least to largest value: the scales move into the weights. OpenVINO's operation
   maps them all to the same 0 to 255;
