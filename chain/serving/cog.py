@@ -42,7 +42,7 @@ def write_cog(
     """Write the Cloud-Optimized GeoTIFF of the files of regions.
 
     Args:
-        files: They.
+        files: Those of all regions.
         partial: The file to be written, `.tif`; what is made on the way lies beside it, under names that begin alike.
         path: The name that the file is to get, for errors.
         layout: What it is.
