@@ -89,17 +89,14 @@ def write_cog(
 
 
 def _add_overviews(mosaic: gdal.Dataset, block: int, resampling: str) -> None:
-    """Give a mosaic the overviews that the COG driver would make, down to one block, in a file beside it.
+    """Give a mosaic overviews for the COG driver to take, down to one block, in a file beside it.
 
-    The driver compresses its own as well as can be, although they are read only once: that takes longer than the rest.
+    The driver's own, which are read only once too, are compressed as well as can be: that takes longer.
     """
-    factors: list[int] = []
     side = max(mosaic.RasterXSize, mosaic.RasterYSize)
-    while side > block:
-        side //= 2
-        factors.append(2 * (factors[-1] if factors else 1))
-    with configured(COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="BAND", BIGTIFF_OVERVIEW="IF_SAFER"):
-        if factors:
+    factors = [2 << level for level in range(side.bit_length()) if side >> level > block]
+    if factors:
+        with configured(COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="BAND", BIGTIFF_OVERVIEW="IF_SAFER"):
             mosaic.BuildOverviews(resampling, factors)
 
 
