@@ -21,6 +21,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -219,7 +220,10 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     )
 
     statistics = Statistics(len(BANDS))
-    written = write_patches(chain, bundle, starts, deal, folder, statistics, progress.part(0.1, 0.95))
+    with ExitStack() as reading:
+        for each in (*watches, watch):
+            reading.enter_context(each.reading())
+        written = write_patches(chain, bundle, starts, deal, folder, statistics, progress.part(0.1, 0.95))
     alignment = inspect(folder, "train", written["train"])
     tell_alignment(alignment, grid.scale)
     record = {

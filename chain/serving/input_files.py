@@ -8,7 +8,8 @@ anew, are the same; a file that was replaced is not. `InputWatch` notices what i
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
@@ -191,6 +192,20 @@ class InputWatch:
                 raise InputChangedError(
                     f"{self.argument}: expected a file that stays as it is, got {file}, which has changed"
                 )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold files against what they were when a reading ends, also when it fails, as it does from half a file.
+
+        Raises:
+            InputChangedError: one was replaced, changed or removed.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError):
+            self.check()
+            raise
+        self.check()
 
     def check_all(self, names: Iterable[str] | None = None) -> None:
         """Hold files, and what servers tell of addresses, against what they were.

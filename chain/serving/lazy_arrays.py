@@ -80,8 +80,8 @@ class LazyImage:
 
         with OTB_LOCK:
             tries = ATTEMPTS if self.image.hrefs else 1
-            block = retry(attempt, (RuntimeError,), tries, seconds=http.TIMEOUT)
-            self._watch.check()
+            with self._watch.reading():
+                block = retry(attempt, (RuntimeError,), tries, seconds=http.TIMEOUT)
         return np.moveaxis(np.where(block.present, block.pixels, np.float32(np.nan))[block.window(part)], 2, 0)
 
     def read_chunk(self, bands: tuple[str, ...], whole: Grid, block_info: Any = None) -> np.ndarray:

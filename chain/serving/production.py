@@ -123,10 +123,8 @@ class Production:
                 self.images = open_images(self.product, self.recipe)
             return self.recipe.read(self.images, self._placed(region), self.origin, self.product.nodata)
 
-        with OTB_LOCK:
-            blocks = retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1, seconds=http.TIMEOUT)
-        self.watch.check()
-        return blocks
+        with OTB_LOCK, self.watch.reading():
+            return retry(attempt, (RuntimeError,), ATTEMPTS if self.product.hrefs else 1, seconds=http.TIMEOUT)
 
     @property
     def classes(self) -> str | None:

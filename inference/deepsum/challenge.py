@@ -169,7 +169,8 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
     norm = find_norm([folder], options) if scored else None
     truth = scene.read_truth() if scored else None
     way, watch = processors(options)(folder), watch_of(scene)
-    identity, prepared = way.identity(scene, watch), way.read(scene)
+    with watch.reading():
+        identity, prepared = way.identity(scene, watch), way.read(scene)
     image = way.make(prepared, progress)
     watch.check()
     scores = _report({scene.name: scores_of(prepared, truth, image)}, norm) if truth else None
@@ -273,7 +274,9 @@ def _one(
         watch, image = made(scene)
         prepared = way.read(scene) if truth else None
     else:
-        watch, prepared = watch_of(scene), way.read(scene)
+        watch = watch_of(scene)
+        with watch.reading():
+            prepared = way.read(scene)
         image = read_image(finished.file(scene.name)) if finished and is_done else way.make(prepared, progress)
     identity = digest(way.identity(scene, watch))
     scores = scores_of(prepared, truth, image) if prepared and truth else {}

@@ -113,8 +113,8 @@ def make_product(
     for warning in inputs.image.warnings:
         LOG.warning("%s", warning)
     work, showing = progress.divided(SHOWN, options.report is not None)
-    counts = _read(inputs, options, execution, work.part(0, READ))
-    inputs.watch.check()
+    with inputs.watch.reading():
+        counts = _read(inputs, options, execution, work.part(0, READ))
     scores = None
     if task == REGISTRATION:
         flow = flow_file(Path(options.flow or output))

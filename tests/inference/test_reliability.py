@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from chain.serving.input_files import InputChangedError
 from inference import spot7
 from tests import toy_models
 
@@ -50,6 +51,17 @@ def once_at(fraction, action):
             action()
 
     return report
+
+
+def test_an_input_of_which_half_is_left_meanwhile_fails_by_name_and_leaves_nothing(tmp_path, image, model):
+    def cut():
+        os.truncate(image, os.path.getsize(image) // 2)
+
+    expected_error = f"--input: expected a file that stays as it is, got {image}, which has changed"
+    with pytest.raises(InputChangedError, match=expected_error) as refusal:
+        spot7.super_resolve(str(image), tmp_path / "sr.tif", options(model), progress=once_at(0.01, cut))
+    assert "Error while reading image" in str(refusal.value.__context__)
+    assert not list(tmp_path.glob("sr.tif*"))
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.99])

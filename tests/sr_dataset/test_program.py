@@ -85,8 +85,8 @@ def test_cancelled_leaves_nothing(spot, local, tmp_path):
     assert not (tmp_path / "patches").exists()
 
 
-@pytest.mark.parametrize("which", ["xs", "pan", "B04"])
-def test_an_image_that_is_overwritten_meanwhile_fails_by_name(spot, local, tmp_path, which):
+@pytest.mark.parametrize(("which", "left"), [("xs", 1), ("pan", 1), ("B04", 1), ("pan", 0.5), ("B04", 0.5)])
+def test_an_image_that_is_overwritten_or_cut_meanwhile_fails_by_name(spot, local, tmp_path, which, left):
     names = {"xs": spot[1], "pan": spot[3], **{Path(name).stem: name for name in local[1:]}}
     names[which] = shutil.copy(names[which], tmp_path / f"{which}.tif")
     options = sr_dataset.Options(
@@ -96,7 +96,7 @@ def test_an_image_that_is_overwritten_meanwhile_fails_by_name(spot, local, tmp_p
 
     def overwrite(fraction, text):
         if fraction >= 0.5 and not done:
-            done.append(Path(names[which]).write_bytes(content[:-100] + bytes(100)))
+            done.append(Path(names[which]).write_bytes((content[:-100] + bytes(100))[: int(left * len(content))]))
 
     with pytest.raises(RuntimeError, match=f"expected a file that stays as it is, got {names[which]}, which has chang"):
         sr_dataset.make_dataset(names["xs"], names["pan"], tmp_path / "patches", options, progress=overwrite)
