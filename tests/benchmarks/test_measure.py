@@ -14,7 +14,7 @@ def test_memory_of_processes_that_run_together_is_added(tmp_path):
     run = measure([[sys.executable, "-c", HOLD]] * 2, tmp_path, together=True)
     assert run.peak_memory > 100 * 2**20
     assert 200 * 2**20 < run.tree_memory < 300 * 2**20
-    assert 1.6 < run.seconds < 4
+    assert run.seconds > 1.6
 
 
 def test_disk_is_the_largest_size(tmp_path):
