@@ -96,7 +96,11 @@ SCENE_TOKENS = re.compile(
     re.IGNORECASE,
 )
 """Parts of a file's name that tell its band or its resolution, not its scene."""
-TIME_IN_NAME = re.compile(r"(?:MSIL(?:1B|1C|2A)_|(?<![A-Z0-9])T\d\d[A-Z]{3}_|_V)(\d{8}T\d{6})(?=$|[_\W])")
+TIME_IN_NAME = re.compile(
+    r"(?:MSIL(?:1B|1C|2A)_|(?<![A-Z0-9])T\d\d[A-Z]{3}_|_V|SENTINEL2[A-D]_)(\d{8})[T-](\d{6})(?=$|[_\W])"
+)
+TILE_IN_NAME = re.compile(r"(?:^|(?<=[_\W]))T(\d\d)[C-HJ-NP-X][A-HJ-NP-Z]{2}(?=$|[_\W])")
+"""Sentinel-2's tile in a name, and its UTM zone: `T31UDQ`."""
 BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
 
 
@@ -130,12 +134,18 @@ def baseline_in_name(name: str) -> str | None:
 
 
 def time_in_name(name: str) -> datetime | None:
-    """Return when a scene was acquired, in UTC, by a name of ESA's: that of a product, or of an image in it."""
+    """Return when a scene was acquired, in UTC, by a name of ESA's or MAJA's: of a product, or of an image in it."""
     match = TIME_IN_NAME.search(name)
     try:
-        return datetime.strptime(match[1], "%Y%m%dT%H%M%S") if match else None
+        return datetime.strptime(f"{match[1]}T{match[2]}", "%Y%m%dT%H%M%S") if match else None
     except ValueError:
         return None
+
+
+def tile_in_name(name: str) -> str | None:
+    """Return the tile that a name states, such as `T31UDQ`; None where it states none, or several."""
+    found = {match[0] for match in TILE_IN_NAME.finditer(name)}
+    return found.pop() if len(found) == 1 else None
 
 
 def level_in_name(name: str) -> str:

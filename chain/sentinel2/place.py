@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where rasters lie: georeferences that are no grid on the ground, and grids that are not Sentinel-2's, are refused."""
 
-import re
-
 from osgeo import gdal, osr
 
-TILE_IN_NAME = re.compile(r"(?:^|[_\W])T(\d\d)[C-HJ-NP-X][A-HJ-NP-Z]{2}(?=$|[_\W])")
-"""Sentinel-2's tile in a name, and its UTM zone: `T31UDQ`."""
+from chain.sentinel2.bands import TILE_IN_NAME
+
 WAY_BACK = (
     "super-resolution needs the native UTM grid, on which no band has been interpolated: pass the tile as it was "
     "delivered, or an export on its UTM grid (EPSG:326xx north, EPSG:327xx south), nearest neighbour"

@@ -31,6 +31,7 @@ from chain.sentinel2.digital_numbers import SCALE_HELP, numbers_of
 from chain.sentinel2.hidden_mask import check_no_hidden_mask
 from chain.sentinel2.layers import Layer, alpha_bands, has_own_mask, opened_layer, release
 from chain.sentinel2.offset import Statement, statement_of_tags, statements_of_raster
+from chain.sentinel2.one_scene import check_one_scene
 from chain.sentinel2.place import check_place
 from chain.sentinel2.reading import Reading
 
@@ -318,7 +319,8 @@ def read_rasters(
         foreign: leave out rasters that do not tell which bands they hold, if others do.
 
     Raises:
-        ValueError: a raster cannot be read or does not tell its bands, or a band is there twice.
+        ValueError: a raster cannot be read or does not tell its bands, a band is there twice, or the files are of
+            several scenes.
     """
     companions = {path: companion_in_name(Path(path).stem) for path in paths}
     classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
@@ -332,6 +334,7 @@ def read_rasters(
             left_out[path] = error
     if left_out and not (foreign and found):
         raise next(iter(left_out.values()))
+    check_one_scene([each.name for each in found] + ([classes] if classes else []))
     name = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     merged = merge(found, name)
     if classes:
