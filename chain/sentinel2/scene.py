@@ -238,7 +238,8 @@ def _at_corner(name: str, spacing: float, stem: str, projection: str = METRES) -
 def _unit(product: Sentinel2Image) -> tuple[float, bool]:
     """Return by how much pixels are larger than native ones, and whether that is so in all bands.
 
-    Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native.
+    Where it is not, the bands of the largest pixels, compared with their own native ones, are taken to be native. No
+    pixels are smaller than Sentinel-2's: where all are, all bands had been resampled.
 
     Raises:
         ValueError: fine bands were made coarser and others not.
@@ -248,7 +249,7 @@ def _unit(product: Sentinel2Image) -> tuple[float, bool]:
         dataset = gdal.Open(name)
         factors[band] = dataset.GetGeoTransform()[1] / BANDS[band]
     coarsest = max(factors, key=lambda band: factors[band])
-    unit = factors[coarsest]
+    unit = max(factors[coarsest], 1.0)
     is_native = unit - min(factors.values()) < TOLERANCE * unit
     if not is_native and unit > 1 + TOLERANCE and any(abs(factor - 1) < TOLERANCE for factor in factors.values()):
         raise ValueError(f"{coarsest}: expected pixels of {BANDS[coarsest]:g} m, got {unit * BANDS[coarsest]:g} m")

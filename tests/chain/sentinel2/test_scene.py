@@ -57,12 +57,12 @@ def bare_files(tmp_path):
     return [bare(tmp_path / f"T_{gsd:g}m.tif", PIXELS[gsd], bands) for gsd, bands in NAMES.items()]
 
 
-def stacked(write_raster):
-    """Return all bands at 10 m, (rows, columns, 12): the coarse ones resampled by gdalwarp, bilinear."""
+def stacked(write_raster, algorithm="bilinear"):
+    """Return all bands at 10 m, (rows, columns, 12): the coarse ones resampled by gdalwarp."""
     cubes = [PIXELS[10.0]]
     for gsd in (20.0, 60.0):
         name = str(write_raster("coarse.tif", PIXELS[gsd], gsd))
-        warped = gdal.Warp("", name, format="MEM", xRes=10, yRes=10, resampleAlg="bilinear")
+        warped = gdal.Warp("", name, format="MEM", xRes=10, yRes=10, resampleAlg=algorithm)
         cubes.append(np.moveaxis(warped.ReadAsArray(), 0, 2))
     return np.concatenate(cubes, axis=2)
 
@@ -124,6 +124,14 @@ def test_a_stack_of_a_pyramid_is_brought_back_to_its_own_native_pixels(write_ras
     with opened_scene([str(path)], offset=0) as scene:
         assert scene.spacing == pytest.approx(100.0) and set(scene.resampled.values()) == {"bilinear"}
         check_native(scene, scale=10.0, tolerance=1)
+
+
+def test_a_stack_of_pixels_finer_than_10_m_is_brought_back(write_raster):
+    fine = stacked(write_raster, "near").repeat(2, 0).repeat(2, 1)
+    path = write_raster("stack.tif", fine, gsd=5.0, bands=ORDER)
+    with opened_scene([str(path)], offset=0) as scene:
+        check_native(scene)
+        assert scene.spacing == 10.0 and scene.resampled == dict.fromkeys(ORDER, "nearest")
 
 
 @pytest.mark.parametrize("gsd", [20.0, 60.0])
