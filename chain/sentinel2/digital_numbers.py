@@ -27,9 +27,14 @@ PERCENT, PICTURE = 110, 255
 SHADES = 16
 """Different numbers, at least, that a picture has."""
 SCALE_HELP = "pass --scale, the reflectance of a number: 1 for reflectance, 0.01 for percent, 0.0001 for Sentinel-2's"
-SATURATED, MOST_SATURATED = 65535, 0.001
-"""ESA's number of saturated pixels, which others take for missing ones, and the share that no image has of it in all
-bands at once."""
+SATURATED, MOST_ALIKE = 65535, 0.001
+"""ESA's number of saturated pixels, which others take for missing ones, and the share of the pixels in which no image
+holds one number in all bands at once."""
+SEVERAL = 4
+"""Bands that hold such a number at once, at least, if it is another one: fewer may be dark or bright alike."""
+HARMONISED_ZERO = -0.1
+"""Reflectance of ESA's number of missing pixels, 0, from which the offset was taken."""
+ROUNDING = 1e-6
 OTHER_FILL = {-32768: "openEO's", -10000: "MAJA's"}
 """Numbers that mean no data even where a raster does not declare them, and whose they are."""
 
@@ -57,14 +62,14 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
     Raises:
         ValueError: they are neither digital numbers nor reflectance.
     """
-    if scale is not None:
-        return Numbers(scale / REFLECTANCE, decisions=(Decision("scale", f"{scale:g}", "--scale"),))
     datasets = [gdal.Open(name) for name in names.values()]
     types = [dataset.GetRasterBand(1).DataType for dataset in datasets]
-    if gdal.GDT_Byte in types:
+    if scale is None and gdal.GDT_Byte in types:
         raise ValueError(f"{path}: expected digital numbers, 10000 x reflectance, got 8 bits: {SCALE_HELP}")
     samples = [values for values in map(sampled_numbers, datasets) if values.size]
-    fill, decisions = _undeclared(samples, path)
+    fill, decisions = _undeclared(samples, path, scale)
+    if scale is not None:
+        return Numbers(scale / REFLECTANCE, fill, (*decisions, Decision("scale", f"{scale:g}", "--scale")))
     samples = [values for values in (values[~np.isin(values, fill)] for values in samples) if values.size]
     if not samples:
         return Numbers(fill=fill, decisions=decisions)
@@ -88,12 +93,15 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
     return Numbers(fill=fill, decisions=decisions)
 
 
-def check_not_filled(names: Mapping[str, str], path: str) -> None:
-    """Refuse an image of which many pixels are `SATURATED` in all bands: they are missing, but nothing says so.
+def check_not_filled(names: Mapping[str, str], path: str, factor: float | None = None, told: bool = False) -> None:
+    """Refuse an image that holds a number in all bands of many pixels that is no reflectance: nothing says its meaning.
 
     Args:
         names: for each band, a raster of one band in which 0 and the declared nodata are missing.
         path: the name of the image, for errors.
+        factor: by which its numbers became digital numbers; None where a format or the user states what they are: then
+            the number of saturated pixels alone is looked for.
+        told: whether the image tells which pixels are missing: numbers below 0 are dark then.
 
     Raises:
         ValueError: there are such pixels.
@@ -103,35 +111,67 @@ def check_not_filled(names: Mapping[str, str], path: str) -> None:
         dataset = gdal.Open(name)
         by_size.setdefault((dataset.RasterXSize, dataset.RasterYSize), []).append(dataset)
     for datasets in by_size.values():
-        share = 1.0
-        filled: np.ndarray | None = None
-        for dataset in datasets:
-            parts = [(array == SATURATED).ravel() for array, _ in sampled_parts(dataset)]
-            here = np.concatenate(parts) if parts else np.zeros(0, bool)
-            filled = here if filled is None else filled & here
-            share = float(np.mean(filled)) if filled.size else 0.0
-            if share <= MOST_SATURATED:
-                break
-        if share > MOST_SATURATED:
-            raise ValueError(
-                f"{path}: expected digital numbers, and nodata that the raster declares, got {SATURATED} in all bands "
-                f"of {100 * share:.2g} % of the pixels, undeclared (gdal_edit.py -a_nodata {SATURATED} declares it)"
-            )
+        for number, share in _alike(datasets):
+            is_fill = len(datasets) >= SEVERAL and (number > BRIGHTEST or (number < 0 and not told))
+            if number == SATURATED or (factor is not None and is_fill):
+                held = f"{number / (factor or 1.0):g}"
+                raise ValueError(
+                    f"{path}: expected digital numbers, and nodata that the raster declares, got {held} in all bands "
+                    f"of {100 * share:.2g} % of the pixels, undeclared (gdal_edit.py -a_nodata {held} declares it)"
+                )
 
 
-def _undeclared(samples: Sequence[np.ndarray], path: str) -> tuple[tuple[float, ...], tuple[Decision, ...]]:
-    """Return the numbers that mean no data though the raster does not declare them.
+def _alike(datasets: Sequence[gdal.Dataset]) -> list[tuple[float, float]]:
+    """Return the numbers that many pixels hold in all bands at once, and the share of such pixels."""
+    first: np.ndarray | None = None
+    alike = np.zeros(0, bool)
+    for dataset in datasets:
+        parts = [array.ravel() for array, _ in sampled_parts(dataset)]
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        first = values if first is None else first
+        alike = ~np.isnan(values) if first is values else alike & (values == first)
+        if np.count_nonzero(alike) <= MOST_ALIKE * alike.size:
+            return []
+    numbers, counts = np.unique(first[alike] if first is not None else alike, return_counts=True)
+    shares = counts / max(alike.size, 1)
+    return [(float(number), float(share)) for number, share in zip(numbers, shares) if share > MOST_ALIKE]
+
+
+def _undeclared(
+    samples: Sequence[np.ndarray], path: str, scale: float | None
+) -> tuple[tuple[float, ...], tuple[Decision, ...]]:
+    """Return the numbers that mean no data though the raster does not declare them, given a scale that the user states.
 
     Raises:
         ValueError: there are numbers that mean nothing.
     """
-    below = {float(number) for values in samples for number in np.unique(values[values < LOWEST])}
+    fill, decisions = _harmonised_zeros(samples, scale)
+    below = {float(number) for values in samples for number in np.unique(values[values < LOWEST])} - {*fill}
     if not below:
-        return (), ()
+        return fill, decisions
     if len(below) == 1 and (number := min(below)) in OTHER_FILL:
         text = f"{number:g} is {OTHER_FILL[int(number)]} nodata; the raster declares none"
-        return (number,), (Decision("nodata", f"{number:g}", text),)
+        return (*fill, number), (*decisions, Decision("nodata", f"{number:g}", text))
     raise ValueError(
         f"{path}: expected digital numbers, and nodata that the raster declares, got {min(below):g}, undeclared "
         "(gdal_edit.py -a_nodata declares it)"
     )
+
+
+def _harmonised_zeros(
+    samples: Sequence[np.ndarray], scale: float | None
+) -> tuple[tuple[float, ...], tuple[Decision, ...]]:
+    """Return what 0 became where an offset of 1000 was taken from it too, if many pixels of all bands hold that.
+
+    Missing pixels are then as dark as -0.1, which no ground is.
+    """
+    zeros = [HARMONISED_ZERO / each for each in ((scale,) if scale else (1.0, REFLECTANCE))]
+    found = []
+    for values in samples:
+        dark = values[values < 0]
+        found.append(dark[np.isclose(dark[:, None], zeros, rtol=ROUNDING, atol=0).any(axis=1)])
+        if found[-1].size <= MOST_ALIKE * values.size:
+            return (), ()
+    numbers = tuple(np.unique(np.concatenate(found)).tolist()) if found else ()
+    text = "ESA's 0, from which an offset of 1000 was taken"
+    return numbers, (Decision("nodata", f"{numbers[0]:g}", text),) if numbers else ()

@@ -28,7 +28,7 @@ from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
 from chain.sentinel2.integrity import verify
-from chain.sentinel2.layers import Layer, opened_layer, release
+from chain.sentinel2.layers import Layer, opened_layer, release, tells_missing
 from chain.sentinel2.offset import Statement, decided_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
@@ -41,6 +41,8 @@ SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
 TOLD = ("offset", "scale", "files")
 """Subjects of the decisions that are told when an image is opened, but for those that the user took."""
 SAFE_SUFFIX = ".SAFE"
+RASTERS = ("raster", "files")
+"""Kinds of images of which no format prescribes what their numbers are."""
 LOOKED_AT_REMOTELY = 4
 """Bands of a remote image, at most, whose pixels are looked at before it is opened."""
 
@@ -283,7 +285,9 @@ def opened(
         statements = list(contents.statements)
         if not contents.are_numbers_known:
             statements += _tell_numbers(image, contents.name, reading)
-        check_not_filled({band: image.bands[band] for band in files if band in image.bands}, contents.name)
+        looked_at = {band: image.bands[band] for band in files if band in image.bands}
+        told = any(tells_missing(image.layers[band]) for band in looked_at)
+        check_not_filled(looked_at, contents.name, _factor(image, contents, reading), told)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )
@@ -324,6 +328,13 @@ def _tell_numbers(image: Sentinel2Image, name: str, reading: Reading) -> list[St
     return [Statement(0, "reflectance", firm=False)] if numbers.factor == 1 / REFLECTANCE else []
 
 
+def _factor(image: Sentinel2Image, contents: Contents, reading: Reading) -> float | None:
+    """Return by which factor numbers became digital numbers; None where a format or the user states what they are."""
+    if reading.scale is not None or contents.identity["kind"] not in RASTERS:
+        return None
+    return min(layer.factor for layer in image.layers.values())
+
+
 def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str]) -> Evidence:
     """Look at the pixels of an image: of some of its bands where it is remote, else of all that the input holds."""
     if hrefs:
@@ -331,7 +342,7 @@ def _evidence(image: Sentinel2Image, contents: Contents, hrefs: Mapping[str, str
         return evidence_of({band: image.bands[band] for band in order[:LOOKED_AT_REMOTELY]})
     others = {}
     try:
-        if contents.identity["kind"] in ("raster", "files"):
+        if contents.identity["kind"] in RASTERS:
             for band in contents.layers:
                 if band not in image.bands:
                     others[band] = opened_layer(contents.layers[band], band)

@@ -96,6 +96,13 @@ def has_own_mask(band: gdal.Band) -> bool:
     return not flags & (gdal.GMF_ALL_VALID | gdal.GMF_ALPHA) and flags != gdal.GMF_NODATA
 
 
+def tells_missing(layer: Layer) -> bool:
+    """Return whether something tells which pixels of a band are missing, beside 0."""
+    dataset = open_raster(layer.name)
+    band = dataset.GetRasterBand(layer.number)
+    return bool(layer.fill or layer.validity) or band.GetNoDataValue() is not None or has_own_mask(band)
+
+
 def release(name: str | None) -> None:
     """Remove what `opened_layer` holds in GDAL's memory, if anything."""
     if not name or not name.startswith(f"/vsimem/{STEM}"):

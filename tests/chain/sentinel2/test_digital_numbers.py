@@ -84,6 +84,17 @@ def test_percent_is_read_by_its_scale(tmp_path, pixels):
     check_stack(open_product(path, offset=0, reading=Reading(scale=0.01)), pixels, tolerance=1e-2)
 
 
+def test_a_scale_that_the_user_states_leaves_missing_pixels_missing(tmp_path, pixels):
+    missing = np.zeros((120, 120), bool)
+    missing[:20, :40] = True
+    arrays = [np.where(missing, -32768, array).astype(np.int16) for array in fine(pixels).values()]
+    path = write(tmp_path / "s.tif", arrays, ORDER)
+    check_stack(open_product(path, offset=0, reading=Reading(scale=1e-4)), pixels, missing, tolerance=1e-3)
+    arrays = [np.where(missing, -9999, array) for array in scaled(pixels, 1e-4)]
+    with pytest.raises(ValueError, match="nodata that the raster declares, got -9999, undeclared"):
+        open_product(write(tmp_path / "u.tif", arrays, ORDER), offset=0, reading=Reading(scale=1.0))
+
+
 def test_a_scale_that_reflectance_does_not_have_is_refused(tmp_path, pixels):
     path = write(tmp_path / "s.tif", scaled(pixels, 1e-4), ORDER, scale=0.0001, offset=0.0)
     with pytest.raises(ValueError, match="its scale of 0.0001 says that its numbers are no reflectance"):

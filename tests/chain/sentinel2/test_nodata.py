@@ -197,3 +197,33 @@ def test_a_named_band_is_no_mask(tmp_path, pixels, missing):
     arrays = [*fine(pixels).values(), np.where(missing, 0, 1).astype(np.uint16)]
     named = write(tmp_path / "n.img", arrays, [*ORDER, "cloudmask"], driver="ENVI")
     check_stack(open_product(named, offset=0), pixels)
+
+
+@pytest.mark.parametrize(
+    "dtype, is_reflectance", [("int16", False), ("float32", False), ("float32", True), ("float64", True)]
+)
+@pytest.mark.parametrize("in_files", [True, False])
+def test_zeros_from_which_the_offset_was_taken_are_missing(tmp_path, pixels, dtype, is_reflectance, in_files):
+    hole = {band: np.zeros(array.shape, bool) for band, array in pixels.items()}
+    for each in hole.values():
+        each[: len(each) // 5] = True
+    made = {band: np.where(hole[band], 0, array.astype(dtype) + 1000) - 1000 for band, array in pixels.items()}
+    made = {band: (array / (10000 if is_reflectance else 1)).astype(dtype) for band, array in made.items()}
+    files = [*write_files(tmp_path / "in", made).values()]
+    image = open_product(files if in_files else write(tmp_path / "s.tif", [*fine(made).values()], ORDER))
+    assert "ESA's 0, from which an offset of 1000 was taken" in reason_of(image, "nodata")
+    expected = {band: np.where(hole[band], 0, array) for band, array in pixels.items()}
+    (check_native if in_files else check_stack)(image, expected, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("fill, dtype, declared", [(-99, "int16", None), (32767, "int16", 0), (64536, "uint16", 0)])
+def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, pixels, fill, dtype, declared):
+    missing = np.zeros((60, 60), bool)
+    missing[20:26, 30:36] = True
+    path = write(tmp_path / "s.tif", filled(pixels, missing, fill, dtype), ORDER, nodata=declared)
+    with pytest.raises(
+        ValueError, match=rf"got {fill} in all bands of 1 % of the pixels, undeclared .*-a_nodata {fill} "
+    ):
+        open_product(path, offset=0)
+    path = write(tmp_path / "declared.tif", filled(pixels, missing, fill, dtype), ORDER, nodata=fill)
+    check_stack(open_product(path, offset=0), pixels, missing)
