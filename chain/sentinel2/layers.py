@@ -41,8 +41,9 @@ class Layer:
     """Bands of the same raster, alpha bands among them, that are 0 where there is no data."""
     factor: float = 1.0
     """By which numbers become digital numbers."""
-    finds_alpha: bool = False
-    """Whether alpha bands of the raster count as `validity`, which whoever makes the layer has not looked for."""
+    is_unseen: bool = False
+    """Whether who makes the layer knows the raster by a document alone: then alpha bands count as `validity`, and the
+    raster may not describe the band as another one."""
 
 
 def alpha_bands(dataset: gdal.Dataset) -> list[int]:
@@ -64,11 +65,19 @@ def opened_layer(layer: Layer, band: str) -> str:
 
     Raises:
         RuntimeError: GDAL cannot open it.
+        ValueError: the raster has fewer bands, or describes the band as another one of the sensor.
     """
     dataset = open_raster(layer.name)
-    if layer.finds_alpha:
+    if layer.is_unseen:
         alpha = tuple(number for number in alpha_bands(dataset) if number != layer.number)
         layer = replace(layer, validity=(*layer.validity, *alpha))
+    if layer.number > dataset.RasterCount:
+        raise ValueError(f"{layer.name}: expected {band} as band {layer.number}, got {dataset.RasterCount} bands")
+    described = esa_band(dataset.GetRasterBand(layer.number).GetDescription())
+    if layer.is_unseen and described not in (None, band):
+        raise ValueError(
+            f"{layer.name}: expected {band} as band {layer.number}, got one that it describes as {described}"
+        )
     place = _rounded(dataset.GetGeoTransform(can_return_null=True))
     masked = has_own_mask(dataset.GetRasterBand(layer.number))
     plain = not masked and not layer.fill and not layer.validity and layer.factor == 1.0

@@ -147,7 +147,7 @@ def safe_contents(path: str, bands: Sequence[str] | None = None, offset: int | N
     return Contents(
         path,
         {"kind": "SAFE", "path": path, "id": safe.identifier, "baseline": safe.baseline},
-        {band: Layer(name, finds_alpha=True) for band, name in safe.files.items()},
+        {band: Layer(name, is_unseen=True) for band, name in safe.files.items()},
         safe.level,
         safe.statements(used) if used and offset is None else (),
         Layer(safe.classes) if safe.classes else None,

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 
 from chain.raster import addresses, http
 from chain.runtime.files import read_document
-from chain.sentinel2.band_names import ANCILLARY, STAC, esa_band
+from chain.sentinel2.band_names import ANCILLARY, STAC, NamedBands, esa_band, understand
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
@@ -43,6 +43,7 @@ NAME_KEYS = ("s2:product_uri", "sentinel:product_id", "s2:product_id", "title")
 """Properties that hold the name of the SAFE product."""
 APPLIED_KEY = "boa_offset_applied"
 """End of the name of the property by which catalogues say that they have taken the offset off."""
+COMMON_NAME_KEYS = ("common_name", "eo:common_name")
 PICTURE_ROLES = {"thumbnail", "overview", "visual", "metadata", "date"}
 FORMATS = re.compile(r"[-_](?:jp2|cog|tif)$", re.IGNORECASE)
 CLASSES_GSD = 20.0
@@ -147,7 +148,7 @@ def _band_of(image: _Image) -> str | None:
         return None
     key = FORMATS.sub("", image.key)
     words = [key, *(str(band.get("name", "")) for band in listed)]
-    words += [str(band.get(name, "")) for band in listed for name in ("common_name", "eo:common_name")]
+    words += _words(listed, COMMON_NAME_KEYS)
     found = (esa_band(word) or STAC.get(re.sub(r"[^a-z0-9]", "", word.lower())) for word in words)
     stem = Path(image.asset["href"].split("?")[0]).stem
     by_file = band_in_name(stem)
@@ -181,14 +182,22 @@ def band_assets(item: Mapping) -> dict[str, dict]:
     return chosen
 
 
-def stacked_asset(item: Mapping) -> tuple[dict, dict[str, int]] | None:
-    """Return the asset that holds all bands, and the number of each, of an item that has one such asset."""
+def stacked_asset(item: Mapping) -> tuple[dict, NamedBands] | None:
+    """Return the asset that holds all bands, and which each is, of an item that has one such asset."""
     stacks = []
     for image in _images(item):
-        listed = [esa_band(str(band.get("name", ""))) for band in _listed(image.asset)]
-        if len(listed) > 1 and all(listed) and len(set(listed)) == len(listed):
-            stacks.append((image.asset, {str(band): number for number, band in enumerate(listed, 1)}))
+        listed = _listed(image.asset)
+        for words in (_words(listed, ("name",)), _words(listed, COMMON_NAME_KEYS)):
+            named = understand(words)
+            if len(named.bands) > 1:
+                stacks.append((image.asset, named))
+                break
     return stacks[0] if len(stacks) == 1 else None
+
+
+def _words(listed: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
+    """Return what bands are called under the first of some keys that each has; an empty word where it has none."""
+    return [next((str(band[key]) for key in keys if band.get(key)), "") for band in listed]
 
 
 def classes_asset(item: Mapping) -> dict | None:
@@ -289,22 +298,23 @@ def _contents(
     item: Mapping[str, Any], bands: Sequence[str] | None, offset: int | None
 ) -> tuple[Contents, dict[str, str]]:
     """Tell what an item that was read holds, as `item_contents` does."""
-    assets, numbers = band_assets(item), {}
+    assets, named = band_assets(item), NamedBands()
     stack = stacked_asset(item) if not assets else None
     if stack:
-        assets, numbers = dict.fromkeys(stack[1], stack[0]), stack[1]
+        asset, named = stack
+        assets = dict.fromkeys(named.bands, asset)
     used = [assets[band] for band in assets if bands is None or band in bands]
     classes = classes_asset(item)
     contents = Contents(
         str(item["id"]),
         {**identity(item), ADDRESS_KEY: item[DOCUMENT] or None},
         {
-            band: Layer(asset["href"], numbers.get(band, 1), _fill(asset), finds_alpha=True)
+            band: Layer(asset["href"], named.bands.get(band, 1), _fill(asset), named.validity, is_unseen=True)
             for band, asset in assets.items()
         },
         level(item),
         statements(item, used) if offset is None else (),
-        Layer(classes["href"]) if classes else None,
+        Layer(classes["href"]) if classes else _classes_of_stack(stack),
         [Decision("bands", ", ".join(assets), "assets of a STAC item"), Decision("nodata", "0", "a STAC item")],
         are_numbers_known=False,
         document=item[DOCUMENT],
@@ -312,6 +322,13 @@ def _contents(
     for asset in [*used, *([classes] if classes else [])]:
         _check_address(asset, item)
     return contents, {band: asset["href"] for band, asset in assets.items() if "://" in asset["href"]}
+
+
+def _classes_of_stack(stack: tuple[dict, NamedBands] | None) -> Layer | None:
+    """Return the scene classification that a local asset of all bands holds, if it does."""
+    if stack is None or stack[1].classes is None or "://" in stack[0]["href"]:
+        return None
+    return Layer(stack[0]["href"], stack[1].classes)
 
 
 def _check_address(asset: Mapping, item: Mapping) -> None:

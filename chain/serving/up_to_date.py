@@ -34,7 +34,7 @@ from osgeo import gdal
 from chain.raster import http
 from chain.runtime.options import BaseOptions, paths_read, values_for_pixels
 from chain.runtime.provenance import read, record_of, software_version
-from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, band_assets, classes_asset, read_item
+from chain.sentinel2.stac_item import DOCUMENT, FileOrItem, band_assets, classes_asset, read_item, stacked_asset
 from chain.serving.input_files import retrieved
 from chain.serving.inputs import is_item
 from chain.serving.provenance import IDENTITY_KEY, digest
@@ -167,7 +167,8 @@ def _hrefs(item: Mapping[str, Any]) -> list[str]:
     """Return the addresses of what a product may be made of: all of an item that are local, and those of its bands."""
     hrefs = [asset["href"] for asset in item["assets"].values() if asset.get("href")]
     try:
-        bands = [*band_assets(item).values(), classes_asset(item) or {}]
+        stack, _ = stacked_asset(item) or ({}, None)
+        bands = [*band_assets(item).values(), classes_asset(item) or {}, stack]
     except ValueError:  # what opens the scene tells it
         return hrefs
     used = {asset.get("href") for asset in bands}

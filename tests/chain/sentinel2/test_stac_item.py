@@ -258,6 +258,52 @@ def test_an_asset_that_holds_all_bands(tmp_path):
     assert read(image, "B02").shape == (60, 60) and list(image.bands) == list(ORDER)
 
 
+COMMON = (
+    "coastal",
+    "blue",
+    "green",
+    "red",
+    "rededge1",
+    "rededge2",
+    "rededge3",
+    "nir",
+    "nir08",
+    "nir09",
+    "swir16",
+    "swir22",
+)
+
+
+@pytest.mark.parametrize("key", ["name", "common_name"])
+def test_an_asset_that_holds_all_bands_and_others_by_other_names(tmp_path, key):
+    from tests.chain.sentinel2.scenes import check_stack, fine, write
+
+    pixels = native(60)
+    missing = np.zeros((60, 60), bool)
+    missing[:6] = True
+    others = [np.full((60, 60), 4, np.uint16), (~missing).astype(np.uint16)]
+    path = write(tmp_path / "all.tif", [*fine(pixels).values(), *others])
+    listed = [{key: name} for name in (*COMMON, "SCL", "dataMask")]
+    image = open_product(item_of({"result": {"href": path, "bands": listed}}), offset=0)
+    check_stack(image, pixels, missing)
+    assert image.classes is not None and np.all(gdal.Open(image.classes).ReadAsArray() == 4)
+
+
+def test_an_item_that_contradicts_what_its_raster_says_of_its_bands_is_refused(tmp_path):
+    from tests.chain.sentinel2.scenes import write
+
+    pixels = native(60)
+    path = write(tmp_path / "four.tif", [pixels[band] for band in SPOT_ORDER], SPOT_ORDER)
+    listed = [{"name": band} for band in sorted(SPOT_ORDER)]
+    with pytest.raises(ValueError, match="four.tif: expected B02 as band 1, got one that it describes as B04"):
+        open_product(item_of({"result": {"href": path, "bands": listed}}), offset=0)
+    with pytest.raises(ValueError, match="four.tif: expected B08 as band 1, got one that it describes as B04"):
+        open_product(item_of({"B08": {"href": path}}), offset=0)
+    listed = [{"name": band} for band in (*SPOT_ORDER, "B05")]
+    with pytest.raises(ValueError, match="four.tif: expected B05 as band 5, got 4 bands"):
+        open_product(item_of({"result": {"href": path, "bands": listed}}), offset=0)
+
+
 def changed(value):
     """Yield other values than a value of JSON, at any of its depths."""
     yield from (None, 3, "x", [], {}, [None], {"a": None}, "")
