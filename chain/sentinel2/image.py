@@ -292,6 +292,12 @@ def opened(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )
         image.decisions.append(decision)
+        factors = {image.layers[band].factor for band in names}
+        if image.offset and len(factors) > 1:
+            raise ValueError(
+                f"{contents.name}: expected bands of one kind where an offset of {image.offset} holds for all, got "
+                "reflectance and digital numbers"
+            )
         if contents.classes:
             remote_classes = "://" in contents.classes.name
             image.classes = contents.classes.name if remote_classes else opened_layer(contents.classes, "classes")

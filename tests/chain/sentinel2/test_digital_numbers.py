@@ -7,7 +7,7 @@ from osgeo import gdal
 
 from chain.sentinel2.image import open_product
 from chain.sentinel2.reading import Reading
-from tests.chain.sentinel2.scenes import ORDER, check_stack, fine, native, reason_of, write, write_stack
+from tests.chain.sentinel2.scenes import ORDER, check_stack, fine, native, reason_of, write, write_files, write_stack
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,17 @@ def test_reflectance_with_an_offset_in_it_is_refused(tmp_path, pixels):
     with pytest.raises(ValueError, match="reflectance states an offset of 0, but no band has darker .*--offset -1000"):
         open_product(path)
     check_stack(open_product(path, offset=-1000), pixels, tolerance=1e-3)
+
+
+def test_one_offset_holds_for_no_mixture_of_reflectance_and_digital_numbers(tmp_path, pixels):
+    made = {band: pixels[band] + np.uint16(1000) for band in ("B02", "B03")}
+    made |= {band: (pixels[band] / 10000).astype(np.float32) for band in ("B04", "B08")}
+    files = [*write_files(tmp_path, made).values()]
+    with pytest.raises(
+        ValueError, match="expected bands of one kind where an offset of -1000 .*got reflectance and dig"
+    ):
+        open_product(files, offset=-1000)
+    check_stack(open_product(files[2:]), {band: pixels[band] for band in ("B04", "B08")}, tolerance=1e-3)
 
 
 def test_reflectance_under_a_baseline_goes_by_its_pixels(tmp_path, pixels):
