@@ -21,6 +21,7 @@ from chain.raster.grids import Grid, image_grid, shifted
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import CLASSES_NAME
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
+from chain.sentinel2.offset import statements_of_name
 from chain.sentinel2.sampling import FLOATING
 from chain.serving.ground import part_of
 from chain.serving.input_files import InputWatch, names_behind
@@ -84,6 +85,9 @@ class Date:
     """Whether the values fit uint16."""
     scaling: tuple[float, float]
     """Scale and offset tags: physical value = pixel value x scale + offset."""
+    offset: int | None
+    """Offset of Sentinel-2's digital numbers that is still to be taken off, as the name of a raster states; None where
+    nothing states one, or the user does."""
     watch: InputWatch
     """Notices that what was read is replaced."""
 
@@ -211,6 +215,7 @@ def _read_raster(source: Source, options: Options) -> Date:
         placed=placed,
         integer=band.DataType not in FLOATING and bool(np.all((values >= 0) & (values <= LARGEST) | ~present)),
         scaling=scaling_of(band),
+        offset=_stated_offset(name) if options.offset is None else None,
         watch=watch,
     )
 
@@ -252,10 +257,16 @@ def _read_product(source: Source, options: Options) -> Date:
             placed=True,
             integer=True,
             scaling=(1.0, 0.0),
+            offset=0,
             watch=watch,
         )
     finally:
         product.close()
+
+
+def _stated_offset(name: str) -> int | None:
+    """Return the offset that the baseline in a path states, if there is one."""
+    return next((statement.offset for statement in statements_of_name(name)), None)
 
 
 def _watched(*names: str | None) -> InputWatch:

@@ -150,7 +150,7 @@ def _check_places(dates: Sequence[Date]) -> None:
 
 
 def _check_units(dates: Sequence[Date]) -> None:
-    """Refuse images in different units, judged by their scale and offset tags and by their statistics.
+    """Refuse images in different units, judged by tags, by the baselines in their names, and by their statistics.
 
     Raises:
         ValueError: there are some.
@@ -160,6 +160,13 @@ def _check_units(dates: Sequence[Date]) -> None:
             stated = [f"{scale:g} and {offset:g} of {each.name}" for each in (dates[0], date)
                       for scale, offset in [each.scaling]]  # fmt: skip
             raise ValueError(f"--input: expected one scale and offset, got {' beside '.join(stated)}")
+    offsets = {date.offset: date.name for date in dates if date.offset is not None}
+    if len(offsets) > 1:
+        said = " beside ".join(f"{offset} of {name}" for offset, name in offsets.items())
+        raise ValueError(
+            f"--input: expected digital numbers of one offset, got {said}: pass the products (SAFE), whose offset is "
+            "taken off, or --offset 0 where all rasters carry none"
+        )
     known = {date.name: moments for date in dates if (moments := date.moments) and moments.deviation > 0}
     if not known:
         return

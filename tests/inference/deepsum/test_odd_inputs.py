@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +275,17 @@ def test_images_that_do_not_belong_together_are_refused(stack, model_dir, tmp_pa
     images, masks = stack()
     spoil(images[4])
     assert message in refused(["--input", *images, "--clear-masks", *masks], model_dir, tmp_path, capsys)
+
+
+def test_rasters_of_products_with_and_without_an_offset_are_refused(stack, model_dir, tmp_path, capsys):
+    images, masks = stack()
+    moved = []
+    for index, image in enumerate(images):
+        year, baseline = (2021, "N0301") if index < 4 else (2022, "N0400")
+        folder = tmp_path / f"S2A_MSIL2A_{year}0{index % 9 + 1}01T105629_{baseline}_R094_T31UDQ_x.SAFE"
+        folder.mkdir()
+        moved.append(str(Path(image).rename(folder / Path(image).name)))
+    arguments = ["--input", *moved, "--clear-masks", *masks]
+    message = "--input: expected digital numbers of one offset, got 0 of d03 beside -1000 of d10"
+    assert message in refused(arguments, model_dir, tmp_path, capsys)
+    assert main([*arguments, "--offset", "0", "--info", "--model-dir", str(model_dir)]) == 0
