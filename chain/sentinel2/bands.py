@@ -96,9 +96,12 @@ SCENE_TOKENS = re.compile(
     re.IGNORECASE,
 )
 """Parts of a file's name that tell its band or its resolution, not its scene."""
+GRANULE_OF_L1B = r"MSI_L1B_GR_\w{4}_\d{8}T\d{6}_S"
 TIME_IN_NAME = re.compile(
-    r"(?:MSIL(?:1B|1C|2A)_|(?<![A-Z0-9])T\d\d[A-Z]{3}_|_V|SENTINEL2[A-D]_)(\d{8})[T-](\d{6})(?=$|[_\W])"
+    rf"(?:MSIL(?:1B|1C|2A)_|(?<![A-Z0-9])T\d\d[A-Z]{{3}}_|_V|SENTINEL2[A-D]_|{GRANULE_OF_L1B})(\d{{8}})[T-](\d{{6}})"
+    r"(?=$|[_\W])"
 )
+DETECTOR_IN_NAME = re.compile(rf"{GRANULE_OF_L1B}\d{{8}}T\d{{6}}_(D\d\d)(?=$|[_\W])")
 TILE_IN_NAME = re.compile(r"(?:^|(?<=[_\W]))T(\d\d)[C-HJ-NP-X][A-HJ-NP-Z]{2}(?=$|[_\W])")
 """Sentinel-2's tile in a name, and its UTM zone: `T31UDQ`."""
 BASELINE_IN_NAME = re.compile(r"_N(\d\d)\.?(\d\d)(?=$|[_\W])")
@@ -146,6 +149,12 @@ def tile_in_name(name: str) -> str | None:
     """Return the tile that a name states, such as `T31UDQ`; None where it states none, or several."""
     found = {match[0] for match in TILE_IN_NAME.finditer(name)}
     return found.pop() if len(found) == 1 else None
+
+
+def detector_in_name(name: str) -> str | None:
+    """Return the detector that the name of a granule of L1B, or of an image in it, states, such as `D05`."""
+    match = DETECTOR_IN_NAME.search(name)
+    return match[1] if match else None
 
 
 def level_in_name(name: str) -> str:

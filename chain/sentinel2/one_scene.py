@@ -4,16 +4,23 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chain.sentinel2.bands import tile_in_name, time_in_name
+from chain.sentinel2.bands import detector_in_name, tile_in_name, time_in_name
+
+READERS: dict[str, Callable[[str], object]] = {
+    "tile": tile_in_name,
+    "moment of acquisition": time_in_name,
+    "detector": detector_in_name,
+}
+"""What all files of a scene have in common, and what reads it from a name."""
 
 
 def check_one_scene(paths: Sequence[str]) -> None:
-    """Refuse files whose names, or those of their folders, state several tiles or moments of acquisition.
+    """Refuse files whose names, or those of their folders, state several tiles, moments or detectors.
 
     Raises:
         ValueError: they do.
     """
-    for what, reader in (("tile", tile_in_name), ("moment of acquisition", time_in_name)):
+    for what, reader in READERS.items():
         found: dict[object, str] = {}
         for path in paths:
             stated = _stated(path, reader)

@@ -18,6 +18,7 @@ from osgeo import gdal
 from chain.raster import opening
 from chain.raster.grids import Grid, Region, shifted
 from chain.sentinel2.bands import COMMON_NAMES, band_in_name, level_in_name
+from chain.sentinel2.one_scene import check_one_scene
 from models.l1bsr import BANDS
 
 gdal.UseExceptions()
@@ -95,8 +96,8 @@ def open_image(names: Sequence[str], band_names: Sequence[str] | None = None) ->
         band_names: names of all bands of all rasters, in order, whatever the rasters say.
 
     Raises:
-        ValueError: a raster cannot be read, a band is missing or there twice, rasters lie on different grids, or only
-            ground control points or RPCs say where they lie.
+        ValueError: a raster cannot be read, a band is missing or there twice, rasters are of different scenes or grids,
+            or only ground control points or RPCs say where they lie.
     """
     datasets = {name: open_raster(name) for name in names}
     places = [(name, number) for name in names for number in range(1, datasets[name].RasterCount + 1)]
@@ -116,6 +117,7 @@ def open_image(names: Sequence[str], band_names: Sequence[str] | None = None) ->
         )
     found = {band: found[band] for band in BANDS}
     used = {name: datasets[name] for name, _ in found.values()}
+    check_one_scene(list(used))
     grid, placed = _common_grid(used)
     levels = {_level(dataset, name) for name, dataset in used.items()} - {"unknown"}
     level = " and ".join(sorted(levels)) or "unknown"

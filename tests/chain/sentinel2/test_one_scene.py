@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from chain.sentinel2.bands import tile_in_name, time_in_name
+from chain.sentinel2.bands import detector_in_name, tile_in_name, time_in_name
 from chain.sentinel2.image import open_product
 from tests.chain.sentinel2.scenes import check_native, native, write_files
 
@@ -49,3 +49,5 @@ def test_names_state_a_moment_and_a_tile():
     assert time_in_name("SENTINEL2B_20200223-033542-123_L2A_T48QUE_C_V2-2") == datetime(2020, 2, 23, 3, 35, 42)
     assert time_in_name(OF_ONE) == datetime(2020, 2, 23, 3, 38, 11)
     assert tile_in_name(OF_ONE) == "T48QUE" and tile_in_name("T48QUE_T48QVE_mosaic") is None
+    granule = "S2A_OPER_MSI_L1B_GR_MTI__20150813T201603_S20150813T101657_D05_B02"
+    assert (detector_in_name(granule), time_in_name(granule)) == ("D05", datetime(2015, 8, 13, 10, 16, 57))

@@ -217,3 +217,12 @@ def test_an_image_that_only_control_points_place_is_refused(tmp_path, models, ca
     del dataset
     assert infer(source, tmp_path / "sr.tif", models["nearest"]) == 1
     assert "is placed by ground control points or RPCs only" in failure(capsys)
+
+
+@pytest.mark.parametrize("other", ["S20150813T101657_D06", "S20150813T101701_D05"])
+def test_bands_of_two_granules_are_refused(tmp_path, models, capsys, other):
+    pixels, name = counts(33, 20), "S2A_OPER_MSI_L1B_GR_MTI__20150813T201603_{}_{}.tif"
+    granules = {"B02": "S20150813T101657_D05", "B03": other, "B04": other, "B08": other}
+    source = [plain(tmp_path / name.format(granules[b], b), pixels[..., i : i + 1]) for i, b in enumerate(BANDS)]
+    assert infer(source, tmp_path / "sr.tif", models["nearest"]) == 1
+    assert re.search("expected files of one scene, got .* of another", failure(capsys))
