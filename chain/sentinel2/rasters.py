@@ -15,10 +15,11 @@ from osgeo import gdal
 from chain.raster import http
 from chain.raster.opening import open_raster
 from chain.sentinel2 import dimap
-from chain.sentinel2.band_names import NamedBands, understand
+from chain.sentinel2.band_names import LISTED, NamedBands, understand
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
+    NODATA,
     REFLECTANCE,
     band_in_name,
     companion_in_name,
@@ -197,7 +198,10 @@ def _numbers(
     if "several" in named.problem:
         way_out = f"--band-prefix or --band-suffix chooses, or {NAMING_HELP}"
     received = f"; got {' '.join(user)}" if user else ""
-    problem = named.problem or f"its {len(data)} bands are not described"
+    words = [word for number in data if (word := dataset.GetRasterBand(number).GetDescription())]
+    shown = f"{', '.join(words[:LISTED])}{', …' * (len(words) > LISTED)}"
+    known = f"are described as {shown}, which tell nothing" if words else "are not described"
+    problem = named.problem or f"its {len(data)} bands {known}"
     if named.problem:
         problem = f"expected bands that tell what they are, got {named.problem}"
     raise UnknownBands(f"{path}: {problem}: {way_out}{received}")
@@ -242,8 +246,9 @@ def _nodata(dataset: gdal.Dataset, validity: Sequence[int], alpha: Sequence[int]
     if validity:
         name = dataset.GetRasterBand(validity[0]).GetDescription()
         found.append(Decision("nodata", f"0 and where {name} is 0", f"band {validity[0]} tells where there is data"))
-    if band.GetNoDataValue() is not None:
-        found.append(Decision("nodata", f"0 and {band.GetNoDataValue():g}", "declared"))
+    declared = band.GetNoDataValue()
+    if declared is not None:
+        found.append(Decision("nodata", f"0 and {declared:g}" if declared != NODATA else "0", "declared"))
     return found or [Decision("nodata", "0", "the raster declares none")]
 
 

@@ -152,7 +152,7 @@ def test_names_that_contradict_descriptions_are_refused(tmp_path, pixels):
 
 def test_undescribed_stacks_are_named_or_refused(tmp_path, pixels):
     path = write_stack(tmp_path / "s.tif", pixels, [f"Band {number}" for number in range(1, 13)])
-    with pytest.raises(UnknownBands, match="its 12 bands are not described: --bands-10m"):
+    with pytest.raises(UnknownBands, match="its 12 bands are described as Band 1, .* which tell nothing: --bands-10m"):
         open_product(path, offset=0)
     check_stack(open_product(path, ORDER, offset=0), pixels)
 
@@ -182,3 +182,11 @@ def test_a_scene_classification_in_a_stack_is_found(tmp_path, pixels):
     with opened_scene([path], offset=0) as scene:
         np.testing.assert_array_equal(gdal.Open(scene.scl).ReadAsArray(), classes)
         check_native(scene.product, {"B02": pixels["B02"]})
+
+
+@pytest.mark.parametrize("start", ["Reflectance_", "sr_b"])
+def test_descriptions_that_name_no_band_are_shown(tmp_path, pixels, start):
+    path = write_stack(tmp_path / "s.tif", pixels, [f"{start}{number}" for number in range(12)])
+    said = f"its 12 bands are described as {start}0, {start}1, {start}2, {start}3, …, which tell nothing: --bands-10m"
+    with pytest.raises(UnknownBands, match=said):
+        open_product(path, offset=0)

@@ -126,6 +126,11 @@ def test_declared_nodata(tmp_path, pixels, missing, dtype, fill):
     check_stack(open_product(path, offset=0), pixels, missing)
 
 
+def test_zero_that_is_declared_is_recorded_once(tmp_path, pixels):
+    image = open_product(write_stack(tmp_path / "s.tif", pixels, nodata=0), offset=0)
+    assert reason_of(image, "nodata") == "nodata: 0 (declared)"
+
+
 def test_numbers_below_0_are_dark_and_not_missing(tmp_path, pixels):
     arrays = [array.astype(np.int16) for array in fine(pixels).values()]
     arrays[1][5:9, 5:9] = -35
