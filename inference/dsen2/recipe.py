@@ -173,8 +173,11 @@ def _notes(name: str, product: OpenedImage, networks: Sequence[Network], scene: 
         for network in networks
     )
     yield f"{name}: level {product.level}, offset {product.offset}; weights: {weights or 'none'}"
-    for method in sorted(set(scene.resampled.values())):
-        bands = " ".join(band for band, found in scene.resampled.items() if found == method)
-        yield f"{name}: {bands} had been resampled to {scene.spacing:g} m ({method}): brought back"
+    alike: dict[tuple[str, float], list[str]] = {}
+    for band, method in scene.resampled.items():
+        spacing = gdal.Open(scene.product.originals[band]).GetGeoTransform()[1]
+        alike.setdefault((method, spacing), []).append(band)
+    for (method, spacing), bands in sorted(alike.items()):
+        yield f"{name}: {' '.join(bands)} had been resampled to {spacing:g} m ({method}): brought back"
     if abs(scene.spacing - 10.0) > 1e-3:
         yield f"{name}: pixels of {scene.spacing:g} m, not 10 m: the networks have not been trained on such"

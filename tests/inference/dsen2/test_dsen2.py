@@ -83,6 +83,15 @@ def test_a_stack_of_resampled_bands_is_brought_back_first(method, stack, models,
     assert f"({said}): brought back" in capfd.readouterr().err
 
 
+def test_the_pixels_to_which_bands_had_been_resampled_are_told(stack, models, tmp_path, capfd):
+    fine = str(tmp_path / "S2A_MSIL2A_x_N0213_5m.tif")
+    gdal.Warp(fine, stack("near"), xRes=5, yRes=5, resampleAlg="near")
+    assert infer(fine, tmp_path / "sr.tif", models) == 0
+    told = capfd.readouterr().err
+    assert "B02" in told and "had been resampled to 5 m (nearest): brought back" in told
+    assert "10.0, 0.0" in str(gdal.Open(str(tmp_path / "sr.tif")).GetGeoTransform())
+
+
 def test_a_stack_of_13_undescribed_bands_is_named_and_b10_passed_through(stack, models, pixels, tmp_path):
     path = stack("near", tuple(BANDS), described=False)
     names = ",".join(BANDS)
