@@ -8,6 +8,7 @@ from tensorflow import keras
 
 from models.base import SuperResolutionModel
 from train.callbacks import ImageSummaries
+from train.grid_penalty import Loss, with_grid_penalty
 from train.learning import Learning
 from train.optimizers import Nadam, Plateau, PlateauRate, cosine
 from train.options import SupervisionOptions
@@ -41,11 +42,17 @@ class Supervised(Learning):
         trained = model.training_model()
         trained.compile(
             optimizer=self._optimizer(steps),
-            loss=LOSSES[self.options.loss],
+            loss=self._loss(model),
             jit_compile=False,  # XLA has no bicubic interpolation
             metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
         )
         return trained
+
+    def _loss(self, model: SuperResolutionModel) -> Loss:
+        """Return the plain loss, with the penalty on a grid where one is asked for."""
+        plain, weight = keras.losses.get(LOSSES[self.options.loss]), self.options.grid_penalty
+        ratio = round(max(source.gsd for source in model.sources) / model.gsd)
+        return with_grid_penalty(plain, weight, ratio) if weight else plain
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Make the optimizer of `--optimizer`."""

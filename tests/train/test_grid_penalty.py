@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The penalty on a grid: nothing for ground without one, what NumPy counts for others, less of it after a training."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from tests.train.dsen2.test_dsen2 import read_json, write_scene
+from train import dsen2
+from train.grid_penalty import grid_penalty, with_grid_penalty
+
+pytestmark = pytest.mark.keras
+
+
+def gradients(image, ratio):
+    """Return the mean gradients of one band across and inside coarse pixels, of each direction."""
+    for band in (image, image.T):
+        differences = np.abs(np.diff(band, axis=0))
+        across = np.arange(len(differences)) % ratio == ratio - 1
+        yield differences[across].mean(), differences[~across].mean()
+
+
+@pytest.mark.parametrize("ratio", [2, 4, 6])
+def test_it_is_the_squared_logarithm_of_the_ratio_of_gradients(ratio):
+    images = np.random.default_rng(0).uniform(0, 1, (3, 24, 36, 2)).astype("float32")
+    images[1] += np.kron(
+        np.random.default_rng(1).uniform(0, 3, (24 // ratio, 36 // ratio, 2)), np.ones((ratio, ratio, 1))
+    )
+    wanted = [
+        np.mean([
+            np.mean([np.log(across / inside) for across, inside in gradients(image[..., band], ratio)]) ** 2
+            for band in range(2)
+        ])
+        for image in images
+    ]  # fmt: skip
+    np.testing.assert_allclose(grid_penalty(tf.constant(images), ratio), wanted, rtol=1e-3)
+    assert wanted[1] > 10 * wanted[0]
+
+
+def test_slopes_and_constant_ground_have_no_grid():
+    slope = np.broadcast_to(np.arange(24, dtype="float32")[:, None, None] / 100, (1, 24, 24, 3))
+    np.testing.assert_allclose(grid_penalty(tf.constant(slope), 2), [0], atol=1e-6)
+    np.testing.assert_allclose(grid_penalty(tf.ones((2, 12, 12, 1)), 6), [0, 0], atol=1e-12)
+
+
+def test_it_is_added_to_each_pixel_of_an_image():
+    rng = np.random.default_rng(0)
+    true, made = (tf.constant(rng.uniform(0, 1, (2, 12, 12, 3)).astype("float32")) for _ in range(2))
+    plain = keras.losses.get("mae")
+    found = with_grid_penalty(plain, 0.5, 2)(true, made)
+    wanted = plain(true, made) + 0.5 * grid_penalty(made, 2)[:, None, None]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_going_down_takes_the_grid_away():
+    coarse = np.random.default_rng(0).uniform(0, 1, (1, 12, 12, 1)).astype("float32")
+    image = tf.Variable(
+        np.kron(coarse, np.ones((1, 2, 2, 1), "float32"))
+        + 0.02 * np.random.default_rng(1).normal(size=(1, 24, 24, 1)).astype("float32")
+    )
+    before = float(grid_penalty(image, 2)[0])
+    for _ in range(200):
+        with tf.GradientTape() as tape:
+            penalty = grid_penalty(image, 2)
+        image.assign_sub(0.05 * tape.gradient(penalty, image))
+    assert float(grid_penalty(image, 2)[0]) < 0.01 * before
+
+
+def test_trainings_take_it(tmp_path):
+    """It is in the loss that falls, and not in the errors beside it."""
+    scene = write_scene(tmp_path, seed=0)
+    common = [
+        "--role",
+        "2x",
+        "--input",
+        *scene,
+        "--valid",
+        *scene,
+        "--offset",
+        "0",
+        "--patch-size",
+        "16",
+        "--samples",
+        "8",
+    ]
+    tiny = ["--size", "fast", "--depth", "4", "--blocks", "1", "--epochs", "1"]
+    assert dsen2.main([*common, *tiny, "--model-dir", str(tmp_path / "model"), "--grid-penalty", "0.5"]) == 0
+    run = read_json(tmp_path / "model" / "run.json")
+    assert run["arguments"]["grid_penalty"] == 0.5
+    assert run["history"][0]["loss"] > 1.5 * run["history"][0]["l1"]
