@@ -248,6 +248,7 @@ def test_a_model_of_another_system_is_refused(tmp_path, image, models, capsys):
 def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remote, attempts):
     from chain.raster import http
     from chain.raster.grids import Region
+    from chain.serving.input_files import InputWatch
     from chain.serving.production import Production
     from chain.serving.recipe import Recipe
 
@@ -256,7 +257,7 @@ def test_regions_of_remote_inputs_are_tried_again_signed_anew(monkeypatch, remot
     production = Production.__new__(Production)
     production.product = SimpleNamespace(hrefs=hrefs, refresh=lambda force: forced.append(force), nodata=0)
     production.recipe, production.images, production.origin = Recipe(("B04",), 1.5), {}, (0.0, 0.0)
-    production.place = Region(0, 0, 4, 4)
+    production.place, production.watch = Region(0, 0, 4, 4), InputWatch(())
 
     def fail(*_, **__):
         raise RuntimeError("gone")
