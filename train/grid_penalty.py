@@ -7,14 +7,13 @@ them. A network that damps details, or learnt them at another scale, makes one l
     python -m train.dsen2 --init weights/dsen2/2x --grid-penalty 0.1 ...
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+from tensorflow import keras
 
 LEAST = 1e-6
 """Added to mean gradients, in the unit of the images: constant ground has none."""
-
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def grid_penalty(images: tf.Tensor, ratio: int) -> tf.Tensor:
@@ -37,10 +36,24 @@ def grid_penalty(images: tf.Tensor, ratio: int) -> tf.Tensor:
     return tf.reduce_mean(tf.square(tf.add_n(logarithms) / 2), axis=-1)
 
 
-def with_grid_penalty(loss: Loss, weight: float, ratio: int) -> Loss:
-    """Return a loss of pixels, (batch, height, width), with the penalty of each image, times a weight, added to it."""
+class GridPenalty(keras.layers.Layer):
+    """Gives images as they are; in training, adds their mean penalty to the loss: losses of validation are plain ones.
 
-    def penalised(true: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
-        return loss(true, made) + weight * grid_penalty(made, ratio)[:, None, None]
+    Args:
+        weight: factor of the penalty.
+        ratio: as `grid_penalty` takes it.
+    """
 
-    return penalised
+    def __init__(self, weight: float, ratio: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.weight, self.ratio = weight, ratio
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Take (batch, height, width, bands)."""
+        if training:
+            self.add_loss(self.weight * tf.reduce_mean(grid_penalty(inputs, self.ratio)))
+        return inputs
+
+    def get_config(self) -> dict:
+        """Return the arguments."""
+        return {**super().get_config(), "weight": self.weight, "ratio": self.ratio}

@@ -8,7 +8,7 @@ from tensorflow import keras
 
 from models.base import SuperResolutionModel
 from train.callbacks import ImageSummaries
-from train.grid_penalty import Loss, with_grid_penalty
+from train.grid_penalty import GridPenalty
 from train.learning import Learning
 from train.optimizers import Nadam, Plateau, PlateauRate, cosine
 from train.options import SupervisionOptions
@@ -39,20 +39,22 @@ class Supervised(Learning):
             ValueError: targets have another size or number of bands than the model's output.
         """
         check_targets(element_spec, model)
-        trained = model.training_model()
+        trained = self._with_grid_penalty(model.training_model(), model)
         trained.compile(
             optimizer=self._optimizer(steps),
-            loss=self._loss(model),
+            loss=LOSSES[self.options.loss],
             jit_compile=False,  # XLA has no bicubic interpolation
             metrics=[keras.metrics.MeanAbsoluteError("l1"), keras.metrics.MeanSquaredError("l2")],
         )
         return trained
 
-    def _loss(self, model: SuperResolutionModel) -> Loss:
-        """Return the plain loss, with the penalty on a grid where one is asked for."""
-        plain, weight = keras.losses.get(LOSSES[self.options.loss]), self.options.grid_penalty
+    def _with_grid_penalty(self, trained: keras.Model, model: SuperResolutionModel) -> keras.Model:
+        """Return the model to train with the penalty on a grid, where one is asked for."""
+        if not self.options.grid_penalty:
+            return trained
         ratio = round(max(source.gsd for source in model.sources) / model.gsd)
-        return with_grid_penalty(plain, weight, ratio) if weight else plain
+        penalty = GridPenalty(self.options.grid_penalty, ratio, dtype="float32", name="grid_penalty")
+        return keras.Model(trained.input, penalty(trained.output), name="training")
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Make the optimizer of `--optimizer`."""
