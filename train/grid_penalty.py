@@ -2,7 +2,8 @@
 """A penalty on the grid that a network leaves: gradients that differ across and inside the pixels it makes finer.
 
 Ground knows nothing of pixels: of enough of it, the mean gradient across the borders of coarse pixels is that inside
-them. A network that damps details, or learnt them at another scale, makes one larger than the other, which shows.
+them, wherever it is. A network that damps details, or learnt them at another scale, makes some larger than others,
+which shows.
 
     python -m train.dsen2 --init weights/dsen2/2x --grid-penalty 0.1 ...
 """
@@ -24,16 +25,17 @@ def grid_penalty(images: tf.Tensor, ratio: int) -> tf.Tensor:
         ratio: number of pixels along a coarse one.
 
     Returns:
-        (batch,): the square of the logarithm of the mean gradient across coarse pixels over that inside them, both mean
-        absolute differences of neighbours, in the mean of both directions; the mean over the bands.
+        (batch,): how the mean gradients of neighbouring phases differ, in the mean of both directions: the mean square
+        of the differences of their logarithms, over phases and bands. A phase is where two neighbours lie in, or
+        across, coarse pixels; its gradient the mean of their absolute differences.
     """
     logarithms = []
     for rows in (images, tf.transpose(images, (0, 2, 1, 3))):
         differences = tf.abs(rows[:, 1:] - rows[:, :-1])
-        inside = tf.concat([differences[:, phase::ratio] for phase in range(ratio - 1)], axis=1)
-        across = tf.reduce_mean(differences[:, ratio - 1 :: ratio], axis=(1, 2))
-        logarithms.append(tf.math.log((across + LEAST) / (tf.reduce_mean(inside, axis=(1, 2)) + LEAST)))
-    return tf.reduce_mean(tf.square(tf.add_n(logarithms) / 2), axis=-1)
+        phases = [tf.reduce_mean(differences[:, phase::ratio], axis=(1, 2)) for phase in range(ratio)]
+        logarithms.append(tf.math.log(tf.stack(phases) + LEAST))
+    means = tf.add_n(logarithms) / len(logarithms)
+    return tf.reduce_mean(tf.square(means - tf.roll(means, 1, axis=0)), axis=(0, 2))
 
 
 class GridPenalty(keras.layers.Layer):

@@ -262,16 +262,22 @@ class BlocksOptions(TrainingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisionOptions(TrainingOptions):
-    """How networks are trained with truth and a plain loss."""
+class GridOptions(TrainingOptions):
+    """What becomes of the grid that networks leave."""
 
-    loss: str = option("l1", "mean absolute (l1) or squared (l2) error", choices=("l1", "l2"))
     grid_penalty: float = option(
         0.0,
         "weight of a penalty on gradients that differ across and inside coarse pixels, which leave a grid",
         metavar="WEIGHT",
         check=at_least(0),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisionOptions(GridOptions):
+    """How networks are trained with truth and a plain loss."""
+
+    loss: str = option("l1", "mean absolute (l1) or squared (l2) error", choices=("l1", "l2"))
     optimizer: str = option(
         "adam",
         "adam: the step rises, then falls to zero along a cosine; nadam: with Keras' momentum schedule of 2018, "

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCALE = 3
+from datasets.deepsum.kelvins import SCALE
+
 FRAMES = 9
 """Number of frames in the network's input."""
 LARGEST = 60000

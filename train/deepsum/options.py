@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.runtime.options import MISSING, at_least, changed, option
-from train.options import ScheduleOptions, TrainingCommand, TrainingOptions, existing, learning_rate, sizes
+from train.options import (
+    GridOptions,
+    ScheduleOptions,
+    TrainingCommand,
+    TrainingOptions,
+    existing,
+    learning_rate,
+    sizes,
+)
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sisrnet": {"learning_rate": 5e-5, "batch_size": 16, "steps_per_epoch": 600, "epochs": 19},
@@ -23,7 +31,7 @@ def _defaults_of(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ScheduleOptions):
+class Options(GridOptions, ScheduleOptions):
     """How a stage of DeepSUM is trained."""
 
     system = "deepsum"
@@ -88,6 +96,8 @@ class Options(ScheduleOptions):
     def check(self) -> None:
         """Raise ValueError when options do not go together."""
         super().check()
+        if self.grid_penalty and self.stage != "joint":
+            raise ValueError(f"--grid-penalty does not apply to --stage {self.stage}")
         for name, stages in STARTS.items():
             if getattr(self, name) and self.stage not in stages:
                 raise ValueError(f"--{name} does not apply to --stage {self.stage}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
+from datasets.deepsum.kelvins import SCALE
 from models.base import WEIGHTS_NAME, ModelDescription, Tensors
 from models.deepsum import FRAMES, DeepSUM, load_part
 from models.weights_file import save_weights
@@ -26,6 +27,7 @@ from train.deepsum.losses import (
     shift_loss,
 )
 from train.deepsum.options import Options
+from train.grid_penalty import grid_penalty
 from train.objective import Losses, Objective
 
 
@@ -169,6 +171,8 @@ class Joint(Stage):
         if self.options.registration_weight:
             registration = tf.reduce_mean(registration_loss(targets["shifts"], logits))
             loss = loss + self.options.registration_weight * registration
+        if training and self.options.grid_penalty:
+            loss = loss + self.options.grid_penalty * tf.reduce_mean(grid_penalty(image, SCALE))
         return {
             "loss": loss,
             "cpsnr": tf.reduce_mean(cpsnr(errors)),

@@ -20,6 +20,7 @@ from train import deepsum
 from train.deepsum import Options
 from train.deepsum.losses import FARTHEST
 from train.deepsum.stages import Joint, RegNet, SISRNet, _moved
+from train.grid_penalty import grid_penalty
 
 pytestmark = pytest.mark.keras
 
@@ -155,6 +156,28 @@ def test_flips_keep_shifts_right():
     assert len(seen) == 4
 
 
+def test_a_grid_costs_in_trainings_alone():
+    """The penalty of the image, three pixels to a coarse one, times its weight."""
+    model = DeepSUM.from_bands(depth=2)
+    rng = np.random.default_rng(0)
+    inputs = {"frames": rng.normal(7000, 2000, (1, 24, 24, 9)), "masks": np.ones((1, 24, 24, 9))}
+    targets = {
+        "hr": rng.normal(7000, 2000, (1, 24, 24, 1)),
+        "clear": np.ones((1, 24, 24, 1)),
+        "shifts": np.zeros((1, 8, 2)),
+    }
+    inputs = {name: tf.constant(value, tf.float32) for name, value in inputs.items()}
+    targets = {name: tf.constant(value, tf.float32) for name, value in targets.items()}
+    losses = {}
+    for weight in (0.0, 2.0):
+        joint = Joint(Options(stage="joint", grid_penalty=weight))
+        network = joint.network(model)
+        losses[weight] = [float(joint.losses(network, inputs, targets, training)["loss"]) for training in (True, False)]
+    penalty = float(grid_penalty(network(inputs)[0], 3)[0])
+    assert losses[2.0][1] == losses[0.0][1]
+    assert_allclose(losses[2.0][0] - losses[0.0][0], 2 * penalty, rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_the_exported_model_is_the_trained_one(stages):
     model = DeepSUM.from_bands(**read_description(stages["joint"]).arguments)
@@ -173,6 +196,7 @@ def test_the_exported_model_is_the_trained_one(stages):
         (["--stage", "sisrnet", "--sisrnet", "."], "--sisrnet does not apply to --stage sisrnet"),
         (["--stage", "regnet", "--sisrnet", ".", "--regnet", "."], "--regnet does not apply to --stage regnet"),
         (["--stage", "joint", "--sisrnet", "none"], "--sisrnet: expected a file or folder that exists, got 'none'"),
+        (["--stage", "sisrnet", "--grid-penalty", "1"], "--grid-penalty does not apply to --stage sisrnet"),
         (["--stage", "joint", "--registration-weight", "-1"], "--registration-weight: expected at least 0, got -1"),
     ],
 )
