@@ -54,7 +54,8 @@ class Supervised(Learning):
             return trained
         ratio = round(max(source.gsd for source in model.sources) / model.gsd)
         penalty = GridPenalty(self.options.grid_penalty, ratio, dtype="float32", name="grid_penalty")
-        return keras.Model(trained.input, penalty(trained.output), name="training")
+        ground = [trained.input[source.name] for source in model.sources if source.gsd == model.gsd]
+        return keras.Model(trained.input, penalty([trained.output, *ground]), name="training")
 
     def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Make the optimizer of `--optimizer`."""

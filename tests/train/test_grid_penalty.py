@@ -40,11 +40,21 @@ def test_slopes_and_constant_ground_have_no_grid():
     np.testing.assert_allclose(grid_penalty(tf.ones((2, 12, 12, 1)), 6), [0, 0], atol=1e-12)
 
 
+def test_what_the_ground_itself_shows_is_no_grid():
+    """Stripes in the middle of coarse pixels, in all bands."""
+    band = np.random.default_rng(0).uniform(0, 1, (1, 24, 24, 1)).astype("float32")
+    band[:, ::4] += 2
+    images = np.concatenate([3 * band, 0.5 * band + 1], axis=-1)
+    assert grid_penalty(tf.constant(images), 2)[0] < 1e-2 < grid_penalty(tf.constant(images), 4)[0]
+    np.testing.assert_allclose(grid_penalty(tf.constant(images), 4, tf.constant(band)), [0], atol=1e-9)
+
+
 def test_it_is_added_to_the_loss_of_trainings_alone():
     image = tf.constant(np.random.default_rng(0).uniform(0, 1, (2, 12, 12, 3)).astype("float32"))
+    ground = tf.constant(np.random.default_rng(1).uniform(0, 1, (2, 12, 12, 1)).astype("float32"))
     layer = GridPenalty(0.5, 2)
-    for training, wanted in ((False, []), (True, [0.5 * float(tf.reduce_mean(grid_penalty(image, 2)))])):
-        np.testing.assert_array_equal(layer(image, training=training), image)
+    for training, wanted in ((False, []), (True, [0.5 * float(tf.reduce_mean(grid_penalty(image, 2, ground)))])):
+        np.testing.assert_array_equal(layer([image, ground], training=training), image)
         np.testing.assert_allclose([float(each) for each in layer.losses], wanted, rtol=1e-5)
     assert GridPenalty.from_config(layer.get_config()).get_config() == layer.get_config()
 

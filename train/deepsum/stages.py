@@ -172,7 +172,7 @@ class Joint(Stage):
             registration = tf.reduce_mean(registration_loss(targets["shifts"], logits))
             loss = loss + self.options.registration_weight * registration
         if training and self.options.grid_penalty:
-            loss = loss + self.options.grid_penalty * tf.reduce_mean(grid_penalty(image, SCALE))
+            loss = loss + self.options.grid_penalty * tf.reduce_mean(grid_penalty(image, SCALE, targets["hr"]))
         return {
             "loss": loss,
             "cpsnr": tf.reduce_mean(cpsnr(errors)),

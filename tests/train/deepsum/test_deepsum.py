@@ -173,7 +173,7 @@ def test_a_grid_costs_in_trainings_alone():
         joint = Joint(Options(stage="joint", grid_penalty=weight))
         network = joint.network(model)
         losses[weight] = [float(joint.losses(network, inputs, targets, training)["loss"]) for training in (True, False)]
-    penalty = float(grid_penalty(network(inputs)[0], 3)[0])
+    penalty = float(grid_penalty(network(inputs)[0], 3, targets["hr"])[0])
     assert losses[2.0][1] == losses[0.0][1]
     assert_allclose(losses[2.0][0] - losses[0.0][0], 2 * penalty, rtol=1e-3)
 
