@@ -5,7 +5,7 @@ Ground knows nothing of pixels: of enough of it, the mean gradient across the bo
 them, wherever it is. A network that damps details, or learnt them at another scale, makes some larger than others,
 which shows.
 
-    python -m train.dsen2 --init weights/dsen2/2x --grid-penalty 0.1 ...
+    python -m train.dsen2 --init weights/dsen2/2x --grid-penalty 0.004 ...
 """
 
 from typing import Any
@@ -26,14 +26,14 @@ def grid_penalty(images: tf.Tensor, ratio: int, ground: tf.Tensor | None = None)
         ground: images without a grid of the same ground, of any bands: a small piece of it is not alike in all phases.
 
     Returns:
-        (batch,): how the mean gradients of neighbouring phases differ, in the mean of both directions: the mean square
+        (batch,): how the mean gradients of neighbouring phases differ, in the mean of both directions: the mean size
         of the differences of their logarithms, less those of the ground, over phases and bands. A phase is where two
         neighbours lie in, or across, coarse pixels; its gradient the mean of their absolute differences.
     """
     steps = _steps(images, ratio)
     if ground is not None:
         steps -= tf.reduce_mean(_steps(ground, ratio), axis=2, keepdims=True)
-    return tf.reduce_mean(tf.square(steps), axis=(0, 2))
+    return tf.reduce_mean(tf.abs(steps), axis=(0, 2))
 
 
 def _steps(images: tf.Tensor, ratio: int) -> tf.Tensor:

@@ -22,16 +22,16 @@ def logarithms(band, ratio):
 
 
 @pytest.mark.parametrize("ratio", [2, 3, 6])
-def test_it_is_the_mean_square_of_differences_of_logarithms(ratio):
+def test_it_is_the_mean_difference_of_logarithms(ratio):
     images = np.random.default_rng(0).uniform(0, 1, (3, 24, 36, 2)).astype("float32")
     blocks = np.random.default_rng(1).uniform(0, 3, (24 // ratio, 36 // ratio, 2))
     images[1] += np.kron(blocks, np.ones((ratio, ratio, 1)))
     found = grid_penalty(tf.constant(images), ratio).numpy()
     for image, penalty in zip(images, found):
         each = [logarithms(image[..., band], ratio) for band in range(2)]
-        wanted = np.mean([(one[phase] - one[phase - 1]) ** 2 for one in each for phase in range(ratio)])
+        wanted = np.mean([abs(one[phase] - one[phase - 1]) for one in each for phase in range(ratio)])
         np.testing.assert_allclose(penalty, wanted, rtol=1e-3)
-    assert found[1] > 10 * found[0]
+    assert found[1] > 3 * found[0]
 
 
 def test_slopes_and_constant_ground_have_no_grid():
@@ -45,8 +45,8 @@ def test_what_the_ground_itself_shows_is_no_grid():
     band = np.random.default_rng(0).uniform(0, 1, (1, 24, 24, 1)).astype("float32")
     band[:, ::4] += 2
     images = np.concatenate([3 * band, 0.5 * band + 1], axis=-1)
-    assert grid_penalty(tf.constant(images), 2)[0] < 1e-2 < grid_penalty(tf.constant(images), 4)[0]
-    np.testing.assert_allclose(grid_penalty(tf.constant(images), 4, tf.constant(band)), [0], atol=1e-9)
+    assert grid_penalty(tf.constant(images), 4)[0] > 0.2
+    np.testing.assert_allclose(grid_penalty(tf.constant(images), 4, tf.constant(band)), [0], atol=1e-5)
 
 
 def test_it_is_added_to_the_loss_of_trainings_alone():
@@ -70,7 +70,7 @@ def test_going_down_takes_the_grid_away():
         with tf.GradientTape() as tape:
             penalty = grid_penalty(image, 2)
         image.assign_sub(0.05 * tape.gradient(penalty, image))
-    assert float(grid_penalty(image, 2)[0]) < 0.01 * before
+    assert float(grid_penalty(image, 2)[0]) < 0.1 * before
 
 
 def test_trainings_take_it(tmp_path):
