@@ -35,6 +35,8 @@ class Contents:
     """Where the document comes from that names the files, if it is one."""
     listed: dict[str, Listed] = field(default_factory=dict)
     """What a manifest says of files, by their names for GDAL."""
+    stated: dict[str, frozenset[int]] = field(default_factory=dict)
+    """The offsets that are stated of each band, where files differ in that."""
 
 
 class UnknownBands(ValueError):

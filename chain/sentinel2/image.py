@@ -30,6 +30,7 @@ from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
 from chain.sentinel2.integrity import verify
 from chain.sentinel2.layers import Layer, opened_layer, release, tells_missing
 from chain.sentinel2.offset import Statement, decided_offset
+from chain.sentinel2.one_offset import check_one_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
 from chain.sentinel2.rasters import read_raster, read_rasters
@@ -288,6 +289,8 @@ def opened(
         looked_at = {band: image.bands[band] for band in files if band in image.bands}
         told = any(tells_missing(image.layers[band]) for band in looked_at)
         check_not_filled(looked_at, contents.name, _factor(image, contents, reading), told)
+        if reading.offset is None and contents.identity["kind"] in RASTERS:
+            check_one_offset(contents.name, looked_at, contents.stated)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )

@@ -377,6 +377,7 @@ def merge(contents: Sequence[Contents], name: str) -> Contents:
         [statement for each in contents for statement in each.statements],
         next((each.classes for each in contents if each.classes), None),
         list(dict.fromkeys(decision for each in contents for decision in each.decisions)),
+        stated={band: frozenset(said.offset for said in each.statements) for each in contents for band in each.layers},
     )
 
 

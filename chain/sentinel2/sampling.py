@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Some pixels of a raster, to tell what its numbers are: quick, whatever its size and place."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from osgeo import gdal
 
-from chain.raster.grids import spread
+from chain.raster.grids import Region, spread
 from chain.raster.http import REMOTE_PREFIXES
 from chain.sentinel2.bands import FINEST, NODATA
 
@@ -32,11 +35,53 @@ def sampled_values(dataset: gdal.Dataset, number: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
+def sampled_together(names: Sequence[str], gsd: float = 20.0) -> np.ndarray:
+    """Return what is looked at of rasters, (rasters, count): means of the same pieces of ground, NaN where missing.
+
+    Args:
+        names: rasters on one map, of which the first one's ground is looked at; or that no map places, of one extent.
+        gsd: the least side of these pieces, in metres.
+    """
+    first = gdal.Open(names[0])
+    place = first.GetGeoTransform(can_return_null=True)
+    columns, rows = first.RasterXSize, first.RasterYSize
+    windows, ratio = [Region(0, 0, columns, rows)], max(1, round(gsd / _spacing(place)))
+    if place is None:
+        return _sampled(names, columns, rows)
+    if max(columns, rows) > WHOLE_SIDE and _is_slow(first):
+        ratio = max(ratio, max(columns, rows) // OVERVIEW_SIDE)
+    elif max(columns, rows) > WHOLE_SIDE:
+        windows = spread((columns, rows), WINDOW_SIDE, WINDOWS)
+    parts = []
+    for w in windows:
+        width, height = max(1, w.columns // ratio), max(1, w.rows // ratio)
+        left, top = place[0] + w.x * place[1], place[3] + w.y * place[5]
+        bounds = (left, top + height * ratio * place[5], left + width * ratio * place[1], top)
+        parts.append(_sampled(names, width, height, outputBounds=bounds))
+    return np.concatenate(parts, axis=1)
+
+
+def _sampled(names: Sequence[str], width: int, height: int, **how: Any) -> np.ndarray:
+    """Return rasters averaged to this size, (rasters, count), NaN where missing; none where one cannot be read."""
+    how |= {"format": "MEM", "width": width, "height": height, "outputType": gdal.GDT_Float64}
+    make = gdal.Warp if "outputBounds" in how else gdal.Translate
+    try:
+        made = [make("", name, resampleAlg="average", **how) for name in names]
+    except RuntimeError:  # its use will say it
+        return np.empty((len(names), 0))
+    return np.stack([_numbers(each.GetRasterBand(1), each.ReadAsArray()).ravel() for each in made])
+
+
+def _spacing(place: Sequence[float] | None) -> float:
+    """Return the size of a pixel in metres, of a map in metres; that of the finest bands elsewhere."""
+    return place[1] if place and place[1] >= 1 else FINEST
+
+
 def _windows(dataset: gdal.Dataset, band: gdal.Band) -> list[tuple[np.ndarray, float]]:
     """Return what is looked at of a band, and its pixel sizes in metres; nothing where it cannot be read."""
     columns, rows = dataset.RasterXSize, dataset.RasterYSize
     geotransform = dataset.GetGeoTransform(can_return_null=True)
-    spacing = geotransform[1] if geotransform and geotransform[1] >= 1 else FINEST
+    spacing = _spacing(geotransform)
     try:
         if max(columns, rows) <= WHOLE_SIDE:
             return [(band.ReadAsArray(), spacing)]
