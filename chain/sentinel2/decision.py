@@ -9,7 +9,7 @@ class Decision:
     """One decision about an input."""
 
     subject: str
-    """What it is about: `offset`, `bands`, `nodata`, `scale`, `files`."""
+    """What it is about: `offset`, `bands`, `nodata`, `scale`, `files`, `pixels`."""
     taken: str
     """What was decided."""
     reason: str

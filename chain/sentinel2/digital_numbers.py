@@ -93,8 +93,12 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
     return Numbers(fill=fill, decisions=decisions)
 
 
-def check_not_filled(names: Mapping[str, str], path: str, factor: float | None = None, told: bool = False) -> None:
+def check_not_filled(
+    names: Mapping[str, str], path: str, factor: float | None = None, told: bool = False
+) -> list[Decision]:
     """Refuse an image that holds a number in all bands of many pixels that is no reflectance: nothing says its meaning.
+
+    Such a number that may be reflectance, as of clouds that were clipped at 10000, is taken for data, and told.
 
     Args:
         names: for each band, a raster of one band in which 0 and the declared nodata are missing.
@@ -106,19 +110,30 @@ def check_not_filled(names: Mapping[str, str], path: str, factor: float | None =
     Raises:
         ValueError: there are such pixels.
     """
+    taken: dict[str, float] = {}
     by_size: dict[tuple[int, int], list[gdal.Dataset]] = {}
     for name in names.values():
         dataset = gdal.Open(name)
         by_size.setdefault((dataset.RasterXSize, dataset.RasterYSize), []).append(dataset)
     for datasets in by_size.values():
         for number, share in _alike(datasets):
-            is_fill = len(datasets) >= SEVERAL and (number > BRIGHTEST or (number < 0 and not told))
-            if number == SATURATED or (factor is not None and is_fill):
-                held = f"{number / (factor or 1.0):g}"
+            held = f"{number / (factor or 1.0):g}"
+            is_looked_for = len(datasets) >= SEVERAL and factor is not None
+            if number == SATURATED or (is_looked_for and (number > BRIGHTEST or (number < 0 and not told))):
                 raise ValueError(
                     f"{path}: expected digital numbers, and nodata that the raster declares, got {held} in all bands "
                     f"of {100 * share:.2g} % of the pixels, undeclared (gdal_edit.py -a_nodata {held} declares it)"
                 )
+            if is_looked_for:
+                taken[held] = max(share, taken.get(held, 0.0))
+    return [
+        Decision(
+            "pixels",
+            f"{held} in all bands of {100 * share:.2g} % of them is taken for data",
+            f"gdal_edit.py -a_nodata {held} declares it missing",
+        )
+        for held, share in taken.items()
+    ]
 
 
 def _alike(datasets: Sequence[gdal.Dataset]) -> list[tuple[float, float]]:

@@ -41,6 +41,8 @@ from chain.sentinel2.sampling import FLOATING, LARGEST
 SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
 TOLD = ("offset", "scale", "files")
 """Subjects of the decisions that are told when an image is opened, but for those that the user took."""
+DOUBTFUL = "pixels"
+"""Subject of the decisions that are told as warnings."""
 SAFE_SUFFIX = ".SAFE"
 RASTERS = ("raster", "files")
 """Kinds of images of which no format prescribes what their numbers are."""
@@ -288,7 +290,7 @@ def opened(
             statements += _tell_numbers(image, contents.name, reading)
         looked_at = {band: image.bands[band] for band in files if band in image.bands}
         told = any(tells_missing(image.layers[band]) for band in looked_at)
-        check_not_filled(looked_at, contents.name, _factor(image, contents, reading), told)
+        image.decisions += check_not_filled(looked_at, contents.name, _factor(image, contents, reading), told)
         if reading.offset is None and contents.identity["kind"] in RASTERS:
             check_one_offset(contents.name, looked_at, contents.stated)
         image.offset, decision = decided_offset(
@@ -306,8 +308,9 @@ def opened(
             image.classes = contents.classes.name if remote_classes else opened_layer(contents.classes, "classes")
         stack.pop_all()
     for decided in image.decisions:
-        if decided.subject in TOLD and not decided.reason.startswith("--"):
-            LOG.info("%s: %s", Path(contents.name.split("?")[0]).name, decided)
+        if decided.subject == DOUBTFUL or (decided.subject in TOLD and not decided.reason.startswith("--")):
+            tell = LOG.warning if decided.subject == DOUBTFUL else LOG.info
+            tell("%s: %s", Path(contents.name.split("?")[0]).name, decided)
     return image
 
 

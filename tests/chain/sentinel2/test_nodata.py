@@ -232,3 +232,19 @@ def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, p
         open_product(path, offset=0)
     path = write(tmp_path / "declared.tif", filled(pixels, missing, fill, dtype), ORDER, nodata=fill)
     check_stack(open_product(path, offset=0), pixels, missing)
+
+
+@pytest.mark.parametrize("fill, dtype", [(1, "uint16"), (9999, "uint16"), (10000, "int16"), (1.0, "float32")])
+@pytest.mark.parametrize("in_files", [True, False])
+def test_one_number_in_all_bands_that_may_be_reflectance_is_told(tmp_path, pixels, fill, dtype, in_files, caplog):
+    made = {band: array / (10000 if dtype == "float32" else 1) for band, array in pixels.items()}
+    for array in made.values():
+        array[: len(array) // 5] = fill
+    made = {band: array.astype(dtype) for band, array in made.items()}
+    files = [*write_files(tmp_path / "in", made).values()]
+    with caplog.at_level("WARNING"):
+        image = open_product(files if in_files else write(tmp_path / "s.tif", [*fine(made).values()], ORDER))
+    said = f"pixels: {fill:g} in all bands of 20 % of them is taken for data (gdal_edit.py -a_nodata {fill:g} "
+    assert said in reason_of(image, "pixels") and [said in message for message in caplog.messages] == [True]
+    open_product(write_stack(tmp_path / "clean.tif", pixels), offset=0)
+    assert len(caplog.messages) == 1
