@@ -31,6 +31,7 @@ from inference.deepsum.options import Options
 from inference.deepsum.rasters import (
     Window,
     band_number,
+    check_not_filled,
     data_bands,
     named_after_days,
     open_raster,
@@ -179,6 +180,11 @@ def read_date(source: Source, options: Options) -> Date:
 def _read_raster(source: Source, options: Options) -> Date:
     """Read a raster, which may lie anywhere on any map, or nowhere."""
     name = str(source.image)
+    if options.offset:
+        raise ValueError(
+            f"--offset: expected none for rasters, whose numbers are read as they are, got {options.offset} for "
+            f"{shown(name)}"
+        )
     dataset = open_raster(name, "--input")
     watch = _watched(dataset.GetDescription(), source.mask)
     number = source.number or band_number(dataset, name, options.band, "--band")
@@ -187,6 +193,7 @@ def _read_raster(source: Source, options: Options) -> Date:
     window: Window = (region.x, region.y, region.columns, region.rows)
     band = dataset.GetRasterBand(number)
     values, declared = read_pixels(band, window, name)
+    check_not_filled(values, declared, name)
     present = without_zeros(values, declared, options.valid_zero)
     label = Path(shown(name)).stem
     if source.number:

@@ -18,6 +18,12 @@ gdal.UseExceptions()
 DAY = re.compile(r"(?:19|20)\d\d([-_/.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
 """A day, in the name of a band."""
 
+FAR_BELOW = -1000.0
+"""Numbers below are not those of an image whose others lie far above."""
+GAP = 0.5
+"""Part of the range of the other numbers, but for the highest, that such a number lies below them, at least."""
+MANY = 0.001
+"""Share of the pixels that hold it, at least, if other numbers are below 0 too."""
 Window = tuple[int, int, int, int]
 """First column and row, columns and rows."""
 
@@ -125,6 +131,31 @@ def read_pixels(band: gdal.Band, window: Window, name: str) -> tuple[np.ndarray,
     except RuntimeError as error:
         raise ValueError(f"--input: cannot read the pixels of {shown(name)} ({http.reason(error)})") from error
     return values, present & np.isfinite(values)
+
+
+def check_not_filled(values: np.ndarray, present: np.ndarray, name: str) -> None:
+    """Refuse an image whose lowest number lies far below all others, as one that means no data does.
+
+    Args:
+        values: (rows, columns).
+        present: where nothing says that they are missing, of the same shape.
+        name: its name, for errors.
+
+    Raises:
+        ValueError: it holds such a number.
+    """
+    numbers, counts = np.unique(values[present], return_counts=True)
+    if numbers.size < 2 or numbers[0] >= FAR_BELOW:
+        return
+    lowest, others = float(numbers[0]), numbers[1:].astype(np.float64)
+    share = counts[0] / values.size
+    is_far = others[0] - lowest > GAP * (np.percentile(np.repeat(others, counts[1:]), 95) - others[0])
+    if is_far and (others[0] >= 0 or share > MANY):
+        raise ValueError(
+            f"--input: expected nodata that the raster declares, got {lowest:g} in {100 * share:.2g} % of the pixels "
+            f"of {shown(name)}, and {others[0]:g} and more in others, undeclared (gdal_edit.py -a_nodata {lowest:g} "
+            "declares it)"
+        )
 
 
 def without_zeros(values: np.ndarray, present: np.ndarray, valid_zero: bool) -> np.ndarray:

@@ -289,3 +289,39 @@ def test_rasters_of_products_with_and_without_an_offset_are_refused(stack, model
     message = "--input: expected digital numbers of one offset, got 0 of d03 beside -1000 of d10"
     assert message in refused(arguments, model_dir, tmp_path, capsys)
     assert main([*arguments, "--offset", "0", "--info", "--model-dir", str(model_dir)]) == 0
+
+
+def holed(scene, fill, low, pixels):
+    """Return images from `low` to 9800, of which one holds `fill` in some pixels."""
+    lr = np.interp(scene[0], (scene[0].min(), scene[0].max()), (low, 9800)).astype(np.float32)
+    lr[2, 3, :pixels] = fill
+    return lr
+
+
+@pytest.mark.parametrize(
+    "fill, low, pixels, dtype",
+    [
+        (-9999, 300, 1, np.int16),
+        (-9999, -0.3, 20, np.float32),
+        (-10000, -1999, 20, np.int16),
+        (-32768, -2000, 20, np.int16),
+        (-3.4e38, 300, 20, np.float32),
+    ],
+)
+def test_undeclared_fill_is_asked_for(scene, stack, model_dir, tmp_path, capsys, fill, low, pixels, dtype):
+    images, _ = stack(holed(scene, fill, low, pixels).astype(dtype))
+    message = f"expected nodata that the raster declares, got {fill:g} in "
+    assert message in refused(["--input", *images, "--unmasked"], model_dir, tmp_path, capsys)
+    images, _ = stack(holed(scene, fill, low, pixels).astype(dtype), nodata=fill)
+    assert main(["--input", *images, "--unmasked", "--info", "--model-dir", str(model_dir)]) == 0
+
+
+@pytest.mark.parametrize("fill, low, pixels", [(-900, 300, 20), (-10000, -9000, 20)])
+def test_negative_numbers_that_others_are_near_to_are_data(scene, stack, model_dir, fill, low, pixels):
+    images, _ = stack(holed(scene, fill, low, pixels).astype(np.int16))
+    assert main(["--input", *images, "--unmasked", "--info", "--model-dir", str(model_dir)]) == 0
+
+
+def test_an_offset_is_refused_for_rasters(stack, model_dir, tmp_path, capsys):
+    words = ["--input", *stack()[0], "--unmasked", "--offset", "-1000"]
+    assert "--offset: expected none for rasters, " in refused(words, model_dir, tmp_path, capsys)
