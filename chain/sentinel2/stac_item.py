@@ -141,18 +141,32 @@ def _images(item: Mapping) -> Iterator[_Image]:
         yield _Image(key, asset, float(gsd) if gsd else None)
 
 
-def _band_of(image: _Image) -> str | None:
-    """Return the band of an asset."""
+def _band_of(image: _Image, item: str) -> str | None:
+    """Return the band of an asset of an item, given its id.
+
+    Raises:
+        ValueError: its key, the band that it lists and its file name several.
+    """
     listed = _listed(image.asset)
     if len(listed) > 1 or ANCILLARY.search(image.key) or companion_in_name(image.key):
         return None
-    key = FORMATS.sub("", image.key)
-    words = [key, *(str(band.get("name", "")) for band in listed)]
-    words += _words(listed, COMMON_NAME_KEYS)
-    found = (esa_band(word) or STAC.get(re.sub(r"[^a-z0-9]", "", word.lower())) for word in words)
-    stem = Path(image.asset["href"].split("?")[0]).stem
-    by_file = band_in_name(stem)
-    return next((band for band in found if band), by_file[0] if by_file else None)
+    file = Path(image.asset["href"].split("?")[0])
+    by_file = band_in_name(file.stem)
+    named = {
+        f"key {image.key}": _band_of_word(FORMATS.sub("", image.key)),
+        **{f"name {band['name']}": _band_of_word(str(band["name"])) for band in listed if band.get("name")},
+        f"file {file.name}": by_file[0] if by_file else None,
+    }
+    known = {word: band for word, band in named.items() if band}
+    if len(set(known.values())) > 1:
+        raise ValueError(f"{item}: expected an asset of one band, got {', '.join(known)}")
+    common = (band for word in _words(listed, COMMON_NAME_KEYS) if (band := _band_of_word(word)))
+    return next(iter(known.values()), None) or next(common, None)
+
+
+def _band_of_word(word: str) -> str | None:
+    """Return the band that a word names: ESA's number, or STAC's common name."""
+    return esa_band(word) or STAC.get(re.sub(r"[^a-z0-9]", "", word.lower()))
 
 
 def _listed(asset: Mapping) -> Sequence[Mapping]:
@@ -164,11 +178,11 @@ def band_assets(item: Mapping) -> dict[str, dict]:
     """Return the asset of each band of an item.
 
     Raises:
-        ValueError: several assets are a band's.
+        ValueError: several assets are a band's, or an asset is called by several bands.
     """
     found: dict[str, list[_Image]] = {}
     for image in _images(item):
-        band = _band_of(image)
+        band = _band_of(image, item["id"])
         if band:
             found.setdefault(band, []).append(image)
     chosen = {}

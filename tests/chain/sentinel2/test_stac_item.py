@@ -304,6 +304,24 @@ def test_an_item_that_contradicts_what_its_raster_says_of_its_bands_is_refused(t
         open_product(item_of({"result": {"href": path, "bands": listed}}), offset=0)
 
 
+@pytest.mark.parametrize(
+    "key, name, file, said",
+    [
+        ("B02", "B03", "image", "key B02, name B03"),
+        ("blue", "B03", "image", "key blue, name B03"),
+        ("B02", "", "T31UDQ_x_B03_10m", "key B02, file T31UDQ_x_B03_10m.tif"),
+        ("image", "B04", "B03", "name B04, file B03.tif"),
+    ],
+)
+def test_an_asset_that_is_called_by_two_bands_is_refused(tmp_path, key, name, file, said):
+    from tests.chain.sentinel2.scenes import write
+
+    path = write(tmp_path / f"{file}.tif", [native(60)["B02"]])
+    item = item_of({key: {"href": path, "eo:bands": [{"name": name}]}})
+    with pytest.raises(ValueError, match=f"S2A_T31UDQ_20220714_L2A: expected an asset of one band, got {said}$"):
+        open_product(item, offset=0)
+
+
 def changed(value):
     """Yield other values than a value of JSON, at any of its depths."""
     yield from (None, 3, "x", [], {}, [None], {"a": None}, "")
