@@ -103,6 +103,32 @@ CONVENTIONS = {
     "Digital Earth Africa": AFRICA,
     "ESA's words": WORDS,
 }
+CENTRES = {
+    "B01": (441, 446),
+    "B02": (488, 498),
+    "B03": (558, 562),
+    "B04": (663, 668),
+    "B05": (702, 708),
+    "B06": (738, 743),
+    "B07": (779, 786),
+    "B08": (832, 843),
+    "B8A": (863, 867),
+    "B09": (942, 948),
+    "B10": (1371, 1378),
+    "B11": (1609, 1615),
+    "B12": (2184, 2204),
+}
+"""Between which each band's central wavelengths lie, in nanometres: nominal ones, and those of Sentinel-2A, 2B and 2C.
+Other sensors' blue, green and red lie outside."""
+FOREIGN = re.compile(r"^(?:sr|st)_b\d|sur_refl|^l[cotem]0\d_l", re.IGNORECASE)
+"""Beginnings of the names of bands and files of Landsat and MODIS, whose numbers are no Sentinel-2 bands'."""
+NOT_FOREIGN = re.compile(r"^sr_b(?:0\d|8a|1[0-2])(?!\d)", re.IGNORECASE)
+"""Beginnings of the like that Landsat does not have: `sr_B02`, `sr_B8A`."""
+LENGTH = r"(\d+(?:\.\d+)?)"
+WITH_UNIT = re.compile(rf"(?<![\d.]){LENGTH} ?(nm|nanomet|[uµμ]m|micromet)", re.IGNORECASE)
+RANGE = re.compile(r"\d\s*[-–]\s*\d")
+WITHOUT_UNIT = re.compile(rf"(?:(?:reflectance|refl|rho[st]?|toa|boa|sr|band)[_ ]?)?{LENGTH}", re.IGNORECASE)
+"""A wavelength of nanometres in a name, as Acolite writes: `rhos_492`. Its `Rrs_492` is no reflectance."""
 LISTED = 4
 """Bands that an error lists."""
 PLAIN_NIR = ("nir", "nearinfrared")
@@ -153,6 +179,32 @@ def esa_band(word: str) -> str | None:
     return f"B{match[1].upper().lstrip('0').zfill(2)}" if match else None
 
 
+def are_foreign(words: Sequence[str]) -> bool:
+    """Return whether names are those of Landsat's or MODIS's bands, or files, as a set."""
+    foreign = [word for word in words if FOREIGN.search(word)]
+    return bool(foreign) and not all(NOT_FOREIGN.search(word) for word in foreign)
+
+
+def wavelength(word: str, bare: bool = True) -> float | None:
+    """Return the wavelength that a description states, in nanometres, if it states one.
+
+    Args:
+        word: the description, such as `443 nm`, `Band 1 (0.443 Micrometers)` or `rhos_443`.
+        bare: whether the last form counts too, which states no unit.
+    """
+    found = [] if RANGE.search(word) else WITH_UNIT.findall(word)
+    if len(found) == 1:
+        number, unit = found[0]
+        return float(number) * (1 if unit.lower().startswith("n") else 1000)
+    match = WITHOUT_UNIT.fullmatch(word) if bare and not found else None
+    return float(match[1]) if match else None
+
+
+def band_at(length: float | None) -> str | None:
+    """Return the band whose central wavelength, in nanometres, this may be."""
+    return next((band for band, (low, high) in CENTRES.items() if length and low <= length <= high), None)
+
+
 def understand(words: Sequence[str], prefix: str = "", suffix: str = "") -> NamedBands:
     """Tell which band each band of a raster is.
 
@@ -177,9 +229,12 @@ def understand(words: Sequence[str], prefix: str = "", suffix: str = "") -> Name
     spelled = {number: name for number, name in rest.items() if number not in found}
     if found:
         found.update({number: band for number, name in spelled.items() if (band := STAC.get(_key(name)))})
+    elif spelled and all(band_at(wavelength(name)) for name in spelled.values()):
+        convention = "their wavelengths"
+        found = {number: str(band_at(wavelength(name))) for number, name in spelled.items()}
     elif spelled:
         convention, found, problem = _by_convention(spelled)
-    problem = problem or _repeated(found, names) or _statistics(found, rest)
+    problem = problem or _other_wavelengths(found, rest) or _repeated(found, names) or _statistics(found, rest)
     bands = {} if problem else {band: number for number, band in found.items()}
     used = {*bands.values(), classes, *validity}
     left_out = tuple(name for number, name in names.items() if number not in used)
@@ -233,6 +288,14 @@ def _reading(label: str, table: Mapping[str, str], names: Mapping[int, str]) -> 
         return {}
     reading = {number: table[key] for number, key in keys.items()}
     return reading if len(set(reading.values())) == len(reading) else {}
+
+
+def _other_wavelengths(found: Mapping[int, str], names: Mapping[int, str]) -> str:
+    """Return what is the matter where names state wavelengths that are not those of the bands: other sensors' bands."""
+    lengths = {number: wavelength(names[number], bare=False) for number in found}
+    first = min(low for low, _ in CENTRES.values())
+    listed = [names[n] for n, length in lengths.items() if length and length >= first and band_at(length) != found[n]]
+    return f"wavelengths that are not those of Sentinel-2's bands ({', '.join(listed[:LISTED])})" if listed else ""
 
 
 def _repeated(found: Mapping[int, str], names: Mapping[int, str]) -> str:

@@ -15,7 +15,7 @@ from osgeo import gdal
 from chain.raster import http
 from chain.raster.opening import open_raster
 from chain.sentinel2 import dimap
-from chain.sentinel2.band_names import LISTED, NamedBands, understand
+from chain.sentinel2.band_names import FOREIGN, LISTED, NamedBands, are_foreign, understand
 from chain.sentinel2.bands import (
     BANDS,
     CLASSES_NAME,
@@ -43,8 +43,8 @@ NAMING_HELP = (
     "leave out"
 )
 BY_USER = "named by the user"
-FOREIGN = re.compile(r"^(?:sr|st)_b\d|sur_refl|^l[cotem]0\d_l", re.IGNORECASE)
-"""Beginnings of the names of bands and files of Landsat and MODIS, whose numbers are no Sentinel-2 bands'."""
+LAST_WORD = re.compile(r"[^\W_]+_\d{3,4}$|[^\W_]*$")
+"""The end of a file's name that tells its band: `red`, `rhos_492`."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,15 @@ def described(dataset: gdal.Dataset, path: str, reading: Reading = Reading()) ->
     words = []
     for number in range(1, dataset.RasterCount + 1):
         band = dataset.GetRasterBand(number)
-        word = band.GetDescription() or band.GetMetadataItem("NETCDF_VARNAME") or ""
-        words.append("" if FOREIGN.search(word) else word)
+        words.append(band.GetDescription() or band.GetMetadataItem("NETCDF_VARNAME") or "")
+    if are_foreign(words):
+        words = ["" if FOREIGN.search(word) else word for word in words]
     named = understand(words, reading.prefix, reading.suffix)
     data = [
         number for number in range(1, dataset.RasterCount + 1) if number not in (*named.validity, *alpha_bands(dataset))
     ]
     stated = band_in_name(Path(path).stem)
-    if len(data) == 1 and stated and not named.bands and not named.problem and not FOREIGN.search(Path(path).name):
+    if len(data) == 1 and stated and not named.bands and not named.problem and not are_foreign([Path(path).name]):
         return NamedBands({stated[0]: data[0]}, "its name", None, named.validity)
     return named
 
@@ -392,7 +393,7 @@ def _by_last_word(paths: Sequence[str], reading: Reading) -> dict[str, list[str]
         named = described(dataset, path, reading)
         if dataset.RasterCount == 1 and not named.bands and not named.problem:
             silent.append(path)
-    named = understand([re.split(r"[_\W]", Path(path).stem)[-1] for path in silent])
+    named = understand([LAST_WORD.findall(Path(path).stem)[0] for path in silent])
     if len(named.bands) != len(silent):
         return {}
     return {silent[number - 1]: [band] for band, number in named.bands.items()}

@@ -12,7 +12,16 @@ from chain.sentinel2.contents import UnknownBands
 from chain.sentinel2.image import open_files, open_product
 from chain.sentinel2.reading import Reading
 from chain.sentinel2.scene import opened_scene
-from tests.chain.sentinel2.scenes import ORDER, check_native, check_stack, fine, native, reason_of, write, write_stack
+from tests.chain.sentinel2.scenes import (
+    ORDER,
+    check_native,
+    check_stack,
+    fine,
+    native,
+    reason_of,
+    write,
+    write_stack,
+)
 
 FORCE = ("BLUE", "GREEN", "RED", "REDEDGE1", "REDEDGE2", "REDEDGE3", "BROADNIR", "NIR", "SWIR1", "SWIR2")
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -30,6 +39,10 @@ WORDS = (
     "SWIR 1",
     "SWIR 2",
 )
+OF_A = (560, 665, 704, 740, 783, 833, 865, 945, 1614, 2202)
+OF_B = (559, 665, 704, 739, 780, 833, 864, 943, 1610, 2186)
+NOMINAL = (560, 665, 705, 740, 783, 842, 865, 945, 1610, 2190)
+"""Central wavelengths from B03 on, but for that of B10."""
 SETS = {
     "Earth Engine": ([band.replace("B0", "B") for band in ORDER], ORDER),
     "FORCE": (FORCE, TEN),
@@ -42,7 +55,18 @@ SETS = {
     "Australia": (("nbart_blue", "nbart_nir_1", "nbart_nir_2", "nbart_swir_2", "nbart_swir_3"), None),
     "Australia, bare": (("nir_1", "nir_2", "swir_2", "swir_3"), ("B08", "B8A", "B11", "B12")),
     "Africa": (("coastal_aerosol", "red_edge_1", "nir_1", "nir_narrow", "swir_1", "swir_2"), None),
-    "driver": ([f"{band}, central wavelength 665 nm" for band in ("B1", "B8", "B8A")], ("B01", "B08", "B8A")),
+    "driver": (
+        [f"{band}, central wavelength {length} nm" for band, length in (("B1", 443), ("B8", 842), ("B8A", 865))],
+        ("B01", "B08", "B8A"),
+    ),
+    "Acolite, Sentinel-2A": ([f"rhos_{length}" for length in (443, 492, *OF_A)], ORDER),
+    "Acolite, Sentinel-2B": ([f"rhot_{length}" for length in (442, 492, *OF_B)], ORDER),
+    "nominal": ([f"Reflectance_{length}" for length in (443, 490, *NOMINAL)], ORDER),
+    "ENVI": ([f"Band 1 ({length}.1 Nanometers)" for length in (442, 496, *OF_A)], ORDER),
+    "micrometres": ([f"{length / 1000:g} Micrometers" for length in (443, 490, *NOMINAL)], ORDER),
+    "words and wavelengths": (("blue 490 nm", "nir 842nm", "narrow nir, 865 nm"), ("B02", "B08", "B8A")),
+    "numbers and wavelengths": (("B2 (490 nm)", "B8 (785-900 nm)", "B8A 865 nm (20 nm)"), ("B02", "B08", "B8A")),
+    "sr_": ([f"sr_{band}" for band in ORDER], ORDER),
     "B08A": (("B08", "B08A"), ("B08", "B8A")),
     "one date": ([f"20200101_{band}" for band in ("B2", "B8A")], ("B02", "B8A")),
     "medians": (("B2_median", "B8_median"), ("B02", "B08")),
@@ -73,6 +97,8 @@ def test_sets_of_names_are_understood(name):
         (("B2_median", "B2_stdDev"), r"several bands of one name .B02 as B2_median, B2_stdDev"),
         (("B08A", "B8A"), r"several bands of one name .B8A as B08A, B8A"),
         (("B2_stdDev", "B3_stdDev"), "statistics that are no reflectance"),
+        (("B2 (482 nm)", "B3 (561 nm)", "B5 (865 nm)"), "not those of Sentinel-2's bands .B2 .482 nm., B5 .865 nm.."),
+        (("833 nm", "842 nm"), "several bands of one name .B08 as 833 nm, 842 nm"),
     ],
 )
 def test_sets_that_do_not_tell_are_not_guessed(words, problem):
@@ -82,7 +108,18 @@ def test_sets_that_do_not_tell_are_not_guessed(words, problem):
     assert re.search(problem, named.problem)
 
 
-@pytest.mark.parametrize("words", [("Band 1", "Band 2"), ("", ""), ("NDVI", "EVI")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Band 1", "Band 2"),
+        ("", ""),
+        ("NDVI", "EVI"),
+        ("rhos_443", "rhos_483", "rhos_561", "rhos_655"),
+        ("Rrs_443", "Rrs_492"),
+        ("490 - 560 nm", "597 - 665 nm"),
+        ("2020", "2021"),
+    ],
+)
 def test_other_names_tell_nothing(words):
     named = understand(words)
     assert not named.bands and not named.problem
@@ -100,7 +137,7 @@ def pixels():
     return native(60)
 
 
-@pytest.mark.parametrize("name", ["FORCE", "Earth Engine", "ESA's words"])
+@pytest.mark.parametrize("name", ["FORCE", "Earth Engine", "ESA's words", "Acolite, Sentinel-2B", "sr_"])
 def test_a_stack_has_the_pixels_of_its_bands_by_name(tmp_path, pixels, name):
     words, bands = SETS[name]
     chosen = {band: pixels[band] for band in bands}
@@ -190,3 +227,25 @@ def test_descriptions_that_name_no_band_are_shown(tmp_path, pixels, start):
     said = f"its 12 bands are described as {start}0, {start}1, {start}2, {start}3, …, which tell nothing: --bands-10m"
     with pytest.raises(UnknownBands, match=said):
         open_product(path, offset=0)
+
+
+def test_wavelengths_of_envi_tell_the_bands(tmp_path, pixels):
+    path = write_stack(tmp_path / "s.img", pixels, (), driver="ENVI")
+    lengths = ", ".join(str(length) for length in (442.7, 492.7, *OF_A))
+    with (tmp_path / "s.hdr").open("a") as header:
+        header.write(f"wavelength units = Nanometers\nwavelength = {{{lengths}}}\n")
+    image = open_product(path, offset=0)
+    check_stack(image, pixels)
+    assert "described, by their wavelengths" in reason_of(image, "bands")
+
+
+@pytest.mark.parametrize("kind", ["rhos", "Rrs"])
+def test_files_of_acolite_are_told_by_their_wavelengths(tmp_path, kind):
+    made = native(60, bands=("B02", "B04", "B08"))
+    lengths = (492, 665, 833)
+    files = [write(tmp_path / f"S2A_{kind}_{n}.tif", [array]) for n, array in zip(lengths, made.values())]
+    if kind == "rhos":
+        check_native(open_product(files, offset=0), made)
+    else:
+        with pytest.raises(UnknownBands, match="S2A_Rrs_492.tif: its 1 bands are not described"):
+            open_product(files, offset=0)
