@@ -226,6 +226,9 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
         written = write_patches(chain, bundle, starts, deal, folder, statistics, progress.part(0.1, 0.95))
     alignment = inspect(folder, "train", written["train"])
     tell_alignment(alignment, grid.scale)
+    pairs = [(BANDS[one], BANDS[other]) for one, other in statistics.interchanged()]
+    for pair in pairs:
+        LOG.warning("LR/HR: %s and %s seem to be interchanged in --xs: check --xs-bands", *pair)
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
         "spot": {"xs": xs, "pan": pan},
@@ -234,7 +237,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
         "patches": {**written, "rejected": sum(deal.counts) - sum(written.values()), "dropped": deal.dropped},
         "block": deal.block,
         "radiometry": [vars(line) for line in chain.lines] if chain.lines else None,
-        "statistics": statistics.report(list(BANDS)),
+        "statistics": {**statistics.report(list(BANDS)), "interchanged": pairs},
         "alignment": {**alignment, "grids": bundle.correspondence.reason},
     }
     if options.tfrecords:

@@ -2,6 +2,7 @@
 """A Spot-6/7 bundle: a multispectral (XS) and a panchromatic (PAN) image of the same place, pansharpened by OTB."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from chain.raster.gdal_memory import new_name
 from chain.raster.opening import name_for_otb, open_raster
 from chain.raster.otb import OtbImage
 
+WORDS = {"blue": "B02", "b": "B02", "green": "B03", "g": "B03", "red": "B04", "r": "B04", "nir": "B08", "n": "B08"}
+"""What descriptions of bands begin with, and Sentinel-2's bands that are like these."""
 INTERPOLATION_RADIUS = 2
 """Radius of OTB's bicubic interpolator, in pixels of the interpolated image."""
 SMOOTHING_RADIUS = 3
@@ -64,7 +67,7 @@ class Bundle:
             hr_size: side of the patches, in pixels of `pan`.
 
         Raises:
-            ValueError: an image is missing, not orthorectified, has other bands, or does not match the other one.
+            ValueError: an image is missing, not orthorectified, has other bands or nodata, or does not match the other.
         """
         for option, path, count in (("--xs", xs, len(xs_bands)), ("--pan", pan, 1)):
             try:
@@ -73,6 +76,9 @@ class Bundle:
                 raise ValueError(f"{option}: expected a readable raster, got {path} ({error})") from error
             if dataset.RasterCount != count:
                 raise ValueError(f"{option}: expected {count} bands, got {dataset.RasterCount} in {path}")
+            _check_nodata(dataset, option, nodata)
+            if option == "--xs":
+                _check_described(dataset, xs_bands)
         xs, pan = name_for_otb(xs), name_for_otb(pan)
         footprint = Footprint.of(xs)
         correspondence = correspond(footprint, Footprint.of(pan), lr_size, hr_size)
@@ -134,6 +140,35 @@ def acquisition_date(path: str) -> datetime | None:
         except ValueError:
             continue
     return None
+
+
+def _check_nodata(dataset: gdal.Dataset, option: str, nodata: float | None) -> None:
+    """Refuse a raster that declares another nodata than the one that is looked for; NaN is nodata in any case.
+
+    Raises:
+        ValueError: it does.
+    """
+    declared = dataset.GetRasterBand(1).GetNoDataValue()
+    told = nodata is not None and declared is not None and not math.isnan(nodata) and not math.isnan(declared)
+    if told and declared != nodata:
+        raise ValueError(f"--nodata: expected {declared:g}, which {option} declares, or none, got {nodata:g}")
+
+
+def _check_described(dataset: gdal.Dataset, names: Sequence[str]) -> None:
+    """Refuse names of bands that contradict their descriptions.
+
+    Spot's own numbers, B0 to B3, are not Sentinel-2's: numbers count where they are the names that are asked for.
+
+    Raises:
+        ValueError: they do.
+    """
+    described = [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
+    words = [re.split(r"[^a-z0-9]", text.strip().lower())[0] for text in described]
+    told = described if sorted(described) == sorted(names) else [WORDS.get(word, "") for word in words]
+    if any(band and band != name for band, name in zip(told, names)):
+        raise ValueError(
+            f"--xs-bands: expected bands as --xs describes them, {', '.join(described)}, got {','.join(names)}"
+        )
 
 
 def _expressed(path: str, bands: int, nodata: float | None, lines: Sequence[Line] | None) -> OtbImage | str:

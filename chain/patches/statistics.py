@@ -12,6 +12,8 @@ BLURS = (0, 0.5, 1, 1.5, 2, 3)
 """Radii, in LR pixels, of the box means that make HR as soft as LR."""
 MEASURED_PIXELS = 24 * 32 * 32
 """Number of LR pixels used to measure the alignment."""
+CLEARLY = 0.02
+"""By how much more a band correlates with another one than with its own, at least, where the two are interchanged."""
 SHOWN = 16
 """Number of pairs drawn."""
 GAP = 8
@@ -29,7 +31,7 @@ class Statistics:
         self.pixels = {"lr": 0, "hr": 0}
         self._sums = {side: np.zeros((2, bands)) for side in ("lr", "hr")}
         self._extremes = {side: np.array([[np.inf] * bands, [-np.inf] * bands]) for side in ("lr", "hr")}
-        self._cross = np.zeros((5, bands))
+        self._cross = np.zeros((5, bands, bands))
 
     def add(self, lr: np.ndarray, hr: np.ndarray) -> None:
         """Add LR (n, size, size, bands) and HR (n, scale * size, scale * size, bands) patches."""
@@ -42,9 +44,11 @@ class Statistics:
                 low[band], high[band] = min(low[band], values.min()), max(high[band], values.max())
                 values = values.astype(np.float64)
                 self._sums[side][:, band] += values.sum(), values @ values
+        fine = [averaged(hr[..., band : band + 1], scale).ravel() for band in range(hr.shape[-1])]
         for band in range(lr.shape[-1]):
-            x, y = lr[..., band].ravel().astype(np.float64), averaged(hr[..., band : band + 1], scale).ravel()
-            self._cross[:, band] += x.sum(), y.sum(), x @ x, y @ y, x @ y
+            x = lr[..., band].ravel().astype(np.float64)
+            for other, y in enumerate(fine):
+                self._cross[:, band, other] += x.sum(), y.sum(), x @ x, y @ y, x @ y
 
     def report(self, names: list[str]) -> dict:
         """Return mean, standard deviation, minimum and maximum of each band, and the correlation of LR and HR."""
@@ -57,13 +61,23 @@ class Statistics:
                 name: dict(zip(("mean", "std", "min", "max"), (round(float(value), 2) for value in values)))
                 for name, *values in columns
             }
-        x, y, xx, yy, xy = self._cross / self.pixels["lr"]
-        spread = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
-        correlation = np.divide(xy - x * y, spread, out=np.full(len(names), np.nan), where=spread > 0)
         report["correlation"] = {
-            name: None if np.isnan(value) else round(float(value), 4) for name, value in zip(names, correlation)
+            name: None if np.isnan(value) else round(float(value), 4)
+            for name, value in zip(names, np.diag(self.correlations()))
         }
         return report
+
+    def correlations(self) -> np.ndarray:
+        """Return the correlation of each band of LR, in rows, with each of HR, in columns; NaN where one is uniform."""
+        x, y, xx, yy, xy = self._cross / self.pixels["lr"]
+        spread = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0.0))
+        return np.divide(xy - x * y, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
+
+    def interchanged(self) -> list[tuple[int, int]]:
+        """Return pairs of bands that seem to be interchanged in HR: each in LR is more like the other one."""
+        found = self.correlations()
+        gain = found - np.diag(found)[:, np.newaxis]
+        return [(i, j) for i in range(len(gain)) for j in range(i) if min(gain[i, j], gain[j, i]) > CLEARLY]
 
 
 def averaged(hr: np.ndarray, scale: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from osgeo import gdal
 
 from tests.sr_dataset.program import SMALL, failure, patches_of, run
 
+LIKE_SPOT = ("B02", "B03", "B04", "B08")
+
 
 def _fill(array):
     array[:] = 0
@@ -142,3 +144,38 @@ def test_dimap_images(spot, local, tmp_path, reference):
         assert np.array_equal(patches_of(tmp_path / "patches", name), patches_of(reference, name))
     assert run("--xs", tmp_path / "DIM_XS.XML", *spot[2:], *local, "--output", tmp_path / "mixed", *SMALL) == 0
     assert "correspond" in json.loads((tmp_path / "mixed/dataset.json").read_text())["alignment"]["grids"]
+
+
+@pytest.mark.parametrize("which, option", [("xs", "--xs"), ("pan", "--pan")])
+def test_nodata_that_is_declared_and_not_looked_for_is_refused(altered, local, tmp_path, capsys, which, option):
+    images = altered(which, lambda array: array[..., :8, :8].fill(65535), noData=65535)
+    arguments = [*images, *local, *SMALL]
+    line = failure(capsys, *arguments, "--output", tmp_path / "patches")
+    assert f"--nodata: expected 65535, which {option} declares, or none, got 0" in line
+
+
+@pytest.mark.parametrize(
+    "words", [("Blue", "Green", "Red", "NIR"), ("B", "G", "R", "N"), ("blue band, 480 nm", "", "", ""), LIKE_SPOT]
+)
+def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local, tmp_path, capsys, words):
+    images = altered("xs", bandList=[3, 2, 1, 4])
+    dataset = gdal.Open(images[1], gdal.GA_Update)
+    for number, word in enumerate(words, 1):
+        dataset.GetRasterBand(number).SetDescription(word)
+    dataset = None
+    arguments = [*images, *local, *SMALL, "--output", tmp_path / "patches"]
+    assert "--xs-bands: expected bands as --xs describes them, " in failure(capsys, *arguments)
+    assert run(*arguments, "--xs-bands", ",".join(LIKE_SPOT)) == 0
+
+
+@pytest.mark.parametrize("words", ["1234", ("B2", "B1", "B0", "B3")])
+def test_bands_that_look_interchanged_are_told(altered, local, tmp_path, capsys, words):
+    images = altered("xs", bandList=[3, 2, 1, 4])
+    dataset = gdal.Open(images[1], gdal.GA_Update)
+    for number, word in enumerate(words, 1):
+        dataset.GetRasterBand(number).SetDescription(word)
+    dataset = None
+    assert run(*images, *local, *SMALL, "--output", tmp_path / "patches") == 0
+    assert "B02 and B04 seem to be interchanged in --xs: check --xs-bands" in capsys.readouterr().err
+    record = json.loads((tmp_path / "patches" / "dataset.json").read_text())
+    assert record["statistics"]["interchanged"] == [["B02", "B04"]]
