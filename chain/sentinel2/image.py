@@ -33,6 +33,7 @@ from chain.sentinel2.offset import Statement, decided_offset
 from chain.sentinel2.one_offset import check_one_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
+from chain.sentinel2.place import check_one_map
 from chain.sentinel2.rasters import read_raster, read_rasters
 from chain.sentinel2.reading import Reading
 from chain.sentinel2.safe import is_safe, safe_contents
@@ -285,6 +286,7 @@ def opened(
             http.retry(
                 lambda: image.refresh(force=next(attempts) > 0), (http.RemoteError,), http.TRIES, seconds=http.TIMEOUT
             )
+        check_one_map(image.bands, contents.name)
         statements = list(contents.statements)
         if not contents.are_numbers_known:
             statements += _tell_numbers(image, contents.name, reading)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where rasters lie: georeferences that are no grid on the ground, and grids that are not Sentinel-2's, are refused."""
 
+from collections.abc import Mapping
+
 from osgeo import gdal, osr
 
 from chain.sentinel2.bands import TILE_IN_NAME
@@ -39,6 +41,34 @@ def check_place(dataset: gdal.Dataset, path: str) -> None:
         )
     if dataset.GetProjection():
         raise ValueError(f"{path}: expected a place on the ground, got a coordinate system without a geotransform")
+
+
+def check_one_map(names: Mapping[str, str], path: str) -> None:
+    """Refuse bands on several maps, on which the same coordinates are different places.
+
+    Args:
+        names: for each band, its raster; those without coordinate system pass.
+        path: the name of the image, for errors.
+
+    Raises:
+        ValueError: their coordinate systems are of several UTM zones, or have several codes.
+    """
+    first: tuple[str, osr.SpatialReference] | None = None
+    for band, name in names.items():
+        crs = gdal.Open(name).GetSpatialRef()
+        if crs is None or not _code(crs):
+            continue
+        if first is None:
+            first = band, crs
+        elif _code(crs) != _code(first[1]):
+            raise ValueError(
+                f"{path}: expected bands on one map, got {first[0]} in {_name(first[1])} and {band} in {_name(crs)}"
+            )
+
+
+def _code(crs: osr.SpatialReference) -> int | str | None:
+    """Return what tells a coordinate system from others: its UTM zone, below 0 in the south, or its code, if any."""
+    return crs.GetUTMZone() or crs.GetAuthorityCode(None)
 
 
 def check_native_map(dataset: gdal.Dataset, path: str) -> None:

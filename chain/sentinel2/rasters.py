@@ -39,8 +39,8 @@ from chain.sentinel2.reading import Reading
 NOT_TAKEN = "-"
 """Stands for a band that is not to be read, among names that the user gives."""
 NAMING_HELP = (
-    "--bands-10m, --bands-20m or --bands-60m (of inference.spot7: --bands) has to name them in order, - for one to "
-    "leave out"
+    "--bands-10m, --bands-20m or --bands-60m (of inference.spot7: --band-names) has to name them in order, - for "
+    "one to leave out"
 )
 BY_USER = "named by the user"
 LAST_WORD = re.compile(r"[^\W_]+_\d{3,4}$|[^\W_]*$")

@@ -6,7 +6,7 @@ import pytest
 from osgeo import gdal
 
 from chain.sentinel2.image import open_product
-from tests.chain.sentinel2.scenes import LEFT, TOP, check_stack, native, wkt, write_stack
+from tests.chain.sentinel2.scenes import LEFT, TOP, check_native, check_stack, native, wkt, write_files, write_stack
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,20 @@ def test_other_pixel_sizes_stay(tmp_path, pixels):
     path = write_stack(tmp_path / "s.tif", pixels, place=(LEFT, 10.01, 0.0, TOP, 0.0, -10.01))
     assert gdal.Open(open_product(path, offset=0).bands["B05"]).GetGeoTransform()[1] == 10.01
     assert np.all(gdal.Open(path).ReadAsArray() > 0)
+
+
+@pytest.mark.parametrize("other", [32632, 32731, 3857])
+def test_bands_on_two_maps_are_refused(tmp_path, pixels, other):
+    files = write_files(tmp_path, {band: pixels[band] for band in ("B02", "B03", "B05")})
+    dataset = gdal.Open(files["B05"], gdal.GA_Update)
+    dataset.SetProjection(wkt(other))
+    dataset = None
+    with pytest.raises(ValueError, match=f"expected bands on one map, got B02 in EPSG:32631 and B05 in EPSG:{other}$"):
+        open_product([*files.values()], offset=0)
+
+
+def test_other_words_for_one_map_are_no_other_map(tmp_path, pixels):
+    made = {band: pixels[band] for band in ("B02", "B05")}
+    other = write_files(tmp_path, {"B03": pixels["B03"]}, driver="ENVI", suffix=".img")
+    files = [*write_files(tmp_path, made).values(), *other.values()]
+    check_native(open_product(files, offset=0), {**made, "B03": pixels["B03"]})
