@@ -20,11 +20,14 @@ import tensorflow as tf
 from osgeo import gdal
 
 from chain.raster.opening import open_raster
+from chain.sentinel2.sampling import FLOATING
 from models.base import REFLECTANCE
 
 gdal.UseExceptions()
 
 SETS = ("train", "valid", "test")
+BRIGHTEST_REFLECTANCE = 2.0
+"""Digital numbers of patches are not all below this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +191,8 @@ def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -
         if any(raster.RasterYSize % raster.RasterXSize for raster in rasters):
             sizes = {key: f"{raster.RasterXSize} x {raster.RasterYSize}" for key, raster in zip(keys, rasters)}
             raise ValueError(f"--patches: expected whole square patches, got {sizes} pixels in {name}")
+        for path, raster in zip(images, rasters):
+            _check_numbers(path, raster)
         return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))
@@ -209,6 +214,26 @@ def _open(path: Path) -> gdal.Dataset:
     except RuntimeError as error:
         raise ValueError(f"--patches: expected a whole raster, got {path} ({error})") from error
     return raster
+
+
+def _check_numbers(path: Path, raster: gdal.Dataset) -> None:
+    """Refuse patches of floating point numbers that are no digital numbers; whole ones are not looked at.
+
+    Raises:
+        ValueError: there are missing ones, or reflectance.
+    """
+    if raster.GetRasterBand(1).DataType not in FLOATING:
+        return
+    side, largest = raster.RasterXSize, 0.0
+    for row in range(0, raster.RasterYSize, side):
+        values = np.abs(raster.ReadAsArray(0, row, side, side))
+        if not np.isfinite(values).all():
+            raise ValueError(f"--patches: expected patches without missing pixels, got NaN or the like in {path}")
+        largest = max(largest, float(values.max()))
+    if largest <= BRIGHTEST_REFLECTANCE:
+        raise ValueError(
+            f"--patches: expected digital numbers, 10000 x reflectance, got numbers up to {largest:g} in {path}"
+        )
 
 
 def _sha256(path: Path) -> str:

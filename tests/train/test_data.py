@@ -126,3 +126,31 @@ def test_order_and_flips_follow_the_seed_alone(patches, streaming):
 
     first = seen(1)
     assert first == seen(1) != seen(2) and first[: len(first) // 2] != first[len(first) // 2 :]
+
+
+@pytest.mark.parametrize("name", ["train_lr.tif", "test_hr.tif"])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda array: np.where(array == array.max(), np.nan, array), "patches without missing pixels, got NaN or the"),
+        (lambda array: array / 10000, "digital numbers, 10000 x reflectance, got numbers up to 0"),
+    ],
+)
+def test_floating_point_numbers_are_finite_digital_numbers(patches, tmp_path, name, change, message):
+    def changed(old, new):
+        raster = gdal.Translate(str(new), str(old), outputType=gdal.GDT_Float32)
+        raster.WriteArray(change(raster.ReadAsArray()))
+
+    altered(patches, tmp_path, name, changed)
+    with pytest.raises(ValueError, match=f"^--patches: expected {message}.* in .*{name}$"):
+        find_patches(tmp_path, KEYS)
+
+
+def test_digital_numbers_may_be_floating_point_numbers(patches, tmp_path):
+    altered(
+        patches,
+        tmp_path,
+        "test_hr.tif",
+        lambda old, new: gdal.Translate(str(new), str(old), outputType=gdal.GDT_Float32),
+    )
+    assert find_patches(tmp_path, KEYS)["test"].size == 5
