@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 
-from chain.sentinel2.bands import BANDS
+from chain.sentinel2.bands import BANDS, WAVELENGTHS
 from chain.sentinel2.image import open_product
 from chain.sentinel2.native_bands import native_product
 from tests.chain.sentinel2.scenes import LEFT, ORDER, TOP, native, ratio_of, read, write, write_dimap, write_netcdf
@@ -39,7 +39,7 @@ WORDS = dict(zip(("B02", "B03", "B04", "B08"), ("Blue", "Green", "Red", "NIR")))
 NAMES = {
     "ESA": {band: band for band in ORDER},
     "Earth Engine": {band: band.replace("B0", "B") for band in ORDER},
-    "wavelength": {band: f"{band}, central wavelength 500 nm" for band in ORDER},
+    "wavelength": {band: f"{band}, central wavelength {WAVELENGTHS[band][0]} nm" for band in ORDER},
     "FORCE": FORCE,
     "words": WORDS,
     "in part": {**{band: band for band in ORDER[:-1]}, "B12": "last"},
