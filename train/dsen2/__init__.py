@@ -73,7 +73,8 @@ def train(
         with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
-    teacher = Teacher(options.teacher, options.role) if options.teacher else None
+    precision = "bfloat16" if options.mixed_precision else "float32"
+    teacher = Teacher(options.teacher, options.role, precision) if options.teacher else None
     ground: list[Spectra] = []
     tests = [window for names in options.test for window in scorable(read(names), options.role)]
 

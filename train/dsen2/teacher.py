@@ -31,18 +31,19 @@ class Teacher:
     Args:
         folders: their folders, with weights.
         role: `2x` or `6x`.
+        precision: in which they compute: `float32`, or `bfloat16`.
 
     Raises:
         ValueError: one of them is another network.
         OSError: the cache, in which they are exported, cannot be written.
     """
 
-    def __init__(self, folders: Sequence[str], role: str):
+    def __init__(self, folders: Sequence[str], role: str, precision: str = "float32"):
         self._folders, self._sharpeners = tuple(folders), []
         for folder in folders:
             try:
                 description = read_description(folder)
-                served = served_folder(Path(folder), default_cache())
+                served = served_folder(Path(folder), default_cache(), precision=precision)
             except ValueError as error:
                 raise ValueError(f"--teacher: {str(error).removeprefix('--model-dir: ')}") from error
             found = f"{description.system} {description.arguments.get('role', '')}".strip()

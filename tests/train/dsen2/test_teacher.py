@@ -61,6 +61,12 @@ def test_mean_over_networks_and_symmetries(networks, images):
     np.testing.assert_allclose(mirrored, found[:, ::-1], atol=0.05)
 
 
+def test_teachers_of_16_bits(networks, images):
+    _, folders = networks
+    found, exact = (Teacher(folders, "2x", precision)(images) for precision in ("bfloat16", "float32"))
+    assert 0 < np.abs(found - exact).max() < 0.05 * exact.max()
+
+
 def test_other_networks_are_refused(tmp_path):
     folder = saved(FastDSen2.from_bands("6x", depth=3, num_blocks=0), tmp_path / "6x")
     with pytest.raises(ValueError, match="^--teacher: expected a network of dsen2 2x, got dsen2 6x in "):
