@@ -51,7 +51,7 @@ train() { # SCENES, MODEL_DIR, more options; words of the scenes are options
 patches=(--balance --patch-size 48 --samples 4000 --patience 1000)
 case $role in
   2x)
-    # Two networks first, of the paper's class and of the project's own; both teach the latter. Then it loses its grid.
+    # Two networks first, of the paper's class and of the project's own; both teach the latter, then with itself.
     first="$model_dir.first" narrow="$model_dir.narrow" fast="$model_dir.fast" taught="$model_dir.taught"
     options=(--size narrow --radiometry --start-at-interpolation --patch-size 56 --samples 4000)
     train narrow "$first" "${options[@]}" --epochs 44 --learning-rate 3e-3
@@ -60,9 +60,8 @@ case $role in
       --back-projection --consistent
     train 2x "$fast" --size fast --depth 64 --blocks 6 "${patches[@]}" --epochs 80
     train 2x "$taught" "${patches[@]}" --init "$fast" --teacher "$narrow" "$fast" --epochs 40 --learning-rate 1e-3
-    options=("${patches[@]}" --teacher "$narrow" "$fast" "$taught" --grid-penalty 0.02)
-    train 2x "$model_dir.even" "${options[@]}" --init "$taught" --epochs 10 --learning-rate 5e-4
-    train 2x "$model_dir" "${options[@]}" --init "$model_dir.even" --epochs 8 --learning-rate 3e-4
+    train 2x "$model_dir" "${patches[@]}" --init "$taught" --teacher "$narrow" "$fast" "$taught" \
+      --grid-penalty 0.004 --epochs 10 --learning-rate 3e-4
     ;;
   6x)
     # It teaches itself, then, scenes as they are.

@@ -127,7 +127,7 @@ def test_items_bring_their_classification(scene, stack, infer, model_dir, write_
     for number, (image, mask) in enumerate(zip(lr, qm)):
         scl = np.where(mask, 4, 8)[::2, ::2].astype(np.uint8)
         assets = {
-            "B08": write_raster(f"b{number}.tif", image + 1000, gsd=10.0, origin=ORIGIN),
+            "B08": write_raster(f"near_infrared{number}.tif", image + 1000, gsd=10.0, origin=ORIGIN),
             "SCL": write_raster(f"s{number}.tif", scl, gsd=20.0, origin=ORIGIN),
         }
         item = {
