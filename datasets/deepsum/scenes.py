@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.deepsum.preparation import FRAMES, SCALE, Frames, best_frames, prepare
+from datasets.deepsum.kelvins import SCALE
+from datasets.deepsum.preparation import FRAMES, Frames, best_frames, prepare
 from datasets.windows import window_counts
 
 TRAINING_SHARE = 0.7

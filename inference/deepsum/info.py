@@ -8,7 +8,8 @@ from typing import Any
 
 from chain.runtime.progress import Progress
 from chain.serving.info import footprint, grid_json
-from datasets.deepsum.preparation import FRAMES, SCALE, Frames
+from datasets.deepsum.kelvins import SCALE
+from datasets.deepsum.preparation import FRAMES, Frames
 from inference.deepsum.challenge import open_folder
 from inference.deepsum.dates import Date
 from inference.deepsum.network import FoundModel, find_model

@@ -33,7 +33,7 @@ from chain.serving.provenance import (
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
 from chain.serving.up_to_date import check_same
-from datasets.deepsum.preparation import SCALE
+from datasets.deepsum.kelvins import SCALE
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.dates import Date, read_date, sources_of
 from inference.deepsum.kept_blocks import KeptBlocks

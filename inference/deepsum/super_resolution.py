@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from chain.runtime.progress import LOG, SILENT, Progress
-from datasets.deepsum.preparation import SCALE, Frames
+from datasets.deepsum.kelvins import SCALE
+from datasets.deepsum.preparation import Frames
 from inference.deepsum.filling import filled
 from inference.deepsum.network import MEMORY_SHARE, DeepSumNetwork
 from inference.deepsum.options import Options
