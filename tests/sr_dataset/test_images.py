@@ -154,15 +154,20 @@ def test_nodata_that_is_declared_and_not_looked_for_is_refused(altered, local, t
     assert f"--nodata: expected 65535, which {option} declares, or none, got 0" in line
 
 
-@pytest.mark.parametrize(
-    "words", [("Blue", "Green", "Red", "NIR"), ("B", "G", "R", "N"), ("blue band, 480 nm", "", "", ""), LIKE_SPOT]
-)
-def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local, tmp_path, capsys, words):
+def interchanged(altered, words):
+    """Give a bundle whose red and blue are interchanged, with descriptions of its bands."""
     images = altered("xs", bandList=[3, 2, 1, 4])
     dataset = gdal.Open(images[1], gdal.GA_Update)
     for number, word in enumerate(words, 1):
         dataset.GetRasterBand(number).SetDescription(word)
-    dataset = None
+    return images
+
+
+@pytest.mark.parametrize(
+    "words", [("Blue", "Green", "Red", "NIR"), ("B", "G", "R", "N"), ("blue band, 480 nm", "", "", ""), LIKE_SPOT]
+)
+def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local, tmp_path, capsys, words):
+    images = interchanged(altered, words)
     arguments = [*images, *local, *SMALL, "--output", tmp_path / "patches"]
     assert "--xs-bands: expected bands as --xs describes them, " in failure(capsys, *arguments)
     assert run(*arguments, "--xs-bands", ",".join(LIKE_SPOT)) == 0
@@ -170,11 +175,7 @@ def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local,
 
 @pytest.mark.parametrize("words", ["1234", ("B2", "B1", "B0", "B3")])
 def test_bands_that_look_interchanged_are_told(altered, local, tmp_path, capsys, words):
-    images = altered("xs", bandList=[3, 2, 1, 4])
-    dataset = gdal.Open(images[1], gdal.GA_Update)
-    for number, word in enumerate(words, 1):
-        dataset.GetRasterBand(number).SetDescription(word)
-    dataset = None
+    images = interchanged(altered, words)
     assert run(*images, *local, *SMALL, "--output", tmp_path / "patches") == 0
     assert "B02 and B04 seem to be interchanged in --xs: check --xs-bands" in capsys.readouterr().err
     record = json.loads((tmp_path / "patches" / "dataset.json").read_text())
