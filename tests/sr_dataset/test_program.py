@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,8 @@ def test_no_raster_on_disk_but_thepatches_of(server, spot, tmp_path):
     def watch():
         while not running.is_set():
             for folder in (output, work, temporary):
-                seen.update(str(path.relative_to(tmp_path)) for path in folder.rglob("*") if path.is_file())
+                with suppress(FileNotFoundError):  # of a folder that is removed while it is listed
+                    seen.update(str(path.relative_to(tmp_path)) for path in folder.rglob("*") if path.is_file())
             seen.update(str(path) for path in Path("/tmp").iterdir() if path.suffix in (".tif", ".vrt"))
             time.sleep(0.002)
 
