@@ -69,16 +69,16 @@ def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output: expected a folder, got {folder}, which is a file")
     created = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     partial, lock = folder / ".partial", folder / LOCK_NAME
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with locked(lock, RuntimeError(f"--output: another process writes into {folder}")):
             if (folder / mark).exists() and not overwrite:
                 raise ValueError(f"--output: {folder} holds {mark} already; --overwrite replaces it")
             replaces = overwrite or lock.read_text() == MOVING
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
             try:
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
                 yield partial
                 found = sorted(path.name for path in partial.iterdir() if os.path.lexists(folder / path.name))
                 if found and not replaces:
@@ -91,7 +91,7 @@ def whole_folder(folder: Path, mark: str, overwrite: bool) -> Iterator[Path]:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     finally:
-        if created and not any(folder.iterdir()):
+        if created and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,3 +301,19 @@ def test_documents_are_files_of_a_size_that_can_be_read(tmp_path):
     ):
         with pytest.raises(OSError, match=message):
             read_document(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["made", ".partial"])
+def test_an_end_in_the_moment_when_a_folder_is_made_leaves_nothing(tmp_path, monkeypatch, name):
+    """A signal's exception comes between any two steps, also right behind the making of a folder."""
+    make = Path.mkdir
+
+    def ended(path, *arguments, **named):
+        make(path, *arguments, **named)
+        if path.name == name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", ended)
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "made", "mark", overwrite=False):
+        raise AssertionError("not begun")
+    assert not (tmp_path / "made").exists()
