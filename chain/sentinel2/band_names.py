@@ -291,8 +291,14 @@ def _reading(label: str, table: Mapping[str, str], names: Mapping[int, str]) -> 
 
 
 def _other_wavelengths(found: Mapping[int, str], names: Mapping[int, str]) -> str:
-    """Return what is the matter where names state wavelengths that are not those of the bands: other sensors' bands."""
+    """Return what is the matter where names state wavelengths that are not those of the bands: other sensors' bands.
+
+    One wavelength for several bands tells nothing of them.
+    """
     lengths = {number: wavelength(names[number], bare=False) for number in found}
+    stated = [length for length in lengths.values() if length]
+    if len(set(stated)) < len(stated):
+        return ""
     first = min(low for low, _ in CENTRES.values())
     listed = [names[n] for n, length in lengths.items() if length and length >= first and band_at(length) != found[n]]
     return f"wavelengths that are not those of Sentinel-2's bands ({', '.join(listed[:LISTED])})" if listed else ""

@@ -249,3 +249,12 @@ def test_files_of_acolite_are_told_by_their_wavelengths(tmp_path, kind):
     else:
         with pytest.raises(UnknownBands, match="S2A_Rrs_492.tif: its 1 bands are not described"):
             open_product(files, offset=0)
+
+
+def test_one_wavelength_stated_of_all_bands_tells_nothing():
+    words = [f"{band.replace('B0', 'B')}, central wavelength 665 nm" for band in ("B02", "B03", "B04", "B08")]
+    assert understand(words).bands == {"B02": 1, "B03": 2, "B04": 3, "B08": 4}
+    other = [
+        f"B{number}, central wavelength {length} nm" for number, length in ((2, 482), (3, 561), (4, 655), (5, 865))
+    ]
+    assert "wavelengths that are not those" in understand(other).problem
