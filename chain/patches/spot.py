@@ -18,9 +18,10 @@ from chain.raster.footprint import Footprint
 from chain.raster.gdal_memory import new_name
 from chain.raster.opening import name_for_otb, open_raster
 from chain.raster.otb import OtbImage
+from chain.sentinel2.bands import COMMON_NAMES
 
-WORDS = {"blue": "B02", "b": "B02", "green": "B03", "g": "B03", "red": "B04", "r": "B04", "nir": "B08", "n": "B08"}
-"""What descriptions of bands begin with, and Sentinel-2's bands that are like these."""
+WORDS = {word[:length]: COMMON_NAMES[word] for word in ("blue", "green", "red", "nir") for length in (1, len(word))}
+"""What descriptions of bands begin with, words or their initials, and Sentinel-2's bands that are like these."""
 INTERPOLATION_RADIUS = 2
 """Radius of OTB's bicubic interpolator, in pixels of the interpolated image."""
 SMOOTHING_RADIUS = 3

@@ -229,9 +229,8 @@ def understand(words: Sequence[str], prefix: str = "", suffix: str = "") -> Name
     spelled = {number: name for number, name in rest.items() if number not in found}
     if found:
         found.update({number: band for number, name in spelled.items() if (band := STAC.get(_key(name)))})
-    elif spelled and all(band_at(wavelength(name)) for name in spelled.values()):
-        convention = "their wavelengths"
-        found = {number: str(band_at(wavelength(name))) for number, name in spelled.items()}
+    elif by_length := _by_wavelength(spelled):
+        convention, found = "their wavelengths", by_length
     elif spelled:
         convention, found, problem = _by_convention(spelled)
     problem = problem or _other_wavelengths(found, rest) or _repeated(found, names) or _statistics(found, rest)
@@ -288,6 +287,12 @@ def _reading(label: str, table: Mapping[str, str], names: Mapping[int, str]) -> 
         return {}
     reading = {number: table[key] for number, key in keys.items()}
     return reading if len(set(reading.values())) == len(reading) else {}
+
+
+def _by_wavelength(names: Mapping[int, str]) -> dict[int, str]:
+    """Return which bands are meant by wavelengths, by their numbers in the raster; nothing where one name has none."""
+    found = {number: band for number, name in names.items() if (band := band_at(wavelength(name)))}
+    return found if len(found) == len(names) else {}
 
 
 def _other_wavelengths(found: Mapping[int, str], names: Mapping[int, str]) -> str:
