@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from chain.runtime.options import (
     MISSING,
     BaseOptions,
+    Kind,
     above,
     at_least,
     changed,
@@ -173,9 +174,11 @@ class TrainingOptions(BaseOptions):
             sizes: arguments of the model's class by the names of its sizes.
 
         Raises:
-            ValueError: an option contradicts `init`.
+            ValueError: an option contradicts `init`, or is not given where `init` does not tell it.
         """
         description = self.description_of_start()
+        if self.start() and description is None:
+            self._check_told(sizes)
         found = description.arguments if description else {}
         options = {argument: name for name, argument in self.network_arguments().items()}
         if found and self.size:
@@ -187,6 +190,21 @@ class TrainingOptions(BaseOptions):
         filled = dataclasses.replace(self, init=self.start(), size=size, **values)
         missing = {name: value for name, value in filled.defaults().items() if getattr(filled, name) is None}
         return dataclasses.replace(filled, **missing)
+
+    def _check_told(self, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise ValueError when nothing tells what the network of weights alone is; their shapes tell its size.
+
+        Args:
+            sizes: as for `with_defaults`.
+        """
+        shown = {argument for arguments in sizes.values() for argument in arguments}
+        hidden = (name for name, argument in self.network_arguments().items() if argument not in shown)
+        lacking = [_spelt(name, kinds(type(self))[name]) for name in hidden if getattr(self, name) is None]
+        if lacking:
+            raise ValueError(
+                f"--init: expected weights beside their {FILE_NAME}, or {', '.join(lacking)}, which weights alone do "
+                f"not tell, got {self.start()}"
+            )
 
     def _check_size(self, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
         """Raise ValueError when `size` asks for arguments that the weights to start from do not have."""
@@ -225,6 +243,12 @@ def _description_of(weights: str) -> ModelDescription | None:
         return read_description(folder)
     except ValueError as error:
         raise ValueError(f"--init: {error}") from error
+
+
+def _spelt(name: str, kind: Kind) -> str:
+    """Return how the command line spells an option, and its opposite where it has one."""
+    flag = flag_of(name, kind)
+    return f"{flag} or --no-{flag.removeprefix('--')}" if kind.negated else flag
 
 
 def _in_words(*words: Any) -> str:

@@ -8,10 +8,11 @@ import re
 import pytest
 
 from models.description import FILE_NAME, ModelDescription, Source
-from train import deepsum, l1bsr, spot7
+from train import deepsum, dsen2, l1bsr, spot7
 from train.options import check_model_dir, checkpoint_dir
 
 SIZES = {"base": {"depth": 64, "num_blocks": 16}, "small": {"depth": 32, "num_blocks": 4}}
+ALL_SIZES = {**SIZES, "dsen2": SIZES["base"], "paper": {**SIZES["base"], "num_groups": 10}}
 NETWORK = {"depth": 6, "num_blocks": 1, "activation": "relu", "final_activation": "linear", "global_skip": False}
 
 
@@ -140,13 +141,61 @@ def test_weights_older_than_an_argument_leave_it_to_the_options(write_model):
     assert options.architecture({"paper": {}}) == {**rec, "sharp": True}
 
 
-def test_weights_that_nothing_describes_start_the_network_that_is_asked_for(tmp_path):
+@pytest.mark.parametrize(
+    "options, asked, given",
+    [
+        (
+            spot7.Options(),
+            "--activation, --final-activation, --global-skip or --no-global-skip",
+            {"activation": "relu", "final_activation": "linear", "global_skip": False},
+        ),
+        (
+            dsen2.Options(role="2x"),
+            "--back-projection or --no-back-projection, --consistent or --no-consistent",
+            {"back_projection": True, "consistent": False},
+        ),
+        (l1bsr.Options(network="csr"), "--refinements", {"refinements": 0}),
+        (
+            l1bsr.Options(network="rec", csr=".", supervised=True),
+            "--registered or --no-registered, --sharp or --no-sharp",
+            {"registered": True, "sharp": True},
+        ),
+        (deepsum.Options(stage="joint"), "--variant", {"variant": "C"}),
+    ],
+)
+def test_what_weights_alone_do_not_tell_is_asked_for(tmp_path, options, asked, given):
+    alone = tmp_path / "weights.h5"
+    alone.touch()
+    options = dataclasses.replace(options, init=str(alone))
+    message = f"--init: expected weights beside their model.json, or {asked}, which weights alone do not tell, got "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}{alone}$"):
+        options.with_defaults(ALL_SIZES)
+    architecture = dataclasses.replace(options, **given).with_defaults(ALL_SIZES).architecture(ALL_SIZES)
+    assert {**SIZES["base"], **given}.items() <= architecture.items()
+
+
+@pytest.mark.parametrize("stage", ["sisrnet", "regnet"])
+def test_weights_of_a_stage_tell_all_of_it(tmp_path, stage):
+    """What stages before the last leave has no model.json, and is of both variants."""
     (tmp_path / "weights.h5").touch()
-    options = spot7.Options(init=str(tmp_path / "weights.h5"), size="small").with_defaults(SIZES)
-    assert options.architecture(SIZES)["depth"] == 32
+    earlier = {"sisrnet": "."} if stage == "regnet" else {}
+    options = deepsum.Options(stage=stage, init=str(tmp_path), size="small", **earlier)
+    assert options.with_defaults(ALL_SIZES).architecture(ALL_SIZES) == ALL_SIZES["small"]
+
+
+def test_a_damaged_description_of_weights_is_refused(tmp_path):
+    (tmp_path / "weights.h5").touch()
     (tmp_path / FILE_NAME).write_text("{")
     with pytest.raises(ValueError, match="^--init: "):
-        options.description_of_start()
+        spot7.Options(init=str(tmp_path / "weights.h5")).description_of_start()
+
+
+@pytest.mark.parametrize("part", ["sisrnet", "regnet"])
+def test_a_whole_model_and_a_part_to_start_from_are_refused(part):
+    """The part's weights would replace the model's."""
+    with pytest.raises(ValueError, match=f"^--init and --{part} are mutually exclusive$"):
+        deepsum.Options(stage="joint", init=".", **{part: "."})
+    assert deepsum.Options(stage="regnet", init=".", sisrnet=".").init == "."
 
 
 def test_a_folder_that_is_no_model_is_not_replaced(tmp_path, write_model):

@@ -91,7 +91,8 @@ class Options(GridOptions, ScheduleOptions):
 
     def network_arguments(self) -> dict[str, str]:
         """Return the options that say what the network is, and the arguments of the model's class that they are."""
-        return {"depth": "depth", "variant": "variant"}
+        joint = {"variant": "variant"} if self.stage == "joint" else {}
+        return {**super().network_arguments(), **joint}
 
     def check(self) -> None:
         """Raise ValueError when options do not go together."""
@@ -101,6 +102,9 @@ class Options(GridOptions, ScheduleOptions):
         for name, stages in STARTS.items():
             if getattr(self, name) and self.stage not in stages:
                 raise ValueError(f"--{name} does not apply to --stage {self.stage}")
+        if self.stage == "joint":
+            for name in STARTS:
+                self.exclude("init", name)
         if self.stage == "regnet" and not self.sisrnet:
             raise ValueError("--stage regnet requires --sisrnet, the weights that --stage sisrnet has made")
 

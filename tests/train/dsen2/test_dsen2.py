@@ -249,7 +249,7 @@ def test_a_killed_training_goes_on(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(trained, scene, tmp_path, monkeypatch, capsys):
     """It draws the patches that come next; other weights to start from are noticed, the same ones elsewhere are not."""
-    options = ["--epochs", "2", "--learning-rate", "0.003", "--augmentation"]
+    options = ["--epochs", "2", "--learning-rate", "0.003", "--augmentation", "--no-back-projection", "--no-consistent"]
     assert dsen2.main([*command("2x", scene, tmp_path / "whole", *options), "--init", str(trained), "--debug"]) == 0
 
     def interrupted(self, epoch, logs=None):
@@ -304,7 +304,7 @@ def test_failures_are_one_line(scene, tmp_path, capsys):
             ["--patch-size", "32"],
             "--input: expected a scene of at least 33 rows of 60 m, to train and to validate",
         ),
-        ("2x", scene, ["--test", *scene, "--init", scene[0]], "weights: "),
+        ("2x", scene, ["--init", scene[0], "--no-back-projection", "--no-consistent"], "weights: "),
     ):
         assert dsen2.main(command(role, names, tmp_path / "model", *options)) == 1, message
         error = capsys.readouterr().err.strip().splitlines()[-1]
