@@ -49,6 +49,8 @@ class Scene:
     """For each source, digital numbers, float32 (rows, columns, bands); missing pixels are NaN."""
     clouds: np.ndarray
     """Whether a pixel is cloudy, on the 20 m grid."""
+    level: str = "unknown"
+    """Its processing level."""
 
     def part(self, start: int, stop: int) -> "Scene":
         """Return the part between two rows, counted in 60 m."""
@@ -111,7 +113,7 @@ def read_scenes(product, role: str, windows: int = 4, scl: str | None = None) ->
             values[values == product.nodata] = np.nan
         part = _part(grids["x20"], places["x20"])
         clouds = np.zeros((part.rows, part.columns), bool) if mask is None else mask.at(part)
-        scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, clouds))
+        scenes.append(Scene(f"{product.identity['id']}@{region.x},{region.y}", pixels, clouds, product.level))
     return scenes
 
 

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +47,14 @@ class System:
         score: called with the folder of the exported model, the samples and the losses of each epoch, writes the
             scores into the folder and returns them.
         learning: the kind of training; None: with truth and a plain loss, by `SupervisionOptions`.
+        decisions: what was decided about what is read, in sentences, for the record; `find` may add to it.
     """
 
     find: Callable[[], Mapping[str, Samples]]
     build: "Callable[[tuple], SuperResolutionModel]"
     score: Callable[[Path, Any, History], dict[str, Any]]
     learning: "Learning | None" = None
+    decisions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def run_training(
             "init": identity["arguments"]["init"],
             "patches": identity["patches"],
             "dataset": dataset,
+            "decisions": system.decisions,
             "versions": provenance.versions(),
             "seconds": round(time.perf_counter() - start, 1),
             "best_epoch": 1 + min(range(len(history)), key=lambda index: history[index]["val_loss"]),

@@ -60,6 +60,7 @@ def train(
     from datasets.spectra import spectra_of
     from datasets.taught import TaughtPatches
     from models.dsen2 import FAST_SIZES, SIZES, DSen2, FastDSen2
+    from train.dsen2.scenes import check_levels, check_other_ground, levels_of
     from train.dsen2.scorable import scorable
     from train.dsen2.teacher import Teacher
 
@@ -67,20 +68,28 @@ def train(
     options = options.with_defaults(sizes)
     scenes = [_names(files) for files in ([input] if isinstance(input, str | Path) else input)]
 
+    decisions: list[str] = []
+
     def read(names: Sequence[str]) -> "list[Scene]":
         from chain.sentinel2.scene import opened_scene
 
         with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
+            decisions.extend(f"{scene.product.identity['id']}: {each}" for each in scene.product.decisions)
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
     precision = "bfloat16" if options.mixed_precision else "float32"
     teacher = Teacher(options.teacher, options.role, precision) if options.teacher else None
     ground: list[Spectra] = []
+    levels: list[str] = []
     tests = [window for names in options.test for window in scorable(read(names), options.role)]
 
     def find() -> "dict[str, WaldPatches]":
         windows = [window for names in scenes for window in read(names)]
         validation = [window for names in options.valid for window in read(names)]
+        check_levels(options.levels, windows)
+        check_other_ground(windows, validation, tests)
+        levels.extend(options.levels or levels_of(windows))
+        decisions.append(f"levels: {', '.join(levels) or 'any'} ({'as asked' if options.levels else 'of --input'})")
         training = windows
         if not options.valid:
             training, validation = split(windows, options.valid_share, options.patch_size, options.role)
@@ -119,7 +128,7 @@ def train(
             model = FastDSen2(element_spec, **arguments)
         else:
             model = DSen2(element_spec, start_at_interpolation=options.start_at_interpolation, **arguments)
-        model.levels = options.levels
+        model.levels = tuple(levels)
         model.spectra = ground[0] if ground else None
         return model
 
@@ -128,7 +137,7 @@ def train(
 
         return score_scenes(folder, tests)
 
-    system = System(find, build, score)
+    system = System(find, build, score, decisions=decisions)
     return run_training(options, model_dir, {"input": scenes}, system, Progress(progress, cancelled))
 
 

@@ -190,7 +190,8 @@ class Options(SupervisionOptions, BlocksOptions, NamingOptions, ReadingOptions):
     )
     levels: tuple[str, ...] = option(
         None,
-        "processing levels that the weights are for: L1C, L2A or L1C,L2A (default: those of --init, else any)",
+        "processing levels that the weights are for: L1C, L2A or L1C,L2A (default: those of --init, else those of "
+        "--input; any, if one does not tell)",
         read=band_names,
         metavar="NAMES",
         check=known_levels,

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_every_row_names_tests_that_exist():
     rows = [line for line in (ROOT / "docs" / "inputs.md").read_text().splitlines() if line.startswith("| ")]
-    rows = [row for row in rows if not row.startswith("| who makes it")]
+    rows = [row for row in rows if not row.startswith(("| who makes it", "| what is given"))]
     assert len(rows) > 30
     for row in rows:
         file, named = None, re.findall(r"`((?:[\w/]+\.py)?(?:::\w+)?)`", row.split("|")[-2])

@@ -161,7 +161,7 @@ def test_levels_are_those_of_the_weights_that_are_gone_on_with(trained, tmp_path
         (trained, {}, ("L1C", "L2A")),
         (trained / "weights.h5", {"adapt": True}, ("L1C", "L2A")),
         (trained, {"levels": ["L2A"]}, ("L2A",)),
-        (tmp_path, {}, ()),
+        (tmp_path, {"back_projection": False, "consistent": False}, ()),
     ):
         assert Options(role="2x", init=str(init), **others).with_defaults(SIZES).levels == wanted, others
 
@@ -283,6 +283,11 @@ def test_failures_are_one_line(scene, tmp_path, capsys):
         dataset = gdal.Open(name, gdal.GA_Update)
         dataset.WriteArray(np.zeros_like(dataset.ReadAsArray()))
         dataset = None
+    levelled = [str(tmp_path / f"S2A_MSIL1C_20200101T100000_{Path(name).name}") for name in scene]
+    for name, copy in zip(scene, levelled):
+        shutil.copy(name, copy)
+    cut = str(tmp_path / "scene0_20m.tif")
+    gdal.Translate(cut, scene[1], srcWin=[6, 9, 45, 48])
     renamed = str(tmp_path / "three_20m.tif")
     gdal.Translate(renamed, scene[1], bandList=[1, 2, 3])
     for role, names, options, message in (
@@ -304,6 +309,14 @@ def test_failures_are_one_line(scene, tmp_path, capsys):
             ["--patch-size", "32"],
             "--input: expected a scene of at least 33 rows of 60 m, to train and to validate",
         ),
+        (
+            "2x",
+            scene,
+            ["--valid", *scene],
+            "--valid: expected other ground than --input's, got 100% of its pixels in scene0@0,0",
+        ),
+        ("2x", [scene[0], cut], ["--valid", *scene], "--valid: expected other ground than --input's, got "),
+        ("2x", levelled, ["--levels", "L2A"], "--levels: expected L1C, which "),
         ("2x", scene, ["--init", scene[0], "--no-back-projection", "--no-consistent"], "weights: "),
     ):
         assert dsen2.main(command(role, names, tmp_path / "model", *options)) == 1, message
