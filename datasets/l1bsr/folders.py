@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of detector pairs, laid out like the authors' set (Zenodo 7826696) and those of `simulate.detector_pairs`.
 
-    FOLDER/<set>_left/<pair>.tif    uint16, 4 bands: B02, B03, B04, B08 as counts of L1B; 0 is a missing pixel
+    FOLDER/<set>_left/<pair>.tif    uint16, 4 bands: B02, B03, B04, B08 as counts of L1B; 0 is a missing pixel, and so
+                                    is the nodata that it declares
     FOLDER/<set>_right/<pair>.tif   the same ground from the other detector, of the same size
     FOLDER/<set>_truth/<pair>.npz   for simulated pairs only: true flows and images (see there)
 
@@ -14,9 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from osgeo import gdal
 
 from chain.raster.opening import open_raster
-from datasets.l1bsr.pairs import DETECTORS, TRUTH, Pair, Pairs
+from chain.sentinel2.bands import COMMON_NAMES, band_in_name
+from chain.sentinel2.digital_numbers import MOST_ALIKE, SATURATED
+from datasets.l1bsr.pairs import DETECTORS, HR, SCALE, TRUTH, Pair, Pairs
 from models.l1bsr import BANDS
 
 SUFFIXES = (".tif", ".tiff")
@@ -30,7 +34,8 @@ def read_pairs(folders: str | Path | Sequence[str | Path]) -> Pairs:
 
     Raises:
         ValueError: there is no set, a set lacks its counterpart, files do not pair, a file cannot be read or is not an
-            image of four uint16 bands, the images of a pair differ in size, or truth arrays are missing.
+            image of four uint16 bands in their order, the images of a pair differ in size, or truth arrays
+            are missing or of another size.
     """
     if isinstance(folders, str | Path):
         folders = [folders]
@@ -79,7 +84,7 @@ def _read_set(folder: Path, name: str) -> Iterator[Pair]:
             )
         truth = folder / f"{name}_truth" / f"{files['left'][key].stem}.npz"
         if truth.exists():
-            _check_truth(truth)
+            _check_truth(truth, left.shape)
         yield Pair(f"{folder.name}/{name}/{key}", (left, right), truth if truth.exists() else None)
 
 
@@ -104,15 +109,39 @@ def _read_image(path: Path) -> np.ndarray:
         raise ValueError(
             f"{path}: expected 4 bands ({', '.join(BANDS)}) of uint16, got {dataset.RasterCount} of {pixels.dtype}"
         )
+    _check_bands(dataset, path)
+    declared = [dataset.GetRasterBand(number).GetNoDataValue() for number in range(1, len(BANDS) + 1)]
+    for band, nodata in zip(pixels, declared):
+        if nodata:
+            band[band == nodata] = 0
+    if (saturated := float(np.mean((pixels == SATURATED).all(axis=0)))) > MOST_ALIKE:
+        raise ValueError(
+            f"{path}: expected counts, and nodata that the raster declares, got {SATURATED} in all bands of "
+            f"{saturated:.0%} of the pixels, undeclared (gdal_edit.py -a_nodata {SATURATED} declares it)"
+        )
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
 
 
-def _check_truth(path: Path) -> None:
-    """Raise ValueError if a truth file cannot be opened or lacks arrays."""
+def _check_bands(dataset: gdal.Dataset, path: Path) -> None:
+    """Raise ValueError if an image describes its bands as others."""
+    for number, band in enumerate(BANDS, start=1):
+        source = dataset.GetRasterBand(number)
+        description = source.GetDescription().strip()
+        stated = band_in_name(description)
+        described = stated[0] if stated else COMMON_NAMES.get(description.lower())
+        if described and described != band:
+            raise ValueError(f"{path}: expected {band} as band {number}, got one that it describes as {described}")
+
+
+def _check_truth(path: Path, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a truth file cannot be opened, lacks arrays, or is of images of another shape."""
     try:
         with np.load(path) as arrays:
             lacking = set(TRUTH) - set(arrays.files)
+            fine = None if lacking else arrays[HR[0]].shape
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected an archive of arrays ({error})") from error
     if lacking:
         raise ValueError(f"{path}: expected arrays {', '.join(TRUTH)}, found no {', '.join(sorted(lacking))}")
+    if fine != (SCALE * shape[0], SCALE * shape[1], shape[2]):
+        raise ValueError(f"{path}: expected the truth of images of {shape[0]} x {shape[1]} pixels, got that of others")

@@ -75,6 +75,13 @@ class Pair:
         """Folder and set."""
         return self.name.rpartition("/")[0]
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of both images."""
+        return hashlib.sha256(
+            b"".join(repr(image.shape).encode() + image.tobytes() for image in self.images)
+        ).hexdigest()
+
     def clear_places(self, crop: int, first: int = 0) -> Sequence[int]:
         """Return the positions of crops without missing pixels.
 
@@ -110,6 +117,11 @@ class Pairs:
         self._pairs = tuple(pairs)
 
     @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs."""
+        return self._pairs
+
+    @property
     def size(self) -> int:
         """Number of pairs."""
         return len(self._pairs)
@@ -141,10 +153,7 @@ class Pairs:
     def identity(self) -> dict[str, str]:
         """Return the SHA-256 of each pair's pixels, by number, set and name, without the name of the folder."""
         return {
-            f"{number} {pair.name.partition('/')[2]}": hashlib.sha256(
-                b"".join(repr(image.shape).encode() + image.tobytes() for image in pair.images)
-            ).hexdigest()
-            for number, pair in enumerate(self._pairs, start=1)
+            f"{number} {pair.name.partition('/')[2]}": pair.digest for number, pair in enumerate(self._pairs, start=1)
         }
 
     def split(self, share: float) -> tuple["Pairs", "Pairs"]:

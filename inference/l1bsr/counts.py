@@ -8,7 +8,7 @@ Counts of L1B have 12 bits: some hundreds over land, up to 4095 over clouds. Num
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from osgeo import gdal
@@ -16,20 +16,27 @@ from osgeo import gdal
 from chain.raster.blocks import fill_missing
 from chain.raster.mask import grow
 from chain.runtime.progress import LOG, SILENT, Progress
+from datasets.l1bsr.counts import Statistics
 from inference.l1bsr.image import ROWS, L1BImage, open_raster, unreadable
 from inference.l1bsr.scratch import Scratch
 from models.l1bsr import BANDS
 
 FILLED = 32
 """Distance from valid pixels, in pixels, up to which missing ones are filled from them; farther ones get the mean."""
-REFLECTANCE, EIGHT_BITS, TWELVE_BITS = 2, 255, 5000
-"""Reflectance of 1, 8 bits, and counts of L1B with what equalising the detectors may add, do not exceed these."""
-OUTLIERS, SATURATED, NEGATIVE = 0.001, 0.01, 0.1
-"""Shares of the values that may be beyond what the others are, beyond 12 bits, and below 0."""
-WITH_OFFSET = 1000
-"""Lowest digital number of L1C and L2A of baseline 04.00 on."""
 PER_REFLECTANCE = 1400
 """Counts of a reflectance of 1, or so, over land in summer."""
+ADVICE = {
+    "numbers below 0": "--count-offset is added to numbers, and rasters have to declare their nodata",
+    "reflectance": f"--count-scale {PER_REFLECTANCE} makes counts, or so, of reflectance from 0 to 1",
+    "8 bits": "--count-scale X makes counts of them",
+    "10 000 x reflectance": f"--count-scale {PER_REFLECTANCE / 1e4:g} makes counts of them, or so",
+    "L1C and L2A of baseline 04.00 on": (
+        f"--count-offset -1000 --count-scale {PER_REFLECTANCE / 1e4:g} makes counts of them, or so"
+    ),
+}
+"""What makes counts of what numbers are instead."""
+NEVER = ("numbers below 0", "reflectance")
+"""What is refused whatever --count-scale is: it has been applied."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Counts:
     """float32 (rows, columns, bands), counts."""
     present: np.ndarray
     """Whether they were there, (rows, columns)."""
-    statistics: "Statistics"
+    statistics: Statistics
     """Of the pixels that were there."""
 
     @property
@@ -49,92 +56,23 @@ class Counts:
         return tuple(band for band, (low, high) in self.statistics.ranges.items() if low == high)
 
 
-@dataclass
-class Statistics:
-    """What is to be known of the counts of an image's valid pixels, which are added strip by strip."""
+def check_range(statistics: Statistics, scale: float | None) -> None:
+    """Refuse numbers that cannot be counts of L1B.
 
-    pixels: int = 0
-    """Number of pixels, valid or not."""
-    valid: int = 0
-    """Number of valid pixels."""
-    lowest: np.ndarray = field(default_factory=lambda: np.full(len(BANDS), np.inf))
-    """Of each band."""
-    highest: np.ndarray = field(default_factory=lambda: np.full(len(BANDS), -np.inf))
-    """Of each band."""
-    total: np.ndarray = field(default_factory=lambda: np.zeros(len(BANDS)))
-    """Sum of each band."""
-    negative: int = 0
-    """Number of values below 0."""
-    beyond: np.ndarray = field(default_factory=lambda: np.zeros(3, int))
-    """Numbers of values beyond `REFLECTANCE`, `EIGHT_BITS` and `TWELVE_BITS`."""
+    Args:
+        statistics: what is known of them.
+        scale: counts of one digital number, as the user says; None if not.
 
-    def add(self, values: np.ndarray, present: np.ndarray) -> None:
-        """Add pixels: (rows, columns, bands), and where they are valid."""
-        self.pixels += present.size
-        valid = values[present]
-        if not len(valid):
-            return
-        self.valid += len(valid)
-        self.lowest = np.minimum(self.lowest, valid.min(axis=0))
-        self.highest = np.maximum(self.highest, valid.max(axis=0))
-        self.total += valid.sum(axis=0, dtype=np.float64)
-        self.negative += int(np.count_nonzero(valid < 0))
-        self.beyond += [np.count_nonzero(valid > bound) for bound in (REFLECTANCE, EIGHT_BITS, TWELVE_BITS)]
-
-    @property
-    def ranges(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest count of each band."""
-        return {band: (float(low), float(high)) for band, low, high in zip(BANDS, self.lowest, self.highest)}
-
-    @property
-    def means(self) -> np.ndarray:
-        """Mean count of each band."""
-        return self.total / self.valid
-
-    def check_valid(self) -> None:
-        """Refuse an image without valid pixels.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if not self.valid:
-            raise ValueError("--input: expected valid pixels, got nodata only")
-
-    def check_range(self, scale: float | None) -> None:
-        """Refuse numbers that cannot be counts of L1B.
-
-        Args:
-            scale: counts of one digital number, as the user says; None if not.
-
-        Raises:
-            ValueError: they cannot be counts.
-        """
-        beyond_reflectance, beyond_eight_bits, beyond_twelve_bits = self.beyond / (len(BANDS) * self.valid)
-        negative = self.negative / (len(BANDS) * self.valid)
-        got = f"expected counts of L1B, up to 4095, got {self.lowest.min():g} to {self.highest.max():g}"
-        if negative > NEGATIVE:
-            raise ValueError(
-                f"--input: {got}, {negative:.0%} of them below 0; --count-offset is added to numbers, and rasters have "
-                "to declare their nodata"
-            )
-        if beyond_reflectance < OUTLIERS:
-            raise ValueError(
-                f"--input: {got}; --count-scale {PER_REFLECTANCE} makes counts, or so, of reflectance from 0 to 1"
-            )
-        doubt = None
-        if beyond_eight_bits < OUTLIERS:
-            doubt = "as in 8 bits; --count-scale X makes counts of them"
-        elif beyond_twelve_bits > SATURATED:
-            doubt = f"--count-scale {PER_REFLECTANCE / 1e4:g} makes counts, or so, of 10 000 x reflectance"
-        elif self.lowest.min() >= WITH_OFFSET:
-            doubt = (
-                f"as in L1C and L2A of baseline 04.00 on; --count-offset -1000 --count-scale {PER_REFLECTANCE / 1e4:g} "
-                "makes counts of them, or so"
-            )
-        if doubt and scale is None:
-            raise ValueError(f"--input: {got}: {doubt}; --count-scale 1 takes numbers as they are")
-        if doubt:
-            LOG.warning("%s", got)
+    Raises:
+        ValueError: they cannot be counts.
+    """
+    other = statistics.other
+    if not other:
+        return
+    if scale is None or other in NEVER:
+        as_they_are = "" if other in NEVER else "; --count-scale 1 takes numbers as they are"
+        raise ValueError(f"--input: {statistics.expected} ({other}); {ADVICE[other]}{as_they_are}")
+    LOG.warning("%s", statistics.expected)
 
 
 def read_counts(

@@ -9,7 +9,8 @@ from osgeo import gdal
 
 from chain.raster.grids import Grid
 from chain.serving.info import footprint, grid_json
-from inference.l1bsr.counts import Statistics, statistics_of
+from datasets.l1bsr.counts import Statistics
+from inference.l1bsr.counts import check_range, statistics_of
 from inference.l1bsr.image import L1BImage, open_raster
 from inference.l1bsr.options import Options
 from inference.l1bsr.production import open_inputs
@@ -31,7 +32,7 @@ def describe(task: str, names: Sequence[str], options: Options) -> dict[str, Any
     image = inputs.image
     statistics = statistics_of(image, options.count_scale, options.count_offset)
     statistics.check_valid()
-    statistics.check_range(options.count_scale)
+    check_range(statistics, options.count_scale)
     layout = inputs.layout(BANDS, "uint16", inputs.identity)
     return {
         "input": {

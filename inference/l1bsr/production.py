@@ -19,7 +19,7 @@ from chain.serving.product import DONE, Product
 from chain.serving.product_file import product_of
 from chain.serving.provenance import write_record
 from chain.serving.up_to_date import check_same
-from inference.l1bsr.counts import Counts, read_counts
+from inference.l1bsr.counts import Counts, check_range, read_counts
 from inference.l1bsr.image import open_image
 from inference.l1bsr.in_precision import in_precision
 from inference.l1bsr.model import Execution, check_size, find_network
@@ -148,7 +148,7 @@ def _read(inputs: ProductInputs, options: Options, execution: Execution, progres
         ValueError: its numbers cannot be counts, or a band that is to be registered has one value.
     """
     counts = read_counts(inputs.image, execution.scratch, options.count_scale, options.count_offset, progress)
-    counts.statistics.check_range(options.count_scale)
+    check_range(counts.statistics, options.count_scale)
     constant = ", ".join(counts.constant)
     if constant and (inputs.registrar or inputs.task == REGISTRATION):
         raise ValueError(f"--input: expected bands that vary, got one value in {constant}")

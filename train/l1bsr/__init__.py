@@ -96,6 +96,7 @@ def train(
     """
     import tensorflow as tf
 
+    from datasets.l1bsr.checks import check_other_pairs, check_pairs
     from datasets.l1bsr.folders import read_pairs
     from datasets.l1bsr.pairs import FLOWS, HR, SHARP
     from evaluation import l1bsr as evaluation
@@ -108,12 +109,20 @@ def train(
     kind, sizes = (CSR, CSR_SIZES) if options.network == "csr" else (REC, REC_SIZES)
     options = options.with_defaults(sizes)
     tests = read_pairs(options.test) if options.test else None
+    if tests:
+        check_pairs(tests, "--test")
     examples = {Path(name).name: evaluation.read_example(name) for name in options.examples}
     csr: CSR | None = open_model(CSR, options.csr) if options.csr else None
 
     @cache
     def parts() -> "tuple[Pairs, Pairs]":
-        return read_pairs(folders).split(options.valid_share)
+        pairs = read_pairs(folders)
+        check_pairs(pairs, "--pairs")
+        training, validation = pairs.split(options.valid_share)
+        check_other_pairs(validation, training, "--pairs")
+        if tests:
+            check_other_pairs(tests, pairs, "--test")
+        return training, validation
 
     def find() -> dict[str, Crops]:
         training, validation = (seen(part) for part in parts())

@@ -77,6 +77,50 @@ def test_names_may_tell_the_detector(tmp_path):
     np.testing.assert_array_equal(pairs.right[0], right)
 
 
+@pytest.mark.parametrize("nodata", [4095, 65535])
+def test_declared_nodata_is_missing(write_set, nodata):
+    left, right = numbered(8, 8)
+    left[2, 3] = left[5, 1, 2] = nodata
+    folder = write_set({"1": (left, right)})
+    dataset = gdal.Open(str(folder / "a_left" / "1.tif"), gdal.GA_Update)
+    for number in range(1, 5):
+        dataset.GetRasterBand(number).SetNoDataValue(nodata)
+    dataset = None
+    (read,) = read_pairs(folder).left
+    assert (read == np.where(left == nodata, 0, left)).all() and (read == 0).sum() == 5
+
+
+def test_the_number_of_saturated_pixels_is_asked_for_where_all_bands_hold_it(write_set):
+    left, right = numbered(8, 8)
+    right[3:5, 3:5] = 65535
+    with pytest.raises(ValueError, match=r"a_right/1.tif: .* got 65535 in all bands of 6% of the pixels, undeclared"):
+        read_pairs(write_set({"1": (left, right)}))
+
+
+@pytest.mark.parametrize("described", [("B02", "B03", "B04", "B08"), ("blue", "green", "red", "nir"), ("",) * 4])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 1, 0, 3)])
+def test_bands_are_in_the_order_that_they_are_described_in(write_set, described, order):
+    folder = write_set({"1": numbered(8, 8)})
+    dataset = gdal.Open(str(folder / "a_right" / "1.tif"), gdal.GA_Update)
+    for number, index in enumerate(order, start=1):
+        dataset.GetRasterBand(number).SetDescription(described[index])
+    dataset = None
+    if order == (0, 1, 2, 3) or not described[0]:
+        assert read_pairs(folder).size == 1
+        return
+    with pytest.raises(ValueError, match=r"a_right/1.tif: expected B02 as band 1, got one that it describes as B04$"):
+        read_pairs(folder)
+
+
+def test_truth_of_another_size_is_refused(tmp_path):
+    for name, rows in (("one", 24), ("other", 32)):
+        write_pairs(tmp_path / name, 1, rows, 20)
+    truth = "simulated_truth/0000.npz"
+    (tmp_path / "other" / truth).replace(tmp_path / "one" / truth)
+    with pytest.raises(ValueError, match="0000.npz: expected the truth of images of 24 x 20 pixels, got that of other"):
+        read_pairs(tmp_path / "one")
+
+
 def test_simulated_pairs_come_with_their_truth(tmp_path):
     write_pairs(tmp_path, 2, 24, 20)
     pairs, wanted = read_pairs(tmp_path), simulate_pair(24, 20, 1, 1)

@@ -39,12 +39,15 @@ DRAWN = np.random.default_rng(4).random((24, 20, 4))
     "pixels, message",
     [
         ((0.02 + DRAWN).astype(np.float32), "--count-scale 1400 makes counts, or so, of reflectance from 0 to 1"),
-        ((255 * DRAWN).astype(np.uint8), "as in 8 bits; --count-scale X makes counts of them; --count-scale 1 takes"),
-        ((1 + 254 * DRAWN).astype(np.float32), "as in 8 bits"),
-        ((1 + 99 * DRAWN).astype(np.uint16), "as in 8 bits"),
-        ((300 + 9000 * DRAWN).astype(np.uint16), "--count-scale 0.14 makes counts, or so, of 10 000 x reflectance"),
+        ((255 * DRAWN).astype(np.uint8), "(8 bits); --count-scale X makes counts of them; --count-scale 1 takes"),
+        ((1 + 254 * DRAWN).astype(np.float32), "(8 bits)"),
+        ((1 + 99 * DRAWN).astype(np.uint16), "(8 bits)"),
+        (
+            (300 + 9000 * DRAWN).astype(np.uint16),
+            "(10 000 x reflectance); --count-scale 0.14 makes counts of them",
+        ),
         ((1010 + 3000 * DRAWN).astype(np.uint16), "--count-offset -1000 --count-scale 0.14 makes counts of them"),
-        ((900 * (DRAWN - 0.2)).astype(np.int16), "of them below 0"),
+        ((900 * (DRAWN - 0.2)).astype(np.int16), "-179 to 719 (numbers below 0)"),
     ],
 )
 def test_numbers_that_cannot_be_counts_are_refused(tmp_path, image, models, capsys, pixels, message):
@@ -74,7 +77,7 @@ def test_outliers_do_not_hide_what_numbers_are(tmp_path, image, models, capsys):
     pixels = np.random.default_rng(0).integers(1, 255, (60, 60, 4)).astype(np.uint16)
     pixels[7, 7] = 65000
     assert infer(image(pixels), tmp_path / "sr.tif", models["nearest"]) == 1
-    assert "as in 8 bits" in failure(capsys)
+    assert "(8 bits)" in failure(capsys)
 
 
 @pytest.mark.parametrize("rows, columns", [(1, 64), (64, 1), (15, 40), (16, 15)])

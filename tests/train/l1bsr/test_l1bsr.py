@@ -295,6 +295,15 @@ def test_another_csr_is_another_training(pairs, csr, rec, tmp_path, capsys):
     assert "--csr: expected the folder of an l1bsr CSR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given, option", [(["--test"], "--test"), ([], "--pairs")])
+def test_pairs_that_are_trained_on_are_not_validated_on(pairs, tmp_path, capsys, given, option):
+    """Neither as other pairs, nor by a folder that is given twice."""
+    assert l1bsr.main(["--pairs", pairs, *given, pairs, "--model-dir", str(tmp_path / "m"), *TINY_CSR]) == 1
+    message = f"{option}: expected other pairs than those that are trained on, got set/simulated/"
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
 def test_colours_of_flows():
     """Right is red, nothing is white, what is long is saturated."""
     assert_allclose(flow_colours(np.array([10.0, 0.0])), [1, 0, 0])
