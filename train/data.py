@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,14 +20,12 @@ import tensorflow as tf
 from osgeo import gdal
 
 from chain.raster.opening import open_raster
-from chain.sentinel2.sampling import FLOATING
 from models.base import REFLECTANCE
+from train.patch_checks import check_bands, check_numbers, check_other_patches
 
 gdal.UseExceptions()
 
 SETS = ("train", "valid", "test")
-BRIGHTEST_REFLECTANCE = 2.0
-"""Digital numbers of patches are not all below this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +157,12 @@ def flip_and_rotate(images: list[tf.Tensor]) -> list[tf.Tensor]:
     return results
 
 
-def find_patches(folder: str | Path, keys: tuple[str, ...], streaming: bool = False) -> dict[str, Patches]:
+def find_patches(
+    folder: str | Path,
+    keys: tuple[str, ...],
+    streaming: bool = False,
+    bands: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Patches]:
     """Find the three sets in a folder.
 
     Args:
@@ -167,21 +170,26 @@ def find_patches(folder: str | Path, keys: tuple[str, ...], streaming: bool = Fa
             `tfrecords/`).
         keys: names of the sources; the last one is the target.
         streaming: read patches images when they are asked for, rather than hold them in memory.
+        bands: names of the bands of sources, in order, which images may describe, but not otherwise.
 
     Returns:
         Set -> patches.
 
     Raises:
-        ValueError: a set is not there, or is empty, or its sources do not match, or the sets differ.
+        ValueError: a set is not there, or is empty, or its sources do not match, or the sets differ; patches are no
+            digital numbers, or those for validation are trained on.
     """
-    patches = {name: _find_set(Path(folder), name, keys, streaming) for name in SETS}
+    patches = {name: _find_set(Path(folder), name, keys, streaming, bands or {}) for name in SETS}
     shapes = {name: subset.shapes() for name, subset in patches.items()}
     if any(shape != shapes[SETS[0]] for shape in shapes.values()):
         raise ValueError(f"--patches: expected the same sizes and bands in all sets, got {shapes}")
+    check_other_patches({name: subset.files for name, subset in patches.items()})
     return patches
 
 
-def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -> Patches:
+def _find_set(
+    folder: Path, name: str, keys: tuple[str, ...], streaming: bool, bands: Mapping[str, Sequence[str]]
+) -> Patches:
     images = tuple(folder / f"{name}_{key}.tif" for key in keys)
     if all(path.exists() for path in images):
         rasters = [_open(path) for path in images]
@@ -191,8 +199,9 @@ def _find_set(folder: Path, name: str, keys: tuple[str, ...], streaming: bool) -
         if any(raster.RasterYSize % raster.RasterXSize for raster in rasters):
             sizes = {key: f"{raster.RasterXSize} x {raster.RasterYSize}" for key, raster in zip(keys, rasters)}
             raise ValueError(f"--patches: expected whole square patches, got {sizes} pixels in {name}")
-        for path, raster in zip(images, rasters):
-            _check_numbers(path, raster)
+        for key, path, raster in zip(keys, images, rasters):
+            check_bands(path, raster, bands.get(key, ()))
+            check_numbers(path, raster)
         return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))
@@ -214,26 +223,6 @@ def _open(path: Path) -> gdal.Dataset:
     except RuntimeError as error:
         raise ValueError(f"--patches: expected a whole raster, got {path} ({error})") from error
     return raster
-
-
-def _check_numbers(path: Path, raster: gdal.Dataset) -> None:
-    """Refuse patches of floating point numbers that are no digital numbers; whole ones are not looked at.
-
-    Raises:
-        ValueError: there are missing ones, or reflectance.
-    """
-    if raster.GetRasterBand(1).DataType not in FLOATING:
-        return
-    side, largest = raster.RasterXSize, 0.0
-    for row in range(0, raster.RasterYSize, side):
-        values = np.abs(raster.ReadAsArray(0, row, side, side))
-        if not np.isfinite(values).all():
-            raise ValueError(f"--patches: expected patches without missing pixels, got NaN or the like in {path}")
-        largest = max(largest, float(values.max()))
-    if largest <= BRIGHTEST_REFLECTANCE:
-        raise ValueError(
-            f"--patches: expected digital numbers, 10000 x reflectance, got numbers up to {largest:g} in {path}"
-        )
 
 
 def _sha256(path: Path) -> str:

@@ -119,7 +119,11 @@ def train(
     def score(folder: Path, samples: dict[str, Patches], history: History) -> dict:
         return write_report(folder, read_description(folder), samples["test"], options.batch_size, history)
 
-    system = System(lambda: find_patches(patches, KEYS, options.streaming), build, score)
+    def find() -> dict[str, Patches]:
+        bands = dict(zip(KEYS, (SRModel.sources[0].bands, SRModel.bands)))
+        return find_patches(patches, KEYS, options.streaming, bands)
+
+    system = System(find, build, score)
     return run_training(options, model_dir, {"patches": str(patches)}, system, Progress(progress, cancelled))
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples: both ways of storing them, units, augmentation, errors."""
 
+import shutil
+
 import numpy as np
 import otbtf
 import pytest
@@ -144,6 +146,77 @@ def test_floating_point_numbers_are_finite_digital_numbers(patches, tmp_path, na
     altered(patches, tmp_path, name, changed)
     with pytest.raises(ValueError, match=f"^--patches: expected {message}.* in .*{name}$"):
         find_patches(tmp_path, KEYS)
+
+
+@pytest.mark.parametrize("name", ["valid_lr.tif", "train_hr.tif"])
+@pytest.mark.parametrize(
+    "kind, nodata, change, message",
+    [
+        (gdal.GDT_Byte, None, lambda array: array // 16, "digital numbers, 10000 x reflectance, got 8 bits"),
+        (gdal.GDT_UInt16, 65535, lambda array: np.where(array == array.max(), 65535, array), "patches without missing"),
+        (
+            gdal.GDT_UInt16,
+            None,
+            lambda array: array * (np.arange(array.shape[1])[:, None] >= 32),
+            "patches without mis",
+        ),
+    ],
+)
+def test_whole_numbers_are_digital_numbers_and_there(patches, tmp_path, name, kind, nodata, change, message):
+    def changed(old, new):
+        raster = gdal.Translate(str(new), str(old), outputType=kind)
+        raster.WriteArray(change(gdal.Open(str(old)).ReadAsArray()))
+        if nodata is not None:
+            raster.GetRasterBand(1).SetNoDataValue(nodata)
+
+    altered(patches, tmp_path, name, changed)
+    with pytest.raises(ValueError, match=f"^--patches: expected {message}.* in .*{name}$"):
+        find_patches(tmp_path, KEYS)
+
+
+@pytest.mark.parametrize("names", ["B04 B03 B02 B08", "red green blue nir", "1 2 3 4", "B02 B03 B04 B08", "blue x y z"])
+@pytest.mark.parametrize("file", ["train_lr.tif", "test_hr.tif"])
+def test_bands_are_those_of_the_model_where_patches_describe_them(patches, tmp_path, names, file):
+    def described(old, new):
+        raster = gdal.Translate(str(new), str(old))
+        for number, name in enumerate(names.split(), start=1):
+            raster.GetRasterBand(number).SetDescription(name)
+
+    altered(patches, tmp_path, file, described)
+    bands = dict.fromkeys(KEYS, ("B04", "B03", "B02", "B08"))
+    assert find_patches(tmp_path, KEYS)["test"].size == 5
+    if names.split()[0] not in ("B02", "blue"):
+        assert find_patches(tmp_path, KEYS, bands=bands)["test"].size == 5
+        return
+    message = "--patches: expected the bands B04, B03, B02, B08 in this order, got band 1 described as "
+    with pytest.raises(ValueError, match=f"^{message}.* {tmp_path}/{file}$"):
+        find_patches(tmp_path, KEYS, bands=bands)
+
+
+@pytest.mark.parametrize("kind", ["patches", "records"])
+def test_patches_that_are_trained_on_are_refused_for_validation_and_told_for_the_test(kind, request, tmp_path, caplog):
+    folder = tmp_path / "sets"
+    shutil.copytree(request.getfixturevalue(kind), folder)
+    for name in ("test", "valid"):
+        for key in KEYS if kind == "patches" else ("",):
+            copy, train = ((folder / f"{each}_{key}.tif" if key else folder / each) for each in (name, "train"))
+            copy.unlink() if key else shutil.rmtree(copy)
+            gdal.Translate(str(copy), str(train), srcWin=_second(train)) if key else shutil.copytree(train, copy)
+        count = "1 of 1" if kind == "patches" else "12 of 12"
+        told = f"--patches: expected other patches in {name} than in train, got {count} of train's"
+        if name == "test":
+            find_patches(folder, KEYS)
+            (record,) = caplog.records
+            assert record.levelname == "WARNING" and record.getMessage().startswith(told)
+        else:
+            with pytest.raises(ValueError, match=f"^{told}$"):
+                find_patches(folder, KEYS)
+
+
+def _second(path):
+    """Return the place of the second patch of an image."""
+    side = gdal.Open(str(path)).RasterXSize
+    return [0, side, side, side]
 
 
 def test_digital_numbers_may_be_floating_point_numbers(patches, tmp_path):

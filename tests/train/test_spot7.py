@@ -352,7 +352,8 @@ def test_a_log_folder_that_cannot_be_made(patches, tmp_path, capsys):
 
 
 def test_unsuitable_patches_leave_no_checkpoint_folder(patches, tmp_path, capsys):
-    assert spot7.main(command(patches, tmp_path / "model", "--init", str(patches))) == 1
+    network = ["--activation", "swish", "--final-activation", "relu", "--global-skip"]
+    assert spot7.main(command(patches, tmp_path / "model", "--init", str(patches), *network)) == 1
     assert "error: weights: " in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
