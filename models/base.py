@@ -90,6 +90,8 @@ class SuperResolutionModel(otbtf.ModelBase):
             `receptive_field_radius` is not needed.
         shift: offset of the output's grid, to the right of and below the corner of the first source's, in output
             pixels.
+        cropped: whether the network makes images without the crop on each side, which costs less: the model has the
+            cropped outputs alone, and is there to be served. Sources are larger than the crops of both sides.
         least_side: smallest number of rows and of columns of an image, in output pixels.
 
     Args:
@@ -111,6 +113,7 @@ class SuperResolutionModel(otbtf.ModelBase):
     class_name: str = ""
     whole_image: bool = False
     shift: float = 0.0
+    cropped: bool = False
     least_side: int = 1
     levels: tuple[str, ...] = ()
     origin: dict = {}
@@ -164,6 +167,11 @@ class SuperResolutionModel(otbtf.ModelBase):
         step = math.lcm(2 * self.scale, *(round(source.gsd / self.gsd) for source in self.sources))
         return -(-self.receptive_field_radius // step) * step
 
+    @property
+    def _keys(self) -> tuple[str, str]:
+        """Names of what the network makes, and of its digital numbers."""
+        return (f"sr_crop{self.crop}", f"sr_dn_crop{self.crop}") if self.cropped else ("sr", "sr_dn")
+
     def normalize_inputs(self, inputs: Tensors) -> Tensors:
         """Convert digital numbers to the unit that the network works in."""
         return {
@@ -176,12 +184,16 @@ class SuperResolutionModel(otbtf.ModelBase):
         with policy(self._policy):
             image = self.network(normalized_inputs)
         factor = self.unit / self.normalization
-        return {"sr": keras.layers.Rescaling(factor, dtype="float32", name=layer_name("sr"))(image)}
+        key, _ = self._keys
+        return {key: keras.layers.Rescaling(factor, dtype="float32", name=layer_name(key))(image)}
 
     def postprocess_outputs(self, outputs: Tensors, inputs: Tensors, normalized_inputs: Tensors) -> Tensors:
         """Return the served outputs: digital numbers, and cropped copies."""
-        digital_numbers = DigitalNumbers(1 / self.unit, dtype="float32", name=layer_name("sr_dn"))(outputs["sr"])
-        extra_outputs = {"sr_dn": digital_numbers}
+        name, number = self._keys
+        digital_numbers = DigitalNumbers(1 / self.unit, dtype="float32", name=layer_name(number))(outputs[name])
+        extra_outputs = {number: digital_numbers}
+        if self.cropped:
+            return extra_outputs
         for key, tensor in {**outputs, **extra_outputs}.items():
             for crop in filter(None, self.crops):
                 name = f"{key}_crop{crop}"

@@ -20,12 +20,13 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """Keras policies by precision."""
 
 
-def build(description: ModelDescription, precision: str = "float32") -> SuperResolutionModel:
+def build(description: ModelDescription, precision: str = "float32", served: bool = False) -> SuperResolutionModel:
     """Build the model of a description, without its weights.
 
     Args:
         description: the description.
         precision: `float32`, or `bfloat16` for the inner convolutions.
+        served: leave out what is not served tile by tile, if the class knows how (`cropped`).
 
     Raises:
         ValueError: the system, its arguments or the precision are unknown.
@@ -33,9 +34,10 @@ def build(description: ModelDescription, precision: str = "float32") -> SuperRes
     if precision not in POLICIES:
         raise ValueError(f"precision: expected one of {', '.join(POLICIES)}, got {precision}")
     model_class = _class_of(description.system, description.model)
+    cropped = {"cropped": True} if served and "cropped" in inspect.signature(model_class).parameters else {}
     try:
         with policy(POLICIES[precision]):
-            model = model_class.from_bands(**description.arguments)
+            model = model_class.from_bands(**description.arguments, **cropped)
     except TypeError as error:
         raise ValueError(f"--model-dir: its arguments do not fit {model_class.__name__} ({error})") from error
     model.levels, model.origin = description.levels, description.origin

@@ -19,12 +19,12 @@ final addition are in the exported graph. In the original they are done outside,
 `FastDSen2` is a network of this project for the same roles. It works on the 20 m grid, where each pixel holds its four
 10 m ones as further bands: at equal width, a quarter of the cost. Bands are standardised by their local level and
 spread, so that a gain or an offset of a band changes nothing but its own output, and by as much. Its output is always
-consistent.
+consistent. The windows of the statistics see further than the convolutions: of tiles, `cropped` leaves out what these
+would compute beyond what they see.
 
     python -c "from models.dsen2 import DSen2; DSen2.from_bands('2x').model.summary()"
 """
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -33,7 +33,7 @@ from tensorflow import keras
 from models.base import Source, SuperResolutionModel, Tensors
 from models.consistency import RADIUS, ConsistentUpsampling, Degradation
 from models.degradation import blur_radius
-from models.layers import BilinearUpsampling, PixelShuffle, ScaledConv2D
+from models.layers import BilinearUpsampling, Crop, PixelShuffle, ScaledConv2D
 from models.local_statistics import (
     ByPhase,
     LocalCorrelation,
@@ -41,6 +41,7 @@ from models.local_statistics import (
     SpaceToDepth,
     Standardization,
     WeightedSum,
+    Windows,
 )
 
 SIZES = {
@@ -69,29 +70,8 @@ FAST_RESIDUAL_SCALE = 0.2
 GRID = 2
 """Number of 10 m pixels along those that `FastDSen2` works on."""
 PHASES = GRID**2
-
-
-@dataclasses.dataclass(frozen=True)
-class Windows:
-    """Radii of the windows in which `FastDSen2` looks at bands, in pixels of the coarsest source."""
-
-    level: int
-    """That of a band's level."""
-    spread: int
-    """That of its spread."""
-    correlation: int
-    """That of the correlations of bands."""
-    of_pixels: bool
-    """Whether the spread of finer bands is that of their own pixels, or that of their means over coarse pixels."""
-
-    @property
-    def radius(self) -> int:
-        """How far the network sees by way of them."""
-        return self.level + self.spread + self.correlation
-
-
 WINDOWS = {"2x": Windows(5, 3, 3, of_pixels=True), "6x": Windows(2, 2, 2, of_pixels=False)}
-"""Windows of each role."""
+"""Windows of each role, in pixels of its coarsest source."""
 
 
 def _check(role: str, depth: int, num_blocks: int) -> None:
@@ -248,9 +228,11 @@ class FastDSen2(SuperResolutionModel):
         depth: number of features.
         num_blocks: number of residual blocks.
         inference_cropping: crops, in 10 m pixels; by default the one that leaves no seam between tiles.
+        cropped: make the outputs without that one alone. Only the windows in which bands are looked at see that far:
+            behind them what no convolution needs any more is left out.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, or there are other crops of a model that is `cropped`.
     """
 
     system = "dsen2"
@@ -265,8 +247,12 @@ class FastDSen2(SuperResolutionModel):
         depth: int = 96,
         num_blocks: int = 3,
         inference_cropping: list[int] | None = None,
+        cropped: bool = False,
     ):
         _check(role, depth, num_blocks)
+        if cropped and inference_cropping:
+            raise ValueError(f"inference_cropping: expected none of a cropped model, got {inference_cropping}")
+        self.cropped = cropped
         self.arguments = {"role": role, "depth": depth, "num_blocks": num_blocks}
         self.sources = tuple(SOURCES[name] for name in ROLES[role])
         self.bands = self.sources[-1].bands
@@ -319,6 +305,10 @@ class FastDSen2(SuperResolutionModel):
         )(branch)
         return keras.layers.Add(name=f"{name}_add")([tensor, branch])
 
+    def _without(self, tensor: tf.Tensor, rows: int, dtype: str | None = "float32") -> tf.Tensor:
+        """Leave out pixels on each side, if the output is cropped."""
+        return Crop(rows, dtype=dtype)(tensor) if self.cropped and rows else tensor
+
     def _standardized(self, normalized_inputs: Tensors) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """Standardise all bands by what is seen of them in windows of coarse pixels.
 
@@ -361,17 +351,25 @@ class FastDSen2(SuperResolutionModel):
 
     def network(self, normalized_inputs: Tensors) -> tf.Tensor:
         """Compute the coarsest source at 10 m, (batch, height, width, bands), from all sources: DN / 2000."""
+        ratio, blocks = self._ratio, self.arguments["num_blocks"]
+        seen = _consistent_rows(0, ratio)
+        last = seen // GRID + 2 * (KERNEL // 2)
+        first = last + (2 * blocks + 1) * (KERNEL // 2)  # rows of 20 m around the output that convolutions need
         (*fine, coarse), correlation, spread = self._standardized(normalized_inputs)
         fine = ByPhase(PHASES, dtype="float32", name="fine")(fine) if len(fine) > 1 else fine[0]
-        stacked = keras.layers.Concatenate(dtype="float32", name="stacked")([fine, coarse, correlation])
+        images = [self._without(image, self.crop // GRID - first) for image in (fine, coarse, correlation)]
+        stacked = keras.layers.Concatenate(dtype="float32", name="stacked")(images)
         features = self._convolution(stacked, self.arguments["depth"], "first")
-        features = keras.layers.ReLU(name="first_relu")(features)
-        for index in range(self.arguments["num_blocks"]):
-            features = self._block(features, f"block{index + 1}")
-        details = self._details(features, fine)
-        spread = BilinearUpsampling(self._ratio, dtype="float32", name="spread")(spread)
-        details = keras.layers.Multiply(dtype="float32", name="scaled_back")([details, spread])
-        return _consistent(details, normalized_inputs[self.sources[-1].name], self._ratio)
+        features = self._without(keras.layers.ReLU(name="first_relu")(features), KERNEL // 2, dtype=None)
+        for index in range(blocks):
+            features = self._without(self._block(features, f"block{index + 1}"), 2 * (KERNEL // 2), dtype=None)
+        details = self._details(features, self._without(fine, self.crop // GRID - last))
+        details = self._without(details, GRID * last - seen)
+        spread = self._without(spread, (self.crop - seen) // ratio - 1)
+        spread = BilinearUpsampling(ratio, dtype="float32", name="spread")(spread)
+        details = keras.layers.Multiply(dtype="float32", name="scaled_back")([details, self._without(spread, ratio)])
+        source = self._without(normalized_inputs[self.sources[-1].name], (self.crop - seen) // ratio)
+        return self._without(_consistent(details, source, ratio), seen)
 
     def _details(self, features: tf.Tensor, fine: tf.Tensor) -> tf.Tensor:
         """Make standardised details at 10 m: made of features, and of fine bands with weights made of features.

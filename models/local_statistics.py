@@ -9,6 +9,7 @@ sees standardised bands only, and whose output is multiplied by a band's spread,
     standardized = Standardization()(images, level, spread)
 """
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +17,25 @@ from tensorflow import keras
 
 FLOOR = 1e-6
 """Least spread, in the unit of the images: constant ground has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Radii of the windows in which a network looks at bands, in pixels of the coarsest one."""
+
+    level: int
+    """That of a band's level."""
+    spread: int
+    """That of its spread."""
+    correlation: int
+    """That of the correlations of bands."""
+    of_pixels: bool
+    """Whether the spread of finer bands is that of their own pixels, or that of their means over coarse pixels."""
+
+    @property
+    def radius(self) -> int:
+        """How far the network sees by way of them."""
+        return self.level + self.spread + self.correlation
 
 
 def box_mean(images: tf.Tensor, radius: int) -> tf.Tensor:

@@ -93,7 +93,7 @@ def publish(model: str | Path, output: str | Path, options: Options = Options())
     parameters = sum(array.size for array in read_weights(model).values())
     scores = {Path(file).name: _read(file, "--scores") for file in options.scores or _there(model, SCORES)}
     run = next((_read(file, "MODEL") for file in _there(model, RUN)), {})
-    exported = served_folder(model, Path(options.cache))
+    exported = served_folder(model, Path(options.cache), whole=True)
     with whole_folder(Path(output), CHECKSUMS, options.overwrite) as folder:
         for file in (*(exported / each for each in (*SAVED_MODEL, WEIGHTS_NAME, SPECTRA_NAME, FILE_NAME)), model / RUN):
             _copy(file, folder)

@@ -46,13 +46,14 @@ def find_models(folder: str | Path) -> list[Path]:
     )
 
 
-def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path:
+def served_folder(folder: Path, cache: Path, precision: str = "float32", whole: bool = False) -> Path:
     """Return a folder that can be served: the model's own, or one made of its weights in the cache.
 
     Args:
         folder: a model's folder, with a SavedModel, with weights, or with both.
         cache: where exported models are kept.
         precision: `float32`, or `bfloat16` for the inner convolutions.
+        whole: make all outputs of the model; by default the cropped ones alone, if that costs less.
 
     Raises:
         ValueError: the folder has no SavedModel of this precision and no weights, or the weights are not the model's.
@@ -70,12 +71,12 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32") -> Path
         from models.spectra import read_spectra
         from models.weights_file import load_weights
 
-        model = build(description, precision)
+        model = build(description, precision, served=not whole)
         load_weights(model.model, folder)
         model.spectra = read_spectra(folder)
         return model
 
-    name = description.system if precision == "float32" else f"{description.system}-{precision}"
+    name = "-".join((description.system, *([precision] * (precision != "float32")), *(["whole"] * whole)))
     files = [folder / WEIGHTS, folder / FILE_NAME, folder / SPECTRA_NAME]
     return exported(make, [file for file in files if file.exists()], name, cache)
 

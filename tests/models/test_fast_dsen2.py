@@ -124,6 +124,31 @@ def test_crop_leaves_no_seam(role, radius):
     assert errors[crop:, crop:].max() < 0.05 < errors[0].max()
 
 
+@pytest.mark.parametrize("precision", [None, "mixed_bfloat16"])
+@pytest.mark.parametrize("arguments", [{"num_blocks": 0}, {"num_blocks": 1}, {"depth": 8, "num_blocks": 3}])
+@pytest.mark.parametrize("role", ROLES)
+def test_a_cropped_model_makes_what_is_left_of_the_whole_output(role, arguments, precision):
+    with base.policy(precision or "float32"):
+        whole = randomized(role, **arguments)
+        cropped = FastDSen2.from_bands(role, **{**TINY, **arguments}, cropped=True)
+    cropped.model.set_weights(whole.model.get_weights())
+    crop = whole.crop
+    inputs = ground(role, 2 * crop + 36)
+    inputs = {name: image[:, :, : image.shape[2] - 12 // RATIOS[name]] for name, image in inputs.items()}
+    found, wanted = cropped.model(inputs), whole.model(inputs)
+    assert set(found) == {f"sr_crop{crop}", f"sr_dn_crop{crop}"} < set(wanted)
+    for name, image in found.items():
+        assert image.shape == (1, 36, 24, len(whole.bands)) and np.ptp(image) > 0.01
+        tolerance = {"rtol": 1e-5, "atol": 1e-6} if name.startswith("sr_c") else {"atol": 1}
+        np.testing.assert_allclose(image, wanted[name], **tolerance)
+    assert cropped.description() == whole.description()
+
+
+def test_a_cropped_model_has_one_crop():
+    with pytest.raises(ValueError, match=r"^inference_cropping: expected none of a cropped model, got \[64\]"):
+        FastDSen2.from_bands("2x", inference_cropping=[64], cropped=True)
+
+
 def test_model_json_and_weights(tmp_path):
     model = randomized("2x")
     base.export(model, tmp_path / "model")

@@ -14,7 +14,7 @@ from chain.serving import exported_models
 from chain.serving.exported_models import exported, find_models, served_folder
 from models import base
 from models.description import FILE_NAME, read_description, sealed_description
-from models.dsen2 import DSen2
+from models.dsen2 import DSen2, FastDSen2
 
 pytestmark = pytest.mark.keras
 
@@ -88,6 +88,21 @@ def test_weights_become_the_same_model_once(model, weights_only, tmp_path, monke
     monkeypatch.setattr(base, "export", refuse)
     assert served_folder(weights_only, cache) == folder
     assert [path.name for path in cache.iterdir()] == [folder.name]
+
+
+def test_of_a_model_that_can_crop_the_cropped_outputs_are_served_and_all_if_they_are_asked_for(tmp_path):
+    folder, cache = tmp_path / "weights", tmp_path / "cache"
+    folder.mkdir()
+    model = FastDSen2.from_bands("2x", depth=2, num_blocks=1)
+    base.export(model, tmp_path / "model")
+    for name in (FILE_NAME, exported_models.WEIGHTS):
+        shutil.copy(tmp_path / "model" / name, folder / name)
+    signatures = [
+        tf.saved_model.load(str(served_folder(folder, cache, whole=whole))).signatures["serving_default"]
+        for whole in (False, True)
+    ]
+    served, all_of_them = (set(signature.structured_outputs) for signature in signatures)
+    assert served == {*read_description(folder).outputs.values()} < all_of_them == set(model.model.output)
 
 
 @pytest.mark.parametrize("kind", ["model", "weights_only"])
