@@ -94,10 +94,34 @@ def report(
     path, page = Path(product), page_of(product, output)
     if not path.is_file():
         raise ValueError(f"PRODUCT: expected a product of one of the programs, got {str(product)!r}, which is no file")
+    _check_product(path)
     check_output(page, options.overwrite)
     with _input_of(path, options.input) as (given, reason):
         write_report(path, page, given, reason, "--output", progress)
     return page
+
+
+def _check_product(path: Path) -> None:
+    """Refuse a raster that neither a record beside it nor its own metadata say to be a product.
+
+    Raises:
+        ValueError: it is one, or no raster.
+    """
+    from chain.raster.opening import open_raster
+    from chain.serving.provenance import SYSTEM_KEY
+    from chain.serving.report.subject import record_beside
+
+    if record_beside(path):
+        return
+    try:
+        metadata = open_raster(str(path)).GetMetadata()
+    except RuntimeError as error:
+        raise ValueError(f"PRODUCT: expected a readable raster, got {path} ({one_line(error)})") from error
+    if SYSTEM_KEY not in metadata:
+        raise ValueError(
+            f"PRODUCT: expected a product of one of the programs, got {str(path)!r}, of which neither a record beside "
+            "it nor its metadata say so"
+        )
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from chain.serving.options import ServingOptions
 from chain.serving.product import Product
 from chain.serving.product_file import CLASSES_PART, product_of, write_product
 from chain.serving.product_names import CLASSES_KEY, DATE_KEY, LAST_DATE_KEY, classes_file
-from chain.serving.provenance import IDENTITY_KEY, add_to_record, digest, write_record
+from chain.serving.provenance import IDENTITY_KEY, SYSTEM_KEY, add_to_record, digest, write_record
 from chain.serving.report.mosaic import given_of_mosaic
 from chain.serving.report.native import of_image
 from chain.serving.report.write import write_report
@@ -310,7 +310,7 @@ def _identity(parts: Sequence[_Part], grid: Grid, options: ServingOptions) -> di
 def _metadata(parts: Sequence[_Part]) -> dict[str, str]:
     """Return the metadata that a mosaic carries: those of its scenes, and its first and last date."""
     found = {key: ", ".join(dict.fromkeys(part.metadata[key] for part in parts)) for key in ("SR_INPUT", "SR_LEVEL")}
-    found |= {key: parts[0].metadata[key] for key in ("TIFFTAG_SOFTWARE", "SR_SYSTEM", "SR_WEIGHTS")}
+    found |= {key: parts[0].metadata[key] for key in ("TIFFTAG_SOFTWARE", SYSTEM_KEY, "SR_WEIGHTS")}
     dates = sorted(part.metadata[DATE_KEY] for part in parts if DATE_KEY in part.metadata)
     if len(dates) == len(parts):
         found |= {DATE_KEY: dates[0], **({LAST_DATE_KEY: dates[-1]} if dates[-1] != dates[0] else {})}

@@ -32,6 +32,7 @@ from chain.runtime.provenance import read, record_of
 from chain.sentinel2.bands import CLASSES, CLASSES_NAME, COMMON_NAMES, WAVELENGTHS
 from chain.serving.colours import band_names
 from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY, classes_file, has_item, item_file
+from chain.serving.provenance import SYSTEM_KEY
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 PLATFORMS = {f"S2{letter}": f"sentinel-2{letter.lower()}" for letter in "ABCD"}
@@ -121,7 +122,7 @@ def _properties(stated: Mapping[str, str], record: Mapping[str, Any]) -> dict[st
         used[f"weights of {name}"] = model.get("weights") or "unknown"
     found: dict[str, Any] = {
         "processing:software": used,
-        "processing:lineage": f"super-resolution by {stated['SR_SYSTEM']} of {stated['SR_INPUT'] or 'an image'}",
+        "processing:lineage": f"super-resolution by {stated[SYSTEM_KEY]} of {stated['SR_INPUT'] or 'an image'}",
     }
     if stated.get("SR_LEVEL") in ("L1B", "L1C", "L2A"):
         found["processing:level"] = stated["SR_LEVEL"]

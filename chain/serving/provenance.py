@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PLACES = ("path", "paths", ADDRESS_KEY)
 """What an image's identity says of where it lies, on which no pixel depends."""
+SYSTEM_KEY = "SR_SYSTEM"
+"""Metadata of a product that tells the system that made it."""
 IDENTITY_KEY = "SR_IDENTITY"
 """Metadata of a product: the digest of its identity."""
 WARNINGS_KEY = "warnings"
@@ -151,7 +153,7 @@ def file_metadata(networks: "Iterable[Network]", source: str, identity: Mapping,
     descriptions = [network.description for network in networks]
     stated = {
         "TIFFTAG_SOFTWARE": provenance.software(),
-        "SR_SYSTEM": ", ".join(dict.fromkeys(description.system for description in descriptions)),
+        SYSTEM_KEY: ", ".join(dict.fromkeys(description.system for description in descriptions)),
         "SR_WEIGHTS": ", ".join(description.weights or "unknown" for description in descriptions),
         "SR_INPUT": source,
         **stated,

@@ -29,6 +29,8 @@ gdal.UseExceptions()
 SCALE = 3
 FEWEST = 9
 """Smallest number of images per scene in the challenge."""
+MOST_BRIGHTER = 3.0
+"""Ratio of the medians of the truth and of the images of a place that no two dates have, but 8 bits beside 14 do."""
 
 
 class TooFewImagesError(ValueError):
@@ -93,12 +95,13 @@ class KelvinsScene:
         """Read the images, their masks, the truth and its mask, like `read_images` and `read_truth`.
 
         Raises:
-            ValueError: as for these, or the truth is not three times as large as the images.
+            ValueError: as for these, or the truth is not three times as large as the images, or in another unit.
         """
         lr, qm = self.read_images()
         hr, clear = self.read_truth()
         rows, columns = lr.shape[1:]
         _check_size(self.folder / "HR.png", hr, (SCALE * rows, SCALE * columns), f"3 x {self.images[0].name}")
+        _check_unit(self.folder, lr[qm], hr[clear])
         return lr, qm, hr, clear
 
 
@@ -172,6 +175,18 @@ def read_png(path: Path) -> np.ndarray:
     if pixels.ndim != 2:
         raise ValueError(f"{path}: expected one band, got {len(pixels)}")
     return pixels
+
+
+def _check_unit(folder: Path, images: np.ndarray, truth: np.ndarray) -> None:
+    """Raise ValueError if the clear pixels of images and truth cannot be of one place in one unit."""
+    if not images.size or not truth.size:
+        return
+    medians = float(np.median(images)), float(np.median(truth))
+    if max(medians) > MOST_BRIGHTER * min(medians):
+        raise ValueError(
+            f"{folder}: expected images and truth in one unit, got clear pixels of {medians[0]:g} mostly, and of "
+            f"{medians[1]:g} in HR.png"
+        )
 
 
 def _check_size(path: Path, pixels: np.ndarray, expected: tuple[int, ...], of: str) -> None:

@@ -93,6 +93,12 @@ def write_records(root: Path, output: Path, options: Options, progress: Progress
             progress(1, "done")
             return
         surveyed, excluded = _survey(folder, output, parts, options.on_error, progress.part(0, 0.5))
+        _check_other_scenes(
+            {
+                part: {name: surveyed[name].digest for name in members if name in surveyed}
+                for part, members in parts.items()
+            }
+        )
         used = {part: [name for name in members if name in surveyed] for part, members in parts.items()}
         _check_plan(output / STATE / "plan.json", {name: surveyed[name].digest for name in used[TRAINING]})
         places = _draw(output / STATE, used[TRAINING], options)
@@ -239,6 +245,16 @@ def _read(folder: Path) -> tuple[Sample | None, str]:
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
     return prepare_sample(*arrays), digest.hexdigest()
+
+
+def _check_other_scenes(digests: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise ValueError if a scene for validation has the pixels of one for training."""
+    names = {digest: name for name, digest in digests[TRAINING].items()}
+    for name, digest in digests[VALIDATION].items():
+        if digest in names:
+            raise ValueError(
+                f"--input: expected other scenes for validation than for training, got {name}, which is {names[digest]}"
+            )
 
 
 def _check_plan(path: Path, digests: Mapping[str, str]) -> None:

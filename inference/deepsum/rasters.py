@@ -22,8 +22,10 @@ FAR_BELOW = -1000.0
 """Numbers below are not those of an image whose others lie far above."""
 GAP = 0.5
 """Part of the range of the other numbers, but for the highest, that such a number lies below them, at least."""
+GAP_ABOVE = 1.0
+"""Part of the range of nearly all other numbers that a number that means no data lies above them, at least."""
 MANY = 0.001
-"""Share of the pixels that hold it, at least, if other numbers are below 0 too."""
+"""Share of the pixels that hold it, at least, if it is the highest one, or if other numbers are below 0 too."""
 Window = tuple[int, int, int, int]
 """First column and row, columns and rows."""
 
@@ -134,7 +136,7 @@ def read_pixels(band: gdal.Band, window: Window, name: str) -> tuple[np.ndarray,
 
 
 def check_not_filled(values: np.ndarray, present: np.ndarray, name: str) -> None:
-    """Refuse an image whose lowest number lies far below all others, as one that means no data does.
+    """Refuse an image whose lowest or highest number lies far from all others, as one that means no data does.
 
     Args:
         values: (rows, columns).
@@ -145,17 +147,35 @@ def check_not_filled(values: np.ndarray, present: np.ndarray, name: str) -> None
         ValueError: it holds such a number.
     """
     numbers, counts = np.unique(values[present], return_counts=True)
-    if numbers.size < 2 or numbers[0] >= FAR_BELOW:
+    if numbers.size < 2:
         return
-    lowest, others = float(numbers[0]), numbers[1:].astype(np.float64)
-    share = counts[0] / values.size
-    is_far = others[0] - lowest > GAP * (np.percentile(np.repeat(others, counts[1:]), 95) - others[0])
-    if is_far and (others[0] >= 0 or share > MANY):
-        raise ValueError(
-            f"--input: expected nodata that the raster declares, got {lowest:g} in {100 * share:.2g} % of the pixels "
-            f"of {shown(name)}, and {others[0]:g} and more in others, undeclared (gdal_edit.py -a_nodata {lowest:g} "
-            "declares it)"
-        )
+    for found, nearest in ((0, 1), (-1, -2)):
+        share = counts[found] / values.size
+        if _is_far(numbers.astype(np.float64), counts, found, share):
+            fill = f"{numbers[found]:g}"
+            raise ValueError(
+                f"--input: expected nodata that the raster declares, got {fill} in {100 * share:.2g} % of the pixels "
+                f"of {shown(name)}, and {numbers[nearest]:g} and {'more' if found == 0 else 'less'} in others, "
+                f"undeclared (gdal_edit.py -a_nodata {fill} declares it)"
+            )
+
+
+def _is_far(numbers: np.ndarray, counts: np.ndarray, index: int, share: float) -> bool:
+    """Return whether the lowest (0) or the highest (-1) of numbers lies far from the others, which range less.
+
+    Where clouds or glint are clipped, numbers lead up to the highest one.
+    """
+    if index == 0:
+        others = numbers[1:]
+        span = np.percentile(np.repeat(others, counts[1:]), 95) - others[0]
+        is_beyond = numbers[0] < FAR_BELOW and (others[0] >= 0 or share > MANY)
+        return bool(is_beyond and others[0] - numbers[0] > GAP * span)
+    others = np.repeat(numbers[:-1], counts[:-1])
+    others = others[others != NODATA]
+    if not others.size or share <= MANY:
+        return False
+    low, high = np.percentile(others, (5, 99.9))
+    return bool(numbers[-1] - high > GAP_ABOVE * (high - low))
 
 
 def without_zeros(values: np.ndarray, present: np.ndarray, valid_zero: bool) -> np.ndarray:

@@ -3,9 +3,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from inference import report, spot7
 from tests import toy_models
@@ -70,6 +72,17 @@ def test_an_input_that_is_another_is_told(command, tmp_path, write_raster):
     page = report.report(tmp_path / "sr.tif")
     text = checked(page)
     assert "its files have changed" in text and "made as coarse as the input, the product is off by" in text
+
+
+@pytest.mark.parametrize("name, metadata", [("s2.tif", {}), ("other.tif", {"TIFFTAG_SOFTWARE": "QGIS 3.34"})])
+def test_a_raster_that_nothing_says_to_be_a_product_is_refused(write_raster, tmp_path, capsys, name, metadata):
+    path = Path(write_raster(name, np.full((30, 24, 4), 2000, np.uint16), bands=BANDS))
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    dataset.SetMetadata(metadata)
+    dataset = None
+    assert report.main([str(path)]) == 1
+    message = f"PRODUCT: expected a product of one of the programs, got {str(path)!r}, of which neither a record"
+    assert message in capsys.readouterr().err and not list(tmp_path.glob("*.html"))
 
 
 def test_what_is_no_product_is_refused_and_what_has_no_record_is_shown(command, tmp_path, capsys):

@@ -13,6 +13,7 @@ import numpy as np
 from chain.runtime.provenance import software
 from chain.serving.info import crs_name
 from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY
+from chain.serving.provenance import SYSTEM_KEY
 from chain.serving.report import charts, pictures
 from chain.serving.report.numbers import BandNumbers, Numbers
 from chain.serving.report.pictures import Composite, View
@@ -53,7 +54,7 @@ def page(
     metadata = subject.dataset.GetMetadata()
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(subject.path.name),
-        kicker=escape(f"Super-resolution report · {metadata.get('SR_SYSTEM', 'unknown system')}"),
+        kicker=escape(f"Super-resolution report · {metadata.get(SYSTEM_KEY, 'unknown system')}"),
         subtitle=escape(_subtitle(metadata)),
         facts="\n".join(_facts(subject, numbers, doubts)),
         sections="\n".join(filter(None, sections)),
@@ -307,7 +308,7 @@ def _errors(subject: Subject, unit: str) -> str:
 def _origin(subject: Subject) -> str:
     """Return the section of weights, decisions and versions."""
     record, metadata = subject.record, subject.dataset.GetMetadata()
-    if not record and not metadata.get("SR_SYSTEM"):
+    if not record and not metadata.get(SYSTEM_KEY):
         return _section("Where it comes from", "", "<p>The file says nothing of it, and no record lies beside it.</p>")
     parts = [_models(record.get("models", ()), metadata)]
     decisions = record.get("decisions", ())

@@ -205,3 +205,16 @@ def test_damaged_norm(tmp_path, line):
 def test_absent_norm(tmp_path):
     with pytest.raises(ValueError, match="norm.csv: expected a readable text file .*No such file"):
         read_norm(tmp_path / "norm.csv")
+
+
+@pytest.mark.parametrize("divisor", [64, 256])
+@pytest.mark.parametrize("truth", [False, True])
+def test_images_and_truth_are_in_one_unit(write_scene, divisor, truth):
+    """8 bits beside 14 or 16 bits are not; a dark truth of clouds that have gone is."""
+    folder, (lr, _, hr, _) = write_scene()
+    write_png(folder / "HR.png", hr // 2)
+    assert open_scene(folder).read()
+    for path, pixels in [("HR.png", hr)] if truth else [(f"LR{n:03d}.png", image) for n, image in enumerate(lr)]:
+        write_png(folder / path, (pixels // divisor).astype(np.uint16 if divisor == 64 else np.uint8))
+    with pytest.raises(ValueError, match=f"^{folder}: expected images and truth in one unit, got clear pixels of "):
+        open_scene(folder).read()

@@ -253,6 +253,17 @@ def test_other_arguments_or_scenes_are_noticed(scenes, tmp_path, monkeypatch, ca
     assert read_records(tmp_path / "out").identity() != before
 
 
+def test_a_scene_that_is_trained_on_is_not_validated_on(scenes, tmp_path, capsys):
+    (training, *_), (validation, *_) = split([f"imgset{number:04d}" for number in range(SCENES)])
+    folder = scenes / "train/NIR"
+    shutil.rmtree(folder / validation)
+    shutil.copytree(folder / training, folder / validation)
+    line = failing(["--input", str(scenes), "--output", str(tmp_path / "out"), *COMMON], capsys)
+    assert line.endswith(
+        f"expected other scenes for validation than for training, got {validation}, which is {training}"
+    )
+
+
 def few(folder):
     for kind in ("LR", "QM"):
         for path in sorted(folder.glob(f"{kind}*.png"))[8:]:

@@ -306,6 +306,9 @@ def holed(scene, fill, low, pixels):
         (-10000, -1999, 20, np.int16),
         (-32768, -2000, 20, np.int16),
         (-3.4e38, 300, 20, np.float32),
+        (65535, 300, 20, np.uint16),
+        (32767, -2000, 20, np.int16),
+        (1e20, 300, 20, np.float32),
     ],
 )
 def test_undeclared_fill_is_asked_for(scene, stack, model_dir, tmp_path, capsys, fill, low, pixels, dtype):
@@ -319,6 +322,17 @@ def test_undeclared_fill_is_asked_for(scene, stack, model_dir, tmp_path, capsys,
 @pytest.mark.parametrize("fill, low, pixels", [(-900, 300, 20), (-10000, -9000, 20)])
 def test_negative_numbers_that_others_are_near_to_are_data(scene, stack, model_dir, fill, low, pixels):
     images, _ = stack(holed(scene, fill, low, pixels).astype(np.int16))
+    assert main(["--input", *images, "--unmasked", "--info", "--model-dir", str(model_dir)]) == 0
+
+
+def test_bright_numbers_that_others_are_near_to_are_data(scene, stack, model_dir):
+    images, _ = stack(holed(scene, 14000, 300, 20).astype(np.uint16))
+    assert main(["--input", *images, "--unmasked", "--info", "--model-dir", str(model_dir)]) == 0
+
+
+def test_clipped_clouds_are_data(scene, stack, model_dir):
+    bright = np.clip(np.interp(scene[0], (scene[0].min(), scene[0].max()), (300, 90000)), 0, 65535)
+    images, _ = stack(bright.astype(np.uint16))
     assert main(["--input", *images, "--unmasked", "--info", "--model-dir", str(model_dir)]) == 0
 
 
