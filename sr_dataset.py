@@ -68,7 +68,7 @@ class Dataset:
 
 def find_sentinel2(xs: str, options: Options, footprint: "Footprint") -> "tuple[Sentinel2Image, dict | None]":
     """Return the Sentinel-2 image to pair with the Spot image, and what was measured of its clouds."""
-    from chain.patches import spot
+    from chain.patches.dates import moment_of
     from chain.sentinel2 import cloud_cover, stac_search
     from chain.sentinel2.image import open_product
 
@@ -80,7 +80,8 @@ def find_sentinel2(xs: str, options: Options, footprint: "Footprint") -> "tuple[
     else:
         items = stac_search.search(footprint, "/".join(options.days), options.stac_url, options.collection)
         LOG.info("%d Sentinel-2 items touch the image between %s and %s", len(items), *options.days)
-        date = spot.acquisition_date(xs) or stac_search.middle(options.days)
+        moment = moment_of(xs)
+        date = moment.time if moment else stac_search.middle(options.days)
         candidate = cloud_cover.choose(items, footprint, options.max_cloud_cover, date)
     LOG.info("Sentinel-2: %s", candidate.item.id)
     measured = {"cloudy": round(candidate.cloudy, 4), "uncovered": round(candidate.uncovered, 4)}
@@ -174,18 +175,19 @@ def match_radiometry(chain: Chain, footprint: "Footprint") -> "list[Line]":
 
 def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: Progress) -> dict[str, Any]:
     """Write the patches into a folder; return the record of the run."""
-    from chain.patches import patches, split
+    from chain.patches import dates, patches, split
     from chain.patches.spot import Bundle
     from chain.patches.statistics import Statistics, inspect
     from chain.raster import http
     from chain.sentinel2.integrity import verify
     from chain.serving.input_files import InputWatch, names_behind
-    from chain.serving.provenance import names_of
+    from chain.serving.provenance import acquired, names_of
 
     begun, before = time.monotonic(), http.traffic()
     progress(0, "images")
     bundle = Bundle.open(xs, pan, options.xs_bands, BANDS, options.nodata, options.lr_patch_size, options.hr_patch_size)
     watches = [InputWatch(names_behind([name]), option) for option, name in (("--xs", xs), ("--pan", pan))]
+    dates.check_one_date(xs, pan)
     LOG.info("LR/HR: %s", bundle.correspondence.reason)
     grid = bundle.correspondence.grid
     if min(grid.lr_shape) < grid.lr_size:
@@ -197,6 +199,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     check_place(options, product, bundle.footprint)
     watch = InputWatch(names_of(product), "--sentinel2" if options.sentinel2 else product.identity["id"])
     LOG.info("Sentinel-2: level %s, offset of digital numbers %d", product.level, product.offset)
+    taken = dates.tell_dates(dates.moment_of(xs), acquired(product.identity))
     chain = Chain(product, bundle)
     if options.match_radiometry:
         chain.match(match_radiometry(chain, bundle.footprint))
@@ -232,6 +235,7 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
         "spot": {"xs": xs, "pan": pan},
+        "dates": taken,
         "decisions": [*map(str, product.decisions), *map(str, verify({"XS": xs, "PAN": pan}))],
         "bands": list(BANDS),
         "patches": {**written, "rejected": sum(deal.counts) - sum(written.values()), "dropped": deal.dropped},

@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -129,18 +128,6 @@ class Bundle:
             hr_margin + SMOOTHING_RADIUS,
             self.nodata is not None,
         )
-
-
-def acquisition_date(path: str) -> datetime | None:
-    """Return the acquisition date of an image, if its metadata contain it."""
-    dataset = gdal.Open(path)
-    texts = (dataset.GetMetadata("IMAGERY").get("ACQUISITIONDATETIME"), dataset.GetMetadataItem("TIFFTAG_DATETIME"))
-    for text, form in zip(texts, ("%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S")):
-        try:
-            return datetime.strptime(text or "", form)
-        except ValueError:
-            continue
-    return None
 
 
 def _check_nodata(dataset: gdal.Dataset, option: str, nodata: float | None) -> None:

@@ -146,6 +146,18 @@ def test_dimap_images(spot, local, tmp_path, reference):
     assert "correspond" in json.loads((tmp_path / "mixed/dataset.json").read_text())["alignment"]["grids"]
 
 
+def test_a_bundle_of_two_dates_is_refused_and_dates_are_recorded(spot, local, tmp_path, capsys, reference):
+    images = []
+    for option, source, name in (("--xs", spot[1], "MS_20220620"), ("--pan", spot[3], "P_20210620")):
+        images += [option, tmp_path / f"IMG_SPOT7_{name}1024012_ORT.TIF"]
+        gdal.Translate(str(images[-1]), source)
+    message = "--pan: expected an image of the date of --xs, 2022-06-20 10:24 (name), got 2021-06-20 10:24 (name)"
+    assert message in failure(capsys, *images, *local, "--output", tmp_path / "patches", *SMALL)
+    assert not (tmp_path / "patches").exists()
+    dates = json.loads((reference / "dataset.json").read_text())["dates"]
+    assert dates["spot"].endswith("(TIFFTAG_DATETIME)") and 0 <= dates["days_apart"] < 30
+
+
 @pytest.mark.parametrize("which, option", [("xs", "--xs"), ("pan", "--pan")])
 def test_nodata_that_is_declared_and_not_looked_for_is_refused(altered, local, tmp_path, capsys, which, option):
     images = altered(which, lambda array: array[..., :8, :8].fill(65535), noData=65535)
