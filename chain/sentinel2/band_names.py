@@ -120,10 +120,14 @@ CENTRES = {
 }
 """Between which each band's central wavelengths lie, in nanometres: nominal ones, and those of Sentinel-2A, 2B and 2C.
 Other sensors' blue, green and red lie outside."""
-FOREIGN = re.compile(r"^(?:sr|st)_b\d|sur_refl|^l[cotem]0\d_l", re.IGNORECASE)
+FOREIGN_FILE = re.compile(r"^l[cotem]0\d_|^hls\.l30\.", re.IGNORECASE)
+"""Beginnings of the names of Landsat's files, whatever they describe."""
+FOREIGN = re.compile(rf"^(?:sr|st)_b\d|sur_refl|{FOREIGN_FILE.pattern}", re.IGNORECASE)
 """Beginnings of the names of bands and files of Landsat and MODIS, whose numbers are no Sentinel-2 bands'."""
-NOT_FOREIGN = re.compile(r"^sr_b(?:0\d|8a|1[0-2])(?!\d)", re.IGNORECASE)
-"""Beginnings of the like that Landsat does not have: `sr_B02`, `sr_B8A`."""
+SURFACE = re.compile(r"^sr_b(0?8a|\d\d?)(?![0-9])", re.IGNORECASE)
+"""Beginnings of those that may be Sentinel-2's, and their numbers."""
+NOT_LANDSATS = {8, 11, 12}
+"""Numbers that no `sr_B` of Landsat has."""
 LENGTH = r"(\d+(?:\.\d+)?)"
 WITH_UNIT = re.compile(rf"(?<![\d.]){LENGTH} ?(nm|nanomet|[uµμ]m|micromet)", re.IGNORECASE)
 RANGE = re.compile(r"\d\s*[-–]\s*\d")
@@ -182,7 +186,21 @@ def esa_band(word: str) -> str | None:
 def are_foreign(words: Sequence[str]) -> bool:
     """Return whether names are those of Landsat's or MODIS's bands, or files, as a set."""
     foreign = [word for word in words if FOREIGN.search(word)]
-    return bool(foreign) and not all(NOT_FOREIGN.search(word) for word in foreign)
+    return bool(foreign) and not _are_surface(foreign)
+
+
+def _are_surface(words: Sequence[str]) -> bool:
+    """Return whether names such as `sr_B4` are Sentinel-2's as a set: by 8A, a zero, or numbers that Landsat lacks.
+
+    Numbers without a gap may count any bands.
+    """
+    found = [match[1].upper() for word in words if (match := SURFACE.search(word))]
+    if len(found) < len(words):
+        return False
+    if any(number.endswith("8A") for number in found) or all(len(number) == 2 for number in found):
+        return True
+    numbers = sorted({int(number) for number in found})
+    return bool(NOT_LANDSATS & set(numbers)) and len(numbers) <= numbers[-1] - numbers[0]
 
 
 def wavelength(word: str, bare: bool = True) -> float | None:

@@ -3,8 +3,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from chain.sentinel2.bands import BANDS, scene_in_name
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.integrity import Listed
 from chain.sentinel2.layers import Layer
@@ -41,3 +43,34 @@ class Contents:
 
 class UnknownBands(ValueError):
     """A raster does not tell which bands it holds."""
+
+
+def merge(contents: Sequence[Contents], name: str) -> Contents:
+    """Return what several inputs hold together.
+
+    Raises:
+        ValueError: a band is in two of them, they are of two levels, or there are none.
+    """
+    if not contents:
+        raise ValueError(f"{name}: expected rasters of Sentinel-2's bands, got none")
+    layers: dict[str, Layer] = {}
+    for each in contents:
+        for band, layer in each.layers.items():
+            if band in layers:
+                raise ValueError(
+                    f"{name}: expected one file for each band, got {band} in {layers[band].name} and {each.name}"
+                )
+            layers[band] = layer
+    levels = sorted({each.level for each in contents} - {"unknown"})
+    if len(levels) > 1:
+        raise ValueError(f"{name}: expected one level, got {' and '.join(levels)}")
+    return Contents(
+        name,
+        {"kind": "files", "paths": [each.name for each in contents], "id": scene_in_name(Path(contents[0].name))},
+        {band: layers[band] for band in sorted(layers, key=list(BANDS).index)},
+        levels[0] if levels else "unknown",
+        [statement for each in contents for statement in each.statements],
+        next((each.classes for each in contents if each.classes), None),
+        list(dict.fromkeys(decision for each in contents for decision in each.decisions)),
+        stated={band: frozenset(said.offset for said in each.statements) for each in contents for band in each.layers},
+    )

@@ -103,8 +103,8 @@ def check_not_filled(
     Args:
         names: for each band, a raster of one band in which 0 and the declared nodata are missing.
         path: the name of the image, for errors.
-        factor: by which its numbers became digital numbers; None where a format or the user states what they are: then
-            the number of saturated pixels alone is looked for.
+        factor: by which its numbers became digital numbers; None where a format states what they are: then the number
+            of saturated pixels alone is looked for.
         told: whether the image tells which pixels are missing: numbers below 0 are dark then.
 
     Raises:

@@ -292,9 +292,9 @@ def opened(
             statements += _tell_numbers(image, contents.name, reading)
         looked_at = {band: image.bands[band] for band in files if band in image.bands}
         told = any(tells_missing(image.layers[band]) for band in looked_at)
-        image.decisions += check_not_filled(looked_at, contents.name, _factor(image, contents, reading), told)
-        if reading.offset is None and contents.identity["kind"] in RASTERS:
-            check_one_offset(contents.name, looked_at, contents.stated)
+        image.decisions += check_not_filled(looked_at, contents.name, _factor(image, contents), told)
+        if contents.identity["kind"] in RASTERS:
+            image.decisions += check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )
@@ -342,9 +342,9 @@ def _tell_numbers(image: Sentinel2Image, name: str, reading: Reading) -> list[St
     return [Statement(0, "reflectance", firm=False)] if numbers.factor == 1 / REFLECTANCE else []
 
 
-def _factor(image: Sentinel2Image, contents: Contents, reading: Reading) -> float | None:
-    """Return by which factor numbers became digital numbers; None where a format or the user states what they are."""
-    if reading.scale is not None or contents.identity["kind"] not in RASTERS:
+def _factor(image: Sentinel2Image, contents: Contents) -> float | None:
+    """Return by which factor numbers became digital numbers; None where a format states what they are."""
+    if contents.identity["kind"] not in RASTERS:
         return None
     return min(layer.factor for layer in image.layers.values())
 

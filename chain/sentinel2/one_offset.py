@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from chain.sentinel2.bands import OFFSET
+from chain.sentinel2.decision import Decision
 from chain.sentinel2.pixel_evidence import evidence_of
 from chain.sentinel2.sampling import sampled_together
 
@@ -24,33 +25,45 @@ real scenes; above 750, or below -400 in nearly all, if one of them carries an o
 WAY_OUT = "take the offset off all files alike, or pass --offset, which holds for all"
 
 
-def check_one_offset(name: str, bands: Mapping[str, str], stated: Mapping[str, Collection[int]]) -> None:
-    """Refuse an image of which some bands carry an offset and others do not.
+def other_offsets(bands: Mapping[str, str], stated: Mapping[str, Collection[int]]) -> str:
+    """Return what shows that some bands of an image carry an offset and others do not; nothing where they agree.
 
     Args:
-        name: of the image, for errors.
         bands: for each band, a raster of one band, of digital numbers.
         stated: the offsets that are stated of bands; none of those that are not listed.
-
-    Raises:
-        ValueError: the pixels show that there are such bands.
     """
     silent = [band for band in bands if not stated.get(band)]
     others = [band for band in bands if OFFSET in stated.get(band, ())]
     if silent and others:
         found = evidence_of({band: bands[band] for band in silent})
         if found.offset == 0:
-            raise ValueError(
-                f"{name}: expected one offset for all bands, got {OFFSET} stated of {', '.join(others)}, and nothing "
-                f"of {', '.join(silent)}, with {found.text}: {WAY_OUT}"
-            )
+            return f"{OFFSET} stated of {', '.join(others)}, and nothing of {', '.join(silent)}, with {found.text}"
     beyond = _intercept(bands)
     if beyond is not None and not INTERCEPTS[0] <= beyond <= INTERCEPTS[1]:
         coarse = " and ".join(band for band in COARSE if band in bands)
-        raise ValueError(
-            f"{name}: expected one offset for all bands, got numbers of {coarse} about {-OFFSET} "
-            f"{'above' if beyond > 0 else 'below'} those of {FINE} on the same ground: {WAY_OUT}"
-        )
+        side = "above" if beyond > 0 else "below"
+        return f"numbers of {coarse} about {-OFFSET} {side} those of {FINE} on the same ground"
+    return ""
+
+
+def check_one_offset(
+    name: str, bands: Mapping[str, str], stated: Mapping[str, Collection[int]], asked: int | None
+) -> list[Decision]:
+    """Refuse an image of which some bands carry an offset and others do not, or tell it where the user states one.
+
+    Args:
+        name: of the image, for errors.
+        bands: as for `other_offsets`.
+        stated: the same.
+        asked: the offset that the user states.
+
+    Raises:
+        ValueError: the pixels show that there are such bands, and the user states nothing.
+    """
+    found = other_offsets(bands, stated)
+    if found and asked is None:
+        raise ValueError(f"{name}: expected one offset for all bands, got {found}: {WAY_OUT}")
+    return [Decision("pixels", f"{found}, as if one offset did not hold for all", f"--offset {asked}")] if found else []
 
 
 def _intercept(bands: Mapping[str, str]) -> float | None:

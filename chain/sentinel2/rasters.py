@@ -15,18 +15,16 @@ from osgeo import gdal
 from chain.raster import http
 from chain.raster.opening import open_raster
 from chain.sentinel2 import dimap
-from chain.sentinel2.band_names import FOREIGN, LISTED, NamedBands, are_foreign, understand
+from chain.sentinel2.band_names import FOREIGN, FOREIGN_FILE, LISTED, NamedBands, are_foreign, understand
 from chain.sentinel2.bands import (
-    BANDS,
     CLASSES_NAME,
     NODATA,
     REFLECTANCE,
     band_in_name,
     companion_in_name,
     level_in_name,
-    scene_in_name,
 )
-from chain.sentinel2.contents import Contents, UnknownBands
+from chain.sentinel2.contents import Contents, UnknownBands, merge
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import SCALE_HELP, numbers_of
 from chain.sentinel2.hidden_mask import check_no_hidden_mask
@@ -43,6 +41,7 @@ NAMING_HELP = (
     "one to leave out"
 )
 BY_USER = "named by the user"
+BY_LAST_WORD = "by the last word of its name"
 LAST_WORD = re.compile(r"[^\W_]+_\d{3,4}$|[^\W_]*$")
 """The end of a file's name that tells its band: `red`, `rhos_492`."""
 
@@ -145,6 +144,8 @@ def read_raster(
 
 def described(dataset: gdal.Dataset, path: str, reading: Reading = Reading()) -> NamedBands:
     """Return what a raster tells of its bands by their descriptions, or by its name where it has one."""
+    if FOREIGN_FILE.search(Path(path).name):
+        return NamedBands(problem=f"a product of Landsat by its name, {Path(path).name}")
     words = []
     for number in range(1, dataset.RasterCount + 1):
         band = dataset.GetRasterBand(number)
@@ -331,13 +332,17 @@ def read_rasters(
     companions = {path: companion_in_name(Path(path).stem) for path in paths}
     classes = next((path for path, companion in companions.items() if companion == CLASSES_NAME), None)
     rasters = [path for path in paths if not companions[path]]
-    naming = {**_by_last_word([path for path in rasters if path not in (naming or {})], reading), **(naming or {})}
+    naming = naming or {}
+    words = _by_last_word([path for path in rasters if path not in naming], reading)
     found, left_out = [], {}
     for path in rasters:
         try:
-            found.append(read_raster(path, naming.get(path), None, reading))
+            found.append(read_raster(path, {**words, **naming}.get(path), None, reading))
         except UnknownBands as error:
             left_out[path] = error
+            continue
+        if path in words:
+            found[-1].decisions[0] = Decision("bands", ", ".join(words[path]), BY_LAST_WORD)
     if left_out and not (foreign and found):
         raise next(iter(left_out.values()))
     check_one_scene([each.name for each in found] + ([classes] if classes else []))
@@ -351,37 +356,6 @@ def read_rasters(
     return merged
 
 
-def merge(contents: Sequence[Contents], name: str) -> Contents:
-    """Return what several inputs hold together.
-
-    Raises:
-        ValueError: a band is in two of them, they are of two levels, or there are none.
-    """
-    if not contents:
-        raise ValueError(f"{name}: expected rasters of Sentinel-2's bands, got none")
-    layers: dict[str, Layer] = {}
-    for each in contents:
-        for band, layer in each.layers.items():
-            if band in layers:
-                raise ValueError(
-                    f"{name}: expected one file for each band, got {band} in {layers[band].name} and {each.name}"
-                )
-            layers[band] = layer
-    levels = sorted({each.level for each in contents} - {"unknown"})
-    if len(levels) > 1:
-        raise ValueError(f"{name}: expected one level, got {' and '.join(levels)}")
-    return Contents(
-        name,
-        {"kind": "files", "paths": [each.name for each in contents], "id": scene_in_name(Path(contents[0].name))},
-        {band: layers[band] for band in sorted(layers, key=list(BANDS).index)},
-        levels[0] if levels else "unknown",
-        [statement for each in contents for statement in each.statements],
-        next((each.classes for each in contents if each.classes), None),
-        list(dict.fromkeys(decision for each in contents for decision in each.decisions)),
-        stated={band: frozenset(said.offset for said in each.statements) for each in contents for band in each.layers},
-    )
-
-
 def _by_last_word(paths: Sequence[str], reading: Reading) -> dict[str, list[str]]:
     """Return the names of the bands of rasters whose own names end with words for them: `…_red.tif`, `…_nir.tif`."""
     silent = []
@@ -393,6 +367,8 @@ def _by_last_word(paths: Sequence[str], reading: Reading) -> dict[str, list[str]
         named = described(dataset, path, reading)
         if dataset.RasterCount == 1 and not named.bands and not named.problem:
             silent.append(path)
+    if are_foreign([Path(path).name for path in silent]):
+        silent = [path for path in silent if not FOREIGN.search(Path(path).name)]
     named = understand([LAST_WORD.findall(Path(path).stem)[0] for path in silent])
     if len(named.bands) != len(silent):
         return {}

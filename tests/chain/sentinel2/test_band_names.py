@@ -67,6 +67,9 @@ SETS = {
     "words and wavelengths": (("blue 490 nm", "nir 842nm", "narrow nir, 865 nm"), ("B02", "B08", "B8A")),
     "numbers and wavelengths": (("B2 (490 nm)", "B8 (785-900 nm)", "B8A 865 nm (20 nm)"), ("B02", "B08", "B8A")),
     "sr_": ([f"sr_{band}" for band in ORDER], ORDER),
+    "sr_ without zeros": ([f"SR_{band.replace('B0', 'B')}" for band in ORDER], ORDER),
+    "some sr_ without zeros": (("sr_B2", "sr_B3", "sr_B4", "sr_B8"), ("B02", "B03", "B04", "B08")),
+    "sr_ of 20 m": (("sr_B5", "sr_B8A", "sr_B11", "sr_B12"), ("B05", "B8A", "B11", "B12")),
     "B08A": (("B08", "B08A"), ("B08", "B8A")),
     "one date": ([f"20200101_{band}" for band in ("B2", "B8A")], ("B02", "B8A")),
     "medians": (("B2_median", "B8_median"), ("B02", "B08")),
@@ -203,14 +206,58 @@ def test_files_of_one_band_are_told_by_their_names(tmp_path, names):
     check_native(image, {first: array[0], "B08": array[1]})
 
 
-@pytest.mark.parametrize("words", [("SR_B2", "SR_B3"), ("sur_refl_b01", "sur_refl_b02")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("SR_B2", "SR_B3"),
+        ("SR_B2", "SR_B5", "ST_B10"),
+        ("sur_refl_b01", "sur_refl_b02"),
+        [f"SR_B{number}" for number in range(1, 8)],
+        [f"sr_b{number}" for number in range(1, 13)],
+    ],
+)
 def test_bands_of_other_sensors_are_not_taken_for_sentinel_2(tmp_path, words):
-    path = write(tmp_path / "x.tif", [np.full((20, 20), 2000, np.uint16)] * 2, words)
+    path = write(tmp_path / "x.tif", [np.full((20, 20), 2000, np.uint16)] * len(words), words)
     with pytest.raises(UnknownBands):
         open_product(path, offset=0)
     one = write(tmp_path / "LC08_L1TP_195025_20200101_B4.tif", [np.full((20, 20), 2000, np.uint16)])
     with pytest.raises(UnknownBands):
         open_product(one, offset=0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "LC08_L2SP_195025_20200101_SR_B{}",
+        "LC09_195025_20220101_B{}",
+        "SR_B{}",
+        "HLS.L30.T31UDQ.2020209T155956.v2.0.B0{}",
+    ],
+)
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_files_of_other_sensors_are_not_taken_for_sentinel_2(tmp_path, form, in_folder):
+    made = [np.full((20, 20), 2000, np.uint16)]
+    files = [write(tmp_path / f"{form.format(number)}.tif", made) for number in (2, 3, 4, 5)]
+    with pytest.raises(ValueError, match="are not described|got a product of Landsat by its name"):
+        open_product(tmp_path if in_folder else files, offset=0)
+    stack = write(tmp_path / f"{form.format('x')}.tif", made * 4, ("B02", "B03", "B04", "B05"))
+    if not form.startswith("SR"):
+        with pytest.raises(UnknownBands, match="got a product of Landsat by its name, "):
+            open_product(stack, offset=0)
+
+
+@pytest.mark.parametrize("form", ["sr_{}", "HLS.S30.T31UDQ.2020209T155956.v2.0.{}", "LC08_beside_{}"])
+def test_files_of_sentinel_2_of_like_names_are_read(tmp_path, form):
+    made = native(60, bands=("B02", "B03", "B08", "B8A"))
+    names = {"sr_{}": lambda band: band.replace("B0", "B"), "LC08_beside_{}": lambda band: f"S2_{band}"}
+    for band, array in made.items():
+        name = form.replace("LC08_beside_", "").format(names.get(form, str)(band))
+        write(tmp_path / f"{name}.tif", [array], gsd=20 if band == "B8A" else 10)
+    if "LC08" in form:
+        write(tmp_path / "LC08_L2SP_195025_20200101_SR_B5.tif", [made["B02"]])
+    image = open_product(tmp_path, offset=0)
+    check_native(image, made)
+    assert "named by the user" not in "".join(map(str, image.decisions))
 
 
 def test_a_scene_classification_in_a_stack_is_found(tmp_path, pixels):

@@ -6,6 +6,7 @@ import pytest
 from osgeo import gdal
 
 from chain.sentinel2.image import open_product
+from chain.sentinel2.reading import Reading
 from tests.chain.sentinel2.scenes import (
     ORDER,
     check_native,
@@ -232,6 +233,23 @@ def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, p
         open_product(path, offset=0)
     path = write(tmp_path / "declared.tif", filled(pixels, missing, fill, dtype), ORDER, nodata=fill)
     check_stack(open_product(path, offset=0), pixels, missing)
+
+
+@pytest.mark.parametrize(
+    "fill, dtype, scale", [(30000, "uint16", 1e-4), (32767, "int16", 1e-4), (250, "float32", 0.01)]
+)
+def test_one_number_in_all_bands_that_is_no_reflectance_by_the_stated_scale_is_asked_for(
+    tmp_path, pixels, fill, dtype, scale
+):
+    missing = np.zeros((60, 60), bool)
+    missing[20:26, 30:36] = True
+    made = {band: array * (1e-4 / scale) for band, array in pixels.items()}
+    path = write(tmp_path / "s.tif", filled(made, missing, fill, dtype), ORDER)
+    said = rf"got {fill} in all bands of 1 % of the pixels, undeclared .*-a_nodata {fill} "
+    with pytest.raises(ValueError, match=said):
+        open_product(path, reading=Reading(offset=0, scale=scale))
+    declared = write(tmp_path / "declared.tif", filled(made, missing, fill, dtype), ORDER, nodata=fill)
+    assert not np.any(read(open_product(declared, reading=Reading(offset=0, scale=scale)), "B02")[20:26, 30:36])
 
 
 @pytest.mark.parametrize("fill, dtype", [(1, "uint16"), (9999, "uint16"), (10000, "int16"), (1.0, "float32")])

@@ -6,12 +6,12 @@ import pytest
 
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import open_product
-from tests.chain.sentinel2.scenes import check_stack, native, write_files, write_stack
+from tests.chain.sentinel2.scenes import check_stack, native, reason_of, write_files, write_stack
 
 
 @pytest.mark.parametrize("fine_add, coarse_add, side", [(0, 1000, "above"), (1000, 0, "below")])
 @pytest.mark.parametrize("kind", ["files", "stack", "unplaced", "large"])
-def test_bands_that_were_harmonised_in_part_are_refused(tmp_path, fine_add, coarse_add, side, kind):
+def test_bands_that_were_harmonised_in_part_are_refused_or_told(tmp_path, fine_add, coarse_add, side, kind, caplog):
     pixels = native(2400 if kind == "large" else 120, bands=("B02", "B04", "B08", "B05", "B07", "B8A"))
     made = {band: array + np.uint16(fine_add if BANDS[band] == 10 else coarse_add) for band, array in pixels.items()}
     how = {"place": False, "epsg": None} if kind == "unplaced" else {}
@@ -22,7 +22,12 @@ def test_bands_that_were_harmonised_in_part_are_refused(tmp_path, fine_add, coar
         ValueError, match=f"one offset for all bands, got numbers of B07 and B8A about 1000 {side} those"
     ):
         open_product(source)
-    assert open_product(source, offset=-1000).offset == -1000
+    image = open_product(source, offset=-1000)
+    said = (
+        f"numbers of B07 and B8A about 1000 {side} those of B08 on the same ground, as if one offset did not hold for"
+    )
+    assert image.offset == -1000 and said in reason_of(image, "pixels") and len(caplog.messages) == 1
+    assert said in caplog.messages[0] and "(--offset -1000)" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("silent_add", [0, 1000])
