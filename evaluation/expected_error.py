@@ -8,17 +8,20 @@ The weights are those of the likeliest Laplace distribution of the errors that a
 (Wald's protocol) which it was never trained on. Each band has a factor of its own, and two bounds: the multiples of the
 expected error below which half, and nine tenths, of the errors lie.
 
+Grounds differ by more than their detail tells: `calibrated` multiplies the weights of each band by what the network's
+errors on a scene made coarser are of those expected, for the expected errors of that scene.
+
     python -m evaluation.expected_error --model-dir model/2x --scene T43RCP A_10m.tif A_20m.tif --output errors.json
 
-fits these to scenes, each given by the name of its place and its files, and prints how many errors of each scene lie
-within the bounds that the scenes of all other places give.
+fits the weights to scenes, each given by the name of its place and its files, and prints how many errors of each scene
+lie within the bounds that the scenes of all other places give, and within these calibrated on the scene's other half.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ SAMPLES = 1500
 """Pixels of a scene that the weights are fitted to."""
 BORDER = 4
 """Pixels along the borders of a scene that are not looked at."""
+PRIOR = 20
+"""Pixels of a scene, of errors as expected, that are added to those by which it is calibrated."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class ErrorModel:
     def expected(self, parts: np.ndarray) -> np.ndarray:
         """Return the expected absolute error, in digital numbers, of what `detail` returned."""
         return np.tensordot(self.weights, parts, 1)
+
+    def times(self, factor: float) -> "ErrorModel":
+        """Return the model of errors that are so many times as large."""
+        return replace(self, weights=tuple(float(f"{weight * factor:.4g}") for weight in self.weights))
 
 
 def windows(scale: int) -> tuple[int, ...]:
@@ -88,6 +97,10 @@ class Errors:
     errors: np.ndarray
     """Absolute errors, (pixels, bands)."""
 
+    def part(self, pixels: slice) -> "Errors":
+        """Return some of the pixels, which are in the order of rows."""
+        return replace(self, parts=self.parts[:, pixels], errors=self.errors[pixels])
+
 
 def fit(scenes: Sequence[Errors], bands: Sequence[str]) -> dict[str, ErrorModel]:
     """Fit the models of bands to scenes, all of which weigh alike."""
@@ -116,6 +129,21 @@ def fit(scenes: Sequence[Errors], bands: Sequence[str]) -> dict[str, ErrorModel]
         )
         for index, band in enumerate(bands)
     }
+
+
+def calibrated(models: Mapping[str, ErrorModel], found: Sequence[Errors]) -> dict[str, ErrorModel]:
+    """Return models for a scene, by what a network did on some pieces of it.
+
+    Args:
+        models: of its bands.
+        found: errors on the pieces; none, or few pixels, leave the models much as they are.
+    """
+    factors = {}
+    for index, (band, model) in enumerate(models.items()):
+        ratios = [piece.errors[:, index] / model.expected(piece.parts[..., index]) for piece in found]
+        count = sum(map(len, ratios))
+        factors[band] = (PRIOR + sum(ratio.sum() for ratio in ratios)) / (PRIOR + count)
+    return {band: model.times(factors[band]) for band, model in models.items()}
 
 
 def coverage(scene: Errors, models: Mapping[str, ErrorModel]) -> np.ndarray:
@@ -147,27 +175,26 @@ def errors_of(name: str, place: str, bands: Mapping[str, np.ndarray], sharpen: A
         sharpen: the network, as `evaluation.wald.evaluate` takes it.
         made: bands that it makes.
 
+    Returns:
+        What is valid in all bands; maybe nothing.
+
     Raises:
-        ValueError: the scene is too small, or pixels are missing.
+        ValueError: the scene is too small.
     """
-    from evaluation import wald
+    from chain.raster.blocks import fill_missing
     from evaluation.protocol import ratio
+    from evaluation.wald import made_coarser
 
-    outputs: dict[str, np.ndarray] = {}
-
-    def kept(coarse: dict, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        outputs.update(sharpen(coarse, names))
-        return outputs
-
-    wald.evaluate(bands, kept, made)
-    image = np.stack([outputs[band] for band in made], axis=-1)
-    rows, columns = image.shape[:2]
-    errors = np.abs(image - np.stack([bands[band][:rows, :columns] for band in made], axis=-1))
-    if not np.isfinite(errors).all():
-        raise ValueError(f"--scene: expected a scene without missing pixels, got {name}")
+    names, scale = tuple(made), ratio(made[0])
+    native, coarse = made_coarser(bands, names)
+    outputs = sharpen(coarse, names)
+    image = np.stack([outputs[band] for band in names], axis=-1)
+    errors = np.abs(image - np.stack([native[band] for band in names], axis=-1))
+    present = np.isfinite(image)
+    filled = image if present.all() else fill_missing(image, present, windows(scale)[-1])
     inner = np.s_[BORDER:-BORDER, BORDER:-BORDER]
-    parts = detail(image, ratio(made[0]))[(slice(None), *inner)]
-    return Errors(name, place, parts.reshape(len(parts), -1, len(made)), errors[inner].reshape(-1, len(made)))
+    valid = np.isfinite(errors[inner]).all(axis=-1)
+    return Errors(name, place, detail(filled, scale)[(slice(None), *inner)][:, valid], errors[inner][valid])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,11 +231,20 @@ def command(options: Command, progress: Progress) -> None:
         with opened_scene(files, naming=options.naming, reading=options.reading) as scene:
             window = read_scenes(scene.product, description.arguments["role"], windows=1)[0]
         scenes.append(errors_of(window.name, place, window.bands, sharpener([network]), description.bands))
+        if not len(scenes[-1].errors):
+            raise ValueError(f"--scene: expected pixels that are valid in all bands, got none in {window.name}")
         progress((number + 1) / len(options.scene), window.name)
-    print(f"| scene | {' | '.join(description.bands)} | all |\n|{'---|' * (len(description.bands) + 2)}")
+    titles = (*description.bands, "all", "all, uncalibrated")
+    print(f"| scene | {' | '.join(titles)} |\n|{'---|' * (len(titles) + 1)}")
     for one in scenes:
-        found = coverage(one, fit([other for other in scenes if other.place != one.place], description.bands))
-        shown = [f"{100 * half:.0f} / {100 * most:.0f}" for half, most in (*found.T, found.mean(axis=1))]
+        models = fit([other for other in scenes if other.place != one.place], description.bands)
+        halves = [one.part(slice(None, len(one.errors) // 2)), one.part(slice(len(one.errors) // 2, None))]
+        pairs = zip(halves, reversed(halves))
+        own = np.mean([coverage(half, calibrated(models, [other])) for half, other in pairs], axis=0)
+        found = coverage(one, models)
+        shown = [
+            f"{100 * half:.0f} / {100 * most:.0f}" for half, most in (*own.T, own.mean(axis=1), found.mean(axis=1))
+        ]
         print(f"| {one.name.split('@')[0]} | {' | '.join(shown)} |")
     if options.output:
         path = Path(options.output)

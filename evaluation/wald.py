@@ -67,9 +67,8 @@ def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None
     check_bands("bands", bands)
     report: dict = {"protocol": "wald", "bands": {}}
     for group, names in groups_of(tuple(bands if scored is None else scored)).items():
-        native = _cropped(bands, names)
+        native, degraded = made_coarser(bands, names)
         scale = ratio(names[0])
-        degraded = {name: degrade(band[..., np.newaxis], scale)[..., 0] for name, band in native.items()}
         truth = np.stack([native[name] for name in names], axis=-1)
         interpolated = bicubic(np.stack([degraded[name] for name in names], axis=-1), scale)
         estimate = _sharpened(sharpen(degraded, names), names, truth.shape[:2])
@@ -88,6 +87,17 @@ def evaluate(bands: Bands, sharpen: Sharpen, scored: Sequence[str] | None = None
         }
     report["sam"] = report["mean_20m" if "mean_20m" in report else "mean_60m"]["sam"]
     return json_numbers(report)
+
+
+def made_coarser(bands: Bands, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the bands as far as they can be degraded by the factor of `names`, and degraded by it.
+
+    Raises:
+        ValueError: they are too small.
+    """
+    native = _cropped(bands, names)
+    scale = ratio(names[0])
+    return native, {name: degrade(band[..., np.newaxis], scale)[..., 0] for name, band in native.items()}
 
 
 def _cropped(bands: Bands, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of expected errors beside a product: for each band that a network made, how wrong its pixels are.
 
-It is made of the product alone (`evaluation/expected_error.py` says how), region by region and whole or not at all, as
-products are.
+It is made of the product (`evaluation/expected_error.py` says how), region by region and whole or not at all, as
+products are; how large errors are on its ground is told from its input (`inference/dsen2/error_calibration.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ from chain.serving.provenance import IDENTITY_KEY, digest
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.super_resolution import Bands
 from evaluation.expected_error import SHARES, ErrorModel, detail, read_models
+from inference.dsen2.error_calibration import models_of_scene
 from inference.dsen2.options import PROJECT_WEIGHTS, Options
 
 ERRORS = PROJECT_WEIGHTS / "errors.json"
@@ -142,7 +143,7 @@ def write_errors(
         image: the input.
         recipe: how the product was made.
         options: those of the program.
-        models: by band.
+        models: by band, as `error_models` returns them.
         anew: replace a file that is there.
         progress: where progress is reported.
 
@@ -157,6 +158,8 @@ def write_errors(
         return
     product = gdal.Open(str(output))
     metadata = product.GetMetadata()
+    models, factors = models_of_scene(models, image, recipe, options)
+    metadata |= {"SR_ERROR_FACTORS": _listed(list(factors.values()), list(factors))}
     identity = {"product": metadata.get(IDENTITY_KEY), "models": {band: str(model) for band, model in models.items()}}
     grids = {name: image_grid(opened) for name, opened in open_images(image, recipe).items()}
     _, _, place = ground_of(options, grids, recipe.gsd, recipe.step)
