@@ -66,7 +66,8 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
     types = [dataset.GetRasterBand(1).DataType for dataset in datasets]
     if scale is None and gdal.GDT_Byte in types:
         raise ValueError(f"{path}: expected digital numbers, 10000 x reflectance, got 8 bits: {SCALE_HELP}")
-    samples = [values for values in map(sampled_numbers, datasets) if values.size]
+    by_band = {band: values for band, values in zip(names, map(sampled_numbers, datasets)) if values.size}
+    samples = list(by_band.values())
     fill, decisions = _undeclared(samples, path, scale)
     if scale is not None:
         return Numbers(scale / REFLECTANCE, fill, (*decisions, Decision("scale", f"{scale:g}", "--scale")))
@@ -74,6 +75,7 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
     if not samples:
         return Numbers(fill=fill, decisions=decisions)
     values = np.concatenate(samples)
+    _check_one_kind(by_band, fill, path)
     if all(kind in FLOATING for kind in types):
         low, high = REFLECTANCES
         if np.mean((values >= low) & (values <= high)) >= SHARE and values.max() > 0:
@@ -91,6 +93,29 @@ def numbers_of(names: Mapping[str, str], path: str, scale: float | None = None) 
             f"{BRIGHTEST}: {SCALE_HELP}"
         )
     return Numbers(fill=fill, decisions=decisions)
+
+
+def _check_one_kind(by_band: Mapping[str, np.ndarray], fill: Sequence[float], path: str) -> None:
+    """Refuse bands of reflectance, or of an index, beside others of digital numbers.
+
+    Whole numbers are digital numbers, however small: those of B12 over water may be 1.
+
+    Raises:
+        ValueError: there are both.
+    """
+    low, high = REFLECTANCES
+    fractions = []
+    for band, sample in by_band.items():
+        values = sample[~np.isin(sample, fill)]
+        is_small = values.size and np.mean((values >= low) & (values <= high)) >= SHARE
+        if is_small and np.unique(values[values % 1 != 0]).size >= SHADES:
+            fractions.append(band)
+    others = [band for band in by_band if band not in fractions]
+    if fractions and others:
+        raise ValueError(
+            f"{path}: expected bands of one kind, got numbers from 0 to 1 in {', '.join(fractions)} beside others in "
+            f"{', '.join(others)}"
+        )
 
 
 def check_not_filled(

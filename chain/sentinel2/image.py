@@ -24,6 +24,7 @@ from chain.raster import addresses, http, signatures
 from chain.runtime.progress import LOG
 from chain.sentinel2 import stac_item
 from chain.sentinel2.bands import BANDS, CLASSES_NAME, NODATA, REFLECTANCE, wanted
+from chain.sentinel2.clipped import check_not_clipped
 from chain.sentinel2.contents import Contents
 from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
@@ -292,7 +293,11 @@ def opened(
             statements += _tell_numbers(image, contents.name, reading)
         looked_at = {band: image.bands[band] for band in files if band in image.bands}
         told = any(tells_missing(image.layers[band]) for band in looked_at)
-        image.decisions += check_not_filled(looked_at, contents.name, _factor(image, contents), told)
+        factor = _factor(image, contents)
+        image.decisions += check_not_filled(looked_at, contents.name, factor, told)
+        if factor is not None:
+            is_guessed = reading.scale is None and factor == 1 / REFLECTANCE
+            image.decisions += check_not_clipped(contents.name, looked_at, factor, is_guessed)
         if contents.identity["kind"] in RASTERS:
             image.decisions += check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
         image.offset, decision = decided_offset(

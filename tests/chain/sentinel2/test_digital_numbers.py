@@ -57,6 +57,25 @@ def test_one_offset_holds_for_no_mixture_of_reflectance_and_digital_numbers(tmp_
     check_stack(open_product(files[2:]), {band: pixels[band] for band in ("B04", "B08")}, tolerance=1e-3)
 
 
+@pytest.mark.parametrize("bands", [("B12",), ("B05", "B11"), ("B02", "B03", "B04", "B08")])
+def test_reflectance_beside_digital_numbers_in_one_raster_is_refused(tmp_path, pixels, bands):
+    """As is an index, such as NDVI, by the name of a band."""
+    made = {band: array.astype(np.float32) / (10000 if band in bands else 1) for band, array in fine(pixels).items()}
+    path = write(tmp_path / "s.tif", [*made.values()], ORDER)
+    with pytest.raises(ValueError, match=f"one kind, got numbers from 0 to 1 in {', '.join(bands)} beside others in "):
+        open_product(path, offset=0)
+
+
+@pytest.mark.parametrize("low", [1.0, 2.0])
+def test_small_digital_numbers_beside_others_are_read(tmp_path, pixels, low):
+    """Such as those of B12 over water."""
+    made = {band: array.astype(np.float32) for band, array in fine(pixels).items()}
+    made["B12"][:] = 1
+    made["B12"][::2] = low
+    image = open_product(write(tmp_path / "s.tif", [*made.values()], ORDER), offset=0)
+    assert image.layers["B12"].factor == 1
+
+
 def test_reflectance_under_a_baseline_goes_by_its_pixels(tmp_path, pixels):
     name = "S2A_MSIL2A_20220613T101031_N0400_R022_T33UUP.tif"
     check_stack(open_product(write(tmp_path / name, scaled(pixels, 1e-4), ORDER)), pixels, tolerance=1e-3)
