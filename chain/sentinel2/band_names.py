@@ -128,6 +128,9 @@ SURFACE = re.compile(r"^sr_b(0?8a|\d\d?)(?![0-9])", re.IGNORECASE)
 """Beginnings of those that may be Sentinel-2's, and their numbers."""
 NOT_LANDSATS = {8, 11, 12}
 """Numbers that no `sr_B` of Landsat has."""
+COUNT = re.compile(r"B([1-9]\d?)", re.IGNORECASE)
+FEWEST_COUNTED = 3
+"""Names that count bands, at least: sets of Sentinel-2's have B8A, or begin elsewhere."""
 LENGTH = r"(\d+(?:\.\d+)?)"
 WITH_UNIT = re.compile(rf"(?<![\d.]){LENGTH} ?(nm|nanomet|[uµμ]m|micromet)", re.IGNORECASE)
 RANGE = re.compile(r"\d\s*[-–]\s*\d")
@@ -251,7 +254,13 @@ def understand(words: Sequence[str], prefix: str = "", suffix: str = "") -> Name
         convention, found = "their wavelengths", by_length
     elif spelled:
         convention, found, problem = _by_convention(spelled)
-    problem = problem or _other_wavelengths(found, rest) or _repeated(found, names) or _statistics(found, rest)
+    problem = (
+        problem
+        or _counted(rest)
+        or _other_wavelengths(found, rest)
+        or _repeated(found, names)
+        or _statistics(found, rest)
+    )
     bands = {} if problem else {band: number for number, band in found.items()}
     used = {*bands.values(), classes, *validity}
     left_out = tuple(name for number, name in names.items() if number not in used)
@@ -311,6 +320,15 @@ def _by_wavelength(names: Mapping[int, str]) -> dict[int, str]:
     """Return which bands are meant by wavelengths, by their numbers in the raster; nothing where one name has none."""
     found = {number: band for number, name in names.items() if (band := band_at(wavelength(name)))}
     return found if len(found) == len(names) else {}
+
+
+def _counted(names: Mapping[int, str]) -> str:
+    """Return what is the matter where names count bands, `B1`, `B2`, `B3` and so on, as those of any sensor do."""
+    found = [COUNT.fullmatch(name) for name in names.values()]
+    counted = [int(match[1]) for match in found if match]
+    if len(counted) == len(names) >= FEWEST_COUNTED and counted == list(range(1, len(names) + 1)):
+        return f"names that count bands from {next(iter(names.values()))} on, as those of any sensor may"
+    return ""
 
 
 def _other_wavelengths(found: Mapping[int, str], names: Mapping[int, str]) -> str:

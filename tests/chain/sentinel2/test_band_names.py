@@ -225,6 +225,26 @@ def test_bands_of_other_sensors_are_not_taken_for_sentinel_2(tmp_path, words):
         open_product(one, offset=0)
 
 
+@pytest.mark.parametrize("count", [3, 4, 8, 10, 12])
+@pytest.mark.parametrize("letter", ["B", "b"])
+def test_names_that_count_bands_are_asked_for(tmp_path, count, letter):
+    """Planet's eight bands are called so, and stacks whose order their names do not tell."""
+    made = [np.full((20, 20), 2000, np.uint16)] * count
+    path = write(tmp_path / "x.tif", made, [f"{letter}{number}" for number in range(1, count + 1)])
+    said = f"got names that count bands from {letter}1 on, as those of any sensor may: --bands-10m"
+    with pytest.raises(UnknownBands, match=said):
+        open_product(path, offset=0)
+    given = [*ORDER[:3], *["-"] * (count - 3)]
+    assert list(open_files([path], offset=0, naming={str(path): given}).bands) == list(ORDER[:3])
+
+
+@pytest.mark.parametrize(
+    "words", [("B1", "B2"), ("B01", "B02", "B03"), ("B2", "B3", "B4"), ("B1", "B2", "B3", "B8A"), ("B3", "B2", "B1")]
+)
+def test_names_that_may_count_and_do_not_are_bands(words):
+    assert len(understand(words).bands) == len(words)
+
+
 @pytest.mark.parametrize(
     "form",
     [
