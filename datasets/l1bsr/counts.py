@@ -6,6 +6,7 @@ can be told from them.
 """
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,8 @@ REFLECTANCE, EIGHT_BITS, TWELVE_BITS = 2, 255, 5000
 """Reflectance of 1, 8 bits, and counts of L1B with what equalising the detectors may add, do not exceed these."""
 OUTLIERS, SATURATED, NEGATIVE = 0.001, 0.01, 0.1
 """Shares of the values that may be beyond what the others are, beyond 12 bits, and below 0."""
+MANY = 0.001
+"""Share of the pixels from which one number in all of their bands is fill, and 0 in one band is to be told."""
 WITH_OFFSET = 1000
 """Lowest digital number of L1C and L2A of baseline 04.00 on."""
 OTHERS = ("numbers below 0", "reflectance", "8 bits", "10 000 x reflectance", "L1C and L2A of baseline 04.00 on")
@@ -41,6 +44,11 @@ class Statistics:
     beyond: np.ndarray = field(default_factory=lambda: np.zeros(3, int))
     """Numbers of values beyond `REFLECTANCE`, `EIGHT_BITS` and `TWELVE_BITS`."""
 
+    zeros: np.ndarray = field(default_factory=lambda: np.zeros(len(BANDS), int))
+    """Number of values of each band that are 0."""
+    alike: Counter[float] = field(default_factory=Counter)
+    """Numbers beyond 12 bits that pixels hold in all bands at once, and how many do."""
+
     def add(self, values: np.ndarray, present: np.ndarray) -> None:
         """Add pixels: (rows, columns, bands), and where they are valid."""
         self.pixels += present.size
@@ -51,6 +59,9 @@ class Statistics:
         self.lowest = np.minimum(self.lowest, valid.min(axis=0))
         self.highest = np.maximum(self.highest, valid.max(axis=0))
         self.total += valid.sum(axis=0, dtype=np.float64)
+        self.zeros += np.count_nonzero(valid == 0, axis=0)
+        first = valid[:, 0]
+        self.alike.update(first[(first > TWELVE_BITS) & (valid == first[:, np.newaxis]).all(axis=1)].tolist())
         self.negative += int(np.count_nonzero(valid < 0))
         self.beyond += [np.count_nonzero(valid > bound) for bound in (REFLECTANCE, EIGHT_BITS, TWELVE_BITS)]
 
@@ -85,6 +96,18 @@ class Statistics:
             self.lowest.min() >= WITH_OFFSET,
         )
         return next(itertools.compress(OTHERS, signs), None)
+
+    @property
+    def fill(self) -> float | None:
+        """The number that many pixels hold in all bands, and that is no count; None if there is none."""
+        number, count = next(iter(self.alike.most_common(1)), (None, 0))
+        return number if count > MANY * self.valid else None
+
+    @property
+    def holed(self) -> dict[str, float]:
+        """Bands that are 0 in many pixels where others are not, and in which share of the pixels."""
+        shares = self.zeros / max(self.valid, 1)
+        return {band: float(share) for band, share in zip(BANDS, shares) if share > MANY}
 
     @property
     def expected(self) -> str:

@@ -66,13 +66,20 @@ def check_range(statistics: Statistics, scale: float | None) -> None:
     Raises:
         ValueError: they cannot be counts.
     """
+    if statistics.fill is not None:
+        fill = f"{statistics.fill:g}"
+        raise ValueError(
+            f"--input: expected counts of L1B, and nodata that rasters declare, got {fill} in all bands of many "
+            f"pixels, undeclared (gdal_edit.py -a_nodata {fill} declares it)"
+        )
     other = statistics.other
-    if not other:
-        return
-    if scale is None or other in NEVER:
+    if other and (scale is None or other in NEVER):
         as_they_are = "" if other in NEVER else "; --count-scale 1 takes numbers as they are"
         raise ValueError(f"--input: {statistics.expected} ({other}); {ADVICE[other]}{as_they_are}")
-    LOG.warning("%s", statistics.expected)
+    if other:
+        LOG.warning("%s", statistics.expected)
+    for band, share in statistics.holed.items():
+        LOG.warning("%s is 0 in %.2g %% of the pixels where others are not, which is taken for data", band, 100 * share)
 
 
 def read_counts(

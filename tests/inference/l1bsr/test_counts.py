@@ -58,6 +58,25 @@ def test_numbers_that_cannot_be_counts_are_refused(tmp_path, image, models, caps
     assert not output.exists()
 
 
+@pytest.mark.parametrize("fill, dtype", [(65535, np.uint16), (32767, np.int16), (1e20, np.float32)])
+@pytest.mark.parametrize("rows", [1, 6])
+def test_undeclared_fill_is_asked_for(tmp_path, image, models, capsys, fill, dtype, rows):
+    pixels = (300 + 900 * DRAWN).astype(dtype)
+    pixels[:rows] = fill
+    assert infer(image(pixels), tmp_path / "sr.tif", models["nearest"], "--info") == 1
+    assert f"got {np.float32(fill):g} in all bands of many pixels, undeclared (gdal_edit.py" in failure(capsys)
+
+
+def test_bands_that_are_0_where_others_are_not_are_told(tmp_path, image, models, capsys):
+    """Bands of L1B begin and end at different rows."""
+    pixels = (300 + 900 * DRAWN).astype(np.uint16)
+    pixels[:3] = 0
+    pixels[3:6, :, 2] = 0
+    assert infer(image(pixels), tmp_path / "sr.tif", models["nearest"]) == 0
+    told = "warning: B04 is 0 in 14 % of the pixels where others are not, which is taken for data"
+    assert warnings(capsys) == [told]
+
+
 def test_a_stated_scale_makes_counts_of_them(tmp_path, image, models, capsys):
     source = image((0.02 + DRAWN).astype(np.float32))
     assert infer(source, tmp_path / "sr.tif", models["nearest"], "--count-scale", 1400) == 0
