@@ -176,6 +176,7 @@ def match_radiometry(chain: Chain, footprint: "Footprint") -> "list[Line]":
 def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: Progress) -> dict[str, Any]:
     """Write the patches into a folder; return the record of the run."""
     from chain.patches import dates, patches, split
+    from chain.patches.numbers import check_numbers
     from chain.patches.spot import Bundle
     from chain.patches.statistics import Statistics, inspect
     from chain.raster import http
@@ -188,6 +189,8 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     bundle = Bundle.open(xs, pan, options.xs_bands, BANDS, options.nodata, options.lr_patch_size, options.hr_patch_size)
     watches = [InputWatch(names_behind([name]), option) for option, name in (("--xs", xs), ("--pan", pan))]
     dates.check_one_date(xs, pan)
+    check_numbers("--xs", bundle.xs, options.nodata, options.match_radiometry)
+    check_numbers("--pan", bundle.pan, options.nodata, matched=True)  # it multiplies XS by a ratio, in any unit
     LOG.info("LR/HR: %s", bundle.correspondence.reason)
     grid = bundle.correspondence.grid
     if min(grid.lr_shape) < grid.lr_size:
@@ -232,6 +235,8 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     pairs = [(BANDS[one], BANDS[other]) for one, other in statistics.interchanged()]
     for pair in pairs:
         LOG.warning("LR/HR: %s and %s seem to be interchanged in --xs: check --xs-bands", *pair)
+    if unit := statistics.other_unit():
+        LOG.warning("LR/HR: Spot's numbers are %.2g times Sentinel-2's in all bands: --match-radiometry", unit)
     record = {
         "sentinel2": {**product.identity, "level": product.level, "offset": product.offset, "cover": measured},
         "spot": {"xs": xs, "pan": pan},

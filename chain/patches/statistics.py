@@ -14,6 +14,8 @@ MEASURED_PIXELS = 24 * 32 * 32
 """Number of LR pixels used to measure the alignment."""
 CLEARLY = 0.02
 """By how much more a band correlates with another one than with its own, at least, where the two are interchanged."""
+OTHER_UNIT = 2.0
+"""Ratio of all bands' means from which HR and LR are in different units."""
 SHOWN = 16
 """Number of pairs drawn."""
 GAP = 8
@@ -78,6 +80,14 @@ class Statistics:
         found = self.correlations()
         gain = found - np.diag(found)[:, np.newaxis]
         return [(i, j) for i in range(len(gain)) for j in range(i) if min(gain[i, j], gain[j, i]) > CLEARLY]
+
+    def other_unit(self) -> float | None:
+        """Return by what HR's means exceed LR's, or fall below, where that is so of all bands; else None."""
+        lr, hr = (self._sums[side][0] / self.pixels[side] for side in ("lr", "hr"))
+        ratios = hr / np.maximum(lr, 1)
+        if ratios.min() > OTHER_UNIT or ratios.max() < 1 / OTHER_UNIT:
+            return float(np.median(ratios))
+        return None
 
 
 def averaged(hr: np.ndarray, scale: int) -> np.ndarray:

@@ -146,6 +146,46 @@ def test_dimap_images(spot, local, tmp_path, reference):
     assert "correspond" in json.loads((tmp_path / "mixed/dataset.json").read_text())["alignment"]["grids"]
 
 
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        (
+            lambda array: np.divide(array, 1e4, out=array),
+            {"outputType": gdal.GDT_Float32},
+            "--xs: expected digital num",
+        ),
+        (
+            lambda array: None,
+            {"outputType": gdal.GDT_Byte, "scaleParams": [[0, 8000, 0, 255]]},
+            "of 16 bits, got 8 bit",
+        ),
+        (lambda array: array[:, :40].fill(65535), {}, "got 65535 in all bands of 31 % of the pixels, undeclared"),
+        (
+            lambda array: array[:, :9].fill(-9999),
+            {"outputType": gdal.GDT_Int16},
+            "got -9999 in all bands of 7 % of the",
+        ),
+    ],
+)
+def test_numbers_that_are_no_digital_numbers_of_16_bits(altered, local, tmp_path, capsys, change, options, message):
+    images = altered("xs", change, **options)
+    assert message in failure(capsys, *images, *local, "--output", tmp_path / "patches", *SMALL)
+    assert not (tmp_path / "patches").exists()
+
+
+def test_reflectance_is_brought_to_digital_numbers_where_that_is_asked_for(altered, local, tmp_path, capsys, reference):
+    """Counts of another unit are told."""
+    images = altered("xs", lambda array: np.divide(array, 1e4, out=array), outputType=gdal.GDT_Float32)
+    words = ["--output", tmp_path / "matched", *SMALL, "--match-radiometry"]
+    assert run(*images, *local, *words) == 0
+    made = patches_of(tmp_path / "matched", "train_hr").astype(float)
+    assert made.mean() == pytest.approx(patches_of(reference, "train_hr").mean(), rel=0.1)
+    images = altered("xs", lambda array: np.floor_divide(array, 4, out=array))
+    capsys.readouterr()
+    assert run(*images, *local, "--output", tmp_path / "counts", *SMALL) == 0
+    assert "Spot's numbers are 0.25 times Sentinel-2's in all bands: --match-radiometry" in capsys.readouterr().err
+
+
 def test_a_bundle_of_two_dates_is_refused_and_dates_are_recorded(spot, local, tmp_path, capsys, reference):
     images = []
     for option, source, name in (("--xs", spot[1], "MS_20220620"), ("--pan", spot[3], "P_20210620")):
