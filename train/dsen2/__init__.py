@@ -60,7 +60,7 @@ def train(
     from datasets.spectra import spectra_of
     from datasets.taught import TaughtPatches
     from models.dsen2 import FAST_SIZES, SIZES, DSen2, FastDSen2
-    from train.dsen2.scenes import check_levels, check_other_ground, levels_of
+    from train.dsen2.scenes import check_levels, check_other_ground, decided, levels_of
     from train.dsen2.scorable import scorable
     from train.dsen2.teacher import Teacher
 
@@ -74,7 +74,7 @@ def train(
         from chain.sentinel2.scene import opened_scene
 
         with opened_scene(names, naming=options.naming, reading=options.reading) as scene:
-            decisions.extend(f"{scene.product.identity['id']}: {each}" for each in scene.product.decisions)
+            decisions.extend(decided(scene))
             return read_scenes(scene.product, options.role, options.windows, scene.scl)
 
     precision = "bfloat16" if options.mixed_precision else "float32"

@@ -1,13 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scenes of a training have to be to each other, and to the weights: of one level, and of other ground."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from chain.runtime.progress import LOG
+from chain.sentinel2.bands import FINEST
 from datasets.dsen2 import Scene
 from datasets.same_ground import MOST_SHARED, shared
 
+if TYPE_CHECKING:
+    from chain.sentinel2.scene import Scene as OpenedScene
+
 UNKNOWN = "unknown"
+TOLERANCE = 1e-3
+"""Relative difference of a pixel's size that is rounding."""
+
+
+def decided(scene: "OpenedScene") -> Iterator[str]:
+    """Yield what was decided about a scene that is open, in sentences; warn of one that is coarser than Sentinel-2."""
+    name = scene.product.identity["id"]
+    yield from (f"{name}: {each}" for each in scene.product.decisions)
+    if scene.resampled:
+        brought = ", ".join(f"{band} ({method})" for band, method in scene.resampled.items())
+        yield f"{name}: brought back to native pixels: {brought}"
+    if abs(scene.spacing - FINEST) > TOLERANCE * FINEST:
+        told = f"{name}: pixels of {scene.spacing:g} m stand for those of {FINEST:g} m, and all others likewise"
+        LOG.warning("%s", told)
+        yield told
 
 
 def levels_of(scenes: Sequence[Scene]) -> list[str]:

@@ -3,14 +3,31 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from chain.sentinel2.scene import opened_scene
+from models.dsen2 import SOURCES
 from tests.datasets.test_dsen2 import make_scene
-from train.dsen2.scenes import check_levels, check_other_ground, levels_of
+from tests.train.samples import write_raster
+from train.dsen2.scenes import check_levels, check_other_ground, decided, levels_of
 
 pytestmark = pytest.mark.keras
 SCENE = make_scene("2x")
 L1C, L2A = (replace(SCENE, level=level, name=level) for level in ("L1C", "L2A"))
+
+
+@pytest.mark.parametrize("gsd, told", [(10, 0), (20, 1)])
+def test_what_is_decided_about_a_scene_is_kept(tmp_path, caplog, gsd, told):
+    names = [str(tmp_path / f"scene_{size}m.tif") for size in (10, 20)]
+    rng = np.random.default_rng(0)
+    for name, source, ratio in zip(names, (SOURCES["x10"], SOURCES["x20"]), (1, 2)):
+        pixels = rng.integers(1, 3000, (60 // ratio, 60 // ratio, len(source.bands)))
+        write_raster(name, pixels, gsd * ratio, source.bands)
+    with opened_scene(names, offset=0) as scene:
+        kept = list(decided(scene))
+    assert any("offset: 0 (--offset)" in each for each in kept) and len(caplog.records) == told
+    assert [each for each in kept if "pixels of 20 m stand for those of 10 m" in each] == caplog.messages
 
 
 @pytest.mark.parametrize(
