@@ -38,6 +38,7 @@ from chain.sentinel2.place import check_one_map
 from chain.sentinel2.rasters import read_raster, read_rasters
 from chain.sentinel2.reading import Reading
 from chain.sentinel2.safe import is_safe, safe_contents
+from chain.sentinel2.same_pixels import same_pixels
 from chain.sentinel2.sampling import FLOATING, LARGEST
 
 SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
@@ -299,6 +300,7 @@ def opened(
             is_guessed = reading.scale is None and factor == 1 / REFLECTANCE
             image.decisions += check_not_clipped(contents.name, looked_at, factor, is_guessed)
         if contents.identity["kind"] in RASTERS:
+            image.decisions += same_pixels(looked_at)
             image.decisions += check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
