@@ -75,14 +75,14 @@ def test_going_down_takes_the_grid_away():
 
 def test_trainings_take_it(tmp_path):
     """It is in the loss that falls, and not in that of validation."""
-    scene = write_scene(tmp_path, seed=0)
+    scene, valid = write_scene(tmp_path, seed=0), write_scene(tmp_path, seed=1)
     common = [
         "--role",
         "2x",
         "--input",
         *scene,
         "--valid",
-        *scene,
+        *valid,
         "--offset",
         "0",
         "--patch-size",
