@@ -24,6 +24,8 @@ GAP = 0.5
 """Part of the range of the other numbers, but for the highest, that such a number lies below them, at least."""
 GAP_ABOVE = 1.0
 """Part of the range of nearly all other numbers that a number that means no data lies above them, at least."""
+TIMES_ABOVE = 2.0
+"""As many times as large as nearly all other numbers such a number is, at least: ground may be nearly constant."""
 MANY = 0.001
 """Share of the pixels that hold it, at least, if it is the highest one, or if other numbers are below 0 too."""
 Window = tuple[int, int, int, int]
@@ -175,7 +177,7 @@ def _is_far(numbers: np.ndarray, counts: np.ndarray, index: int, share: float) -
     if not others.size or share <= MANY:
         return False
     low, high = np.percentile(others, (5, 99.9))
-    return bool(numbers[-1] - high > GAP_ABOVE * (high - low))
+    return bool(numbers[-1] > TIMES_ABOVE * high and numbers[-1] - high > GAP_ABOVE * (high - low))
 
 
 def without_zeros(values: np.ndarray, present: np.ndarray, valid_zero: bool) -> np.ndarray:
