@@ -42,34 +42,52 @@ def sampled_together(names: Sequence[str], gsd: float = 20.0) -> np.ndarray:
         names: rasters on one map, of which the first one's ground is looked at; or that no map places, of one extent.
         gsd: the least side of these pieces, in metres.
     """
+    parts = [cells.reshape(len(names), -1) for _, cells in windows_together(names, gsd)]
+    return np.concatenate(parts, axis=1)
+
+
+def windows_together(
+    names: Sequence[str], gsd: float = 20.0, windows: Sequence[Region] | None = None
+) -> list[tuple[Region, np.ndarray]]:
+    """Return windows of rasters: where each is on the first one, and means of the same pieces of ground.
+
+    Means are (rasters, rows, columns), NaN where missing, and empty where a raster cannot be read.
+
+    Args:
+        names: as for `sampled_together`.
+        gsd: the same.
+        windows: those that are looked at, on the first raster; where none are given, or it is quicker, it chooses.
+    """
     first = gdal.Open(names[0])
     place = first.GetGeoTransform(can_return_null=True)
-    columns, rows = first.RasterXSize, first.RasterYSize
-    windows, ratio = [Region(0, 0, columns, rows)], max(1, round(gsd / _spacing(place)))
+    whole = Region(0, 0, first.RasterXSize, first.RasterYSize)
+    longest, ratio = max(whole.columns, whole.rows), max(1, round(gsd / _spacing(place)))
     if place is None:
-        return _sampled(names, columns, rows)
-    if max(columns, rows) > WHOLE_SIDE and _is_slow(first):
-        ratio = max(ratio, max(columns, rows) // OVERVIEW_SIDE)
-    elif max(columns, rows) > WHOLE_SIDE:
-        windows = spread((columns, rows), WINDOW_SIDE, WINDOWS)
-    parts = []
+        return [(whole, _sampled(names, max(1, whole.columns // ratio), max(1, whole.rows // ratio)))]
+    if longest > WHOLE_SIDE and _is_slow(first):
+        ratio, windows = max(ratio, longest // OVERVIEW_SIDE), [whole]
+    elif windows is None:
+        windows = [whole]
+        if longest > WHOLE_SIDE:
+            windows = spread((whole.columns, whole.rows), WINDOW_SIDE, WINDOWS)
+    found = []
     for w in windows:
         width, height = max(1, w.columns // ratio), max(1, w.rows // ratio)
         left, top = place[0] + w.x * place[1], place[3] + w.y * place[5]
         bounds = (left, top + height * ratio * place[5], left + width * ratio * place[1], top)
-        parts.append(_sampled(names, width, height, outputBounds=bounds))
-    return np.concatenate(parts, axis=1)
+        found.append((w, _sampled(names, width, height, outputBounds=bounds)))
+    return found
 
 
 def _sampled(names: Sequence[str], width: int, height: int, **how: Any) -> np.ndarray:
-    """Return rasters averaged to this size, (rasters, count), NaN where missing; none where one cannot be read."""
+    """Return rasters averaged to this size, (rasters, rows, columns); without rows where one cannot be read."""
     how |= {"format": "MEM", "width": width, "height": height, "outputType": gdal.GDT_Float64}
     make = gdal.Warp if "outputBounds" in how else gdal.Translate
     try:
         made = [make("", name, resampleAlg="average", **how) for name in names]
     except RuntimeError:  # its use will say it
-        return np.empty((len(names), 0))
-    return np.stack([_numbers(each.GetRasterBand(1), each.ReadAsArray()).ravel() for each in made])
+        return np.empty((len(names), 0, 0))
+    return np.stack([_numbers(each.GetRasterBand(1), each.ReadAsArray()) for each in made])
 
 
 def _spacing(place: Sequence[float] | None) -> float:
