@@ -30,6 +30,7 @@ from chain.sentinel2.decision import Decision
 from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
 from chain.sentinel2.integrity import verify
 from chain.sentinel2.layers import Layer, opened_layer, release, tells_missing
+from chain.sentinel2.mixed_offsets import check_mixed_offsets
 from chain.sentinel2.offset import Statement, decided_offset
 from chain.sentinel2.one_offset import check_one_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
@@ -302,6 +303,7 @@ def opened(
         if contents.identity["kind"] in RASTERS:
             image.decisions += same_pixels(looked_at)
             image.decisions += check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
+            image.decisions += check_mixed_offsets(contents.name, looked_at, reading.offset)
         image.offset, decision = decided_offset(
             contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
         )
