@@ -86,6 +86,8 @@ def _sampled(names: Sequence[str], width: int, height: int, **how: Any) -> np.nd
     try:
         made = [make("", name, resampleAlg="average", **how) for name in names]
     except RuntimeError:  # its use will say it
+        made = [None]
+    if None in made:  # what a raster that cannot be read becomes without exceptions
         return np.empty((len(names), 0, 0))
     return np.stack([_numbers(each.GetRasterBand(1), each.ReadAsArray()) for each in made])
 
