@@ -76,7 +76,8 @@ def served_folder(folder: Path, cache: Path, precision: str = "float32", whole: 
         model.spectra = read_spectra(folder)
         return model
 
-    name = "-".join((description.system, *([precision] * (precision != "float32")), *(["whole"] * whole)))
+    name = description.system if precision == "float32" else f"{description.system}-{precision}"
+    name += "-whole" if whole else ""
     files = [folder / WEIGHTS, folder / FILE_NAME, folder / SPECTRA_NAME]
     return exported(make, [file for file in files if file.exists()], name, cache)
 

@@ -48,11 +48,13 @@ def models_of_scene(
     Raises:
         RuntimeError: the input cannot be read, or a network not run.
     """
+    grids = {name: image_grid(opened) for name, opened in open_images(image, recipe).items()}
+    _, ground, _ = ground_of(options, grids, recipe.gsd, recipe.step)
     found: dict[str, ErrorModel] = {}
     for network in recipe.networks:
         made = {band: models[band] for band in network.description.bands if band in models}
         if made:
-            found.update(calibrated(made, list(_pieces(network, tuple(made), image, recipe, options))))
+            found.update(calibrated(made, list(_pieces(network, tuple(made), image, recipe, ground))))
     factors = {band: round(found[band].weights[-1] / model.weights[-1], 2) for band, model in models.items()}
     LOG.info(
         "expected errors, as parts of those on other ground, by what the networks do on this scene made coarser: %s",
@@ -62,11 +64,9 @@ def models_of_scene(
 
 
 def _pieces(
-    network: Network, made: tuple[str, ...], image: OpenedImage, recipe: Recipe, options: Options
+    network: Network, made: tuple[str, ...], image: OpenedImage, recipe: Recipe, ground: Grid
 ) -> Iterator[Errors]:
     """Yield what a network does on pieces of the ground made coarser."""
-    grids = {name: image_grid(opened) for name, opened in open_images(image, recipe).items()}
-    _, ground, _ = ground_of(options, grids, recipe.gsd, recipe.step)
     needed = {band for source in network.description.sources for band in source.bands}
     sharpen, least = sharpener([network]), LEAST * round(BANDS[made[0]] / 10.0)
     for region in spread((ground.columns, ground.rows), SIDE, PIECES):
