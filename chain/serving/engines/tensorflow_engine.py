@@ -51,4 +51,4 @@ class TensorflowEngine:
             raise RuntimeError(f"model: TensorFlow cannot run it: {reason(error)}") from error
 
     def release(self) -> None:
-        """Do nothing: TensorFlow keeps no memory from run to run."""
+        """Do nothing: what TensorFlow keeps from run to run, it needs for the next one, of any model."""

@@ -2,6 +2,9 @@
 """Memory of a machine, and of a container on it."""
 
 import ctypes
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -59,3 +62,25 @@ def test_openblas_computes_with_one_thread_for_a_while():
         assert library.openblas_get_num_threads64_() == 1
     assert library.openblas_get_num_threads64_() == 2
     library.openblas_set_num_threads64_(before)
+
+
+RUNS = """
+import resource
+from chain.runtime.resources import prepare_process
+prepare_process(1)
+import tensorflow as tf
+run = tf.function(lambda x: tf.reduce_sum(tf.square(tf.nn.relu(x - 1.0)[:, ::-1]) * 2.0))
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    run(tf.fill((2048, 4096), 2.0))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+def test_networks_take_no_new_pages_from_run_to_run():
+    """Each array is of 32 MiB, 8,192 pages."""
+    words = [sys.executable, "-c", RUNS]
+    without_onednn = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(words, env=without_onednn, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 1000
