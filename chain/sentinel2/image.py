@@ -11,6 +11,7 @@ archives are reprocessed and some catalogues have removed it already. Where noth
     image = product.image(("B04", "B03", "B02", "B08"))     # pyotb, in memory: DN = 10 000 x reflectance
 """
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ from chain.sentinel2.digital_numbers import check_not_filled, numbers_of
 from chain.sentinel2.integrity import verify
 from chain.sentinel2.layers import Layer, opened_layer, release, tells_missing
 from chain.sentinel2.mixed_offsets import check_mixed_offsets
-from chain.sentinel2.offset import Statement, decided_offset
+from chain.sentinel2.offset import Statement, check_asked_offset, decided_offset
 from chain.sentinel2.one_offset import check_one_offset
 from chain.sentinel2.packings import folder_contents, zip_contents
 from chain.sentinel2.pixel_evidence import DARK_BANDS, Evidence, evidence_of
@@ -300,14 +301,17 @@ def opened(
         if factor is not None:
             is_guessed = reading.scale is None and factor == 1 / REFLECTANCE
             image.decisions += check_not_clipped(contents.name, looked_at, factor, is_guessed)
+        several: list[Decision] = []
         if contents.identity["kind"] in RASTERS:
             image.decisions += same_pixels(looked_at)
-            image.decisions += check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
-            image.decisions += check_mixed_offsets(contents.name, looked_at, reading.offset)
-        image.offset, decision = decided_offset(
-            contents.name, statements, lambda: _evidence(image, contents, hrefs), reading.offset
-        )
+            several = check_one_offset(contents.name, looked_at, contents.stated, reading.offset)
+            several += check_mixed_offsets(contents.name, looked_at, reading.offset)
+            image.decisions += several
+        look = functools.partial(_evidence, image, contents, hrefs)
+        image.offset, decision = decided_offset(contents.name, statements, look, reading.offset)
         image.decisions.append(decision)
+        if reading.offset is not None and not several:
+            image.decisions += check_asked_offset(reading.offset, look())
         factors = {image.layers[band].factor for band in names}
         if image.offset and len(factors) > 1:
             raise ValueError(

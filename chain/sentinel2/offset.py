@@ -162,7 +162,7 @@ def decided_offset(
         name: of the image, for errors.
         statements: what is said of it.
         evidence: looks at the pixels.
-        asked: what the user says, which overrides all.
+        asked: what the user says, which overrides all; `check_asked_offset` tells where the pixels deny it.
 
     Raises:
         ValueError: nothing tells the offset, or what does contradicts itself or the pixels.
@@ -189,10 +189,19 @@ def decided_offset(
             f"{name}: {statement.source} states an offset of {offset}, as is said of images that carry 1000 too, and "
             f"the pixels do not tell ({found.text}): {OFFSET_HELP}"
         )
-    denied = offset == 0 and found.offset == OFFSET and (found.shown >= MOST_BANDS or not statement.firm)
-    if denied or (offset != 0 and found.offset == 0):
+    if _is_denied(offset, found) or (offset == 0 and found.offset == OFFSET and not statement.firm):
         raise ValueError(f"{name}: {statement.source} states an offset of {offset}, but {found.text}: {OFFSET_HELP}")
     return offset, Decision("offset", str(offset), f"{statement.source}; {_checked(offset, found)}")
+
+
+def check_asked_offset(asked: int, found: Evidence) -> list[Decision]:
+    """Return a doubt where the pixels deny the offset that the user states."""
+    return [Decision("pixels", found.text, f"--offset {asked}")] if _is_denied(asked, found) else []
+
+
+def _is_denied(offset: int, found: Evidence) -> bool:
+    """Return whether pixels are darker than an offset allows, or as bright as those of images with one."""
+    return found.offset == 0 if offset else found.offset == OFFSET and found.shown >= MOST_BANDS
 
 
 def _checked(offset: int, found: Evidence) -> str:

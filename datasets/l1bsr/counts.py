@@ -19,6 +19,8 @@ OUTLIERS, SATURATED, NEGATIVE = 0.001, 0.01, 0.1
 """Shares of the values that may be beyond what the others are, beyond 12 bits, and below 0."""
 MANY = 0.001
 """Share of the pixels from which one number in all of their bands is fill, and 0 in one band is to be told."""
+SHADES = 16
+"""Range of the counts of a band, at least, of which no other one holds the same."""
 WITH_OFFSET = 1000
 """Lowest digital number of L1C and L2A of baseline 04.00 on."""
 OTHERS = ("numbers below 0", "reflectance", "8 bits", "10 000 x reflectance", "L1C and L2A of baseline 04.00 on")
@@ -48,6 +50,8 @@ class Statistics:
     """Number of values of each band that are 0."""
     alike: Counter[float] = field(default_factory=Counter)
     """Numbers beyond 12 bits that pixels hold in all bands at once, and how many do."""
+    differ: np.ndarray = field(default_factory=lambda: np.zeros((len(BANDS), len(BANDS)), int))
+    """Number of pixels in which two bands differ, of each pair."""
 
     def add(self, values: np.ndarray, present: np.ndarray) -> None:
         """Add pixels: (rows, columns, bands), and where they are valid."""
@@ -62,6 +66,7 @@ class Statistics:
         self.zeros += np.count_nonzero(valid == 0, axis=0)
         first = valid[:, 0]
         self.alike.update(first[(first > TWELVE_BITS) & (valid == first[:, np.newaxis]).all(axis=1)].tolist())
+        self.differ += np.array([np.count_nonzero(valid != valid[:, [band]], axis=0) for band in range(len(BANDS))])
         self.negative += int(np.count_nonzero(valid < 0))
         self.beyond += [np.count_nonzero(valid > bound) for bound in (REFLECTANCE, EIGHT_BITS, TWELVE_BITS)]
 
@@ -108,6 +113,13 @@ class Statistics:
         """Bands that are 0 in many pixels where others are not, and in which share of the pixels."""
         shares = self.zeros / max(self.valid, 1)
         return {band: float(share) for band, share in zip(BANDS, shares) if share > MANY}
+
+    @property
+    def same(self) -> list[tuple[str, str]]:
+        """Pairs of bands that hold the same pixels, of several counts."""
+        several = self.highest - self.lowest >= SHADES
+        pairs = itertools.combinations(range(len(BANDS)), 2)
+        return [(BANDS[one], BANDS[other]) for one, other in pairs if several[one] and not self.differ[one, other]]
 
     @property
     def expected(self) -> str:

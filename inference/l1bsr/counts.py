@@ -80,6 +80,8 @@ def check_range(statistics: Statistics, scale: float | None) -> None:
         LOG.warning("%s", statistics.expected)
     for band, share in statistics.holed.items():
         LOG.warning("%s is 0 in %.2g %% of the pixels where others are not, which is taken for data", band, 100 * share)
+    for one, other in statistics.same:
+        LOG.warning("%s and %s hold the same pixels, as no two bands of Sentinel-2 do", one, other)
 
 
 def read_counts(

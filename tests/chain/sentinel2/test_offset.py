@@ -217,6 +217,19 @@ def test_a_stated_lack_of_an_offset_that_the_pixels_deny_is_refused(tmp_path, pi
     check_stack(open_product(write_stack(tmp_path / "r.tif", pixels, **how)), pixels)
 
 
+@pytest.mark.parametrize("add, asked", [(0, -1000), (1000, 0)])
+def test_an_offset_that_the_user_states_holds_and_is_told_where_the_pixels_deny_it(
+    tmp_path, pixels, caplog, add, asked
+):
+    path = write_stack(tmp_path / "s.tif", pixels, add=add)
+    with caplog.at_level("WARNING"):
+        assert open_product(path, offset=-add).offset == -add
+        assert not caplog.messages
+        assert open_product(path, offset=asked).offset == asked
+    (line,) = caplog.messages
+    assert line.startswith("s.tif: pixels: ") and line.endswith(f"(--offset {asked})")
+
+
 @pytest.mark.parametrize("baseline, add", [("02.14", 0), ("05.10", 1000)])
 def test_what_is_stated_of_a_bright_image_is_believed_and_said_not_to_be_checked(
     tmp_path, pixels, caplog, baseline, add

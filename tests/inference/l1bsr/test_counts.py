@@ -77,6 +77,13 @@ def test_bands_that_are_0_where_others_are_not_are_told(tmp_path, image, models,
     assert warnings(capsys) == [told]
 
 
+def test_bands_that_hold_the_same_pixels_are_told(tmp_path, image, models, capsys):
+    pixels = counts(20, 18)
+    pixels[..., 1] = pixels[..., 2]
+    assert infer(image(pixels), tmp_path / "sr.tif", models["nearest"]) == 0
+    assert warnings(capsys) == ["warning: B03 and B04 hold the same pixels, as no two bands of Sentinel-2 do"]
+
+
 def test_a_stated_scale_makes_counts_of_them(tmp_path, image, models, capsys):
     source = image((0.02 + DRAWN).astype(np.float32))
     assert infer(source, tmp_path / "sr.tif", models["nearest"], "--count-scale", 1400) == 0
