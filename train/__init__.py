@@ -8,7 +8,8 @@ left as it is: with oneDNN on, it cannot run convolutions in bfloat16 on such CP
 """
 
 import os
-from importlib import metadata
+
+from chain.runtime.provenance import package_versions
 
 ONEDNN_SINCE = (2, 18)
 """First version of TensorFlow that was seen to run all networks with oneDNN on any CPU."""
@@ -16,12 +17,7 @@ ONEDNN_SINCE = (2, 18)
 
 def _tensorflow_version() -> tuple[int, ...]:
     """Return major and minor version of the TensorFlow that is installed, without loading it; (0,) if none says it."""
-    for name in ("tensorflow", "tensorflow-cpu"):
-        try:
-            return tuple(int(part) for part in metadata.version(name).split(".")[:2])
-        except metadata.PackageNotFoundError:
-            continue
-    return (0,)
+    return tuple(int(part) for part in package_versions().get("tensorflow", "0").split(".")[:2])
 
 
 if _tensorflow_version() >= ONEDNN_SINCE:

@@ -56,6 +56,12 @@ def versions() -> dict[str, str]:
         version = getattr(sys.modules.get(module), "__version__", None)
         if version:
             found[name] = version
+    return {**found, **package_versions()}
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of installed packages, of those in `PACKAGES`, without loading them."""
+    found = {}
     for package, name in PACKAGES.items():
         try:
             found[name] = metadata.version(package)

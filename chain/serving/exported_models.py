@@ -7,6 +7,7 @@ serves them.
 """
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from chain.runtime.files import reason_of, scratch_folder, synchronize
 from chain.runtime.progress import LOG
+from chain.runtime.provenance import package_versions
 from models.description import FILE_NAME, SPECTRA_NAME, read_description
 
 if TYPE_CHECKING:
@@ -94,14 +96,23 @@ def exported(make: Callable[[], "SuperResolutionModel"], files: list[Path], name
     Raises:
         OSError: the cache cannot be written.
     """
-    import tensorflow as tf
 
-    from models.base import export, keras_version
+    def write(folder: Path) -> None:
+        from models.base import export
 
-    digest = hashlib.sha256(f"{tf.__version__} {keras_version()}".encode())
+        export(make(), folder)
+
+    digest = hashlib.sha256(_frameworks().encode())
     for file in [*files, *sorted(MODELS.glob("*.py"))]:
         digest.update(Path(file).read_bytes())
-    return kept(lambda folder: export(make(), folder), f"{name}-{digest.hexdigest()[:24]}", cache)
+    return kept(write, f"{name}-{digest.hexdigest()[:24]}", cache)
+
+
+def _frameworks() -> str:
+    """Return the versions of TensorFlow and Keras; TensorFlow, which takes seconds, is loaded if no package tells."""
+    known = package_versions()
+    tensorflow = known.get("tensorflow") or importlib.import_module("tensorflow").__version__
+    return f"{tensorflow} {known['keras']}"
 
 
 def kept(write: Callable[[Path], object], name: str, cache: Path) -> Path:

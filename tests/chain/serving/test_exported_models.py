@@ -4,6 +4,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,16 @@ def test_weights_become_the_same_model_once(model, weights_only, tmp_path, monke
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
 
+def test_what_is_in_the_cache_is_found_without_tensorflow(weights_only, tmp_path):
+    folder = served_folder(weights_only, tmp_path / "cache")
+    code = "import sys; from pathlib import Path; from chain.serving.exported_models import served_folder\n"
+    code += (
+        f"print(served_folder(*map(Path, {[str(weights_only), str(tmp_path / 'cache')]})), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{folder} False"
+
+
 def test_of_a_model_that_can_crop_the_cropped_outputs_are_served_and_all_if_they_are_asked_for(tmp_path):
     folder, cache = tmp_path / "weights", tmp_path / "cache"
     folder.mkdir()
@@ -174,7 +186,7 @@ def test_what_a_model_depends_on_is_noticed(tmp_path, export, monkeypatch):
     fourth = exported(lambda: "fourth", files, "toy", cache)
     (tmp_path / "dsen2.py").write_text("another network")
     fifth = exported(lambda: "fifth", files, "toy", cache)
-    monkeypatch.setattr(tf, "__version__", "0.0")
+    monkeypatch.setattr(exported_models, "package_versions", lambda: {"tensorflow": "0.0", "keras": "0.0"})
     sixth = exported(lambda: "sixth", files, "toy", cache)
     assert len({first, second, fourth, fifth, sixth}) == 5
     assert export == ["first", "second", "third", "fourth", "fifth", "sixth"]
