@@ -63,7 +63,7 @@ CASES = list(cases())
 FIRST = [next(group) for _, group in itertools.groupby(CASES, key=lambda case: case[0])]
 """The first training of each system."""
 SMALLEST = next(case for case in FIRST if case[0].Options.system == "spot7")
-EVERYDAY = [case if case in FIRST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+EVERYDAY = [case if case is SMALLEST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 def name_of(case):
@@ -98,6 +98,18 @@ def state_of(folder):
     return numbers
 
 
+def killed_at(folder):
+    """Return what puts a new folder in its place, and is killed when it has put this one."""
+    moved = base.replace_folder
+
+    def kill(new, old):
+        moved(new, old)
+        if old == folder:
+            raise KeyboardInterrupt
+
+    return kill
+
+
 class Trainings:
     """Makes samples and trainings, each once."""
 
@@ -130,7 +142,10 @@ class Trainings:
         return module.Options(**{**small, "size": "small" if "small" in sizes else sizes[0], **given})
 
     def train(self, case):
-        """Return a training that was cancelled after its first epoch and then went on, and what was seen of it."""
+        """Return a training that was cancelled after its first epoch, killed when its model was in place, and ended.
+
+        And what was seen of it.
+        """
         name = name_of(case)
         if name not in self.made:
             module, samples = case[0], self.samples_of(case[0])[0]
@@ -138,13 +153,19 @@ class Trainings:
             kept = checkpoint_dir(folder, options)
             with pytest.raises(Cancelled), steps(eager=case not in FIRST):
                 module.train(samples, folder, options, cancelled=lambda: epochs_done(kept) == 1)
-            seen = {"is_whole": folder.exists(), "options": options, "kept": kept, "told": []}
+            seen = {"is_whole": folder.exists(), "options": options, "kept": kept}
             with pytest.raises(ValueError, match="begun with learning_rate 0.001"):
                 module.train(samples, folder, dataclasses.replace(options, learning_rate=1e-2))
+            told = [], []
+            with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt), steps(eager=True):
+                patched.setattr(base, "replace_folder", killed_at(folder))
+                module.train(samples, folder, options, progress=lambda fraction, text: told[0].append(fraction))
+            seen["is_scored"] = (folder / "scores.json").exists()
             with steps(eager=True):
                 training = module.train(
-                    samples, folder, options, progress=lambda fraction, text: seen["told"].append(fraction)
+                    samples, folder, options, progress=lambda fraction, text: told[1].append(fraction)
                 )
+            seen["told"] = told
             self.made[name] = (training, seen)
         return self.made[name]
 
@@ -176,7 +197,12 @@ def test_a_training_that_was_cancelled_goes_on(case, trainings):
     training, seen = trainings.train(case)
     assert not seen["is_whole"] and not seen["kept"].exists()
     assert len(training.history) == SHORT["epochs"]
-    assert seen["told"] == sorted(seen["told"]) and seen["told"][-1] == 1
+    assert all(told == sorted(told) for told in seen["told"]) and seen["told"][1][-1] == 1
+
+
+def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(case, trainings):
+    training, seen = trainings.train(case)
+    assert not seen["is_scored"] and training.path.exists() and training.scores
 
 
 @pytest.mark.parametrize(
@@ -254,22 +280,3 @@ def test_a_training_that_was_killed_when_all_was_done_is_completed(case, trainin
     assert again.record == json.loads((training.path / "run.json").read_text()) and again.path == training.path
     assert again.description == training.description and not folder.exists()
     assert removed[-2:] == [LOCK_NAME, UNSCORED_NAME]
-
-
-def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(trainings, tmp_path, monkeypatch):
-    case = SMALLEST
-    samples, options = trainings.samples_of(case[0])[0], dataclasses.replace(trainings.options(case), epochs=1)
-    moved = base.replace_folder
-
-    def kill(new, folder):
-        moved(new, folder)
-        if folder == tmp_path / "model":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), steps(eager=True):
-        patched.setattr(base, "replace_folder", kill)
-        case[0].train(samples, tmp_path / "model", options)
-    assert (tmp_path / "model").exists() and not (tmp_path / "model" / "scores.json").exists()
-    with steps(eager=True):
-        training = case[0].train(samples, tmp_path / "model", options)
-    assert training.scores and [path.name for path in tmp_path.iterdir()] == ["model"]
