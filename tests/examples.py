@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many examples hypothesis tries: ten in the everyday suite, as many as a test is worth in `make test-all`."""
+"""What the everyday suite leaves to `make test-all`: all but ten of hypothesis' examples, and slow parameters."""
 
+import pytest
 from hypothesis import settings
 
 EVERYDAY = 10
@@ -11,3 +12,8 @@ settings.register_profile("full", max_examples=100, deadline=None)
 def examples(full: int) -> int:
     """Return the number of examples of a test that tries `full` of them when there is time."""
     return full if settings().max_examples > EVERYDAY else min(full, EVERYDAY)
+
+
+def slow(*cases) -> list:
+    """Return parameters of a test, values or tuples of them, that are tried when there is time."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]

@@ -28,6 +28,7 @@ def test_a_scene_is_better_than_its_clearest_image_and_their_mean(scene, tmp_pat
     assert mean["sr"]["cpsnr"] > mean["mean_of_registered"]["cpsnr"] + 0.7
 
 
+@pytest.mark.slow
 def test_frames_are_registered(scene, capsys):
     assert deepsum_registration.main(["--model-dir", "weights/deepsum/NIR", "--scenes", str(scene)]) == 0
     assert json.loads(capsys.readouterr().out)["network"]["within_a_pixel"] >= 0.75

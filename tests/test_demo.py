@@ -44,5 +44,7 @@ def test_usage_errors(tmp_path, capsys, option, value):
 
 def test_a_step_that_fails_says_why(tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        demo.run("training", f"-m train.spot7 --patches '{tmp_path}' --model-dir '{tmp_path}/model'", tmp_path / "log")
+        demo.run(
+            "dataset", f"sr_dataset.py --xs '{tmp_path}' --pan none --output '{tmp_path}/patches'", tmp_path / "log"
+        )
     assert "error: " in caught.value.output and caught.value.returncode == 1

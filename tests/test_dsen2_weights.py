@@ -109,6 +109,7 @@ def test_product_made_coarser_is_the_input(network, shared_data):
     np.testing.assert_allclose(again.numpy()[0][inner] * 1e4, tile[target][inner], atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_real_scene_offline_out_of_the_box(shared_data, cache, tmp_path):
     inputs = files(shared_data("s2_l1c_dsen2_native"), "S2A_MSIL1C_20170527_T33UUB")
     arguments = ["--box", "120,180,240,180", "--output", str(tmp_path / "sr.tif")]

@@ -100,7 +100,12 @@ def test_planetary_computer_can_be_used_beside_old_packages(image, data, old_fir
     assert Path(run.stdout.strip()).parent == (image.old if old_first else image.packages), run.stderr
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+EVERYDAY = "inference.dsen2", "train.dsen2", "sr_dataset"
+
+
+@pytest.mark.parametrize(
+    "program", [each if each in EVERYDAY else pytest.param(each, marks=pytest.mark.slow) for each in PROGRAMS]
+)
 def test_help(image, data, program):
     words = [f"{program}.py"] if "." not in program else ["-m", program]
     run = image.run(*words, "--help", user=USERS[0], home=data)

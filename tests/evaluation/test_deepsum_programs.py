@@ -56,12 +56,12 @@ def test_filters_and_displacements():
     assert np.array_equal(_whole_displacements(np.eye(81)[filter_classes(displacements)]), displacements)
 
 
-def test_scenes_without_truth_are_refused(scene, model, tmp_path, capsys):
+def test_scenes_without_truth_are_refused(scene, tmp_path, capsys):
     other = tmp_path / "imgset0001"
     other.mkdir()
     for path in scene.glob("*.png"):
         (other / path.name).symlink_to(path)
-    assert deepsum_registration.main(["--model-dir", model, "--scenes", str(other)]) == 1
+    assert deepsum_registration.main(["--model-dir", "weights/deepsum/NIR", "--scenes", str(other)]) == 1
     assert "--scenes: expected a scene with truth.json" in capsys.readouterr().err
 
 

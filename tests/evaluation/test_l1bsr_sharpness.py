@@ -61,6 +61,7 @@ def test_measures_of_bands():
     assert found["B02"]["overshoot"] == pytest.approx(2.5)
 
 
+@pytest.mark.slow
 def test_program_writes_scores_and_figures(tmp_path, write_raster, capsys):
     counts = np.random.default_rng(0).integers(200, 400, (96, 96, 4)).astype(np.uint16)
     image = write_raster("image.tif", counts)

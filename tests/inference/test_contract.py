@@ -37,6 +37,11 @@ FINE, COARSE = (37, 25), (7, 9)
 """Rows and columns of an image whose bands all have one spacing, and of the coarsest bands of another."""
 
 
+def everyday(*systems):
+    """Leave the programs of other systems to `make test-all`."""
+    return [each if each in systems else pytest.param(each, marks=pytest.mark.slow) for each in SYSTEMS]
+
+
 @pytest.fixture(scope="module", params=SYSTEMS)
 def program(request):
     return importlib.import_module(f"inference.{request.param}")
@@ -167,6 +172,7 @@ def test_its_product_lies_on_the_whole_ground_and_misses_what_is_missing(program
     assert set(record["input"]["names"]) == set(map(str, files))
 
 
+@pytest.mark.parametrize("program", everyday("deepsum", "l1bsr"), indirect=True)
 def test_its_report_shows_product_and_input(program, image, options, tmp_path):
     page = tmp_path / "sr.html"
     product = make(program, image, tmp_path / "sr.tif", options(**unmasked(program), report=str(page)))
@@ -176,6 +182,7 @@ def test_its_report_shows_product_and_input(program, image, options, tmp_path):
         assert "files have changed" not in text
 
 
+@pytest.mark.parametrize("program", everyday("deepsum", "dsen2", "l1bsr"), indirect=True)
 def test_a_run_that_was_stopped_goes_on_to_the_same_pixels(program, image, options, tmp_path):
     small = {"tile_size": 16} if "tile_size" in kinds(program.Options) else {}
     given, calls = options(**unmasked(program), **small), []

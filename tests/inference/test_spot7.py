@@ -171,7 +171,7 @@ def test_integer_product_is_that_of_a_model_of_this_project(tmp_path, image):
     from models.base import export
 
     spec = ({"lr": tf.TensorSpec((1, 8, 8, 4))}, {"sr": tf.TensorSpec((1, 32, 32, 4))})
-    model = model_module.SRModel(spec, **model_module.SIZES["small"])
+    model = model_module.SRModel(spec, depth=8, num_blocks=1)
     folder = tmp_path / "model"
     description = export(model, folder)
     pixels = np.random.default_rng(2).integers(500, 4000, (40, 48, 4)).astype(np.uint16)
@@ -354,12 +354,13 @@ def test_real_image_lands_on_its_ground(tmp_path, shared_data, models):
     path = shared_data("s2_l2a_majortom_48QUE_native") / "T48QUE_20200223_10m.tif"
     assert infer(path, tmp_path / "sr.tif", models["nearest"], "--box", "300,600,90,60") == 0
     result, product = read(tmp_path / "sr.tif")
-    source, dataset = read(path)
+    dataset = gdal.Open(str(path))
+    source = np.moveaxis(dataset.ReadAsArray(300, 600, 90, 60), 0, -1)
     left, top = dataset.GetGeoTransform()[0], dataset.GetGeoTransform()[3]
     assert product.GetGeoTransform() == (left + 3000, 1.5, 0, top - 6000, 0, -1.5)
     names = [dataset.GetRasterBand(k + 1).GetDescription() for k in range(4)]
     order = [next(i for i, name in enumerate(names) if band in name) for band in BANDS]
-    native = source[600:660, 300:390, order].reshape(20, 3, 30, 3, 4).mean((1, 3))
+    native = source[..., order].reshape(20, 3, 30, 3, 4).mean((1, 3))
     averaged = result.reshape(20, 20, 30, 20, 4).mean((1, 3))
     assert np.corrcoef(averaged.ravel(), native.ravel())[0, 1] > 0.999
     assert abs(averaged.mean() - native.mean()) < 2

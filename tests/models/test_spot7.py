@@ -192,6 +192,7 @@ def test_one_training_step_lowers_the_loss():
     assert model.evaluate({"lr": lr}, hr, verbose=0) < before
 
 
+@pytest.mark.slow
 def test_trains_as_any_otbtf_model():
     """By way of `compile` and `fit` of the whole model, with losses and metrics by output key."""
     lr, hr = digital_numbers(2, 16, 16, 4), digital_numbers(2, 64, 64, 4, seed=1) * 1e-4

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from otbtf_applications import serve_geometry as geometry
 
+from tests.examples import examples
+
 
 def axis(size, field, **place):
     return geometry.SourceAxis(size, field, **place)
@@ -93,7 +95,7 @@ def test_sources_of_several_spacings_cost_a_whole_expression_field_as_in_otbtf(r
     assert size(math.lcm(*ratios)) == 96
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(100, examples(300)))
 @given(st.data())
 def test_output_ends_on_the_grids_of_all_sources(data):
     """Rows 1 to 4 of what OTBTF does, told pixel edge by pixel edge rather than computed."""

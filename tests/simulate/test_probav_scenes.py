@@ -29,7 +29,7 @@ def smooth():
 @pytest.fixture(scope="module")
 def scenes():
     """Some scenes for training, among them cloudy ones."""
-    return [make_scene("NIR", ROWS, COLUMNS, 1, number) for number in range(8)]
+    return [make_scene("NIR", ROWS, COLUMNS, 1, number) for number in range(5)]
 
 
 def displacement_of(moved, still):

@@ -81,6 +81,7 @@ def test_radiometry_tfrecords_and_item_by_hand(server, spot, tmp_path):
     assert len(batches) == count and batches[0][0]["lr"].shape == (1, 16, 16, 4)
 
 
+@pytest.mark.slow
 def test_matching_brings_the_means_together(spot, local, scene, tmp_path):
     options = {}
     altered = tmp_path / "xs.tif"
@@ -104,7 +105,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [fault if fault in ("busy", "truncated") else pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS],
+)
 @pytest.mark.parametrize("when", [pytest.param("opening", marks=pytest.mark.slow), "reading"])
 def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, capfd, fault, when):
     from chain.patches import patches

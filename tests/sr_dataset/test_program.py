@@ -25,9 +25,8 @@ from tests.conftest import REPOSITORY
 from tests.sr_dataset.program import SETS, SMALL, failure, patches_of, run
 
 
-def test_output_is_not_replaced_unless_asked(spot, local, tmp_path, capsys):
-    output = tmp_path / "patches"
-    assert run(*spot, *local, "--output", output, *SMALL) == 0
+def test_output_is_not_replaced_unless_asked(spot, local, reference, tmp_path, capsys):
+    output = shutil.copytree(reference, tmp_path / "patches")
     before = (output / "dataset.json").read_bytes()
     assert "--overwrite" in failure(capsys, *spot, *local, "--output", output, *SMALL)
     assert (output / "dataset.json").read_bytes() == before
@@ -86,7 +85,15 @@ def test_cancelled_leaves_nothing(spot, local, tmp_path):
     assert not (tmp_path / "patches").exists()
 
 
-@pytest.mark.parametrize(("which", "left"), [("xs", 1), ("pan", 1), ("B04", 1), ("pan", 0.5), ("B04", 0.5)])
+@pytest.mark.parametrize(
+    ("which", "left"),
+    [
+        ("xs", 1),
+        ("B04", 1),
+        ("pan", 0.5),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("pan", 1), ("B04", 0.5))),
+    ],
+)
 def test_an_image_that_is_overwritten_or_cut_meanwhile_fails_by_name(spot, local, tmp_path, which, left):
     names = {"xs": spot[1], "pan": spot[3], **{Path(name).stem: name for name in local[1:]}}
     names[which] = shutil.copy(names[which], tmp_path / f"{which}.tif")
@@ -108,7 +115,7 @@ def test_a_server_that_is_silent_ends_in_time(spot, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(http, "TIMEOUT", http.TIMEOUT)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address, start = f"http://127.0.0.1:{silent.getsockname()[1]}/", time.monotonic()
-        line = failure(capsys, *spot, "--stac-url", address, "--output", tmp_path / "patches", *SMALL, "--timeout", "2")
+        line = failure(capsys, *spot, "--stac-url", address, "--output", tmp_path / "patches", *SMALL, "--timeout", "1")
     assert "127.0.0.1" in line and time.monotonic() - start < 15
 
 

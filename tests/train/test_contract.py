@@ -205,9 +205,8 @@ def test_a_training_that_is_killed_when_its_model_is_in_place_goes_on(case, trai
     assert not seen["is_scored"] and training.path.exists() and training.scores
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[] if case is SMALLEST else pytest.mark.slow) for case in CASES], ids=name_of
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_a_training_that_went_on_has_the_weights_of_one_that_was_not_interrupted(case, trainings):
     """All of its state after two epochs: weights, the optimizer's variables, losses."""
     states = []

@@ -40,8 +40,18 @@ def steps(count, seed=0):
     ]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("arguments", [{}, {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "schedule_decay": 1.0}])
+OTHERS = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "schedule_decay": 1.0}
+
+
+@pytest.mark.parametrize(
+    "arguments, compiled",
+    [
+        ({}, True),
+        (OTHERS, False),
+        pytest.param({}, False, marks=pytest.mark.slow),
+        pytest.param(OTHERS, True, marks=pytest.mark.slow),
+    ],
+)
 def test_nadam_is_that_of_2018(arguments, compiled):
     start = [np.ones((3, 4), "float32"), np.arange(5, dtype="float32")]
     gradients = steps(50)

@@ -40,7 +40,7 @@ def history(folder):
 def trained(patches, tmp_path_factory):
     """The folder of a trained model, and TensorBoard's."""
     folder = tmp_path_factory.mktemp("trained")
-    options = ["--epochs", "4", "--learning-rate", "0.01", "--log-dir", str(folder / "logs"), "--debug"]
+    options = ["--epochs", "2", "--learning-rate", "0.01", "--log-dir", str(folder / "logs"), "--debug"]
     assert spot7.main(command(patches, folder / "model", *options)) == 0
     return folder / "model", folder / "logs"
 
@@ -53,7 +53,7 @@ def test_what_a_training_leaves(trained):
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith("model")] == ["model"]
     assert read_description(folder).arguments["depth"] == 2
     losses = [epoch["val_loss"] for epoch in history(folder)]
-    assert len(losses) == 4 and min(losses) < losses[0]
+    assert len(losses) == 2 and min(losses) < losses[0]
 
 
 def test_scores_are_those_of_the_exported_model(trained, patches):
@@ -121,7 +121,7 @@ def test_init_starts_from_the_weights(trained, patches, tmp_path):
 )
 def test_options(patches, records, tmp_path, options):
     folder = patches if "--streaming" in options else records
-    assert spot7.main(command(folder, tmp_path / "model", "--epochs", "2", "--debug", *options)) == 0
+    assert spot7.main(command(folder, tmp_path / "model", "--epochs", "1", "--debug", *options)) == 0
     assert np.isfinite(json.loads((tmp_path / "model" / "scores.json").read_text())["sr"]["l1"])
 
 

@@ -110,8 +110,15 @@ def test_any_file_of_a_checkpoint(checkpoints, ending):
     assert read_deepsum_checkpoint(path).network == "RegNet"
 
 
-@pytest.mark.parametrize("band", ["NIR", "RED"])
-@pytest.mark.parametrize("variant", ["P", "C"])
+@pytest.mark.parametrize(
+    "variant, band",
+    [
+        ("P", "RED"),
+        ("C", "NIR"),
+        pytest.param("P", "NIR", marks=pytest.mark.slow),
+        pytest.param("C", "RED", marks=pytest.mark.slow),
+    ],
+)
 def test_statistics_are_those_of_the_band(checkpoints, band, variant):
     model, _ = read_model(checkpoints["DeepSUM"], band, variant)
     names = ("mean", "deviation", "target_deviation")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.patches.split import DROPPED, deal
+from tests.examples import examples
 
 
 def _grid(columns, rows, step, origin=(1, 2)):
@@ -24,7 +25,7 @@ def _closest(starts, groups, size):
     return min(gaps, default=np.inf)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(columns=st.integers(5, 24), rows=st.integers(5, 24), step=st.integers(4, 40), seed=st.integers(0, 99))
 def test_sets_neither_overlap_nor_touch(columns, rows, step, seed):
     starts = _grid(columns, rows, step)

@@ -90,7 +90,9 @@ def test_a_server_that_is_always_busy_ends_in_one_line(serve, waits, monkeypatch
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize("how", ["silent", "dripping", "dripping headers", "busy"])
+@pytest.mark.parametrize(
+    "how", ["silent", pytest.param("dripping", marks=pytest.mark.slow), "dripping headers", "busy"]
+)
 def test_a_server_that_does_not_answer_ends_in_time(serve, monkeypatch, how):
     monkeypatch.setattr(gdal_http, "TIMEOUT", 1.0)
 

@@ -140,7 +140,14 @@ def pixels():
     return native(60)
 
 
-@pytest.mark.parametrize("name", ["FORCE", "Earth Engine", "ESA's words", "Acolite, Sentinel-2B", "sr_"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FORCE",
+        "Acolite, Sentinel-2B",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("Earth Engine", "ESA's words", "sr_")),
+    ],
+)
 def test_a_stack_has_the_pixels_of_its_bands_by_name(tmp_path, pixels, name):
     words, bands = SETS[name]
     chosen = {band: pixels[band] for band in bands}
@@ -154,7 +161,13 @@ def two_dates(pixels, names):
     return [*first, *second], [name.format(band) for name in names for band in pixels]
 
 
-@pytest.mark.parametrize("names", [("0_{}", "1_{}"), ("{}_median", "{}_stdDev"), ("{}", "{}_1")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0_{}", "1_{}"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (("{}_median", "{}_stdDev"), ("{}", "{}_1"))),
+    ],
+)
 def test_bands_of_several_dates_or_statistics_are_chosen_by_their_affix(tmp_path, pixels, names):
     arrays, words = two_dates(pixels, names)
     path = write(tmp_path / "two.tif", arrays, words)

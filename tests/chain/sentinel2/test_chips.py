@@ -82,6 +82,7 @@ def test_a_60_m_band_with_too_few_pixels_is_restored_as_those_of_20_m(scene_of, 
     assert methods == {"B01": "bilinear", "B05": "bilinear"} and min(shares.values()) > 0.4
 
 
+@pytest.mark.slow
 def test_a_60_m_band_beside_the_edge_of_its_source_is_restored_as_those_of_20_m(scene_of, tmp_path):
     masked = hole_of((32, 32), 0.196, ("edge", 0))
     scene = scene_of(INDIA)
@@ -110,6 +111,7 @@ def test_native_pixels_near_a_corner_by_two_border_rules_are_not_known(scene_of,
     assert methods == {"B01": "cubicspline", "B09": "cubicspline"} and min(shares.values()) > 0.4
 
 
+@pytest.mark.slow
 def test_a_half_empty_chip_of_a_cubic_spline_is_told_by_the_60_m_bands(scene_of, tmp_path):
     masked = hole_of((64, 64), 0.5, ("triangle", 3))
     scene = scene_of(DSEN2)

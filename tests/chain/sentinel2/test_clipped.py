@@ -6,8 +6,9 @@ import pytest
 
 from chain.sentinel2.image import open_product
 from chain.sentinel2.reading import Reading
-from tests.chain.sentinel2.scenes import ORDER, check_stack, fine, native, reason_of, write, write_files
+from tests.chain.sentinel2.scenes import check_stack, fine, native, reason_of, write, write_files
 
+ORDER = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 FIELDS = ("B06", "B07", "B08", "B8A")
 """Bands that vegetation is bright in."""
 
@@ -15,7 +16,7 @@ FIELDS = ("B06", "B07", "B08", "B8A")
 @pytest.fixture(scope="module")
 def pixels():
     """A landscape of which a quarter is vegetation."""
-    made = native(120)
+    made = native(120, bands=ORDER)
     for band in FIELDS:
         field = made[band][: len(made[band]) // 4]
         field[:] = field // 8 + 4000
@@ -28,8 +29,15 @@ def clipped(pixels, divisor, most, dtype="float32"):
     return {band: np.minimum(array / divisor, most).astype(dtype) for band, array in pixels.items()}
 
 
-@pytest.mark.parametrize("divisor", [2000, 3000])
-@pytest.mark.parametrize("in_files", [True, False])
+@pytest.mark.parametrize(
+    "in_files, divisor",
+    [
+        (True, 3000),
+        (False, 2000),
+        pytest.param(True, 2000, marks=pytest.mark.slow),
+        pytest.param(False, 3000, marks=pytest.mark.slow),
+    ],
+)
 def test_numbers_that_were_divided_and_clipped_ask_for_their_scale(tmp_path, pixels, divisor, in_files):
     made = clipped(pixels, divisor, 1)
     files = [*write_files(tmp_path / "in", {band: made[band] for band in ("B02", "B03", "B04", "B08")}).values()]
@@ -43,7 +51,10 @@ def test_numbers_that_were_divided_and_clipped_ask_for_their_scale(tmp_path, pix
     assert "1, the highest number of B08, in " in reason_of(image, "pixels")
 
 
-@pytest.mark.parametrize("divisor, most, dtype", [(1, 3000, "uint16"), (10000, 0.3, "float32"), (1, 4095, "int16")])
+@pytest.mark.parametrize(
+    "divisor, most, dtype",
+    [(1, 3000, "uint16"), (10000, 0.3, "float32"), pytest.param(1, 4095, "int16", marks=pytest.mark.slow)],
+)
 def test_other_numbers_that_were_clipped_are_told(tmp_path, pixels, caplog, divisor, most, dtype):
     made = clipped(pixels, divisor, most, dtype)
     image = open_product(write(tmp_path / "s.tif", [*fine(made).values()], ORDER), offset=0)
@@ -53,8 +64,15 @@ def test_other_numbers_that_were_clipped_are_told(tmp_path, pixels, caplog, divi
     check_stack(image, expected, tolerance=1e-2)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint16"])
-@pytest.mark.parametrize("infrared", [1.0, 0.6])
+@pytest.mark.parametrize(
+    "infrared, dtype",
+    [
+        (1.0, "uint16"),
+        (0.6, "float32"),
+        pytest.param(1.0, "float32", marks=pytest.mark.slow),
+        pytest.param(0.6, "uint16", marks=pytest.mark.slow),
+    ],
+)
 def test_clouds_and_snow_that_are_clipped_are_none(tmp_path, pixels, caplog, dtype, infrared):
     """They are bright in the visible too, if dark in the short-wave infrared."""
     factor = 10000 if dtype == "float32" else 1

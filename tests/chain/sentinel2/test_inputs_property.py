@@ -23,7 +23,7 @@ from chain.sentinel2.bands import BANDS, WAVELENGTHS
 from chain.sentinel2.image import open_product
 from chain.sentinel2.native_bands import native_product
 from tests.chain.sentinel2.scenes import LEFT, ORDER, TOP, native, ratio_of, read, write, write_dimap, write_netcdf
-from tests.examples import EVERYDAY
+from tests.examples import EVERYDAY, slow
 
 COMBINATIONS, EVERYDAY_COMBINATIONS = 2000, 16
 FULL = settings().max_examples > EVERYDAY
@@ -342,11 +342,7 @@ def test_pixels_are_right_or_refused(case):
 
 @pytest.mark.parametrize(
     "add, stated, cut",
-    [
-        pytest.param(0, "baseline 02.14", (0, 0), marks=pytest.mark.slow),
-        pytest.param(1000, "offset in counts", (12, 2), marks=pytest.mark.slow),
-        (1000, "offset in counts", (1, 1)),
-    ],
+    [(1000, "offset in counts", (1, 1)), *slow((0, "baseline 02.14", (0, 0)), (1000, "offset in counts", (12, 2)))],
 )
 def test_a_spline_is_not_taken_for_lanczos(add, stated, cut):
     """Which explains these pixels by chance, with native ones that are no whole numbers and rules of all kinds."""
@@ -390,32 +386,14 @@ def test_a_scale_alone_of_an_item_is_believed_if_the_pixels_agree():
     assert (check(bright), check(dark)) == ("refused", "restored")
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {},
-        pytest.param(
-            {"container": "GTiff", "stated": "scale alone", "missing": "none", "size": 132, "cut": (0, 4)},
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_a_border_that_speaks_as_well_without_a_rule_has_none(other):
+def test_a_border_that_speaks_as_well_without_a_rule_has_none():
     """It is a cut, and of floating point native pixels those beside it are whole numbers by any rule, or by none."""
     cut = Case("VRT", "float32", False, 0, "baseline 02.14", "NaN", False, "wavelength", False, "cubic", cut=(12, 12))
-    assert check(replace(cut, **other)) == "restored"
+    other = replace(cut, container="GTiff", stated="scale alone", missing="none", size=132, cut=(0, 4))
+    assert check(cut) == check(other) == "restored"
 
 
-PLAIN = [("GTiff", add, stated) for add, each in TRUE.items() for stated in each]
-PLAIN += [
-    pytest.param(
-        *case, marks=[] if case[2] == "baseline 05.10" or case[::2] == ("zip", "offset in counts") else pytest.mark.slow
-    )
-    for container in ("VRT", "COG", "zip")
-    for case in ((container, *case[1:]) for case in PLAIN)
-]
-
-
-@pytest.mark.parametrize("container, add, stated", PLAIN)
+@pytest.mark.parametrize("container", ["GTiff", *slow("VRT", "COG", "zip")])
+@pytest.mark.parametrize("add, stated", [(add, stated) for add, each in TRUE.items() for stated in each])
 def test_what_is_told_plainly_is_opened(container, add, stated):
     assert check(Case(container, "uint16", False, add, stated, "zero", True, "ESA", False)) == "restored"

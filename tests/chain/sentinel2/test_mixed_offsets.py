@@ -33,11 +33,11 @@ def merged(pixels, is_high):
 @pytest.mark.parametrize(
     "kind, line",
     [
-        ("stack", {}),
-        ("reflectance", {"angle": 90, "share": 0.25}),
+        pytest.param("stack", {}, marks=pytest.mark.slow),
+        pytest.param("reflectance", {"angle": 90, "share": 0.25}, marks=pytest.mark.slow),
         ("four bands", {"angle": 35}),
         ("unplaced", {"angle": 20, "waves": 8}),
-        ("int16", {"angle": 200, "share": 0.3}),
+        pytest.param("int16", {"angle": 200, "share": 0.3}, marks=pytest.mark.slow),
     ],
 )
 def test_a_mosaic_of_parts_with_and_without_an_offset_is_refused_or_told(tmp_path, kind, line, caplog):
@@ -68,13 +68,17 @@ def test_native_files_of_a_mosaic_are_refused(tmp_path):
 def test_parts_that_missing_pixels_separate_are_held_against_each_other(tmp_path):
     is_high = side((240, 240), 35)
     gap = binary_dilation(is_high, iterations=12) & ~is_high
-    pixels = {band: np.where(gap, 0, array).astype(np.uint16) for band, array in merged(native(240), is_high).items()}
+    pixels = {
+        band: np.where(gap, 0, array).astype(np.uint16)
+        for band, array in merged(native(240, bands=USED), is_high).items()
+    }
     with pytest.raises(ValueError, match="got no numbers below 950 in a part near column .*, and many in one near col"):
-        open_product(write(tmp_path / "s.tif", [*pixels.values()], ORDER))
-    level = {band: np.where(gap, 0, array) for band, array in fine(native(240)).items()}
-    open_product(write(tmp_path / "l.tif", [*level.values()], ORDER))
+        open_product(write(tmp_path / "s.tif", [*pixels.values()], USED))
+    level = {band: np.where(gap, 0, array) for band, array in fine(native(240, bands=USED)).items()}
+    open_product(write(tmp_path / "l.tif", [*level.values()], USED))
 
 
+@pytest.mark.slow
 def test_a_seam_between_the_windows_of_a_large_image_is_found(tmp_path):
     bands = ("B02", "B03", "B04", "B08")
     pixels = merged(native(1104, bands=bands), side((1104, 1104), share=0.775))

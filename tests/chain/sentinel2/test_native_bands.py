@@ -58,7 +58,9 @@ def _read(product, name):
     return dataset.ReadAsArray(), dataset.GetGeoTransform()
 
 
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "algorithm", ["near", *(pytest.param(each, marks=pytest.mark.slow) for each in ("bilinear", "cubic"))]
+)
 @pytest.mark.parametrize("row, column", [pytest.param(0, 0, marks=pytest.mark.slow), (31, 45)])
 def test_stack_of_12_bands(write_raster, tmp_path, algorithm, row, column):
     native = {name: _landscape(*(int(360 / gsd * 10),) * 2, seed) for seed, (name, gsd) in enumerate(BANDS.items())}
@@ -108,7 +110,7 @@ def test_files(band, tmp_path):
     assert not restored.hrefs and not restored.signed and product.hrefs
 
 
-@pytest.mark.parametrize("algorithm", ["bilinear", "cubic"])
+@pytest.mark.parametrize("algorithm", ["bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
 def test_floating_point(band, tmp_path, algorithm):
     native = _landscape(60, 50, 2)
     fine = _resample(native, 20.0, algorithm, kind=gdal.GDT_Float32)
@@ -126,8 +128,17 @@ def test_floating_point(band, tmp_path, algorithm):
 
 
 @pytest.mark.parametrize("name", ["B05", pytest.param("B09", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("tool", ["warp", "translate"])
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
+@pytest.mark.parametrize(
+    "tool, algorithm",
+    [
+        ("warp", "near"),
+        ("warp", "cubic"),
+        ("translate", "near"),
+        ("translate", "bilinear"),
+        pytest.param("warp", "bilinear", marks=pytest.mark.slow),
+        pytest.param("translate", "cubic", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("declared", [pytest.param(None, marks=pytest.mark.slow), 0])
 def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
     gsd = BANDS[name]
@@ -169,7 +180,7 @@ def test_no_data_at_all(band, tmp_path):
     assert _read(restored, "B05")[0].shape == (60, 60) and not _read(restored, "B05")[0].any()
 
 
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", "cubic"])
+@pytest.mark.parametrize("algorithm", ["near", "bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
 def test_blocks_leave_no_seam(band, tmp_path, monkeypatch, algorithm):
     native = _landscape(130, 110, 4)
     product = band(_resample(native, 20.0, algorithm)[5:, 7:])
@@ -219,7 +230,7 @@ def test_other_grids_are_refused(band, tmp_path, name, gsd, epsg, message):
         "near",
         "bilinear",
         pytest.param("cubic", marks=pytest.mark.slow),
-        "cubicspline",
+        pytest.param("cubicspline", marks=pytest.mark.slow),
         pytest.param("lanczos", marks=pytest.mark.slow),
         "average",
     ],
@@ -288,7 +299,7 @@ def test_a_cubic_spline_by_2_is_told_by_the_60_m_bands(shared_data, write_raster
         assert np.abs(pixels - native)[pixels > 0].max() <= 4 and np.mean(pixels > 0) > 0.85
 
 
-@pytest.mark.parametrize("name", ["B05", "B12"])
+@pytest.mark.parametrize("name", ["B05", pytest.param("B12", marks=pytest.mark.slow)])
 def test_a_cubic_spline_by_2_of_a_whole_image_is_told_by_its_sides(shared_data, band, tmp_path, name):
     """A spline through native pixels that are no whole numbers gives the same inside, and other sides."""
     file = shared_data("s2_l1c_dsen2_native") / "S2A_MSIL1C_20170527_T33UUB_20m.tif"

@@ -53,8 +53,15 @@ def add_mask(path, valid, internal, band=1, flags=gdal.GMF_PER_DATASET):
     return path
 
 
-@pytest.mark.parametrize("internal", [True, False])
-@pytest.mark.parametrize("declared", [None, 0, 65535])
+@pytest.mark.parametrize(
+    "declared, internal",
+    [
+        (None, True),
+        (0, False),
+        (65535, True),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((None, False), (0, True), (65535, False))),
+    ],
+)
 def test_a_mask_in_a_file_or_beside_it(tmp_path, pixels, missing, internal, declared):
     arrays = filled(pixels, missing)
     also = missing.copy()
@@ -120,7 +127,13 @@ def test_a_band_that_tells_where_there_is_data(tmp_path, pixels, missing, dtype)
 
 
 @pytest.mark.parametrize(
-    "dtype, fill", [("float32", np.nan), ("float32", -9999.0), ("int16", -32768), ("float64", -1e38)]
+    "dtype, fill",
+    [
+        ("float32", np.nan),
+        ("float64", -1e38),
+        ("int16", -32768),
+        pytest.param("float32", -9999.0, marks=pytest.mark.slow),
+    ],
 )
 def test_declared_nodata(tmp_path, pixels, missing, dtype, fill):
     path = write(tmp_path / "s.tif", filled(pixels, missing, fill, dtype), ORDER, nodata=fill)
@@ -185,7 +198,9 @@ def test_nodata_and_coordinate_system_in_an_aux_xml(tmp_path, pixels, missing):
     assert "UTM zone 31N" in gdal.Open(image.bands["B02"]).GetProjection()
 
 
-@pytest.mark.parametrize("name", ["", "Band 13", "Layer_13"])
+@pytest.mark.parametrize(
+    "name", ["Band 13", *(pytest.param(name, marks=pytest.mark.slow) for name in ("", "Layer_13"))]
+)
 def test_a_mask_that_lost_its_mark_is_asked_for(tmp_path, pixels, missing, name):
     arrays = [*filled(pixels, missing), np.where(missing, 0, 255).astype(np.uint16)]
     path = write(tmp_path / "s.img", arrays, [*ORDER, name], driver="ENVI")
@@ -206,9 +221,23 @@ def test_a_named_band_is_no_mask(tmp_path, pixels, missing):
 
 
 @pytest.mark.parametrize(
-    "dtype, is_reflectance", [("int16", False), ("float32", False), ("float32", True), ("float64", True)]
+    "in_files, dtype, is_reflectance",
+    [
+        (True, "float32", True),
+        (False, "int16", False),
+        (False, "float32", True),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                (True, "int16", False),
+                (True, "float32", False),
+                (True, "float64", True),
+                (False, "float32", False),
+                (False, "float64", True),
+            )
+        ),
+    ],
 )
-@pytest.mark.parametrize("in_files", [True, False])
 def test_zeros_from_which_the_offset_was_taken_are_missing(tmp_path, pixels, dtype, is_reflectance, in_files):
     hole = {band: np.zeros(array.shape, bool) for band, array in pixels.items()}
     for each in hole.values():
@@ -222,7 +251,10 @@ def test_zeros_from_which_the_offset_was_taken_are_missing(tmp_path, pixels, dty
     (check_native if in_files else check_stack)(image, expected, tolerance=1e-3)
 
 
-@pytest.mark.parametrize("fill, dtype, declared", [(-99, "int16", None), (32767, "int16", 0), (64536, "uint16", 0)])
+@pytest.mark.parametrize(
+    "fill, dtype, declared",
+    [(-99, "int16", None), pytest.param(32767, "int16", 0, marks=pytest.mark.slow), (64536, "uint16", 0)],
+)
 def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, pixels, fill, dtype, declared):
     missing = np.zeros((60, 60), bool)
     missing[20:26, 30:36] = True
@@ -236,7 +268,8 @@ def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, p
 
 
 @pytest.mark.parametrize(
-    "fill, dtype, scale", [(30000, "uint16", 1e-4), (32767, "int16", 1e-4), (250, "float32", 0.01)]
+    "fill, dtype, scale",
+    [(30000, "uint16", 1e-4), pytest.param(32767, "int16", 1e-4, marks=pytest.mark.slow), (250, "float32", 0.01)],
 )
 def test_one_number_in_all_bands_that_is_no_reflectance_by_the_stated_scale_is_asked_for(
     tmp_path, pixels, fill, dtype, scale
@@ -252,8 +285,24 @@ def test_one_number_in_all_bands_that_is_no_reflectance_by_the_stated_scale_is_a
     assert not np.any(read(open_product(declared, reading=Reading(offset=0, scale=scale)), "B02")[20:26, 30:36])
 
 
-@pytest.mark.parametrize("fill, dtype", [(1, "uint16"), (9999, "uint16"), (10000, "int16"), (1.0, "float32")])
-@pytest.mark.parametrize("in_files", [True, False])
+@pytest.mark.parametrize(
+    "in_files, fill, dtype",
+    [
+        (True, 9999, "uint16"),
+        (False, 1, "uint16"),
+        (False, 1.0, "float32"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                (True, 1, "uint16"),
+                (True, 10000, "int16"),
+                (True, 1.0, "float32"),
+                (False, 9999, "uint16"),
+                (False, 10000, "int16"),
+            )
+        ),
+    ],
+)
 def test_one_number_in_all_bands_that_may_be_reflectance_is_told(tmp_path, pixels, fill, dtype, in_files, caplog):
     made = {band: array / (10000 if dtype == "float32" else 1) for band, array in pixels.items()}
     for array in made.values():

@@ -9,8 +9,17 @@ from chain.sentinel2.image import open_product
 from tests.chain.sentinel2.scenes import check_stack, native, reason_of, write_files, write_stack
 
 
-@pytest.mark.parametrize("fine_add, coarse_add, side", [(0, 1000, "above"), (1000, 0, "below")])
-@pytest.mark.parametrize("kind", ["files", "stack", "unplaced", "large"])
+@pytest.mark.parametrize(
+    "kind, fine_add, coarse_add, side",
+    [
+        ("files", 0, 1000, "above"),
+        ("files", 1000, 0, "below"),
+        ("stack", 0, 1000, "above"),
+        ("unplaced", 1000, 0, "below"),
+        pytest.param("large", 0, 1000, "above", marks=pytest.mark.slow),
+        pytest.param("large", 1000, 0, "below", marks=pytest.mark.slow),
+    ],
+)
 def test_bands_that_were_harmonised_in_part_are_refused_or_told(tmp_path, fine_add, coarse_add, side, kind, caplog):
     pixels = native(2400 if kind == "large" else 120, bands=("B02", "B04", "B08", "B05", "B07", "B8A"))
     made = {band: array + np.uint16(fine_add if BANDS[band] == 10 else coarse_add) for band, array in pixels.items()}

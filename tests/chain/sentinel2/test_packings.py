@@ -49,7 +49,7 @@ def maja(folder, pixels, kinds=("FRE", "SRE"), nodata=-10000):
     return folder
 
 
-@pytest.mark.parametrize("nodata", [-10000, None])
+@pytest.mark.parametrize("nodata", [-10000, pytest.param(None, marks=pytest.mark.slow)])
 def test_flat_reflectance_of_maja_is_taken(tmp_path, pixels, nodata):
     folder = maja(tmp_path / MAJA, pixels, nodata=nodata)
     assert is_scene(folder)
@@ -87,8 +87,15 @@ def tile(folder, pixels, nested=True):
     return folder
 
 
-@pytest.mark.parametrize("nested", [True, False])
-@pytest.mark.parametrize("product, offset", [("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0), ("", 0)])
+@pytest.mark.parametrize(
+    "product, offset, nested",
+    [
+        ("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0, False),
+        ("", 0, True),
+        pytest.param("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0, True, marks=pytest.mark.slow),
+        pytest.param("", 0, False, marks=pytest.mark.slow),
+    ],
+)
 def test_tiles_of_sinergise(tmp_path, pixels, nested, product, offset):
     folder = tile(tmp_path / "tiles_48_Q_UE", pixels, nested)
     (folder / "tileInfo.json").write_text("{}")
@@ -220,7 +227,7 @@ def old_safe(folder, pixels, tiles=("T32TQM",), level="L1C", baseline="02.04"):
     return product
 
 
-@pytest.mark.parametrize("level", ["L1C", "L2A"])
+@pytest.mark.parametrize("level", ["L1C", pytest.param("L2A", marks=pytest.mark.slow)])
 def test_safe_of_the_layout_before_2016(tmp_path, pixels, level):
     product = old_safe(tmp_path, pixels, level=level)
     granule = next((product / "GRANULE").iterdir())

@@ -15,8 +15,9 @@ import tensorflow as tf
 from chain.serving import exported_models
 from chain.serving.exported_models import exported, find_models, served_folder
 from models import base
-from models.description import FILE_NAME, read_description, sealed_description
+from models.description import FILE_NAME, read_description, sealed_description, write_description
 from models.dsen2 import DSen2, FastDSen2
+from models.weights_file import save_weights
 
 pytestmark = pytest.mark.keras
 
@@ -106,9 +107,8 @@ def test_of_a_model_that_can_crop_the_cropped_outputs_are_served_and_all_if_they
     folder, cache = tmp_path / "weights", tmp_path / "cache"
     folder.mkdir()
     model = FastDSen2.from_bands("2x", depth=2, num_blocks=1)
-    base.export(model, tmp_path / "model")
-    for name in (FILE_NAME, exported_models.WEIGHTS):
-        shutil.copy(tmp_path / "model" / name, folder / name)
+    save_weights(model.model, folder / exported_models.WEIGHTS)
+    write_description(folder, model.description())
     signatures = [
         tf.saved_model.load(str(served_folder(folder, cache, whole=whole))).signatures["serving_default"]
         for whole in (False, True)
@@ -117,7 +117,7 @@ def test_of_a_model_that_can_crop_the_cropped_outputs_are_served_and_all_if_they
     assert served == {*read_description(folder).outputs.values()} < all_of_them == set(model.model.output)
 
 
-@pytest.mark.parametrize("kind", ["model", "weights_only"])
+@pytest.mark.parametrize("kind", [pytest.param("model", marks=pytest.mark.slow), "weights_only"])
 def test_a_model_is_exported_once_in_another_precision(request, kind, tmp_path, monkeypatch):
     folder, cache = request.getfixturevalue(kind), tmp_path / "cache"
     made = served_folder(folder, cache, "bfloat16")
@@ -230,8 +230,7 @@ def test_a_model_that_cannot_be_made_leaves_nothing(tmp_path, export):
     "damage",
     [
         "flipped",
-        "description",
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "removed", "checksums")),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("description", "truncated", "removed", "checksums")),
     ],
 )
 def test_a_damaged_model_in_the_cache_is_made_again(weights_only, tmp_path, damage, caplog):

@@ -13,10 +13,15 @@ GSD, ORIGIN = 300.0, (300000.0, 5000100.0)
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory):
+def exported(tmp_path_factory):
+    """A tiny model, and its folder."""
     folder = tmp_path_factory.mktemp("models") / "model"
-    export_model(folder)
-    return folder
+    return export_model(folder), folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(exported):
+    return exported[1]
 
 
 @pytest.fixture(scope="session")

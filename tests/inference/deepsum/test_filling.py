@@ -79,6 +79,7 @@ def test_scenes_and_original_windows_leave_it_to_the_network():
 
 
 @pytest.mark.keras
+@pytest.mark.slow
 def test_outlines_of_masks_are_not_drawn_on_real_ground(shared_data):
     """Gradients along them, beside those of the truth: equal to elsewhere within 10 %, and nearer to it than before."""
     path = shared_data("s2_l1c_coastal_iceland_native") / "coastalA_10m.tif"

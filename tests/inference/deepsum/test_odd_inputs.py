@@ -159,7 +159,12 @@ def test_scenes_without_masks(scene, make_scene, model_dir, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "names", [DAYS, [f"{day}_B8" for day in DAYS], [f"{day.replace('-', '')}.nir" for day in DAYS]]
+    "names",
+    [
+        pytest.param(DAYS, marks=pytest.mark.slow),
+        [f"{day}_B8" for day in DAYS],
+        pytest.param([f"{day.replace('-', '')}.nir" for day in DAYS], marks=pytest.mark.slow),
+    ],
 )
 def test_bands_named_after_days_are_dates(scene, stack, infer, write_raster, names, capsys):
     wanted = infer(*stack()).ReadAsArray()

@@ -16,7 +16,7 @@ from tests.pages import checked
 pytestmark = pytest.mark.keras
 
 BANDS = "B04", "B05", "B11"
-BOX = ["--box", "123,181,100,74"]  # enlarged to whole pixels of 60 m
+BOX = ["--box", "123,181,70,50"]  # enlarged to whole pixels of 60 m
 
 
 @pytest.fixture(scope="module")

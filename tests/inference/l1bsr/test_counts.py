@@ -26,7 +26,7 @@ def test_a_constant_band_cannot_be_registered_and_is_told_of_otherwise(tmp_path,
     pixels = counts(80, 80)
     pixels[..., 2] = 300
     source = image(pixels)
-    assert register(source, tmp_path / "r.tif", models["CSR"]) == 1
+    assert register(source, tmp_path / "r.tif", models["moving"]) == 1
     assert "expected bands that vary, got one value in B04" in failure(capsys)
     assert infer(source, tmp_path / "sr.tif", models["nearest"]) == 0
     assert warnings(capsys) == ["warning: one value in all of B04"]
@@ -119,7 +119,7 @@ def test_images_too_small_for_registration_are_refused(tmp_path, image, models, 
     source, message = image(counts(rows, columns)), "expected at least 80 x 80 pixels, of which CSR makes right ones"
     assert register(source, tmp_path / "r.tif", models["moving"]) == 1
     assert message in failure(capsys)
-    assert infer(source, tmp_path / "sr.tif", models["for registered"], "--csr", models["CSR"]) == 1
+    assert infer(source, tmp_path / "sr.tif", models["for registered"], "--csr", models["moving"]) == 1
     assert message in failure(capsys)
 
 

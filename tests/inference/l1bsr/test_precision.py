@@ -60,6 +60,7 @@ def test_engines_do_not_matter(tmp_path, image, models):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.slow
 def test_auto_takes_what_is_near_enough_and_goes_on_with_it(tmp_path, image, models, capsys):
     source = image(varied(170, 90))
     assert infer(source, tmp_path / "exact.tif", models["REC"]) == 0
@@ -87,4 +88,4 @@ def test_openvino_wants_the_whole_image(tmp_path, image, models, words, message)
 
 def test_registration_is_of_float32(tmp_path, image, models):
     with pytest.raises(ValueError, match="^--precision requires --task superresolution"):
-        register(image(counts(90, 90)), tmp_path / "r.tif", Options(model_dir=models["CSR"], precision="bfloat16"))
+        register(image(counts(90, 90)), tmp_path / "r.tif", Options(model_dir=models["moving"], precision="bfloat16"))

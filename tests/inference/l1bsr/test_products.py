@@ -99,7 +99,7 @@ def aligned_by_flow(rows, columns):
     return pixels
 
 
-@pytest.mark.parametrize("mode", ["whole", "strips"])
+@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
 def test_flow_and_metrics(tmp_path, image, models, capsys, mode):
     pixels = aligned_by_flow(84, 80)
     pixels[30:40, 20:25] = 0

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.keras
 
 def test_a_model_of_another_class_is_refused(tmp_path, image, models, capsys):
     source, output = image(counts(40, 40)), tmp_path / "sr.tif"
-    assert infer(source, output, models["CSR"]) == 1
+    assert infer(source, output, models["moving"]) == 1
     assert "--model-dir: expected one model l1bsr REC, got" in failure(capsys)
     assert register(source, output, models["REC"]) == 1
     assert "--model-dir: expected one model l1bsr CSR, got" in failure(capsys)
@@ -130,7 +130,7 @@ def test_functions_refuse_options_of_the_other_task(tmp_path, image, call, optio
 
 def test_cancelled_work_goes_on(tmp_path, image, models, monkeypatch):
     monkeypatch.setattr("inference.l1bsr.registration.TILE", 64)  # several regions, so that not all is done at once
-    source, output, options = image(counts(80, 80)), tmp_path / "r.tif", l1bsr.Options(model_dir=models["CSR"])
+    source, output, options = image(counts(80, 80)), tmp_path / "r.tif", l1bsr.Options(model_dir=models["moving"])
     flow = tmp_path / ".r.flow.tif"
     with pytest.raises(Cancelled):
         l1bsr.register(source, output, options, cancelled=flow.exists)

@@ -12,7 +12,7 @@ from models.l1bsr import REC
 pytestmark = pytest.mark.keras
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["", "sharp"])
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "sharp"])
 def model(request):
     """A small network whose attention depends strongly on the image."""
     model = REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, sharp=request.param)

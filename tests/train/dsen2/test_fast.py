@@ -19,7 +19,7 @@ TINY = ["--size", "fast", "--depth", "6", "--blocks", "1"]
 
 
 def command(names, valid, model_dir, *others):
-    inputs = ["--input", *names, "--valid", *valid, "--offset", "0", "--patch-size", "16", "--samples", "32"]
+    inputs = ["--input", *names, "--valid", *valid, "--offset", "0", "--patch-size", "16", "--samples", "16"]
     return ["--role", "2x", *inputs, "--model-dir", str(model_dir), "--debug", *others]
 
 
@@ -32,7 +32,7 @@ def scenes(tmp_path_factory):
 def trained(scenes, tmp_path_factory):
     """The folder of a trained fast model of the 2x role."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    options = ["--epochs", "2", "--optimizer", "adam", "--balance", "--any-phase"]
+    options = ["--epochs", "2", "--optimizer", "adam", "--balance", "--any-phase", "--grid-penalty", "0.5"]
     assert dsen2.main(command(*scenes, folder, *TINY, *options)) == 0
     return folder
 
@@ -44,6 +44,9 @@ def test_what_a_training_leaves(trained, scenes):
     run = read_json(trained / "run.json")
     assert run["arguments"]["balance"]
     assert [name.split(": ")[0] for name in run["patches"]] == ["train", "valid"]
+    assert run["arguments"]["grid_penalty"] == 0.5
+    for epoch in run["history"]:  # the penalty is in the loss that falls, and not in that of validation
+        assert epoch["loss"] > 1.5 * epoch["l1"] and epoch["val_loss"] == pytest.approx(epoch["val_l1"], rel=1e-3)
     losses = [epoch["val_loss"] for epoch in run["history"]]
     assert losses[-1] < losses[0]
 

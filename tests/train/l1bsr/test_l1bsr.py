@@ -155,8 +155,15 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
     assert_allclose(asked[0][..., 1], np.stack([(green - green.mean()) / green.std(ddof=1)] * 4), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["hr", "sharp"])
-@pytest.mark.parametrize("role, detector", enumerate(("left", "right")))
+@pytest.mark.parametrize(
+    "role, detector, kind",
+    [
+        (0, "left", "hr"),
+        (1, "right", "sharp"),
+        pytest.param(0, "left", "sharp", marks=pytest.mark.slow),
+        pytest.param(1, "right", "hr", marks=pytest.mark.slow),
+    ],
+)
 def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector, kind):
     """The truth of the detector that has the role costs nothing, that of the other one does."""
     seen = detectors.see(detectors.render_ground(48, 48, 1), detectors.draw_motions(RNG(3)))

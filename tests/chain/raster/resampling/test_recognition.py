@@ -17,6 +17,8 @@ from chain.raster.resampling.restoration import Mismatch, restore
 from chain.raster.resampling.treatments import spread_of
 
 PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
+FIRST = [(method, METHODS[method].borders[0]) for method in METHODS]
+"""A border rule of each method."""
 
 
 def landscape(rows, columns, seed=0):
@@ -85,10 +87,13 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
     "kind", ["rounded", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "float"))]
 )
 @pytest.mark.parametrize(
-    "ratio, phase, cropped",
-    [pytest.param(2, (0, 0), False, marks=pytest.mark.slow), (2, (1, 0), True), (6, (4, 5), True)],
+    "pair, ratio, phase, cropped",
+    [
+        pytest.param(pair, *how, marks=[] if how[2] and (how[0] == 2 or pair in FIRST) else pytest.mark.slow)
+        for pair in PAIRS
+        for how in ((2, (0, 0), False), (2, (1, 0), True), (6, (4, 5), True))
+    ],
 )
-@pytest.mark.parametrize("pair", PAIRS)
 def test_recognised_and_inverted(pair, ratio, phase, cropped, kind):
     check_recognised_and_inverted(pair, ratio, 56, 60, phase, cropped, kind, 1)
 
@@ -231,7 +236,10 @@ def swath(rows, columns):
 
 
 @pytest.mark.parametrize("ratio", [2, pytest.param(6, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method, border", [("nearest", "edge"), ("bilinear", "edge"), ("cubic", "renormalised")])
+@pytest.mark.parametrize(
+    "method, border",
+    [("nearest", "edge"), pytest.param("bilinear", "edge", marks=pytest.mark.slow), ("cubic", "renormalised")],
+)
 def test_zeros_taken_for_numbers(ratio, method, border):
     native = np.where(swath(60, 50), 0, landscape(60, 50))
     fine = np.clip(np.floor(interpolate(native, ratio, method, border) + 0.5), 0, None)
@@ -280,7 +288,10 @@ def test_nodata_left_out(ratio, method, frame):
     assert np.abs(restored.native - native)[there > 0].max() <= (1 if method == "bilinear" or frame else 2)
 
 
-@pytest.mark.parametrize("method, border", [("cubic", "renormalised"), ("cubic", FRAME), ("lanczos", "renormalised")])
+@pytest.mark.parametrize(
+    "method, border",
+    [("cubic", "renormalised"), ("cubic", FRAME), pytest.param("lanczos", "renormalised", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_hidden_sides_would_tell_is_not_known(method, border, cut):
     """Of the upper and the right side, a corner alone has data; or the image was cut beside the edge of a swath."""
@@ -320,7 +331,7 @@ def test_a_small_chip_with_a_corner_of_data_missing_is_recognised():
     assert np.abs(restored.native - landscape(20, 20, 5)[6:13, 6:12])[restored.valid].max() <= 2
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_holes_just_beyond_a_cut_mislead_nobody(seed):
     """What lies at a cut was bilinear of fewer native pixels than it seems; by cubic, that is little enough to fit."""
     native = landscape(40, 50, seed)

@@ -79,8 +79,8 @@ def test_a_result_is_not_overwritten_by_the_next_one(engine, toy):
 
 
 MODELS = {
-    "dsen2": (lambda: DSen2.from_bands("6x", depth=8, num_blocks=2, back_projection=True), 24),
-    "spot7": (lambda: SRModel.from_bands(depth=8, num_blocks=2), 4),
+    "dsen2": (lambda: DSen2.from_bands("6x", depth=4, num_blocks=1, back_projection=True), 24),
+    "spot7": (lambda: SRModel.from_bands(depth=4, num_blocks=1), 4),
 }
 
 

@@ -52,10 +52,15 @@ def results(folder, inputs, kind="float"):
     return open_engine("openvino", str(folder)).run(inputs, output) * (1e4 if kind == "float" else 1)
 
 
-def test_inner_convolutions_alone_compute_in_integers(model, tmp_path):
-    folder = quantized_folder(model, [tile(0), tile(1)], tmp_path)
-    results(folder, tile(2))
-    compiled = open_engine("openvino", str(folder))._request.get_compiled_model()
+@pytest.fixture(scope="module")
+def quantized(model, tmp_path_factory):
+    """The same in 8-bit integers."""
+    return quantized_folder(model, [tile(0), tile(1)], tmp_path_factory.mktemp("quantized"))
+
+
+def test_inner_convolutions_alone_compute_in_integers(quantized):
+    results(quantized, tile(2))
+    compiled = open_engine("openvino", str(quantized))._request.get_compiled_model()
     found = [
         (node.get_rt_info()["layerType"].astype(str), node.get_rt_info()["runtimePrecision"].astype(str))
         for node in compiled.get_runtime_model().get_ordered_ops()
@@ -90,9 +95,8 @@ def test_results_are_near_those_of_float32(model, tmp_path):
     np.testing.assert_allclose(results(folder, inputs, "integer"), np.clip(found, 0, 65535), atol=0.51)
 
 
-def test_the_folder_says_what_it_is_and_is_made_once(model, tmp_path, monkeypatch):
-    tiles = [tile(0), tile(1)]
-    folder = quantized_folder(model, tiles, tmp_path)
+def test_the_folder_says_what_it_is_and_is_made_once(model, quantized, monkeypatch):
+    folder = quantized
     said, before = read_description(folder), read_description(model)
     assert (said.precision, said.crop, said.outputs, said.weights) == (
         "int8",
@@ -106,16 +110,15 @@ def test_the_folder_says_what_it_is_and_is_made_once(model, tmp_path, monkeypatc
     files = [".checksums.json", FILE_NAME, "openvino.bin", "openvino.xml"]
     assert sorted(path.name for path in folder.iterdir()) == files
     assert folder.name.startswith("dsen2-int8-")
-    other = quantized_folder(model, [tile(0), tile(2)], tmp_path)
-    assert other != folder and sorted(tmp_path.iterdir()) == sorted([folder, other])
+    other = quantized_folder(model, [tile(0), tile(2)], folder.parent)
+    assert other != folder and sorted(folder.parent.iterdir()) == sorted([folder, other])
     monkeypatch.setattr(quantization, "_write", None)
-    assert quantized_folder(model, [{**tile(0), "x60": np.zeros(1)}, tile(1)], tmp_path) == folder
+    assert quantized_folder(model, [{**tile(0), "x60": np.zeros(1)}, tile(1)], folder.parent) == folder
 
 
-def test_the_same_tiles_give_the_same_bytes(model, tmp_path):
+def test_the_same_tiles_give_the_same_bytes(model, quantized, tmp_path):
     digests = set()
-    for name in ("a", "b"):
-        folder = quantized_folder(model, [tile(0)], tmp_path / name)
+    for folder in (quantized, quantized_folder(model, [tile(0), tile(1)], tmp_path)):
         digests.add(
             tuple(hashlib.sha256((folder / f"openvino.{part}").read_bytes()).hexdigest() for part in ("xml", "bin"))
         )
