@@ -93,7 +93,7 @@ def test_otbtf_serves_and_nothing_of_native_is_there(image, user, data):
     assert run.stdout.split() == ["otbtf", str(user)], run.stderr
 
 
-@pytest.mark.parametrize("old_first", [False, True])
+@pytest.mark.parametrize("old_first", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_planetary_computer_can_be_used_beside_old_packages(image, data, old_first):
     code = "import typing_extensions, planetary_computer, pystac_client; print(typing_extensions.__file__)"
     run = image.run("-c", code, user=USERS[0], home=data, first=[image.old] if old_first else [])

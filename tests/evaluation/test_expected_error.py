@@ -59,6 +59,7 @@ def test_a_gain_of_a_band_multiplies_what_is_expected():
 
 
 @pytest.mark.keras
+@pytest.mark.slow
 def test_bounds_hold_on_real_ground_never_trained_on(shared_data):
     """Of the 20 m bands: within 5 points over all kinds of ground, and on each when calibrated on its other half."""
     folder = PROJECT_WEIGHTS / "2x"

@@ -101,7 +101,8 @@ def test_a_product_of_signed_addresses_holds_and_shows_no_credential(tmp_path, s
     assert "127.0.0.1" in (results / "sr.tif.json").read_text()
 
 
-@pytest.mark.parametrize("more", [pytest.param((), marks=pytest.mark.slow), ("--debug",)])
+@pytest.mark.parametrize("more", [(), ("--debug",)])
+@pytest.mark.slow
 def test_a_server_that_refuses_is_told_by_its_status_without_credentials(tmp_path, server, write_raster, model, more):
     source, results = item(tmp_path, server, write_raster), tmp_path / "results"
     results.mkdir()

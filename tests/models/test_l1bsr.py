@@ -282,7 +282,7 @@ def test_csr_in_numpy():
 
 @pytest.mark.parametrize(
     "rows, columns",
-    [(13, 17), (1, 1), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((32, 33), (50, 64), (5, 80)))],
+    [(13, 17), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((1, 1), (32, 33), (50, 64), (5, 80)))],
 )
 def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     """Statistics are those of the image before; flows are those of the larger image, cropped."""

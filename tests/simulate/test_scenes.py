@@ -144,6 +144,7 @@ def test_items_are_stac(folder):
             assert asset.href == f"http://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/{item.id}/{name}.tif"
 
 
+@pytest.mark.slow
 def test_same_seed_same_files(folder, tmp_path):
     scenes.write_scenes(tmp_path, size=240, held_out=120, seed=3)
     for name in ("spot7/pan.tif", "held_out/sentinel2.tif", f"sentinel2/{ACQUISITIONS[1].identity}/SCL.tif"):

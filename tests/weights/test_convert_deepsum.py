@@ -47,6 +47,7 @@ def same_weights(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_the_whole_network_of_the_authors_size(shared_data, tmp_path):
     """60 variables, beside those of Adam, and what the authors' graph computes of them."""
     variables = with_state(draw(deepsum_shapes()))

@@ -270,6 +270,7 @@ def test_overwrite_replaces_nothing_but_models(tmp_path, capsys):
     assert (tmp_path / "models" / "2x" / "thesis.odt").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_several_levels(publish, tmp_path, capsys):
     """A file of both levels is put at both, beside one for one of them."""
     both = publish(write_keras(tmp_path / "20.hdf5", draw_convolutions(blocks=0)), levels=("L1C", "L2A"))

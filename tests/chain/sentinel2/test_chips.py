@@ -121,6 +121,7 @@ def test_a_half_empty_chip_of_a_cubic_spline_is_told_by_the_60_m_bands(scene_of,
     assert methods == {"B01": "cubicspline", "B09": "cubicspline"} and min(shares.values()) > 0.05
 
 
+@pytest.mark.slow
 def test_a_border_of_lanczos_that_a_mask_hides_in_part_is_not_known():
     """It can be a cut as well, by which a native pixel was off by 2.4, in the corner beside the mask."""
     how = {"resampling": "lanczos", "holes": "triangle", "size": 132}

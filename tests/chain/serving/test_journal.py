@@ -176,7 +176,7 @@ def _stop_for_good(path, whole, stopped):
     write(path)
 
 
-@pytest.mark.parametrize("made", [3, len(REGIONS)], ids=["region", "product"])
+@pytest.mark.parametrize("made", [3, pytest.param(len(REGIONS), marks=pytest.mark.slow)], ids=["region", "product"])
 def test_after_a_kill_only_what_is_not_whole_is_made(tmp_path, made):
     path, parts, stopped = tmp_path / "sr.tif", tmp_path / "sr.tif.parts", SPAWN.Event()
     process = SPAWN.Process(target=_stop_for_good, args=(path, made, stopped))

@@ -144,7 +144,7 @@ def test_seed_and_epoch_make_the_order(made_records):
     assert first != second and first != fingerprints(records.dataset(4, seed=4))
 
 
-@pytest.mark.parametrize("registered", [True, False])
+@pytest.mark.parametrize("registered", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_batches_are_those_of_their_patches(made_records, registered):
     records = read_records(made_records)
     everything = {}
@@ -285,8 +285,8 @@ def of_another_size(folder):
 @pytest.mark.parametrize(
     "spoil, words, is_training",
     [
-        (few, "expected at least 9 files LRnnn.png, got 8", True),
-        (unreadable, "LR003.png: expected a readable PNG", False),
+        pytest.param(few, "expected at least 9 files LRnnn.png, got 8", True, marks=pytest.mark.slow),
+        pytest.param(unreadable, "LR003.png: expected a readable PNG", False, marks=pytest.mark.slow),
         (unmasked, "expected QM004.png beside LR004.png, found none", True),
         (of_another_size, "LR002.png: expected 36 x 36 pixels, like LR000.png, got 108 x 108", False),
     ],

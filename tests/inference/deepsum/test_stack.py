@@ -87,6 +87,7 @@ def test_rasters_on_other_grids_are_brought_to_the_reference(scene, stack, infer
     np.testing.assert_array_equal(infer(images, masks, name="b.tif").ReadAsArray(), wanted)
 
 
+@pytest.mark.slow
 def test_rasters_of_another_map_are_brought_to_the_reference(scene, stack, infer, tmp_path):
     images, masks = stack()
     wanted = infer(images, masks).ReadAsArray().astype(float)
@@ -103,6 +104,7 @@ def test_rasters_of_another_map_are_brought_to_the_reference(scene, stack, infer
     assert np.abs(found - wanted)[inner].mean() < 0.2 * wanted[wanted > 0].std()
 
 
+@pytest.mark.slow
 def test_bands_of_classes_conceal(scene, stack, infer, write_raster):
     """5 is vegetation and 9 are clouds in Sentinel-2's classification; other classes can be named."""
     images, masks = stack()

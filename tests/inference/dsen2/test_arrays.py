@@ -203,6 +203,7 @@ def test_a_dataset_in_chunks_gives_the_bits_of_the_file(files, options, tmp_path
     assert np.isnan(found[50, 60, product.bands.index("B02")])
 
 
+@pytest.mark.slow
 def test_a_part_in_chunks_is_that_of_a_part_in_memory(files, options):
     box = (0.4655, 45.118, 0.4705, 45.122)
     whole = super_resolve_arrays(read_scene(files, bbox=box), options)

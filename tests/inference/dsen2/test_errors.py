@@ -77,6 +77,7 @@ def test_bands_that_no_network_makes_have_none(arguments, tmp_path, capsys):
     assert "--error: expected bands that a network makes, got B04" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ground_too_small_to_be_made_coarser_is_as_other_ground(arguments, tmp_path):
     small = [*arguments[:3], "--box", "120,180,18,18", *arguments[5:], "--output", str(tmp_path / "sr.tif"), "--error"]
     assert dsen2.main(small) == 0

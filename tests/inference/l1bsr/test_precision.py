@@ -51,6 +51,7 @@ def test_bfloat16_is_near_float32_whole_or_piece_by_piece(tmp_path, image, model
         assert 0 < difference(found[name], found["float32"]) < 0.04 * spread
 
 
+@pytest.mark.slow
 def test_engines_do_not_matter(tmp_path, image, models):
     source = image(varied(45, 41))
     assert infer(source, tmp_path / "a.tif", models["REC"]) == 0
