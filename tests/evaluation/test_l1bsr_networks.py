@@ -10,8 +10,9 @@ import tensorflow as tf
 from datasets.l1bsr.folders import read_pairs
 from evaluation.l1bsr import score_rec
 from evaluation.l1bsr_networks import Options, main, score_networks
-from models.base import export
+from models.description import write_description
 from models.l1bsr import CSR, REC
+from models.weights_file import save_weights
 from simulate.detector_pairs import write_pairs
 
 pytestmark = pytest.mark.keras
@@ -22,8 +23,11 @@ def material(tmp_path_factory):
     """Folders of two pairs, of a network that registers, and of one that super-resolves."""
     folder = tmp_path_factory.mktemp("l1bsr")
     write_pairs(folder / "pairs", 2, rows=48, columns=40)
-    export(CSR.from_bands(depth=1), folder / "csr")
-    export(REC.from_bands(num_groups=1, num_blocks=1, depth=4, reduction=2), folder / "rec")
+    rec = REC.from_bands(num_groups=1, num_blocks=1, depth=4, reduction=2)
+    for name, model in (("csr", CSR.from_bands(depth=1)), ("rec", rec)):
+        (folder / name).mkdir()
+        save_weights(model.model, folder / name / "weights.h5")
+        write_description(folder / name, model.description())
     return {name: str(folder / name) for name in ("pairs", "csr", "rec")}
 
 

@@ -83,9 +83,8 @@ def test_inner_convolutions_have_16_bits_and_all_else_32(small, system):
     assert all(output.dtype in ("float32", tf.float32) for output in model.output.values())
 
 
-@pytest.mark.parametrize(
-    "system", [system if system == "dsen2" else pytest.param(system, marks=pytest.mark.slow) for system in SYSTEMS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_the_export_says_its_precision_and_keeps_float32_around(small, system, tmp_path):
     model, wanted = small(system)
     for variable in model.model.weights:  # those that start at zero too

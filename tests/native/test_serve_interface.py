@@ -148,6 +148,7 @@ def launched(tmp_path, path, *more):
 
 
 @HAS_LAUNCHER
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, image):
     path, pixels = image
     done = launched(tmp_path, path, "-output.spcscale", 0.25)

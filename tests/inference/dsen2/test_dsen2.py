@@ -85,6 +85,7 @@ def test_a_stack_of_resampled_bands_is_brought_back_first(method, stack, models,
     assert f"({said}): brought back" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_pixels_to_which_bands_had_been_resampled_are_told(stack, models, tmp_path, capfd):
     fine = str(tmp_path / "S2A_MSIL2A_x_N0213_5m.tif")
     gdal.Warp(fine, stack("near"), xRes=5, yRes=5, resampleAlg="near")
@@ -104,6 +105,7 @@ def test_a_stack_of_13_undescribed_bands_is_named_and_b10_passed_through(stack, 
     assert np.corrcoef(native.ravel(), pixels["B10"].ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_a_stack_of_another_interpolation_is_refused(pixels, models, tmp_path, write_raster, capsys):
     cube = np.stack([pixels["B02"] + k for k in range(12)], axis=2).astype(np.uint16)
     path = str(write_raster("S2A_MSIL2A_x_N0213.tif", cube, bands=ALL))

@@ -30,14 +30,16 @@ def images():
     return {name: RNG.uniform(200, 4000, (side, side, bands)).astype("float32") for name, side, bands in SHAPES}
 
 
-SHAPES = (("x10", 144, 4), ("x20", 72, 6))
+SHAPES = (("x10", 108, 4), ("x20", 54, 6))
 
 
-@pytest.fixture
-def networks(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
     models = [DSen2.from_bands("2x", depth=3, num_blocks=0), FastDSen2.from_bands("2x", depth=3, num_blocks=0)]
-    return models, [saved(model, tmp_path / str(number)) for number, model in enumerate(models)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield models, [saved(model, folder / str(number)) for number, model in enumerate(models)]
 
 
 def test_mean_over_networks_and_symmetries(networks, images):
@@ -68,7 +70,7 @@ def test_teachers_of_16_bits(networks, images):
 
 
 def test_other_networks_are_refused(tmp_path):
-    folder = saved(FastDSen2.from_bands("6x", depth=3, num_blocks=0), tmp_path / "6x")
+    folder = saved(DSen2.from_bands("6x", depth=3, num_blocks=0), tmp_path / "6x")
     with pytest.raises(ValueError, match="^--teacher: expected a network of dsen2 2x, got dsen2 6x in "):
         Teacher([folder], "2x")
     with pytest.raises(ValueError, match="^--teacher: expected .*model.json"):
