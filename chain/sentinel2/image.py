@@ -41,7 +41,7 @@ from chain.sentinel2.rasters import read_raster, read_rasters
 from chain.sentinel2.reading import Reading
 from chain.sentinel2.safe import is_safe, safe_contents
 from chain.sentinel2.same_pixels import same_pixels
-from chain.sentinel2.sampling import FLOATING, LARGEST
+from chain.sentinel2.sampling import FLOATING, LARGEST, samples_kept
 
 SIGNED_INTEGERS = (gdal.GDT_Int16, gdal.GDT_Int32)
 TOLD = ("offset", "scale", "files")
@@ -275,7 +275,7 @@ def opened(
     )
     if by_classes:
         image.decisions.append(Decision("level", "L2A", "it has a scene classification"))
-    with ExitStack() as stack:
+    with samples_kept(), ExitStack() as stack:
         stack.callback(image.close)
         files = {band: contents.layers[band].name for band in names if band not in hrefs}
         if contents.classes:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Some pixels of a raster, to tell what its numbers are: quick, whatever its size and place."""
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import numpy as np
 from osgeo import gdal
@@ -22,11 +25,40 @@ WINDOW_SIDE, WINDOWS = 192, 16
 OVERVIEW_SIDE = 512
 """Pixels along a side, at most, of what is looked at of a remote or JPEG 2000 image, whose overviews are quick."""
 
+T = TypeVar("T")
+_KEPT: ContextVar[dict[Hashable, Any] | None] = ContextVar("samples", default=None)
+
+
+@contextmanager
+def samples_kept() -> Iterator[None]:
+    """Look at each raster once for all that is asked in this context: meanwhile none may change under its name."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _kept(key: Hashable, look: Callable[[], T]) -> T:
+    """Return what was seen before, if it is kept, else what is seen now."""
+    seen = _KEPT.get()
+    if seen is None:
+        return look()
+    if key not in seen:
+        seen[key] = look()
+    return seen[key]
+
 
 def sampled_parts(dataset: gdal.Dataset) -> list[tuple[np.ndarray, float]]:
-    """Return what is looked at of a raster: arrays, float64 with NaN where missing, and their pixel sizes in metres."""
+    """Return what is looked at of a raster: arrays, float64 with NaN where missing, and their pixel sizes in metres.
+
+    Arrays are not to be written to.
+    """
     band = dataset.GetRasterBand(1)
-    return [(_numbers(band, pixels), spacing) for pixels, spacing in _windows(dataset, band)]
+    return _kept(
+        ("parts", dataset.GetDescription()),
+        lambda: [(_numbers(band, pixels), spacing) for pixels, spacing in _windows(dataset, band)],
+    )
 
 
 def sampled_values(dataset: gdal.Dataset, number: int) -> np.ndarray:
@@ -82,14 +114,20 @@ def windows_together(
 def _sampled(names: Sequence[str], width: int, height: int, **how: Any) -> np.ndarray:
     """Return rasters averaged to this size, (rasters, rows, columns); without rows where one cannot be read."""
     how |= {"format": "MEM", "width": width, "height": height, "outputType": gdal.GDT_Float64}
+    found = [_kept((name, *sorted(how.items())), functools.partial(_averaged, name, how)) for name in names]
+    return np.stack(found) if all(each.size for each in found) else np.empty((len(names), 0, 0))
+
+
+def _averaged(name: str, how: Mapping[str, Any]) -> np.ndarray:
+    """Return a raster averaged as GDAL's options say, (rows, columns); empty where it cannot be read."""
     make = gdal.Warp if "outputBounds" in how else gdal.Translate
     try:
-        made = [make("", name, resampleAlg="average", **how) for name in names]
+        made = make("", name, resampleAlg="average", **how)
     except RuntimeError:  # its use will say it
-        made = [None]
-    if None in made:  # what a raster that cannot be read becomes without exceptions
-        return np.empty((len(names), 0, 0))
-    return np.stack([_numbers(each.GetRasterBand(1), each.ReadAsArray()) for each in made])
+        made = None
+    if made is None:  # what a raster that cannot be read becomes without exceptions
+        return np.empty((0, 0))
+    return _numbers(made.GetRasterBand(1), made.ReadAsArray())
 
 
 def _spacing(place: Sequence[float] | None) -> float:
