@@ -14,6 +14,6 @@ def examples(full: int) -> int:
     return full if settings().max_examples > EVERYDAY else min(full, EVERYDAY)
 
 
-def slow(*cases) -> list:
-    """Return parameters of a test, values or tuples of them, that are tried when there is time."""
-    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+def slow(*values):
+    """Return a parameter of a test, its values, that is tried when there is time."""
+    return pytest.param(*values, marks=pytest.mark.slow)

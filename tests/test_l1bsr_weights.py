@@ -14,6 +14,7 @@ from inference import l1bsr
 from inference.l1bsr.model import PROJECT_WEIGHTS
 from models.l1bsr import BANDS, CSR, REC
 from simulate.detector_pairs import write_pairs
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -81,7 +82,7 @@ def _ring(image, distance):
     "name, part",
     [
         ("01", np.s_[80:192, 100:212]),
-        *(pytest.param(name, np.s_[:], marks=pytest.mark.slow) for name in DIRECT_FITS),
+        *(slow(name, np.s_[:]) for name in DIRECT_FITS),
     ],
 )
 def test_real_images_become_sharper_and_stay_consistent(shared_data, csr, rec, name, part):
@@ -96,7 +97,7 @@ def test_real_images_become_sharper_and_stay_consistent(shared_data, csr, rec, n
 
 @pytest.mark.parametrize(
     "name, part",
-    [pytest.param(name, [], marks=pytest.mark.slow) for name in DIRECT_FITS],
+    [slow(name, []) for name in DIRECT_FITS],
 )
 def test_real_images_are_registered(shared_data, tmp_path, name, part):
     source, metrics = shared_data("l1bsr") / f"{name}.tif", tmp_path / "m.json"

@@ -10,6 +10,7 @@ from osgeo import gdal
 import sr_dataset
 from chain.patches.correspondence import correspond
 from chain.raster.footprint import Footprint
+from tests.examples import slow
 
 BANDS = ("B04", "B03", "B02", "B08")
 
@@ -49,7 +50,7 @@ def _patches(output, name):
     return np.moveaxis(dataset.ReadAsArray(), 0, -1).reshape(-1, size, size, dataset.RasterCount)
 
 
-@pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.slow) for number in (2, 3))])
+@pytest.mark.parametrize("number", [1, *(slow(number) for number in (2, 3))])
 def test_worldview_2(shared_data, tmp_path, number):
     """0.5 m and 2 m, sizes rounded by a reprojection, partly without data; Sentinel-2 simulated at 10 m."""
     folder = shared_data("wv2_pan_ms_spacenet6")

@@ -15,6 +15,7 @@ from chain.runtime.provenance import VERSION
 from chain.sentinel2.bands import BANDS
 from simulate.probav_scenes import write_scenes
 from tests.docker.conftest import DOCKER, PROJECT, context_files, in_context
+from tests.examples import slow
 from tests.train.conftest import patches
 
 __all__ = ["patches"]
@@ -93,7 +94,7 @@ def test_otbtf_serves_and_nothing_of_native_is_there(image, user, data):
     assert run.stdout.split() == ["otbtf", str(user)], run.stderr
 
 
-@pytest.mark.parametrize("old_first", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("old_first", [slow(False), True])
 def test_planetary_computer_can_be_used_beside_old_packages(image, data, old_first):
     code = "import typing_extensions, planetary_computer, pystac_client; print(typing_extensions.__file__)"
     run = image.run("-c", code, user=USERS[0], home=data, first=[image.old] if old_first else [])
@@ -103,9 +104,7 @@ def test_planetary_computer_can_be_used_beside_old_packages(image, data, old_fir
 EVERYDAY = "inference.dsen2", "train.dsen2", "sr_dataset"
 
 
-@pytest.mark.parametrize(
-    "program", [each if each in EVERYDAY else pytest.param(each, marks=pytest.mark.slow) for each in PROGRAMS]
-)
+@pytest.mark.parametrize("program", [each if each in EVERYDAY else slow(each) for each in PROGRAMS])
 def test_help(image, data, program):
     words = [f"{program}.py"] if "." not in program else ["-m", program]
     run = image.run(*words, "--help", user=USERS[0], home=data)

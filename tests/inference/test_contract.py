@@ -23,6 +23,7 @@ from chain.sentinel2.bands import BANDS
 from inference.report import report
 from models import base
 from models.description import read_description
+from tests.examples import slow
 from tests.models.cases import CASES, small_model
 from tests.pages import checked
 from tests.products import product_files
@@ -39,7 +40,7 @@ FINE, COARSE = (37, 25), (7, 9)
 
 def everyday(*systems):
     """Leave the programs of other systems to `make test-all`."""
-    return [each if each in systems else pytest.param(each, marks=pytest.mark.slow) for each in SYSTEMS]
+    return [each if each in systems else slow(each) for each in SYSTEMS]
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests import toy_models
+from tests.examples import slow
 from tests.servers import serving
 
 pytestmark = pytest.mark.keras
@@ -114,9 +115,7 @@ def test_a_server_that_refuses_is_told_by_its_status_without_credentials(tmp_pat
     assert not list(results.iterdir())
 
 
-@pytest.mark.parametrize(
-    "program", ["inference.dsen2", "inference.deepsum", pytest.param("inference.l1bsr", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("program", ["inference.dsen2", "inference.deepsum", slow("inference.l1bsr")])
 def test_programs_that_cannot_read_an_address_show_no_credential(tmp_path, server, model, program):
     address = f"http://user:{CANARY}@127.0.0.1:{server.server_port}/none.tif?{QUERY}"
     results = tmp_path / "results"

@@ -12,6 +12,7 @@ from osgeo import gdal
 from chain.serving.input_files import InputChangedError
 from inference import spot7
 from tests import toy_models
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -168,9 +169,7 @@ def test_the_regions_of_a_product_that_has_got_its_name_are_removed(tmp_path, im
     np.testing.assert_array_equal(pixels_of(output), expected())
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "[1]", *(pytest.param(each, marks=pytest.mark.slow) for each in ("{", '"text"', "\x00"))]
-)
+@pytest.mark.parametrize("damage", ["", "[1]", *(slow(each) for each in ("{", '"text"', "\x00"))])
 def test_a_record_that_is_damaged_is_written_again(tmp_path, image, model, damage):
     output = tmp_path / "sr.tif"
     assert command(model, image, output) == 0

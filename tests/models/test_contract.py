@@ -28,6 +28,7 @@ from chain.serving.tensorflow_model_serve import serve
 from models import weights_file
 from models.build import build
 from models.description import FILE_NAME, SEAL, read_description
+from tests.examples import slow
 from tests.models.cases import CASES, classes, export_small, sizes
 from tests.products import computed
 
@@ -46,7 +47,7 @@ def name_of(case):
 def everyday(some):
     """Leave all but the first of the models of each system to `make test-all`."""
     first = {case[0].system: case for case in reversed(CASES)}
-    return [case if case is first[case[0].system] else pytest.param(case, marks=pytest.mark.slow) for case in some]
+    return [case if case is first[case[0].system] else slow(case) for case in some]
 
 
 def only(some):

@@ -12,6 +12,7 @@ from models.deepsum import SIZES, STATISTICS, VARIANTS, DeepSUM, load_part
 from models.deepsum_layers import DynamicFilters, FillConcealed, PairConvolution
 from models.layers import InstanceNormalization, ReflectPadding
 from models.weights_file import load_weights, save_weights
+from tests.examples import slow
 from tests.weights.deepsum_files import deepsum_shapes, draw
 from weights.formats.tensorflow1_checkpoint import find_layers
 
@@ -254,8 +255,8 @@ def test_layers_are_made_again_of_their_configuration(layer):
     [
         ("NIR", "P"),
         ("RED", "C"),
-        pytest.param("NIR", "C", marks=pytest.mark.slow),
-        pytest.param("RED", "P", marks=pytest.mark.slow),
+        slow("NIR", "C"),
+        slow("RED", "P"),
     ],
 )
 def test_statistics_are_those_of_the_inputs(variant, statistics):
@@ -290,7 +291,7 @@ def test_scenes_of_a_batch_do_not_mix():
     assert np.ptp(together) > 1000
 
 
-@pytest.mark.parametrize("variant", ["P", pytest.param("C", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("variant", ["P", slow("C")])
 def test_where_nothing_is_clear_nothing_is_filled(variant):
     model = DeepSUM.from_bands(**TINY, variant=variant)
     randomize(model.model)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.description import FILE_NAME, ModelDescription, Source, read_description, write_description
+from tests.examples import slow
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
@@ -109,7 +110,7 @@ SEALED = sorted(WEIGHTS.glob("*/*/model.json"))
 
 @pytest.mark.parametrize(
     "folder",
-    [SEALED[0], *(pytest.param(file, marks=pytest.mark.slow) for file in SEALED[1:])],
+    [SEALED[0], *(slow(file) for file in SEALED[1:])],
     ids=lambda file: f"{file.parts[-3:-1]}",
 )
 def test_whatever_is_changed_in_a_sealed_description_is_refused_or_means_the_same(folder, tmp_path):

@@ -20,6 +20,7 @@ from models.local_statistics import (
     Standardization,
     WeightedSum,
 )
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -54,10 +55,10 @@ def sharpened(model, inputs):
     return model.model(inputs)["sr"].numpy()[0].astype("float64") * 1e4
 
 
-@pytest.mark.parametrize("role", ["2x", pytest.param("6x", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("role", ["2x", slow("6x")])
 @pytest.mark.parametrize(
     "gain, offset",
-    [(0.3, 900), *(pytest.param(*both, marks=pytest.mark.slow) for both in ((0.1, 0), (4.0, 0), (1.0, -150)))],
+    [(0.3, 900), *(slow(*both) for both in ((0.1, 0), (4.0, 0), (1.0, -150)))],
 )
 def test_gain_and_offset_of_a_band_change_its_own_output_alone(role, gain, offset):
     model, inputs, target = randomized(role), ground(role), ROLES[role][-1]
@@ -112,7 +113,7 @@ def test_smooth_ground_has_no_grid(role):
     np.testing.assert_allclose(np.diff(inner, axis=1), 0, atol=0.02)
 
 
-@pytest.mark.parametrize("role, radius", [("2x", 46), pytest.param("6x", 72, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("role, radius", [("2x", 46), slow("6x", 72)])
 def test_crop_leaves_no_seam(role, radius):
     model = randomized(role, **FAST_SIZES["fast"])
     assert model.receptive_field_radius == model.crop == radius
@@ -124,13 +125,13 @@ def test_crop_leaves_no_seam(role, radius):
     assert errors[crop:, crop:].max() < 0.05 < errors[0].max()
 
 
-@pytest.mark.parametrize("precision", [None, pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", [None, slow("mixed_bfloat16")])
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param({"num_blocks": 0}, marks=pytest.mark.slow),
+        slow({"num_blocks": 0}),
         {"num_blocks": 1},
-        pytest.param({"depth": 8, "num_blocks": 3}, marks=pytest.mark.slow),
+        slow({"depth": 8, "num_blocks": 3}),
     ],
 )
 @pytest.mark.parametrize("role", ROLES)

@@ -15,6 +15,7 @@ from models.flow_refinement import refine
 from models.l1bsr import CSR, CSR_SIZES, GREEN, OTHERS, REC, REC_SIZES
 from models.layers import PixelShuffle, ReflectPadding
 from models.warp import standardize, warp
+from tests.examples import slow
 from weights.formats.torch_file import TorchFile
 
 pytestmark = pytest.mark.keras
@@ -282,7 +283,7 @@ def test_csr_in_numpy():
 
 @pytest.mark.parametrize(
     "rows, columns",
-    [(13, 17), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((1, 1), (32, 33), (50, 64), (5, 80)))],
+    [(13, 17), *(slow(*sides) for sides in ((1, 1), (32, 33), (50, 64), (5, 80)))],
 )
 def test_csr_mirrors_what_is_no_multiple_of_16(rows, columns):
     """Statistics are those of the image before; flows are those of the larger image, cropped."""

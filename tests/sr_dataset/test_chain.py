@@ -10,6 +10,7 @@ from osgeo import gdal
 
 import sr_dataset
 from simulate.planetary_computer import Fault
+from tests.examples import slow
 from tests.sr_dataset.program import CLEAR, SETS, SMALL, failure, patches_of, run
 
 
@@ -107,9 +108,9 @@ FAULTS = {
 
 @pytest.mark.parametrize(
     "fault",
-    [fault if fault in ("busy", "truncated") else pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS],
+    [fault if fault in ("busy", "truncated") else slow(fault) for fault in FAULTS],
 )
-@pytest.mark.parametrize("when", [pytest.param("opening", marks=pytest.mark.slow), "reading"])
+@pytest.mark.parametrize("when", [slow("opening"), "reading"])
 def test_faults_are_survived(server, spot, reference, tmp_path, monkeypatch, capfd, fault, when):
     from chain.patches import patches
     from chain.raster import http

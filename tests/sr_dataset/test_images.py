@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from tests.examples import slow
 from tests.sr_dataset.program import SMALL, failure, patches_of, run
 
 LIKE_SPOT = ("B02", "B03", "B04", "B08")
@@ -68,7 +69,7 @@ def test_missing_truncated_and_sensor_geometry_images(spot, local, tmp_path, cap
     assert not (tmp_path / "patches").exists()
 
 
-@pytest.mark.parametrize("nodata", ["none", pytest.param("nan", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nodata", ["none", slow("nan")])
 def test_holes_and_nan_reject_their_patches_only(altered, local, tmp_path, nodata):
     def hole(array):
         array[..., 40:44, 60:64] = 0
@@ -220,10 +221,7 @@ def interchanged(altered, words):
     "words",
     [
         ("blue band, 480 nm", "", "", ""),
-        *(
-            pytest.param(words, marks=pytest.mark.slow)
-            for words in (("Blue", "Green", "Red", "NIR"), ("B", "G", "R", "N"), LIKE_SPOT)
-        ),
+        *(slow(words) for words in (("Blue", "Green", "Red", "NIR"), ("B", "G", "R", "N"), LIKE_SPOT)),
     ],
 )
 def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local, tmp_path, capsys, words):
@@ -233,7 +231,7 @@ def test_names_of_bands_that_contradict_descriptions_are_refused(altered, local,
     assert run(*arguments, "--xs-bands", ",".join(LIKE_SPOT)) == 0
 
 
-@pytest.mark.parametrize("words", [pytest.param("1234", marks=pytest.mark.slow), ("B2", "B1", "B0", "B3")])
+@pytest.mark.parametrize("words", [slow("1234"), ("B2", "B1", "B0", "B3")])
 def test_bands_that_look_interchanged_are_told(altered, local, tmp_path, capsys, words):
     images = interchanged(altered, words)
     assert run(*images, *local, *SMALL, "--output", tmp_path / "patches") == 0

@@ -22,6 +22,7 @@ from chain.raster import http
 from chain.runtime.progress import Cancelled
 from simulate.planetary_computer import Fault
 from tests.conftest import REPOSITORY
+from tests.examples import slow
 from tests.sr_dataset.program import SETS, SMALL, failure, patches_of, run
 
 
@@ -91,7 +92,7 @@ def test_cancelled_leaves_nothing(spot, local, tmp_path):
         ("xs", 1),
         ("B04", 1),
         ("pan", 0.5),
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("pan", 1), ("B04", 0.5))),
+        *(slow(*each) for each in (("pan", 1), ("B04", 0.5))),
     ],
 )
 def test_an_image_that_is_overwritten_or_cut_meanwhile_fails_by_name(spot, local, tmp_path, which, left):

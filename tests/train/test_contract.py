@@ -26,6 +26,7 @@ from models.base import SuperResolutionModel
 from models.build import build
 from models.description import FILE_NAME, WEIGHTS_NAME, read_description
 from models.weights_file import load_weights
+from tests.examples import slow
 from tests.train.samples import SAMPLES
 from tests.train.steps import steps
 from train.callbacks import STATE_NAME, epochs_done
@@ -63,7 +64,7 @@ CASES = list(cases())
 FIRST = [next(group) for _, group in itertools.groupby(CASES, key=lambda case: case[0])]
 """The first training of each system."""
 SMALLEST = next(case for case in FIRST if case[0].Options.system == "spot7")
-EVERYDAY = [case if case is SMALLEST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+EVERYDAY = [case if case is SMALLEST else slow(case) for case in CASES]
 
 
 def name_of(case):

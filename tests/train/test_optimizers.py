@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow import keras
 
+from tests.examples import slow
 from train.optimizers import KERAS_3, Nadam, Plateau, PlateauRate, cosine
 from train.supervised import Supervised
 
@@ -48,8 +49,8 @@ OTHERS = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "schedule_decay": 1.0}
     [
         ({}, True),
         (OTHERS, False),
-        pytest.param({}, False, marks=pytest.mark.slow),
-        pytest.param(OTHERS, True, marks=pytest.mark.slow),
+        slow({}, False),
+        slow(OTHERS, True),
     ],
 )
 def test_nadam_is_that_of_2018(arguments, compiled):

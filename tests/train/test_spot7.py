@@ -19,6 +19,7 @@ from tensorflow import keras
 from evaluation.metrics import METRICS
 from models.base import KERAS_3, read_description
 from models.spot7 import SIZES
+from tests.examples import slow
 from train import spot7
 from train.callbacks import Backup
 from train.fit import check_identity
@@ -113,10 +114,7 @@ def test_init_starts_from_the_weights(trained, patches, tmp_path):
     "options",
     [
         ["--mixed-precision", "--loss", "l2", "--no-augmentation", "--streaming"],
-        pytest.param(
-            ["--strategy", "mirrored", "--steps-per-epoch", "2", "--no-global-skip", "--final-activation", "linear"],
-            marks=pytest.mark.slow,
-        ),
+        slow(["--strategy", "mirrored", "--steps-per-epoch", "2", "--no-global-skip", "--final-activation", "linear"]),
     ],
 )
 def test_options(patches, records, tmp_path, options):

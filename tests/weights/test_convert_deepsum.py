@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from models.deepsum import STATISTICS
+from tests.examples import slow
 from tests.weights.deepsum_files import (
     deepsum_shapes,
     draw,
@@ -116,8 +117,8 @@ def test_any_file_of_a_checkpoint(checkpoints, ending):
     [
         ("P", "RED"),
         ("C", "NIR"),
-        pytest.param("P", "NIR", marks=pytest.mark.slow),
-        pytest.param("C", "RED", marks=pytest.mark.slow),
+        slow("P", "NIR"),
+        slow("C", "RED"),
     ],
 )
 def test_statistics_are_those_of_the_band(checkpoints, band, variant):

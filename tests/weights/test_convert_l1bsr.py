@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from models.l1bsr import BANDS, CSR, CSR_SIZES, REC, REC_SIZES
+from tests.examples import slow
 from tests.weights.files import DATA, write_legacy, write_safetensors, write_torch
 from tests.weights.l1bsr_files import csr_shapes, draw, rec_shapes
 from weights import l1bsr_published
@@ -101,9 +102,7 @@ def test_the_channels_that_are_shuffled(tmp_path):
             assert layer.bias[ours] == tensors["tail.0.0.bias"][theirs]
 
 
-@pytest.mark.parametrize(
-    "shapes", [rec_shapes(), pytest.param(csr_shapes(), marks=pytest.mark.slow)], ids=["REC", "CSR"]
-)
+@pytest.mark.parametrize("shapes", [rec_shapes(), slow(csr_shapes())], ids=["REC", "CSR"])
 def test_formats(tmp_path, shapes):
     tensors = draw(shapes)
     writers = {"torch state_dict": (write_torch, write_legacy), "safetensors": (write_safetensors,)}
@@ -115,7 +114,7 @@ def test_formats(tmp_path, shapes):
     assert all(same_weights(models[0], model) for model in models[1:])
 
 
-@pytest.mark.parametrize("write", [write_torch, pytest.param(write_legacy, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("write", [write_torch, slow(write_legacy)])
 def test_checkpoints(tmp_path, write):
     """What a training saves beside the weights is not looked at: numbers of numpy, and another network's tensors."""
     tensors = draw(csr_shapes())

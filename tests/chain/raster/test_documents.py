@@ -15,6 +15,7 @@ from chain.raster.footprint import Footprint
 from chain.raster.http import RemoteError
 from chain.sentinel2 import stac_search
 from chain.serving.inputs import items_of
+from tests.examples import slow
 from tests.servers import serving
 
 ITEM = {"type": "Feature", "id": "S", "assets": {}, "properties": {}, "links": []}
@@ -90,9 +91,7 @@ def test_a_server_that_is_always_busy_ends_in_one_line(serve, waits, monkeypatch
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize(
-    "how", ["silent", pytest.param("dripping", marks=pytest.mark.slow), "dripping headers", "busy"]
-)
+@pytest.mark.parametrize("how", ["silent", slow("dripping"), "dripping headers", "busy"])
 def test_a_server_that_does_not_answer_ends_in_time(serve, monkeypatch, how):
     monkeypatch.setattr(gdal_http, "TIMEOUT", 1.0)
 

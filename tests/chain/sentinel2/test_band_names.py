@@ -22,6 +22,7 @@ from tests.chain.sentinel2.scenes import (
     write,
     write_stack,
 )
+from tests.examples import slow
 
 FORCE = ("BLUE", "GREEN", "RED", "REDEDGE1", "REDEDGE2", "REDEDGE3", "BROADNIR", "NIR", "SWIR1", "SWIR2")
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -145,7 +146,7 @@ def pixels():
     [
         "FORCE",
         "Acolite, Sentinel-2B",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("Earth Engine", "ESA's words", "sr_")),
+        *(slow(name) for name in ("Earth Engine", "ESA's words", "sr_")),
     ],
 )
 def test_a_stack_has_the_pixels_of_its_bands_by_name(tmp_path, pixels, name):
@@ -165,7 +166,7 @@ def two_dates(pixels, names):
     "names",
     [
         ("0_{}", "1_{}"),
-        *(pytest.param(each, marks=pytest.mark.slow) for each in (("{}_median", "{}_stdDev"), ("{}", "{}_1"))),
+        *(slow(each) for each in (("{}_median", "{}_stdDev"), ("{}", "{}_1"))),
     ],
 )
 def test_bands_of_several_dates_or_statistics_are_chosen_by_their_affix(tmp_path, pixels, names):

@@ -7,6 +7,7 @@ import pytest
 from chain.sentinel2.image import open_product
 from chain.sentinel2.reading import Reading
 from tests.chain.sentinel2.scenes import check_stack, fine, native, reason_of, write, write_files
+from tests.examples import slow
 
 ORDER = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 FIELDS = ("B06", "B07", "B08", "B8A")
@@ -34,8 +35,8 @@ def clipped(pixels, divisor, most, dtype="float32"):
     [
         (True, 3000),
         (False, 2000),
-        pytest.param(True, 2000, marks=pytest.mark.slow),
-        pytest.param(False, 3000, marks=pytest.mark.slow),
+        slow(True, 2000),
+        slow(False, 3000),
     ],
 )
 def test_numbers_that_were_divided_and_clipped_ask_for_their_scale(tmp_path, pixels, divisor, in_files):
@@ -53,7 +54,7 @@ def test_numbers_that_were_divided_and_clipped_ask_for_their_scale(tmp_path, pix
 
 @pytest.mark.parametrize(
     "divisor, most, dtype",
-    [(1, 3000, "uint16"), (10000, 0.3, "float32"), pytest.param(1, 4095, "int16", marks=pytest.mark.slow)],
+    [(1, 3000, "uint16"), (10000, 0.3, "float32"), slow(1, 4095, "int16")],
 )
 def test_other_numbers_that_were_clipped_are_told(tmp_path, pixels, caplog, divisor, most, dtype):
     made = clipped(pixels, divisor, most, dtype)
@@ -69,8 +70,8 @@ def test_other_numbers_that_were_clipped_are_told(tmp_path, pixels, caplog, divi
     [
         (1.0, "uint16"),
         (0.6, "float32"),
-        pytest.param(1.0, "float32", marks=pytest.mark.slow),
-        pytest.param(0.6, "uint16", marks=pytest.mark.slow),
+        slow(1.0, "float32"),
+        slow(0.6, "uint16"),
     ],
 )
 def test_clouds_and_snow_that_are_clipped_are_none(tmp_path, pixels, caplog, dtype, infrared):

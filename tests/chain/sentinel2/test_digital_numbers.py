@@ -8,6 +8,7 @@ from osgeo import gdal
 from chain.sentinel2.image import open_product
 from chain.sentinel2.reading import Reading
 from tests.chain.sentinel2.scenes import check_stack, fine, native, reason_of, write, write_files, write_stack
+from tests.examples import slow
 
 ORDER = ("B02", "B03", "B04", "B05", "B08", "B11", "B12")
 
@@ -27,9 +28,9 @@ def scaled(pixels, factor, dtype="float32", add=0):
         (None, "float32"),
         (np.nan, "float64"),
         (-9999.0, "float32"),
-        pytest.param(None, "float64", marks=pytest.mark.slow),
-        pytest.param(np.nan, "float32", marks=pytest.mark.slow),
-        pytest.param(-9999.0, "float64", marks=pytest.mark.slow),
+        slow(None, "float64"),
+        slow(np.nan, "float32"),
+        slow(-9999.0, "float64"),
     ],
 )
 def test_reflectance_from_0_to_1_is_read(tmp_path, pixels, dtype, nodata):
@@ -92,9 +93,7 @@ def test_reflectance_under_a_baseline_goes_by_its_pixels(tmp_path, pixels):
     check_stack(open_product(write(tmp_path / name, scaled(pixels, 1e-4), ORDER)), pixels, tolerance=1e-3)
 
 
-@pytest.mark.parametrize(
-    "dtype, scale", [("float32", 1e-4), ("float32", 1.0), pytest.param("float64", 1e-4, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("dtype, scale", [("float32", 1e-4), ("float32", 1.0), slow("float64", 1e-4)])
 def test_the_scale_that_the_user_states_holds(tmp_path, pixels, dtype, scale):
     path = write(tmp_path / "s.tif", scaled(pixels, 1e-4 / scale, dtype), ORDER)
     image = open_product(path, offset=0, reading=Reading(scale=scale))

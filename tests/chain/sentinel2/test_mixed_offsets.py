@@ -13,6 +13,7 @@ from chain.raster.grids import Region
 from chain.sentinel2.image import open_product
 from chain.sentinel2.mixed_offsets import jumps_of, mixed_offsets, parts_of
 from tests.chain.sentinel2.scenes import BANDS, ORDER, fine, native, ratio_of, reason_of, write, write_files
+from tests.examples import slow
 
 USED = tuple(band for band in ORDER if BANDS[band] <= 20)
 SEAM = "expected one offset for all of a mosaic, got numbers that jump by about 1000 in all bands along a line near col"
@@ -33,11 +34,11 @@ def merged(pixels, is_high):
 @pytest.mark.parametrize(
     "kind, line",
     [
-        pytest.param("stack", {}, marks=pytest.mark.slow),
-        pytest.param("reflectance", {"angle": 90, "share": 0.25}, marks=pytest.mark.slow),
+        slow("stack", {}),
+        slow("reflectance", {"angle": 90, "share": 0.25}),
         ("four bands", {"angle": 35}),
         ("unplaced", {"angle": 20, "waves": 8}),
-        pytest.param("int16", {"angle": 200, "share": 0.3}, marks=pytest.mark.slow),
+        slow("int16", {"angle": 200, "share": 0.3}),
     ],
 )
 def test_a_mosaic_of_parts_with_and_without_an_offset_is_refused_or_told(tmp_path, kind, line, caplog):

@@ -10,6 +10,7 @@ from chain.sentinel2 import native_bands
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import Sentinel2Image, open_product
 from chain.sentinel2.native_bands import native_product
+from tests.examples import slow
 
 ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """Of the stacks that users have."""
@@ -58,10 +59,8 @@ def _read(product, name):
     return dataset.ReadAsArray(), dataset.GetGeoTransform()
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["near", *(pytest.param(each, marks=pytest.mark.slow) for each in ("bilinear", "cubic"))]
-)
-@pytest.mark.parametrize("row, column", [pytest.param(0, 0, marks=pytest.mark.slow), (31, 45)])
+@pytest.mark.parametrize("algorithm", ["near", *(slow(each) for each in ("bilinear", "cubic"))])
+@pytest.mark.parametrize("row, column", [slow(0, 0), (31, 45)])
 def test_stack_of_12_bands(write_raster, tmp_path, algorithm, row, column):
     native = {name: _landscape(*(int(360 / gsd * 10),) * 2, seed) for seed, (name, gsd) in enumerate(BANDS.items())}
     fine = [_resample(native[name], BANDS[name], algorithm)[row:, column:] for name in ORDER]
@@ -110,7 +109,7 @@ def test_files(band, tmp_path):
     assert not restored.hrefs and not restored.signed and product.hrefs
 
 
-@pytest.mark.parametrize("algorithm", ["bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("algorithm", ["bilinear", slow("cubic")])
 def test_floating_point(band, tmp_path, algorithm):
     native = _landscape(60, 50, 2)
     fine = _resample(native, 20.0, algorithm, kind=gdal.GDT_Float32)
@@ -127,7 +126,7 @@ def test_floating_point(band, tmp_path, algorithm):
     np.testing.assert_allclose(pixels[away], native[away], atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["B05", pytest.param("B09", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["B05", slow("B09")])
 @pytest.mark.parametrize(
     "tool, algorithm",
     [
@@ -135,11 +134,11 @@ def test_floating_point(band, tmp_path, algorithm):
         ("warp", "cubic"),
         ("translate", "near"),
         ("translate", "bilinear"),
-        pytest.param("warp", "bilinear", marks=pytest.mark.slow),
-        pytest.param("translate", "cubic", marks=pytest.mark.slow),
+        slow("warp", "bilinear"),
+        slow("translate", "cubic"),
     ],
 )
-@pytest.mark.parametrize("declared", [pytest.param(None, marks=pytest.mark.slow), 0])
+@pytest.mark.parametrize("declared", [slow(None), 0])
 def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
     gsd = BANDS[name]
     native = _landscape(70, 60, 3)
@@ -156,7 +155,7 @@ def test_swath_edge(band, tmp_path, name, tool, algorithm, declared):
 
 
 @pytest.mark.parametrize("name, cut", [("B05", (1, 0)), ("B05", (1, 1)), ("B05", (0, 0)), ("B09", (5, 4))])
-@pytest.mark.parametrize("slope", [0.5, *(pytest.param(slope, marks=pytest.mark.slow) for slope in (0.1, 1.0))])
+@pytest.mark.parametrize("slope", [0.5, *(slow(slope) for slope in (0.1, 1.0))])
 def test_swath_edges_that_gdal_translate_filled_and_that_were_cut(band, tmp_path, name, cut, slope):
     """It fills pixels of missing native ones; what it did not fill of them may lie beyond the cut."""
     native = _landscape(34, 34, 3)
@@ -180,7 +179,7 @@ def test_no_data_at_all(band, tmp_path):
     assert _read(restored, "B05")[0].shape == (60, 60) and not _read(restored, "B05")[0].any()
 
 
-@pytest.mark.parametrize("algorithm", ["near", "bilinear", pytest.param("cubic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("algorithm", ["near", "bilinear", slow("cubic")])
 def test_blocks_leave_no_seam(band, tmp_path, monkeypatch, algorithm):
     native = _landscape(130, 110, 4)
     product = band(_resample(native, 20.0, algorithm)[5:, 7:])
@@ -229,9 +228,9 @@ def test_other_grids_are_refused(band, tmp_path, name, gsd, epsg, message):
     [
         "near",
         "bilinear",
-        pytest.param("cubic", marks=pytest.mark.slow),
-        pytest.param("cubicspline", marks=pytest.mark.slow),
-        pytest.param("lanczos", marks=pytest.mark.slow),
+        slow("cubic"),
+        slow("cubicspline"),
+        slow("lanczos"),
         "average",
     ],
 )
@@ -299,7 +298,7 @@ def test_a_cubic_spline_by_2_is_told_by_the_60_m_bands(shared_data, write_raster
         assert np.abs(pixels - native)[pixels > 0].max() <= 4 and np.mean(pixels > 0) > 0.85
 
 
-@pytest.mark.parametrize("name", ["B05", pytest.param("B12", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["B05", slow("B12")])
 def test_a_cubic_spline_by_2_of_a_whole_image_is_told_by_its_sides(shared_data, band, tmp_path, name):
     """A spline through native pixels that are no whole numbers gives the same inside, and other sides."""
     file = shared_data("s2_l1c_dsen2_native") / "S2A_MSIL1C_20170527_T33UUB_20m.tif"

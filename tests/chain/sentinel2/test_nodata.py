@@ -19,6 +19,7 @@ from tests.chain.sentinel2.scenes import (
     write_files,
     write_stack,
 )
+from tests.examples import slow
 
 FILL = 10000
 """Number under masks, which looks like reflectance."""
@@ -59,7 +60,7 @@ def add_mask(path, valid, internal, band=1, flags=gdal.GMF_PER_DATASET):
         (None, True),
         (0, False),
         (65535, True),
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((None, False), (0, True), (65535, False))),
+        *(slow(*each) for each in ((None, False), (0, True), (65535, False))),
     ],
 )
 def test_a_mask_in_a_file_or_beside_it(tmp_path, pixels, missing, internal, declared):
@@ -132,7 +133,7 @@ def test_a_band_that_tells_where_there_is_data(tmp_path, pixels, missing, dtype)
         ("float32", np.nan),
         ("float64", -1e38),
         ("int16", -32768),
-        pytest.param("float32", -9999.0, marks=pytest.mark.slow),
+        slow("float32", -9999.0),
     ],
 )
 def test_declared_nodata(tmp_path, pixels, missing, dtype, fill):
@@ -198,9 +199,7 @@ def test_nodata_and_coordinate_system_in_an_aux_xml(tmp_path, pixels, missing):
     assert "UTM zone 31N" in gdal.Open(image.bands["B02"]).GetProjection()
 
 
-@pytest.mark.parametrize(
-    "name", ["Band 13", *(pytest.param(name, marks=pytest.mark.slow) for name in ("", "Layer_13"))]
-)
+@pytest.mark.parametrize("name", ["Band 13", *(slow(name) for name in ("", "Layer_13"))])
 def test_a_mask_that_lost_its_mark_is_asked_for(tmp_path, pixels, missing, name):
     arrays = [*filled(pixels, missing), np.where(missing, 0, 255).astype(np.uint16)]
     path = write(tmp_path / "s.img", arrays, [*ORDER, name], driver="ENVI")
@@ -227,7 +226,7 @@ def test_a_named_band_is_no_mask(tmp_path, pixels, missing):
         (False, "int16", False),
         (False, "float32", True),
         *(
-            pytest.param(*each, marks=pytest.mark.slow)
+            slow(*each)
             for each in (
                 (True, "int16", False),
                 (True, "float32", False),
@@ -253,7 +252,7 @@ def test_zeros_from_which_the_offset_was_taken_are_missing(tmp_path, pixels, dty
 
 @pytest.mark.parametrize(
     "fill, dtype, declared",
-    [(-99, "int16", None), pytest.param(32767, "int16", 0, marks=pytest.mark.slow), (64536, "uint16", 0)],
+    [(-99, "int16", None), slow(32767, "int16", 0), (64536, "uint16", 0)],
 )
 def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, pixels, fill, dtype, declared):
     missing = np.zeros((60, 60), bool)
@@ -269,7 +268,7 @@ def test_one_number_in_all_bands_that_is_no_reflectance_is_asked_for(tmp_path, p
 
 @pytest.mark.parametrize(
     "fill, dtype, scale",
-    [(30000, "uint16", 1e-4), pytest.param(32767, "int16", 1e-4, marks=pytest.mark.slow), (250, "float32", 0.01)],
+    [(30000, "uint16", 1e-4), slow(32767, "int16", 1e-4), (250, "float32", 0.01)],
 )
 def test_one_number_in_all_bands_that_is_no_reflectance_by_the_stated_scale_is_asked_for(
     tmp_path, pixels, fill, dtype, scale
@@ -292,7 +291,7 @@ def test_one_number_in_all_bands_that_is_no_reflectance_by_the_stated_scale_is_a
         (False, 1, "uint16"),
         (False, 1.0, "float32"),
         *(
-            pytest.param(*each, marks=pytest.mark.slow)
+            slow(*each)
             for each in (
                 (True, 1, "uint16"),
                 (True, 10000, "int16"),

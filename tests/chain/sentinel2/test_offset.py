@@ -60,9 +60,8 @@ def test_offset_of_baseline(baseline, expected):
     assert offset_of_baseline(baseline) == expected
 
 
-@pytest.mark.parametrize(
-    "name, add", [(RESERVED[0], 0), (RESERVED[0], 1000), (RESERVED[1], 1000), *slow((RESERVED[1], 0))]
-)
+@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("add", [0, 1000])
 def test_a_reserved_baseline_in_a_name_tells_no_offset(tmp_path, pixels, name, add):
     path = write_stack(tmp_path / f"{name}.tif", bright(pixels), add=add)
     with pytest.raises(ValueError, match=ASKED):
@@ -116,13 +115,12 @@ def edge_of_swath(pixels, algorithm, add=1000):
         source = gdal.GetDriverByName("MEM").Create("", *holed.shape[::-1], 1, gdal.GDT_UInt16)
         source.WriteArray(holed)
         size = fine({band: array})[band].shape
-        stack[band] = gdal.Translate(
-            "", source, format="MEM", width=size[1], height=size[0], resampleAlg=algorithm
-        ).ReadAsArray()
+        how = {"width": size[1], "height": size[0], "resampleAlg": algorithm}
+        stack[band] = gdal.Translate("", source, format="MEM", **how).ReadAsArray()
     return stack
 
 
-@pytest.mark.parametrize("algorithm", ["bilinear", *slow("cubic", "lanczos")])
+@pytest.mark.parametrize("algorithm", ["bilinear", slow("cubic"), slow("lanczos")])
 def test_pixels_mixed_with_fill_prove_nothing(tmp_path, pixels, algorithm):
     stack = edge_of_swath(pixels, algorithm)
     assert np.mean((stack["B09"] > 0) & (stack["B09"] < 800)) > 0.01
@@ -254,9 +252,9 @@ def test_what_is_stated_of_a_bright_image_is_believed_and_said_not_to_be_checked
         ("metadata", "20220125", True),
         ("metadata", "20220126", False),
         ("item", "20220126", False),
-        *slow(("name", "20230601", False), ("metadata", "20230601", False), ("item", "20220125", True)),
-        *slow(("folder", "20220125", True), ("folder", "20220126", False), ("folder", "20230601", False)),
-        *slow(("item", "20230601", False)),
+        *(slow(where, "20230601", False) for where in ("name", "metadata", "folder", "item")),
+        *(slow(where, "20220125", True) for where in ("folder", "item")),
+        slow("folder", "20220126", False),
     ],
 )
 def test_a_baseline_older_than_its_image_is_not_believed_alone(tmp_path, pixels, day, said, where):
@@ -333,7 +331,10 @@ def test_a_scale_of_1_and_an_offset_of_0_tell_nothing(tmp_path, pixels):
 
 @pytest.mark.parametrize(
     "scale, offset",
-    [(1e-4, -1000.0), (2.75e-5, -0.2), (1.0, 1000.0), *slow((1e-4, 0.1), (1.0, -0.1), (0.01, 0.0), (10000.0, 0.0))],
+    [
+        *((1e-4, -1000.0), (2.75e-5, -0.2), (1.0, 1000.0)),
+        *(slow(*both) for both in ((1e-4, 0.1), (1.0, -0.1), (0.01, 0.0), (10000.0, 0.0))),
+    ],
 )
 def test_other_scales_and_offsets_are_refused(tmp_path, pixels, scale, offset):
     path = write_stack(tmp_path / "tags.tif", pixels, add=1000, scale=scale, offset=offset)

@@ -7,6 +7,7 @@ import pytest
 from chain.sentinel2.bands import BANDS
 from chain.sentinel2.image import open_product
 from tests.chain.sentinel2.scenes import check_stack, native, reason_of, write_files, write_stack
+from tests.examples import slow
 
 
 @pytest.mark.parametrize(
@@ -16,8 +17,8 @@ from tests.chain.sentinel2.scenes import check_stack, native, reason_of, write_f
         ("files", 1000, 0, "below"),
         ("stack", 0, 1000, "above"),
         ("unplaced", 1000, 0, "below"),
-        pytest.param("large", 0, 1000, "above", marks=pytest.mark.slow),
-        pytest.param("large", 1000, 0, "below", marks=pytest.mark.slow),
+        slow("large", 0, 1000, "above"),
+        slow("large", 1000, 0, "below"),
     ],
 )
 def test_bands_that_were_harmonised_in_part_are_refused_or_told(tmp_path, fine_add, coarse_add, side, kind, caplog):

@@ -25,6 +25,7 @@ from tests.chain.sentinel2.scenes import (
     write_netcdf,
     write_stack,
 )
+from tests.examples import slow
 
 LOSSLESS = ("QUALITY=100", "REVERSIBLE=YES")
 MAJA = "SENTINEL2B_20200223-033542-123_L2A_T48QUE_C_V2-2"
@@ -49,7 +50,7 @@ def maja(folder, pixels, kinds=("FRE", "SRE"), nodata=-10000):
     return folder
 
 
-@pytest.mark.parametrize("nodata", [-10000, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nodata", [-10000, slow(None)])
 def test_flat_reflectance_of_maja_is_taken(tmp_path, pixels, nodata):
     folder = maja(tmp_path / MAJA, pixels, nodata=nodata)
     assert is_scene(folder)
@@ -92,8 +93,8 @@ def tile(folder, pixels, nested=True):
     [
         ("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0, False),
         ("", 0, True),
-        pytest.param("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0, True, marks=pytest.mark.slow),
-        pytest.param("", 0, False, marks=pytest.mark.slow),
+        slow("S2A_MSIL2A_20200223T1_N0214_R1_T48QUE", 0, True),
+        slow("", 0, False),
     ],
 )
 def test_tiles_of_sinergise(tmp_path, pixels, nested, product, offset):
@@ -227,7 +228,7 @@ def old_safe(folder, pixels, tiles=("T32TQM",), level="L1C", baseline="02.04"):
     return product
 
 
-@pytest.mark.parametrize("level", ["L1C", pytest.param("L2A", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("level", ["L1C", slow("L2A")])
 def test_safe_of_the_layout_before_2016(tmp_path, pixels, level):
     product = old_safe(tmp_path, pixels, level=level)
     granule = next((product / "GRANULE").iterdir())

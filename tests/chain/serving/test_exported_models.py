@@ -18,6 +18,7 @@ from models import base
 from models.description import FILE_NAME, read_description, sealed_description, write_description
 from models.dsen2 import DSen2, FastDSen2
 from models.weights_file import save_weights
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -117,7 +118,7 @@ def test_of_a_model_that_can_crop_the_cropped_outputs_are_served_and_all_if_they
     assert served == {*read_description(folder).outputs.values()} < all_of_them == set(model.model.output)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("model", marks=pytest.mark.slow), "weights_only"])
+@pytest.mark.parametrize("kind", [slow("model"), "weights_only"])
 def test_a_model_is_exported_once_in_another_precision(request, kind, tmp_path, monkeypatch):
     folder, cache = request.getfixturevalue(kind), tmp_path / "cache"
     made = served_folder(folder, cache, "bfloat16")
@@ -230,7 +231,7 @@ def test_a_model_that_cannot_be_made_leaves_nothing(tmp_path, export):
     "damage",
     [
         "flipped",
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("description", "truncated", "removed", "checksums")),
+        *(slow(kind) for kind in ("description", "truncated", "removed", "checksums")),
     ],
 )
 def test_a_damaged_model_in_the_cache_is_made_again(weights_only, tmp_path, damage, caplog):

@@ -35,6 +35,7 @@ from tests.chain.serving.journals import (
     region_of,
     write,
 )
+from tests.examples import slow
 
 
 def test_the_journal_says_in_words_what_is_made(tmp_path):
@@ -176,7 +177,7 @@ def _stop_for_good(path, whole, stopped):
     write(path)
 
 
-@pytest.mark.parametrize("made", [3, pytest.param(len(REGIONS), marks=pytest.mark.slow)], ids=["region", "product"])
+@pytest.mark.parametrize("made", [3, slow(len(REGIONS))], ids=["region", "product"])
 def test_after_a_kill_only_what_is_not_whole_is_made(tmp_path, made):
     path, parts, stopped = tmp_path / "sr.tif", tmp_path / "sr.tif.parts", SPAWN.Event()
     process = SPAWN.Process(target=_stop_for_good, args=(path, made, stopped))

@@ -12,6 +12,7 @@ from chain.raster import blocks, grids
 from chain.serving import super_resolution
 from models.description import Source, read_description
 from tests import toy_models
+from tests.examples import slow
 from tests.products import super_resolved
 
 LEFT, TOP = 300000.0, 5000040.0
@@ -111,8 +112,8 @@ def test_resampling_keeps_the_ground_and_leaves_no_seam(models):
     [
         (0.0, 10.0),
         (np.nan, 6.0),
-        pytest.param(0.0, 6.0, marks=pytest.mark.slow),
-        pytest.param(np.nan, 10.0, marks=pytest.mark.slow),
+        slow(0.0, 6.0),
+        slow(np.nan, 10.0),
     ],
 )
 def test_missing_pixels_stay_missing_and_no_further(models, gsd, missing):

@@ -20,6 +20,7 @@ from datasets.deepsum.records import main, read_records
 from datasets.deepsum.scenes import patches, prepare_sample, split
 from simulate.probav_scenes import _write_png
 from tests.datasets.deepsum.conftest import COMMON, SCENES
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -144,7 +145,7 @@ def test_seed_and_epoch_make_the_order(made_records):
     assert first != second and first != fingerprints(records.dataset(4, seed=4))
 
 
-@pytest.mark.parametrize("registered", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("registered", [True, slow(False)])
 def test_batches_are_those_of_their_patches(made_records, registered):
     records = read_records(made_records)
     everything = {}
@@ -285,8 +286,8 @@ def of_another_size(folder):
 @pytest.mark.parametrize(
     "spoil, words, is_training",
     [
-        pytest.param(few, "expected at least 9 files LRnnn.png, got 8", True, marks=pytest.mark.slow),
-        pytest.param(unreadable, "LR003.png: expected a readable PNG", False, marks=pytest.mark.slow),
+        slow(few, "expected at least 9 files LRnnn.png, got 8", True),
+        slow(unreadable, "LR003.png: expected a readable PNG", False),
         (unmasked, "expected QM004.png beside LR004.png, found none", True),
         (of_another_size, "LR002.png: expected 36 x 36 pixels, like LR000.png, got 108 x 108", False),
     ],

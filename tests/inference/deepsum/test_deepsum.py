@@ -22,6 +22,7 @@ from inference.deepsum.scenes import scene_folders
 from inference.deepsum.windows import mean_of_windows, windows
 from models.description import sealed_description
 from simulate.challenge_norm import baseline_cpsnr
+from tests.examples import slow
 from tests.inference.deepsum.scenes import SIDE, draw_scene, export_model, run, write_png, write_scene
 from tests.pages import checked
 
@@ -59,7 +60,7 @@ def infer(model_dir, *words):
     return main([*map(str, words), "--model-dir", str(model_dir)])
 
 
-@pytest.mark.parametrize("variant", ["P", pytest.param("C", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("variant", ["P", slow("C")])
 def test_images_are_the_networks(root, exported, tmp_path, variant):
     """The mean of two windows; masks are registered for the variant P alone."""
     model, folder = exported

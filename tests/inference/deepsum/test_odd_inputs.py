@@ -13,6 +13,7 @@ from datasets.deepsum.preparation import prepare
 from evaluation.cpsnr import cpsnr
 from inference.deepsum import main
 from inference.deepsum.normalization import Moments
+from tests.examples import slow
 from tests.inference.deepsum.conftest import COUNT, GSD, ORIGIN
 from tests.inference.deepsum.scenes import SIDE, draw_scene, write_png, write_scene
 
@@ -161,9 +162,9 @@ def test_scenes_without_masks(scene, make_scene, model_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(DAYS, marks=pytest.mark.slow),
+        slow(DAYS),
         [f"{day}_B8" for day in DAYS],
-        pytest.param([f"{day.replace('-', '')}.nir" for day in DAYS], marks=pytest.mark.slow),
+        slow([f"{day.replace('-', '')}.nir" for day in DAYS]),
     ],
 )
 def test_bands_named_after_days_are_dates(scene, stack, infer, write_raster, names, capsys):

@@ -16,6 +16,7 @@ from chain.sentinel2.bands import SURFACE_BANDS
 from inference.dsen2 import Options, read_scene, super_resolve, super_resolve_arrays
 from tests import toy_models
 from tests.conftest import REPOSITORY
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 xarray = pytest.importorskip("xarray", reason="xarray is optional: pip install -r requirements/xarray.txt")
@@ -186,7 +187,7 @@ def in_chunks(dataset, size):
 
 @pytest.mark.parametrize(
     "read, given, asked",
-    [(120, 13, 31), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((60, None, None), (30, 1000, 24)))],
+    [(120, 13, 31), *(slow(*sizes) for sizes in ((60, None, None), (30, 1000, 24)))],
 )
 def test_a_dataset_in_chunks_gives_the_bits_of_the_file(files, options, tmp_path, read, given, asked):
     """Whatever the chunks that are read, given and asked for: also at borders, and around missing pixels."""

@@ -11,6 +11,7 @@ from osgeo import gdal, osr
 
 from chain.sentinel2.bands import BANDS
 from inference import dsen2
+from tests.examples import slow
 from tests.inference.dsen2.scenes import (
     ALL,
     COLUMNS,
@@ -39,7 +40,7 @@ def test_the_product_has_twelve_bands_on_their_ground(files, models, pixels, tmp
     assert [model["arguments"]["role"] for model in record["models"]] == ["2x", "6x"]
 
 
-@pytest.mark.parametrize("level, zipped", [pytest.param("L1C", False, marks=pytest.mark.slow), ("L2A", True)])
+@pytest.mark.parametrize("level, zipped", [slow("L1C", False), ("L2A", True)])
 def test_safe_folders_and_zips_of_both_levels(level, zipped, models, pixels, tmp_path, write_raster, capfd):
     safe = write_safe(tmp_path, pixels, write_raster, level)
     if zipped:
@@ -73,9 +74,7 @@ def test_a_mask_of_the_users(files, models, pixels, tmp_path, write_raster):
         np.testing.assert_array_equal(result[band] == 0, mask == 7)
 
 
-@pytest.mark.parametrize(
-    "method", ["near", *(pytest.param(each, marks=pytest.mark.slow) for each in ("bilinear", "cubic"))]
-)
+@pytest.mark.parametrize("method", ["near", *(slow(each) for each in ("bilinear", "cubic"))])
 def test_a_stack_of_resampled_bands_is_brought_back_first(method, stack, models, pixels, tmp_path, capfd):
     assert infer(stack(method), tmp_path / "sr.tif", models) == 0
     result, _ = read(tmp_path / "sr.tif")

@@ -9,6 +9,7 @@ from chain.raster.grids import Region
 from inference.l1bsr import csr_by_tiles
 from inference.l1bsr.csr_by_tiles import MARGIN, STEP, CsrByTiles, statistics
 from models.l1bsr import CSR
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
@@ -30,10 +31,10 @@ def image_of(rows, columns):
     return image
 
 
-@pytest.mark.parametrize("refinements", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("refinements", [slow(0), 3])
 @pytest.mark.parametrize(
     "rows, columns",
-    [(9, 5), *(pytest.param(*sides, marks=pytest.mark.slow) for sides in ((301, 40), (20, 333), (272, 272)))],
+    [(9, 5), *(slow(*sides) for sides in ((301, 40), (20, 333), (272, 272)))],
 )
 def test_tiles_are_the_whole_image(monkeypatch, refinements, rows, columns):
     image, model = image_of(rows, columns), network_of(refinements)

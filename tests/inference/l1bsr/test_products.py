@@ -12,6 +12,7 @@ from inference import report
 from inference.l1bsr import registration, super_resolution
 from models import base
 from models.l1bsr import BANDS, OTHERS
+from tests.examples import slow
 from tests.inference.l1bsr.networks import FLOW, counts, infer, read, register, twice, varied
 from tests.products import product_files
 from weights.convert_l1bsr import read_model
@@ -35,7 +36,7 @@ def test_a_finer_image_lies_a_quarter_of_a_pixel_right_of_and_below_the_input(tm
     assert {file.name for file in tmp_path.iterdir()} == {"l1b.tif"} | product_files("sr")
 
 
-@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
+@pytest.mark.parametrize("mode", [slow("whole"), "strips"])
 def test_a_registered_image_lies_where_the_input_does(tmp_path, image, models, mode):
     pixels, output = counts(83, 91), tmp_path / "r.tif"
     assert register(image(pixels), output, models["moving"], "--mode", mode) == 0
@@ -99,7 +100,7 @@ def aligned_by_flow(rows, columns):
     return pixels
 
 
-@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
+@pytest.mark.parametrize("mode", [slow("whole"), "strips"])
 def test_flow_and_metrics(tmp_path, image, models, capsys, mode):
     pixels = aligned_by_flow(84, 80)
     pixels[30:40, 20:25] = 0
@@ -138,10 +139,10 @@ def test_metrics_without_an_inner_part_have_no_correlation(tmp_path, image, mode
     assert json.loads((tmp_path / "m.json").read_text())["B08"]["correlation_after"] is None
 
 
-@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
+@pytest.mark.parametrize("mode", [slow("whole"), "strips"])
 @pytest.mark.parametrize(
     "nodata, dtype, value",
-    [(65535, np.uint16, 65535), pytest.param(None, np.uint16, 0, marks=pytest.mark.slow), (None, np.float32, np.nan)],
+    [(65535, np.uint16, 65535), slow(None, np.uint16, 0), (None, np.float32, np.nan)],
 )
 def test_missing_pixels_stay_missing_and_no_further(tmp_path, image, models, mode, nodata, dtype, value):
     pixels = counts(90, 80).astype(dtype)

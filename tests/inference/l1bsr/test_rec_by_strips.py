@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from inference.l1bsr.rec_by_strips import LEAST_ROWS, ROWS, RecByStrips, last_reach, rows_within
 from models.l1bsr import REC
+from tests.examples import slow
 
 pytestmark = pytest.mark.keras
 
 
-@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "sharp"])
+@pytest.fixture(scope="module", params=[False, slow(True)], ids=["", "sharp"])
 def model(request):
     """A small network whose attention depends strongly on the image."""
     model = REC.from_bands(num_groups=2, num_blocks=2, depth=6, reduction=2, sharp=request.param)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from inference.l1bsr import registration, super_resolution
+from tests.examples import slow
 from tests.inference.l1bsr.networks import infer, read, register, varied
 from tests.products import product_files
 
@@ -67,7 +68,7 @@ def test_an_interrupted_registration_goes_on_with_the_flow_it_has(tmp_path, imag
     assert np.abs(read(output)[0].astype(int) - read(tmp_path / "again.tif")[0]).max() <= 1
 
 
-@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.slow), "strips"])
+@pytest.mark.parametrize("mode", [slow("whole"), "strips"])
 def test_a_network_for_registered_images_is_given_such(tmp_path, image, models, mode):
     """It makes of an image what a network of the same weights makes of what --task registration makes of it."""
     pixels = varied(85, 80)

@@ -19,6 +19,7 @@ from models.warp import warp
 from models.weights_file import load_weights
 from simulate import detectors
 from simulate.detector_pairs import write_pairs
+from tests.examples import slow
 from train import l1bsr
 from train.l1bsr import Options
 from train.l1bsr import csr as csr_training
@@ -160,8 +161,8 @@ def test_rec_learns_from_the_truth_and_true_flows_with_next_to_no_loss(monkeypat
     [
         (0, "left", "hr"),
         (1, "right", "sharp"),
-        pytest.param(0, "left", "sharp", marks=pytest.mark.slow),
-        pytest.param(1, "right", "hr", marks=pytest.mark.slow),
+        slow(0, "left", "sharp"),
+        slow(1, "right", "hr"),
     ],
 )
 def test_rec_learns_true_images_in_both_roles(monkeypatch, role, detector, kind):

@@ -15,6 +15,7 @@ from chain.raster.resampling.interpolation import FRAME, METHODS, OPEN, SPLINE, 
 from chain.raster.resampling.recognition import Candidate, TooLittle, candidates_of
 from chain.raster.resampling.restoration import Mismatch, restore
 from chain.raster.resampling.treatments import spread_of
+from tests.examples import slow
 
 PAIRS = [(method, border) for method in METHODS for border in METHODS[method].borders]
 FIRST = [(method, METHODS[method].borders[0]) for method in METHODS]
@@ -83,9 +84,7 @@ def check_recognised_and_inverted(pair, ratio, rows, columns, phase, cropped, ki
         assert np.mean(error > 0) <= (1 if method == SPLINE else most)
 
 
-@pytest.mark.parametrize(
-    "kind", ["rounded", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "float"))]
-)
+@pytest.mark.parametrize("kind", ["rounded", *(slow(kind) for kind in ("truncated", "float"))])
 @pytest.mark.parametrize(
     "pair, ratio, phase, cropped",
     [
@@ -235,10 +234,10 @@ def swath(rows, columns):
     return column + 0.3 * row < 0.5 * columns
 
 
-@pytest.mark.parametrize("ratio", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ratio", [2, slow(6)])
 @pytest.mark.parametrize(
     "method, border",
-    [("nearest", "edge"), pytest.param("bilinear", "edge", marks=pytest.mark.slow), ("cubic", "renormalised")],
+    [("nearest", "edge"), slow("bilinear", "edge"), ("cubic", "renormalised")],
 )
 def test_zeros_taken_for_numbers(ratio, method, border):
     native = np.where(swath(60, 50), 0, landscape(60, 50))
@@ -249,8 +248,8 @@ def test_zeros_taken_for_numbers(ratio, method, border):
     assert np.abs(restored.native - native)[native > 0].max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["rounded", "truncated", pytest.param("float", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["bilinear", "cubic", pytest.param("lanczos", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["rounded", "truncated", slow("float")])
+@pytest.mark.parametrize("method", ["bilinear", "cubic", slow("lanczos")])
 def test_zeros_that_interpolation_hid_have_no_data(method, kind):
     native = landscape(40, 50)
     native[::7, ::5] = 0
@@ -265,7 +264,7 @@ def test_zeros_that_interpolation_hid_have_no_data(method, kind):
         assert restored.valid[26:28, 26:28].all() and np.abs(restored.native[26:28, 26:28] - 1).max() < 0.5
 
 
-@pytest.mark.parametrize("ratio", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ratio", [2, slow(6)])
 @pytest.mark.parametrize("method", ["bilinear", "cubic"])
 @pytest.mark.parametrize("frame", [False, True])
 def test_nodata_left_out(ratio, method, frame):
@@ -290,9 +289,9 @@ def test_nodata_left_out(ratio, method, frame):
 
 @pytest.mark.parametrize(
     "method, border",
-    [("cubic", "renormalised"), ("cubic", FRAME), pytest.param("lanczos", "renormalised", marks=pytest.mark.slow)],
+    [("cubic", "renormalised"), ("cubic", FRAME), slow("lanczos", "renormalised")],
 )
-@pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("cut", [slow(False), True])
 def test_what_hidden_sides_would_tell_is_not_known(method, border, cut):
     """Of the upper and the right side, a corner alone has data; or the image was cut beside the edge of a swath."""
     native = landscape(39, 48, 1)
@@ -331,7 +330,7 @@ def test_a_small_chip_with_a_corner_of_data_missing_is_recognised():
     assert np.abs(restored.native - landscape(20, 20, 5)[6:13, 6:12])[restored.valid].max() <= 2
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, slow(2)])
 def test_holes_just_beyond_a_cut_mislead_nobody(seed):
     """What lies at a cut was bilinear of fewer native pixels than it seems; by cubic, that is little enough to fit."""
     native = landscape(40, 50, seed)
