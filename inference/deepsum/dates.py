@@ -19,7 +19,7 @@ from chain.raster import http
 from chain.raster.blocks import read_block
 from chain.raster.grids import Grid, image_grid, shifted
 from chain.runtime.progress import LOG
-from chain.sentinel2.bands import CLASSES_NAME
+from chain.sentinel2.bands import CLASSES_NAME, COMMON_NAMES, band_in_name
 from chain.sentinel2.cloud_cover import CLOUDY_CLASSES, NODATA_CLASS
 from chain.sentinel2.offset import statements_of_name
 from chain.sentinel2.sampling import FLOATING
@@ -33,6 +33,7 @@ from inference.deepsum.rasters import (
     band_number,
     check_not_filled,
     data_bands,
+    days_in,
     named_after_days,
     open_raster,
     place_of,
@@ -74,6 +75,8 @@ class Date:
     """Its name, for people."""
     band: str
     """Name of its band; may be empty."""
+    stated: str | None
+    """Band of Sentinel-2 that its description or, unless a band is asked for, its file's name states."""
     values: np.ndarray
     """float32 (rows, columns); NaN where there is none."""
     clear: np.ndarray
@@ -116,7 +119,7 @@ def sources_of(inputs: Sequence, options: Options) -> list[Source]:
         options: how they are read.
 
     Raises:
-        ValueError: an input cannot be read, or masks are not as many as images.
+        ValueError: an input cannot be read, or masks are not as many as images, or of other days.
     """
     names = [each for one in inputs for each in (expanded([str(one)]) if isinstance(one, str | Path) else [one])]
     images = [each for name in names for each in (items_of(name) if _is_collection(name) else [name])]
@@ -124,7 +127,23 @@ def sources_of(inputs: Sequence, options: Options) -> list[Source]:
     masks = masks or [None] * len(images)
     if len(masks) != len(images):
         raise ValueError(f"--clear-masks: expected one for each of {len(images)} images, got {len(masks)}")
+    _check_days(images, masks)
     return [Source(image, mask, number) for image, mask in zip(images, masks) for number in dates_in(image, options)]
+
+
+def _check_days(images: Sequence[Any], masks: Sequence[str | None]) -> None:
+    """Refuse masks in another order than their images, by the days that both state.
+
+    Raises:
+        ValueError: a mask is of another day than its image.
+    """
+    for image, mask in zip(images, masks):
+        days = [days_in(name) if isinstance(name, str) else set() for name in (image, mask)]
+        if all(days) and not days[0] & days[1]:
+            raise ValueError(
+                f"--clear-masks: expected masks in the order of their images, got {Path(str(mask)).name} of "
+                f"{min(days[1])} for {shown(str(image))} of {min(days[0])}"
+            )
 
 
 def _is_collection(name: object) -> TypeGuard[str]:
@@ -216,6 +235,7 @@ def _read_raster(source: Source, options: Options) -> Date:
     return Date(
         name=label,
         band=named or (options.band if options.band and not options.band.isdigit() else ""),
+        stated=_stated_band(band.GetDescription(), "" if options.band or source.number else label),
         values=_hidden(values, present),
         clear=clear & present,
         grid=grid,
@@ -258,6 +278,7 @@ def _read_product(source: Source, options: Options) -> Date:
         return Date(
             name=str(product.identity["id"]),
             band=options.band,
+            stated=_stated_band(options.band),
             values=_hidden(values, present),
             clear=clear & present,
             grid=grid,
@@ -274,6 +295,12 @@ def _read_product(source: Source, options: Options) -> Date:
 def _stated_offset(name: str) -> int | None:
     """Return the offset that the baseline in a path states, if there is one."""
     return next((statement.offset for statement in statements_of_name(name)), None)
+
+
+def _stated_band(*words: str) -> str | None:
+    """Return the band that the first of some words states that states one: a description, a file's name."""
+    found = (each[0] if (each := band_in_name(word)) else COMMON_NAMES.get(word.lower()) for word in words)
+    return next(filter(None, found), None)
 
 
 def _watched(*names: str | None) -> InputWatch:

@@ -47,6 +47,8 @@ from inference.deepsum.windows import repeated
 
 REGION = 2048
 """Side of the parts in which the product is written, in its pixels."""
+MOSTLY = 0.5
+"""Share of the clearest image that is clear, at least; masks that conceal more may be of clouds."""
 BLOCK = "block_size"
 """Key of the journal: the side of blocks."""
 READ, STACKED, MADE = 0.3, 0.4, 0.95
@@ -167,7 +169,7 @@ def make_product(inputs: Sequence, output: Path, options: Options, progress: Pro
     opened = open_stack(inputs, options, progress)
     check_files(options, inputs, local_files(opened.names), output)
     is_there = output.exists() and not options.overwrite  # without a file that goes with it
-    _tell(opened.stack)
+    _tell(opened.stack, options)
     progress(STACKED, "network")
     network = served(opened.model, options)
     found = stamps(opened.names)
@@ -230,10 +232,16 @@ def _notes(stack: Stack, result: Result) -> dict[str, Any]:
     }
 
 
-def _tell(stack: Stack) -> None:
-    """Tell which image is the reference, and which are left out."""
+def _tell(stack: Stack, options: Options) -> None:
+    """Tell which image is the reference, which are left out, and masks that may be of clouds."""
     first, *others = stack.dates
     LOG.info("reference: %s, %.1f %% clear", first.name, 100 * first.clearance)
+    if options.clear_masks and first.clearance < MOSTLY:
+        LOG.warning(
+            "no image is clear in more than %.1f %% of its pixels: --clear-masks are non-zero where an image is clear, "
+            "not where clouds are",
+            100 * first.clearance,
+        )
     for use in others:
         if use.reason:
             LOG.info("left out: %s: %s", use.name, use.reason)

@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from osgeo import gdal
@@ -16,7 +17,7 @@ from inference.deepsum.warping import warped
 gdal.UseExceptions()
 
 DAY = re.compile(r"(?:19|20)\d\d([-_/.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])")
-"""A day, in the name of a band."""
+"""A day, in the name of a band or of a file."""
 
 FAR_BELOW = -1000.0
 """Numbers below are not those of an image whose others lie far above."""
@@ -28,6 +29,8 @@ TIMES_ABOVE = 2.0
 """As many times as large as nearly all other numbers such a number is, at least: ground may be nearly constant."""
 MANY = 0.001
 """Share of the pixels that hold it, at least, if it is the highest one, or if other numbers are below 0 too."""
+SOME = 4
+"""Numbers of a mask that are named."""
 Window = tuple[int, int, int, int]
 """First column and row, columns and rows."""
 
@@ -58,6 +61,15 @@ def data_bands(dataset: gdal.Dataset) -> dict[int, str]:
         for number, band in bands.items()
         if band.GetColorInterpretation() != gdal.GCI_AlphaBand
     }
+
+
+def days_in(name: str) -> set[str]:
+    """Return the days that the last part of a path states that states any, as `20220714`."""
+    for part in reversed(Path(name).parts):
+        found = {match[0].replace(match[1], "") for match in DAY.finditer(part)}
+        if found:
+            return found
+    return set()
 
 
 def named_after_days(names: Sequence[str]) -> bool:
@@ -207,14 +219,36 @@ def read_mask(
     band = dataset.GetRasterBand(number if number and dataset.RasterCount > 1 else 1)
     mask_grid, mask_placed = place_of(dataset, name)
     if placed and mask_placed:
-        clear = (band.ReadAsArray() != 0).astype(np.float32)
+        clear = _is_clear(band, None, name).astype(np.float32)
         return warped(clear, mask_grid, grid, "near", 0.0) != 0
     if (mask_grid.rows, mask_grid.columns) != size:
         raise ValueError(
             f"--clear-masks: expected masks of their images' size, {size[0]} x {size[1]}, or with georeference, "
             f"got {mask_grid.rows} x {mask_grid.columns} in {shown(name)}"
         )
-    return band.ReadAsArray(*(window or ())) != 0
+    return _is_clear(band, window, name)
+
+
+def _is_clear(band: gdal.Band, window: Window | None, name: str) -> np.ndarray:
+    """Return where a mask is neither 0 nor missing, bool (rows, columns).
+
+    Raises:
+        ValueError: it cannot be read, or has several numbers beside 0, as classes have.
+    """
+    try:
+        values = band.ReadAsArray(*(window or ()))
+        known = band.GetMaskBand().ReadAsArray(*(window or ())) != 0
+    except RuntimeError as error:
+        raise ValueError(f"--clear-masks: cannot read the pixels of {shown(name)} ({http.reason(error)})") from error
+    clear = known & np.isfinite(values) & (values != 0)
+    numbers = np.unique(values[clear])
+    if numbers.size > 1:
+        some = ", ".join(f"{number:g}" for number in numbers[:SOME])
+        raise ValueError(
+            f"--clear-masks: expected 0 where concealed and one other number where clear, got {some}"
+            f"{' and more' if numbers.size > SOME else ''} in {shown(name)}; classes in a band of the images go by --qa"
+        )
+    return clear
 
 
 def read_classes(name: str, grid: Grid, outside: int) -> np.ndarray:

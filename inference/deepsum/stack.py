@@ -21,14 +21,13 @@ from chain.raster.grids import Grid
 from datasets.deepsum.preparation import FARTHEST, FRAMES, Frames, descending, enlarge, enlarge_mask, translation
 from inference.deepsum.dates import Date
 from inference.deepsum.normalization import Moments, Normalization, chosen
-from inference.deepsum.warping import same_grid, warped
+from inference.deepsum.one_series import check_one_series, tell_sizes
+from inference.deepsum.warping import warped
 
 REACH = 8
 """Distance up to which missing pixels are filled from those around them; others become the mean of all."""
 STEPS = 10**9
 """Steps of clear shares that count as different."""
-OTHER_UNIT = 20.0
-"""Ratio of means, and of deviations, from which images are of different units."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ def make_stack(dates: Sequence[Date], data: Moments, as_they_are: bool = False, 
         repeat: allow fewer than nine frames, which are to be repeated.
 
     Raises:
-        ValueError: less than nine can be used, they do not lie on one map, are of different units, or all clear pixels
-            are the same.
+        ValueError: less than nine can be used, they are not one series, or all clear pixels are the same.
     """
     if len(dates) < FRAMES and not repeat:
         raise ValueError(
@@ -87,9 +85,9 @@ def make_stack(dates: Sequence[Date], data: Moments, as_they_are: bool = False, 
         )
     if not dates:
         raise ValueError("--input: expected images, got none")
-    _check_places(dates)
-    _check_units(dates)
+    check_one_series(dates, repeat)
     reference = dates[int(descending([round(date.clearance * STEPS) for date in dates])[0])]
+    tell_sizes(dates, reference)
     ordered = [reference, *(date for date in dates if date is not reference)]
     images = np.stack([warped(date.values, date.grid, reference.grid, "cubic", np.nan) for date in ordered])
     clear = np.stack(
@@ -128,58 +126,6 @@ def _too_few(uses: Sequence[DateOutcome]) -> str:
         f"{cloudy} without clear pixels, {far} displaced by more than {FARTHEST} fine pixels; --repeat repeats them "
         "until there are nine"
     )
-
-
-def _check_places(dates: Sequence[Date]) -> None:
-    """Refuse images that cannot be brought to one grid.
-
-    Raises:
-        ValueError: one is georeferenced and another is not, or sizes differ.
-    """
-    for date in dates[1:]:
-        if date.placed != dates[0].placed or bool(date.grid.projection) != bool(dates[0].grid.projection):
-            raise ValueError(
-                f"--input: expected images that all have a georeference, or none, got {dates[0].name} and {date.name}"
-            )
-        if not date.placed and not same_grid(date.grid, dates[0].grid):
-            sizes = [f"{grid.rows} x {grid.columns}" for grid in (dates[0].grid, date.grid)]
-            raise ValueError(
-                "--input: expected images of one size, where they have no georeference, "
-                f"got {sizes[0]} of {dates[0].name}, {sizes[1]} of {date.name}"
-            )
-
-
-def _check_units(dates: Sequence[Date]) -> None:
-    """Refuse images in different units, judged by tags, by the baselines in their names, and by their statistics.
-
-    Raises:
-        ValueError: there are some.
-    """
-    for date in dates[1:]:
-        if date.scaling != dates[0].scaling:
-            stated = [f"{scale:g} and {offset:g} of {each.name}" for each in (dates[0], date)
-                      for scale, offset in [each.scaling]]  # fmt: skip
-            raise ValueError(f"--input: expected one scale and offset, got {' beside '.join(stated)}")
-    offsets = {date.offset: date.name for date in dates if date.offset is not None}
-    if len(offsets) > 1:
-        said = " beside ".join(f"{offset} of {name}" for offset, name in offsets.items())
-        raise ValueError(
-            f"--input: expected digital numbers of one offset, got {said}: pass the products (SAFE), whose offset is "
-            "taken off, or --offset 0 where all rasters carry none"
-        )
-    known = {date.name: moments for date in dates if (moments := date.moments) and moments.deviation > 0}
-    if not known:
-        return
-    mean, deviation = (
-        float(np.median([abs(getattr(moments, name)) for moments in known.values()])) for name in ("mean", "deviation")
-    )
-    for name, moments in known.items():
-        ratios = [abs(moments.mean) / mean if mean else 1.0, moments.deviation / deviation]
-        if min(ratios) > OTHER_UNIT or max(ratios) < 1 / OTHER_UNIT:
-            raise ValueError(
-                f"--input: expected images in one unit, got {moments} in {name} and about mean {mean:.5g}, deviation "
-                f"{deviation:.5g} in the others"
-            )
 
 
 def filled(image: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def test_other_numbers_of_rasters_are_told_where_they_are_kept(scene, stack, inf
     images, masks = stack(lr)
     infer(images, masks)
     assert "do not match" not in capsys.readouterr().err
-    infer(images, masks, "--statistics", "model", name="b.tif")
+    infer(images, masks, "--repeat", "--statistics", "model", name="b.tif")
     assert "warning: d00: its pixels (mean " in capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_few_images_are_repeated_if_asked(scene, stack, infer, model_dir, tmp_pa
     shares = scene[1][:5].mean(axis=(1, 2))
     more = np.argsort(-shares, kind="stable")[:4]
     images, masks = ([*names, *(names[number] for number in more)] for names in (images, masks))
-    wanted = infer(images, masks, "--statistics", "model", name="b.tif")
+    wanted = infer(images, masks, "--repeat", "--statistics", "model", name="b.tif")
     np.testing.assert_array_equal(found, wanted.ReadAsArray())
     infer(images[:1], masks[:1], "--repeat", name="one.tif")
     assert "frames: 1, repeated to fill 9" in capsys.readouterr().err
