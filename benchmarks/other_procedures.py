@@ -6,7 +6,8 @@ all 12 bands: the procedure published by the authors (`benchmarks/original_proce
 that of the package RSP (`benchmarks/rsp_procedure.py`), and OTBTF's application reading and writing files by itself
 (`benchmarks/serial_serving.py`), whose product lacks the network's margin. The others write their own formats: a
 GeoTIFF of 64-bit numbers, a file per band, a GeoTIFF without overviews. Networks of 16 and 8 bits are made by the first
-run, from the weights and the scene, and kept for the others.
+run, from the weights and the scene, and kept for the others. The last rows of this project are what it does by default:
+with its own networks.
 
     python -m benchmarks.other_procedures --output benchmarks/output
 """
@@ -26,6 +27,8 @@ SIDE = 1998
 REPETITIONS = 2
 WAYS = (("otbtf", "float32"), ("otbtf", "bfloat16"), ("openvino", "float32"), ("openvino", "int8"))
 """Engines and precisions of this project; the others' time is compared with that of the first one."""
+OWN_WAYS = WAYS[:2]
+"""The same, with this project's own networks."""
 
 
 def program(name: str, scene: Sequence[Path], networks: Path, output: Path) -> list[str]:
@@ -34,23 +37,31 @@ def program(name: str, scene: Sequence[Path], networks: Path, output: Path) -> l
     return [*command, "--model-dir", str(networks), "--output", str(output)]
 
 
-def commands(scene: Sequence[Path], networks: Path, folder: Path, cache: Path) -> list[dict[str, list[str]]]:
+def commands(scene: Sequence[Path], networks: Path, own: Path, folder: Path, cache: Path) -> list[dict[str, list[str]]]:
     """Return the compared commands, by name: for all bands, and for the 20 m bands.
 
     Args:
         scene: files of 10, 20 and 60 m.
-        networks: folder of the networks.
+        networks: folder of the networks that all have.
+        own: folder of this project's own.
         folder: folder for products.
         cache: folder in which this project's program keeps networks.
     """
     ways = [way for way in WAYS if way[0] == "otbtf" or installed(way[0])]
     product, two = folder / "product.tif", ("--bands", MEDIUM_BANDS)
-    ours = [scene, networks, product, cache]
-    all_bands = {f"this project, {' '.join(way)}": product_command(*ours, *way) for way in ways}
-    original = product_command(*ours, options=("--tiling", "original"))
+
+    def ours(options: Sequence[str] = ()) -> dict[str, list[str]]:
+        return {
+            f"this project{of}, {' '.join(way)}": product_command(scene, weights, product, cache, *way, options)
+            for of, weights, some in (("", networks, ways), (", own networks", own, OWN_WAYS))
+            for way in some
+        }
+
+    all_bands = ours()
+    original = product_command(scene, networks, product, cache, options=("--tiling", "original"))
     all_bands["this project, `--tiling original`"] = original
     all_bands["authors' procedure, Keras"] = program("original_procedure", scene, networks, product)
-    medium = {f"this project, {' '.join(way)}": product_command(*ours, *way, two) for way in ways}
+    medium = ours(two)
     medium["OTBTF, serial"] = program("serial_serving", scene[:2], networks / "2x", product)
     if installed("torch"):
         medium["RSP's procedure, torch"] = program("rsp_procedure", scene[:2], networks / "2x", folder / "rsp")
@@ -76,14 +87,20 @@ def table(results: dict[str, list[tuple[Measurement, int]]], side: int) -> list[
 
 def run(output: Path, side: int = SIDE, repetitions: int = REPETITIONS) -> str:
     """Measure all ways; return the tables."""
-    networks, scene = network_folder("paper", output / "networks"), write_scene(output / "scenes", side)
-    folder, lines, runs = output / "other_procedures", [], []
-    for title, ways in zip(("All bands", "The 20 m bands"), commands(scene, networks, folder, output / "cache")):
+    networks, own = (network_folder(name, output / "networks") for name in ("paper", "project"))
+    scene, folder, lines, runs = write_scene(output / "scenes", side), output / "other_procedures", [], []
+    compared = commands(scene, networks, own, folder, output / "cache")
+    for title, ways in zip(("All bands", "The 20 m bands"), compared):
         results = in_turn(
             {name: lambda _, command=command: measure_alone(command, folder) for name, command in ways.items()},
             repetitions,
         )
-        lines += [f"{title}, {side}² pixels of 10 m, {NAMES['paper']}:", "", *table(results, side), ""]
+        lines += [
+            f"{title}, {side}² pixels of 10 m, {NAMES['paper']}; own networks: {NAMES['project']}:",
+            "",
+            *table(results, side),
+            "",
+        ]
         runs += [run for found in results.values() for run, _ in found]
     missing = [] if installed("torch") else ["torch is not installed: RSP's procedure is not measured."]
     return "\n".join([*lines, *missing, busiest(runs)])

@@ -70,7 +70,7 @@ def line(side: int, name: str, engine: str, precision: str, output: Path, repeti
 def run(
     output: Path,
     sides: Sequence[int] = SIDES,
-    name: str = "paper",
+    name: str = "project",
     engine: str = "otbtf",
     precision: str = "float32",
 ) -> str:
@@ -95,7 +95,7 @@ def main(argv=None) -> int:
     add("--output", type=Path, default=Path("benchmarks/output"), help="work folder")
     add("--sides", type=int, nargs="+", default=SIDES, help="sides of the products, in pixels (default: %(default)s)")
     add("--full-tile", action="store_true", help=f"the size of a whole tile too, {FULL_TILE}")
-    add("--network", choices=NAMES, default="paper", help="(default: %(default)s)")
+    add("--network", choices=NAMES, default="project", help="(default: %(default)s)")
     add("--engine", default="otbtf", help="(default: %(default)s)")
     add("--precision", default="float32", help="(default: %(default)s)")
     arguments = parser.parse_args(argv)

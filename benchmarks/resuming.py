@@ -32,7 +32,7 @@ def measured(command: list[str], folder: Path, start: Path | None) -> Measuremen
     return measure([command], folder)
 
 
-def run(output: Path, side: int = SIDE, name: str = "paper", repetitions: int = REPETITIONS) -> str:
+def run(output: Path, side: int = SIDE, name: str = "project", repetitions: int = REPETITIONS) -> str:
     """Measure; return the table."""
     scene, networks = write_scene(output / "scenes", side), network_folder(name, output / "networks")
     folder, regions = output / "resuming", output / "resuming_regions"
@@ -70,7 +70,7 @@ def main(argv=None) -> int:
     add = parser.add_argument
     add("--output", type=Path, default=Path("benchmarks/output"), help="work folder")
     add("--side", type=int, default=SIDE, help="side of the product, in pixels of 10 m (default: %(default)s)")
-    add("--network", choices=NAMES, default="paper", help="(default: %(default)s)")
+    add("--network", choices=NAMES, default="project", help="(default: %(default)s)")
     add("--repetitions", type=int, default=REPETITIONS, help="runs of each (default: %(default)s)")
     arguments = parser.parse_args(argv)
     print(run(arguments.output, arguments.side, arguments.network, arguments.repetitions))
