@@ -136,6 +136,8 @@ class Trainings:
             for word in other[1].values()
             if word in kinds(module.Options) and kinds(module.Options)[word].weights
         }
+        if "init" in others and chosen == {"stage": "joint"}:
+            earlier = {}  # --init holds what came before
         given = {**SHORT, **self.samples_of(module)[1], **chosen, **earlier, **others}
         own = module.Options(**given).network_arguments()
         small = {name: value for name, value in SMALL.items() if name in own and "init" not in others}
