@@ -76,12 +76,44 @@ def check_range(statistics: Statistics, scale: float | None) -> None:
     if other and (scale is None or other in NEVER):
         as_they_are = "" if other in NEVER else "; --count-scale 1 takes numbers as they are"
         raise ValueError(f"--input: {statistics.expected} ({other}); {ADVICE[other]}{as_they_are}")
+    _check_bands(statistics, scale)
     if other:
         LOG.warning("%s", statistics.expected)
     for band, share in statistics.holed.items():
         LOG.warning("%s is 0 in %.2g %% of the pixels where others are not, which is taken for data", band, 100 * share)
+    for number, share in statistics.maybe_fill.items():
+        LOG.warning(
+            "%g in all bands of %.2g %% of the pixels, taken for data; gdal_edit.py -a_nodata %g declares it missing",
+            number,
+            100 * share,
+            number,
+        )
     for one, other in statistics.same:
         LOG.warning("%s and %s hold the same pixels, as no two bands of Sentinel-2 do", one, other)
+
+
+def _check_bands(statistics: Statistics, scale: float | None) -> None:
+    """Refuse numbers of single bands that cannot be counts of L1B.
+
+    Raises:
+        ValueError: they cannot be counts.
+    """
+    if statistics.repeated:
+        raise ValueError(
+            f"--input: expected pixels of 10 m, got {', '.join(statistics.repeated)} with each pixel repeated, as "
+            "nearest neighbours of coarser ones are"
+        )
+    if scale is None and statistics.fill_of_bands:
+        band, number = next(iter(statistics.fill_of_bands.items()))
+        raise ValueError(
+            f"--input: expected counts of L1B, and nodata that rasters declare, got {number:g} in many pixels of "
+            f"{band}, undeclared (gdal_edit.py -a_nodata {number:g} declares it)"
+        )
+    if scale is None and statistics.reflectance:
+        raise ValueError(
+            f"--input: expected counts of L1B in all bands, got reflectance in {', '.join(statistics.reflectance)} "
+            "alone"
+        )
 
 
 def read_counts(

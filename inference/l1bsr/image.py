@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from chain.raster import opening
 from chain.raster.grids import Grid, Region, shifted
 from chain.sentinel2.bands import COMMON_NAMES, band_in_name, level_in_name
 from chain.sentinel2.one_scene import check_one_scene
+from chain.serving.provenance import SYSTEM_KEY
+from inference.l1bsr.options import REGISTRATION
 from models.l1bsr import BANDS
 
 gdal.UseExceptions()
@@ -32,6 +34,12 @@ LEFT_OVER, BY_ORDER = "being the one band without a name", "the usual order"
 """By what a band is known."""
 OPAQUE = (0, 255, 65535)
 """Values of an alpha band."""
+GSD, OTHER_GSD = 10.0, 0.1
+"""Pixels that the networks are made for, in metres, and the part of them by which others may differ."""
+STATES_REFLECTANCE = 0.01
+"""Scale tags up to this one make reflectance of digital numbers; larger ones make radiance of counts."""
+TASK_KEY = "SR_TASK"
+"""Metadata by which a product says what was done."""
 ROWS = 512
 """Rows that are read at once."""
 
@@ -52,6 +60,10 @@ class L1BImage:
     """`L1B`, `L1C`, `L2A` or `unknown`."""
     colours: tuple[str, ...]
     """Colours that the first of its files states of its bands."""
+    contradicted: dict[str, str]
+    """Bands that were named against what they state themselves, and what that is."""
+    scale: float | None
+    """Scale tag of a band, if it states reflectance."""
     corner: tuple[int, int] = (0, 0)
     """Column and row of its files at which it begins."""
 
@@ -85,6 +97,15 @@ class L1BImage:
                 f"{self.level}: the networks are made for counts of L1B, whose bands are neither resampled nor laid "
                 "onto each other; --count-scale and --count-offset make such counts of other numbers"
             )
+        if self.contradicted:
+            stated = ", ".join(f"{other} for {band}" for band, other in self.contradicted.items())
+            found.append(f"--band-names takes {stated}, as descriptions or names of files state them")
+        if self.scale is not None:
+            found.append(f"a scale tag of {self.scale:g} states numbers of reflectance, and no counts of L1B")
+        if self.placed and not osr.SpatialReference(self.grid.projection).IsGeographic():
+            off = max(self.grid.dx, self.grid.dy, key=lambda size: abs(np.log(size / GSD)))
+            if abs(np.log(off / GSD)) > OTHER_GSD:
+                found.append(f"pixels of {off:g} m: the networks are made for pixels of {GSD:g} m, as L1B has them")
         return found
 
 
@@ -118,11 +139,32 @@ def open_image(names: Sequence[str], band_names: Sequence[str] | None = None) ->
     found = {band: found[band] for band in BANDS}
     used = {name: datasets[name] for name, _ in found.values()}
     check_one_scene(list(used))
+    _check_files(used)
     grid, placed = _common_grid(used)
     levels = {_level(dataset, name) for name, dataset in used.items()} - {"unknown"}
     level = " and ".join(sorted(levels)) or "unknown"
     colours = tuple(_colours(next(iter(used.values()))))
-    return L1BImage(found, {band: named_by[band] for band in BANDS}, grid, placed, level, colours)
+    own = {band: _stated(datasets[name], name, number)[0] for band, (name, number) in found.items()}
+    contradicted = {band: stated for band, stated in own.items() if stated and stated != band}
+    tags = [datasets[name].GetRasterBand(number).GetScale() for name, number in found.values()]
+    scale = next((tag for tag in tags if tag is not None and 0 < tag <= STATES_REFLECTANCE), None)
+    reasons = {band: named_by[band] for band in BANDS}
+    return L1BImage(found, reasons, grid, placed, level, colours, contradicted, scale)
+
+
+def _check_files(datasets: dict[str, gdal.Dataset]) -> None:
+    """Refuse products, and numbers of 8 bits in some of several rasters.
+
+    Raises:
+        ValueError: there are such.
+    """
+    for name, dataset in datasets.items():
+        if dataset.GetMetadataItem(SYSTEM_KEY) and dataset.GetMetadataItem(TASK_KEY) != REGISTRATION:
+            raise ValueError(f"--input: expected an image of L1B, got {name}, which is a product of super-resolution")
+    eight = [name for name, dataset in datasets.items() if dataset.GetRasterBand(1).DataType == gdal.GDT_Byte]
+    if eight and len(eight) < len(datasets):
+        other = next(name for name in datasets if name not in eight)
+        raise ValueError(f"--input: expected numbers of one kind in all bands, got 8 bits in {eight[0]} beside {other}")
 
 
 def open_raster(name: str) -> gdal.Dataset:

@@ -21,7 +21,7 @@ from chain.serving.product_file import write_product
 from chain.serving.provenance import dated, file_metadata, weights_of
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
-from inference.l1bsr.image import L1BImage
+from inference.l1bsr.image import TASK_KEY, L1BImage
 from models.description import ModelDescription
 
 STATISTICS_SUFFIX = ".aux.xml"
@@ -124,7 +124,7 @@ class ProductInputs:
     def layout(self, bands: tuple[str, ...], dtype: str, identity: dict[str, Any]) -> Layout:
         """Return what a file of this product's grid is."""
         source = ", ".join(Path(name).name for name in self.image.files)
-        stated = {"SR_TASK": self.task, "SR_LEVEL": self.image.level}
+        stated = {TASK_KEY: self.task, "SR_LEVEL": self.image.level}
         stated |= dated([time_in_name(Path(name).name) for name in self.image.files])
         metadata = file_metadata(self.networks, source, identity, **stated)
         missing = self.nodata if dtype == "uint16" else None

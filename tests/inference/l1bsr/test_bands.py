@@ -57,7 +57,8 @@ def test_bands_are_found_by_descriptions_names_of_files_or_the_names_given(
         output = tmp_path / f"sr{number}.tif"
         assert infer(source, output, models["nearest"], *more) == 0
         np.testing.assert_array_equal(read(output)[0], twice(pixels))
-    assert not warnings(capsys)
+    told = "warning: --band-names takes B08 for B02, B04 for B03, B03 for B04, B02 for B08, as descriptions"
+    assert [line.startswith(told) for line in warnings(capsys)] == [True]
 
 
 @pytest.mark.parametrize(
