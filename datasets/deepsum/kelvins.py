@@ -66,13 +66,17 @@ class KelvinsScene:
             Digital numbers, uint16 (images, rows, columns), and whether a pixel is clear, of the same shape.
 
         Raises:
-            ValueError: a file cannot be read, differs in size from the first image, or has several bands.
+            ValueError: a file cannot be read, differs in size or type from the first image, has several bands, or is a
+                mask of several numbers.
         """
         lr = [read_png(path) for path in self.images]
-        qm = [read_png(path) for path in self.masks]
+        qm = [_read_mask(path) for path in self.masks]
         for path, pixels in zip(self.images + self.masks, lr + qm):
             _check_size(path, pixels, lr[0].shape, self.images[0].name)
-        return np.stack(lr), np.stack(qm) != 0 if qm else np.ones((len(lr), *lr[0].shape), bool)
+        for path, pixels in zip(self.images, lr):
+            if pixels.dtype != lr[0].dtype:
+                raise ValueError(f"{path}: expected {lr[0].dtype}, like {self.images[0].name}, got {pixels.dtype}")
+        return np.stack(lr), np.stack(qm) if qm else np.ones((len(lr), *lr[0].shape), bool)
 
     def read_truth(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the truth and its mask.
@@ -81,15 +85,16 @@ class KelvinsScene:
             Digital numbers, uint16 (rows, columns), and whether a pixel is clear, of the same shape.
 
         Raises:
-            ValueError: a file is missing, cannot be read or has several bands, or the sizes differ.
+            ValueError: a file is missing, cannot be read or has several bands, the sizes differ, or the mask holds
+                several numbers.
         """
         if not self.has_truth:
             raise ValueError(f"{self.folder}: expected a scene with HR.png, found none")
         if not (self.folder / "SM.png").exists():
             raise ValueError(f"{self.folder}: expected SM.png beside HR.png, found none")
-        hr, clear = read_png(self.folder / "HR.png"), read_png(self.folder / "SM.png")
+        hr, clear = read_png(self.folder / "HR.png"), _read_mask(self.folder / "SM.png")
         _check_size(self.folder / "SM.png", clear, hr.shape, "HR.png")
-        return hr, clear != 0
+        return hr, clear
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Read the images, their masks, the truth and its mask, like `read_images` and `read_truth`.
@@ -101,7 +106,7 @@ class KelvinsScene:
         hr, clear = self.read_truth()
         rows, columns = lr.shape[1:]
         _check_size(self.folder / "HR.png", hr, (SCALE * rows, SCALE * columns), f"3 x {self.images[0].name}")
-        _check_unit(self.folder, lr[qm], hr[clear])
+        check_unit(self.folder, lr[qm], hr[clear])
         return lr, qm, hr, clear
 
 
@@ -129,6 +134,11 @@ def open_scene(folder: str | Path, fewest: int = FEWEST, unmasked: bool = False)
         _check_masks(folder, numbers, mask_numbers)
     images, masks = (tuple(folder / f"{prefix}{number}.png" for number in sorted(numbers)) for prefix in ("LR", "QM"))
     return KelvinsScene(folder, images, () if unmasked else masks, "HR.png" in names)
+
+
+def truth_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a scene's truth, which are there or not."""
+    return folder / "HR.png", folder / "SM.png"
 
 
 def _check_masks(folder: Path, numbers: set[str], mask_numbers: set[str]) -> None:
@@ -177,7 +187,18 @@ def read_png(path: Path) -> np.ndarray:
     return pixels
 
 
-def _check_unit(folder: Path, images: np.ndarray, truth: np.ndarray) -> None:
+def _read_mask(path: Path) -> np.ndarray:
+    """Read where a mask is not 0, bool (rows, columns); raise ValueError if it holds several other numbers."""
+    pixels = read_png(path)
+    numbers = np.unique(pixels[pixels != 0])
+    if numbers.size > 1:
+        raise ValueError(
+            f"{path}: expected 0 where concealed and one other number where clear, got {numbers[0]} to {numbers[-1]}"
+        )
+    return pixels != 0
+
+
+def check_unit(folder: Path, images: np.ndarray, truth: np.ndarray) -> None:
     """Raise ValueError if the clear pixels of images and truth cannot be of one place in one unit."""
     if not images.size or not truth.size:
         return

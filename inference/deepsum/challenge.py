@@ -24,7 +24,7 @@ from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
 from chain.serving.provenance import add_to_record, digest, weights_of, write_record
 from chain.serving.report.native import input_names
-from datasets.deepsum.kelvins import FEWEST, KelvinsScene, MissingMaskError, TooFewImagesError, open_scene
+from datasets.deepsum.kelvins import FEWEST, KelvinsScene, MissingMaskError, TooFewImagesError, open_scene, truth_files
 from inference.deepsum.attempts import ErrorPolicy
 from inference.deepsum.network import DeepSumNetwork, find_model, served
 from inference.deepsum.options import Options
@@ -165,7 +165,7 @@ def make_image(folder: Path, output: Path, options: Options, scored: bool, progr
         raise ValueError("--scheduler requires --output-dir: a scene is made in one piece")
     start, scene = time.perf_counter(), open_folder(folder, options)
     check_outputs(options, output)
-    check_files(options, (), list(map(str, scene.images + scene.masks)), output)
+    check_files(options, (), list(map(str, scene.images + scene.masks + truth_files(folder))), output)
     norm = find_norm([folder], options) if scored else None
     truth = scene.read_truth() if scored else None
     way, watch = processors(options)(folder), watch_of(scene)

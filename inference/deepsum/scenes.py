@@ -10,7 +10,7 @@ import numpy as np
 
 from chain.runtime.progress import LOG
 from chain.serving.input_files import InputWatch
-from datasets.deepsum.kelvins import KelvinsScene, read_norm
+from datasets.deepsum.kelvins import KelvinsScene, check_unit, read_norm
 from datasets.deepsum.preparation import (
     FARTHEST,
     FRAMES,
@@ -150,6 +150,7 @@ def read_scene(scene: KelvinsScene, options: Options, data: Moments) -> Prepared
     sound = [number for number in range(len(lr)) if number not in reasons]
     if not sound:
         raise ValueError(_too_few(scene, reasons, len(lr)))
+    _check_different(scene, lr, sound, options)
     moments = Moments.of(lr[sound][clear[sound]])
     if moments is None:
         raise ValueError(f"{scene.folder}: frames: expected clear pixels, got none, all is concealed")
@@ -195,6 +196,20 @@ def _tell_zeros(scene: KelvinsScene, present: np.ndarray, reasons: Mapping[int, 
             LOG.info("%s: left out: %s: %s", scene.folder, scene.images[number].name, reason)
 
 
+def _check_different(scene: KelvinsScene, lr: np.ndarray, sound: Sequence[int], options: Options) -> None:
+    """Warn of images that are there twice; refuse a scene of too few different ones, unless they may be repeated."""
+    first: dict[bytes, int] = {}
+    twice = [number for number in sound if first.setdefault(lr[number].tobytes(), number) != number]
+    if twice and len(first) < FRAMES and not options.repeat:
+        raise ValueError(
+            f"{scene.folder}: expected at least {FRAMES} different images, got {len(first)} among {len(sound)}; "
+            "--repeat repeats them until there are nine"
+        )
+    for number in twice:
+        one, other = (scene.images[index].name for index in (first[lr[number].tobytes()], number))
+        LOG.warning("%s: the same pixels in %s and %s, which adds no detail", scene.folder, one, other)
+
+
 def _whole(image: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Return an image whose missing pixels are filled from those around them."""
     return image if present.all() else filled(np.where(present, image, np.nan))
@@ -224,6 +239,7 @@ def scores_of(
     """
     from evaluation.deepsum import baselines, score_scene
 
+    check_unit(prepared.scene.folder, prepared.lr[prepared.clear], truth[0][truth[1]])
     frames = replace(prepared.frames, images=prepared.normalization.to_numbers(prepared.frames.images))
     with named(prepared.scene):
         return score_scene(*truth, {"sr": image, **baselines(frames, prepared.lr, prepared.clear)})

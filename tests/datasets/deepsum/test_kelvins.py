@@ -179,6 +179,23 @@ def test_damaged_files(write_scene, name, damage):
     assert "\n" not in str(error.value)
 
 
+def test_images_of_one_type(write_scene):
+    folder, (lr, *_) = write_scene()
+    write_png(folder / "LR004.png", (lr[4] // 256).astype(np.uint8))
+    with pytest.raises(ValueError, match="LR004.png: expected uint16, like LR000.png, got uint8$"):
+        open_scene(folder).read_images()
+
+
+@pytest.mark.parametrize("name", ["QM003.png", "SM.png"])
+def test_maps_of_several_classes_are_no_masks(write_scene, name):
+    """Status maps of PROBA-V are non-zero everywhere."""
+    folder, _ = write_scene()
+    side = SIZE if name.startswith("QM") else 3 * SIZE
+    write_png(folder / name, np.where(np.eye(side) > 0, 251, 248).astype(np.uint8))
+    with pytest.raises(ValueError, match=f"{name}: expected 0 where concealed and one other .*, got 248 to 251$"):
+        open_scene(folder).read()
+
+
 def test_colours(write_scene):
     folder, _ = write_scene()
     write_png(folder / "LR001.png", np.ones((8, 8, 3), np.uint8))

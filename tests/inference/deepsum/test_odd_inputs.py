@@ -131,6 +131,31 @@ def test_numbers_are_compared_by_their_statistics(mean, deviation, unlike):
     assert Moments(mean, deviation).unlike(Moments(7754.66, 2316.34)) == unlike
 
 
+def test_images_of_a_scene_differ(scene, make_scene, model_dir, tmp_path, capsys):
+    lr, qm = (array[[*range(8), 0, 1]] for array in scene)
+    folder = write_scene(tmp_path / "imgset0007", lr, qm)
+    line = refused(["--input", folder], model_dir, tmp_path, capsys)
+    assert "imgset0007: expected at least 9 different images, got 8 among 10; --repeat repeats them" in line
+    _, told = make_scene(*(array[[*range(9), 0]] for array in scene))
+    assert "imgset0001: the same pixels in LR000.png and LR009.png, which adds no detail" in told
+
+
+def test_truth_of_another_unit_is_not_scored(model_dir, tmp_path, capsys):
+    lr, qm, hr = draw_scene()
+    folder = write_scene(tmp_path / "imgset0001", lr, qm, hr // 64)
+    words = ["--input", folder, "--metrics", tmp_path / "scores.json", "--model-dir", model_dir]
+    assert main(list(map(str, words))) == 1
+    assert "imgset0001: expected images and truth in one unit, got clear pixels of" in capsys.readouterr().err
+    assert not (tmp_path / "scores.json").exists()
+
+
+def test_the_truth_of_a_scene_stays(scene, model_dir, tmp_path, capsys):
+    folder = write_scene(tmp_path / "imgset0001", *scene, draw_scene()[2])
+    words = ["--input", folder, "--output", folder / "HR.png", "--overwrite", "--model-dir", model_dir]
+    assert main(list(map(str, words))) == 1
+    assert "--output: expected a file that is not read as input" in capsys.readouterr().err
+
+
 def test_scores_of_other_numbers_are_in_their_unit(model_dir, tmp_path):
     lr, qm, hr = draw_scene(seed=3)
     lr, hr = lr // 4, hr // 4
