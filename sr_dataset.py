@@ -176,6 +176,7 @@ def match_radiometry(chain: Chain, footprint: "Footprint") -> "list[Line]":
 def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: Progress) -> dict[str, Any]:
     """Write the patches into a folder; return the record of the run."""
     from chain.patches import dates, patches, split
+    from chain.patches.content import check_content, tell_size
     from chain.patches.numbers import check_numbers
     from chain.patches.spot import Bundle
     from chain.patches.statistics import Statistics, inspect
@@ -191,6 +192,8 @@ def write_dataset(xs: str, pan: str, folder: Path, options: Options, progress: P
     dates.check_one_date(xs, pan)
     check_numbers("--xs", bundle.xs, options.nodata, options.match_radiometry)
     check_numbers("--pan", bundle.pan, options.nodata, matched=True)  # it multiplies XS by a ratio, in any unit
+    check_content(bundle.xs, bundle.pan, BANDS, options.nodata)
+    tell_size(bundle.footprint)
     LOG.info("LR/HR: %s", bundle.correspondence.reason)
     grid = bundle.correspondence.grid
     if min(grid.lr_shape) < grid.lr_size:
