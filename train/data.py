@@ -21,7 +21,7 @@ from osgeo import gdal
 
 from chain.raster.opening import open_raster
 from models.base import REFLECTANCE
-from train.patch_checks import check_bands, check_numbers, check_other_patches
+from train.patch_checks import check_bands, check_numbers, check_other_patches, check_pairs, check_size
 
 gdal.UseExceptions()
 
@@ -162,6 +162,7 @@ def find_patches(
     keys: tuple[str, ...],
     streaming: bool = False,
     bands: Mapping[str, Sequence[str]] | None = None,
+    gsds: Mapping[str, float] | None = None,
 ) -> dict[str, Patches]:
     """Find the three sets in a folder.
 
@@ -171,15 +172,16 @@ def find_patches(
         keys: names of the sources; the last one is the target.
         streaming: read patches images when they are asked for, rather than hold them in memory.
         bands: names of the bands of sources, in order, which images may describe, but not otherwise.
+        gsds: size of the pixels of sources, in metres, which images may state, but not otherwise.
 
     Returns:
         Set -> patches.
 
     Raises:
         ValueError: a set is not there, or is empty, or its sources do not match, or the sets differ; patches are no
-            digital numbers, or those for validation are trained on.
+            digital numbers, their targets show other places, or those for validation are trained on.
     """
-    patches = {name: _find_set(Path(folder), name, keys, streaming, bands or {}) for name in SETS}
+    patches = {name: _find_set(Path(folder), name, keys, streaming, bands or {}, gsds or {}) for name in SETS}
     shapes = {name: subset.shapes() for name, subset in patches.items()}
     if any(shape != shapes[SETS[0]] for shape in shapes.values()):
         raise ValueError(f"--patches: expected the same sizes and bands in all sets, got {shapes}")
@@ -188,7 +190,12 @@ def find_patches(
 
 
 def _find_set(
-    folder: Path, name: str, keys: tuple[str, ...], streaming: bool, bands: Mapping[str, Sequence[str]]
+    folder: Path,
+    name: str,
+    keys: tuple[str, ...],
+    streaming: bool,
+    bands: Mapping[str, Sequence[str]],
+    gsds: Mapping[str, float],
 ) -> Patches:
     images = tuple(folder / f"{name}_{key}.tif" for key in keys)
     if all(path.exists() for path in images):
@@ -201,7 +208,9 @@ def _find_set(
             raise ValueError(f"--patches: expected whole square patches, got {sizes} pixels in {name}")
         for key, path, raster in zip(keys, images, rasters):
             check_bands(path, raster, bands.get(key, ()))
+            check_size(path, raster, gsds.get(key))
             check_numbers(path, raster)
+        check_pairs(images, rasters)
         return Patches(name, images, keys, counts[keys[0]], streaming)
     for records in (folder / name, folder / "tfrecords" / name):
         files = tuple(sorted(records.glob("*.records")))

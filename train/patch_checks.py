@@ -20,6 +20,14 @@ from chain.sentinel2.sampling import FLOATING
 
 BRIGHTEST_REFLECTANCE = 2.0
 """Digital numbers of patches are not all below this."""
+CELLS = 4
+"""Cells along a side of a patch, over whose means input and target are compared."""
+LIKE = 0.2
+"""Correlation of these means, at least; 0.6 and more in pairs of one place."""
+VARIED = 0.02
+"""Deviation of these means, over their mean, from which they show something, at least."""
+OTHER_SIZE = 0.1
+"""Part of a pixel's size by which that of patches may differ."""
 BYTES = (gdal.GDT_Byte,)
 """Types of pictures, which hold no digital numbers."""
 
@@ -76,6 +84,55 @@ def check_numbers(path: Path, raster: gdal.Dataset) -> None:
         raise ValueError(
             f"--patches: expected digital numbers, 10000 x reflectance, got numbers up to {largest:g} in {path}"
         )
+
+
+def check_size(path: Path, raster: gdal.Dataset, gsd: float | None) -> None:
+    """Refuse patches that state pixels of another size than the model's; 1, or nothing, states none.
+
+    Args:
+        path: the image of the patches, for errors.
+        raster: the same, open.
+        gsd: size of the model's pixels, in metres; None for any.
+
+    Raises:
+        ValueError: they do.
+    """
+    stated = raster.GetGeoTransform(can_return_null=True)
+    if gsd is None or stated is None or stated[1] == 1 or stated[1] < 0.01:  # degrees
+        return
+    if abs(stated[1] / gsd - 1) > OTHER_SIZE:
+        raise ValueError(f"--patches: expected pixels of {gsd:g} m, as the model's, got {stated[1]:g} m in {path}")
+
+
+def check_pairs(paths: Sequence[Path], rasters: Sequence[gdal.Dataset]) -> None:
+    """Refuse targets that do not show what the patches of the first source do, as after a change of order.
+
+    Args:
+        paths: images of the patches of the sources, the target's last, for errors.
+        rasters: the same, open.
+
+    Raises:
+        ValueError: they do not.
+    """
+    first, target = (np.stack([_cells(patch) for patch in _patches(raster)]) for raster in (rasters[0], rasters[-1]))
+    found = []
+    for one, other in zip(np.moveaxis(first, 1, 0), np.moveaxis(target, 1, 0)):
+        if min(each.std() / max(abs(each.mean()), 1e-9) for each in (one, other)) > VARIED:
+            found.append(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+    if found and np.median(found) < LIKE:
+        raise ValueError(
+            f"--patches: expected patches of the same places in {paths[0].name} and {paths[-1].name}, in the same "
+            f"order, got a correlation of {np.median(found):.2f} between them"
+        )
+
+
+def _cells(patch: np.ndarray) -> np.ndarray:
+    """Return the means of a patch (bands, size, size), or (size, size), over cells: float64 (bands, cells, cells)."""
+    patch = patch.reshape(-1, *patch.shape[-2:])
+    side = max(patch.shape[-1] // CELLS, 1)
+    count = min(patch.shape[-1], CELLS)
+    cells = patch[:, : side * count, : side * count].reshape(len(patch), count, side, count, side)
+    return cells.mean(axis=(2, 4), dtype=np.float64)
 
 
 def check_other_patches(files: Mapping[str, Sequence[Path]]) -> None:

@@ -124,7 +124,8 @@ def train(
 
     def find() -> dict[str, Patches]:
         bands = dict(zip(KEYS, (SRModel.sources[0].bands, SRModel.bands)))
-        return find_patches(patches, KEYS, options.streaming, bands)
+        gsds = dict(zip(KEYS, (SRModel.sources[0].gsd, SRModel.gsd)))
+        return find_patches(patches, KEYS, options.streaming, bands, gsds)
 
     system = System(find, build, score)
     return run_training(options, model_dir, {"patches": str(patches)}, system, Progress(progress, cancelled))

@@ -60,9 +60,9 @@ def patches(folder: Path, model: type):
     """Make patches images of a model's sources and of its target, `hr`."""
     rng = np.random.default_rng(0)
     for name, count in (("train", 3), ("valid", 2), ("test", 2)):
+        coarse = rng.integers(500, 3000, (count, 8, 8, len(model.bands)))
         for source in (*model.sources, None):
-            gsd, bands = (source.gsd, source.bands) if source else (model.gsd, model.bands)
-            coarse = rng.integers(500, 3000, (count, 8, 8, len(bands)))
+            gsd = source.gsd if source else model.gsd
             ratio = model.sources[0].gsd / gsd
             fine = zoom(coarse.astype("float32"), (1, ratio, ratio, 1), order=1)
             write_patches(folder / f"{name}_{source.name if source else 'hr'}.tif", fine.astype("uint16"))

@@ -117,6 +117,36 @@ def test_a_part_of_a_patch_is_refused(patches, tmp_path):
         find_patches(tmp_path, KEYS)
 
 
+def test_targets_in_another_order_are_refused(patches, tmp_path):
+    """As after two runs with different seeds."""
+
+    def reverse(old, new):
+        source = gdal.Open(str(old))
+        side = source.RasterXSize
+        cuts = [source.ReadAsArray(0, row, side, side) for row in range(0, source.RasterYSize, side)]
+        gdal.GetDriverByName("GTiff").CreateCopy(str(new), source).WriteArray(np.concatenate(cuts[::-1], axis=1))
+
+    altered(patches, tmp_path, "train_hr.tif", reverse)
+    with pytest.raises(
+        ValueError, match="^--patches: expected patches of the same places in train_lr.tif and train_hr"
+    ):
+        find_patches(tmp_path, KEYS)
+
+
+@pytest.mark.parametrize("gsd, accepted", [(6.0, True), (6.1, True), (1.0, True), (5e-5, True), (2.0, False)])
+def test_patches_have_the_models_pixels_where_they_state_them(patches, tmp_path, gsd, accepted):
+    def place(old, new):
+        gdal.Translate(str(new), str(old))
+        gdal.Open(str(new), gdal.GA_Update).SetGeoTransform((0, gsd, 0, 0, 0, -gsd))
+
+    altered(patches, tmp_path, "valid_lr.tif", place)
+    if accepted:
+        find_patches(tmp_path, KEYS, gsds={"lr": 6.0, "hr": 1.5})
+        return
+    with pytest.raises(ValueError, match="^--patches: expected pixels of 6 m, as the model's, got 2 m in .*valid_lr"):
+        find_patches(tmp_path, KEYS, gsds={"lr": 6.0, "hr": 1.5})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True])
 def test_order_and_flips_follow_the_seed_alone(patches, streaming):
