@@ -213,6 +213,14 @@ class Command(NamingOptions, ReadingOptions):
         None, "file to enter the models into, by the weights' digest", metavar="JSON", writes=(".json",), replaces=True
     )
 
+    def check(self) -> None:
+        """Refuse scenes without files, and those of one place, which are no evidence for each other."""
+        super().check()
+        if bare := next((words[0] for words in self.scene if len(words) < 2), None):
+            raise ValueError(f"--scene: expected the name of a place, and files, got {bare} alone")
+        if len({words[0] for words in self.scene}) < 2:
+            raise ValueError(f"--scene: expected scenes of two places at least, got {self.scene[0][0]} alone")
+
 
 def command(options: Command, progress: Progress) -> None:
     """Fit, print the coverage of each scene by the models of all other places, and write."""

@@ -19,7 +19,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from chain.raster.mask import grow
 from chain.raster.opening import open_raster
+from datasets.l1bsr.counts import Statistics
+from datasets.l1bsr.folders import check_bands
 from datasets.l1bsr.pairs import SCALE
 from models.l1bsr import BANDS, CSR, GREEN, OTHERS, REC
 from models.sharpness import blurred
@@ -29,6 +32,9 @@ PEAK = 4095.0
 """Counts of a saturated pixel: the converter has 12 bits."""
 BORDER = 16
 """Output pixels on each side that are not scored, because they depend on mirrored pixels."""
+MISSING_REACH = 16
+"""Pixels from missing ones up to which nothing is scored, or trained on: the largest flow, and what interpolation and
+convolutions see."""
 REGISTRATION_BORDER = 10
 """Pixels on each side that correlations leave out: the largest flow."""
 
@@ -37,15 +43,28 @@ def read_example(path: str | Path) -> np.ndarray:
     """Read an image of four bands as counts, float32 (rows, columns, 4).
 
     Raises:
-        ValueError: the file cannot be read, or does not have four bands.
+        ValueError: the file cannot be read, does not have four bands in their order, misses pixels, or holds no counts.
     """
     try:
-        pixels = open_raster(str(path)).ReadAsArray()
+        dataset = open_raster(str(path))
+        pixels = dataset.ReadAsArray()
     except RuntimeError as error:
         raise ValueError(f"examples: expected readable images, got {path} ({str(error).splitlines()[0]})") from error
     if pixels.ndim != 3 or len(pixels) != len(BANDS):
         raise ValueError(f"examples: expected images of {len(BANDS)} bands, got {path} of shape {pixels.shape}")
-    return np.moveaxis(pixels, 0, -1).astype(np.float32)
+    check_bands(dataset, Path(path))
+    nodata = dataset.GetRasterBand(1).GetNoDataValue()
+    present = np.isfinite(pixels).all(axis=0) & (pixels != 0).any(axis=0)
+    if nodata is not None:
+        present &= (pixels != nodata).all(axis=0)
+    if not present.all():
+        raise ValueError(f"examples: expected images without missing pixels, got {(~present).sum()} of them in {path}")
+    image = np.moveaxis(pixels, 0, -1).astype(np.float32)
+    statistics = Statistics()
+    statistics.add(image, present)
+    if statistics.other:
+        raise ValueError(f"examples: {statistics.expected} ({statistics.other}) in {path}")
+    return image
 
 
 def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
@@ -66,12 +85,13 @@ def score_csr(model: CSR, pairs, examples: Mapping[str, np.ndarray]) -> dict:
             flows = band_flows(flow_of, image)
             correlations.append(registration(image, flows))
             if truth is not None:
+                clear = clear_of(image)
                 for flow, band in zip(flows, OTHERS):
                     distances = _distances(flow, truth[f"flow_{name}"][:, :, band])
-                    errors.setdefault(BANDS[band], []).append(distances)
+                    errors.setdefault(BANDS[band], []).append(distances[clear])
         if truth is not None:
             cross = _flow(flow_of, left[..., GREEN], right[..., GREEN])
-            errors.setdefault("cross", []).append(_distances(cross, truth["cross"]))
+            errors.setdefault("cross", []).append(_distances(cross, truth["cross"])[clear_of(left, right)])
     report = {}
     if errors:
         report["end_point_error"] = {name: _summary(np.concatenate(values)) for name, values in errors.items()}
@@ -102,7 +122,7 @@ def _flow(flow_of: Callable, grid: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _distances(flow: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    return np.hypot(*np.moveaxis(flow - truth, -1, 0)).ravel()
+    return np.hypot(*np.moveaxis(flow - truth, -1, 0))
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
@@ -121,20 +141,40 @@ def registration(image: np.ndarray, flows: Sequence[np.ndarray]) -> dict[str, di
         flows: result of `band_flows`.
 
     Returns:
-        Band -> medians `dx` and `dy` of its flow, in pixels, `correlation_before` and `correlation_after`.
+        Band -> medians `dx` and `dy` of its flow, in pixels, `correlation_before` and `correlation_after`, away from
+        missing pixels.
+
+    Raises:
+        ValueError: missing pixels are near to all.
     """
     inside = np.s_[REGISTRATION_BORDER:-REGISTRATION_BORDER, REGISTRATION_BORDER:-REGISTRATION_BORDER]
     registered, result = warped_bands(image, flows), {}
-    green = image[..., GREEN][inside]
+    clear = clear_of(image)
+    if not clear[inside].any():
+        raise ValueError("pairs: expected pixels far from missing ones and from the border, got an image without")
+    green = image[..., GREEN][inside][clear[inside]]
     for other, flow in zip(OTHERS, flows):
-        dx, dy = np.median(flow, axis=(0, 1))
+        dx, dy = np.median(flow[clear], axis=0)
+        before, after = (bands[..., other][inside][clear[inside]] for bands in (image, registered))
         result[BANDS[other]] = {
             "dx": float(dx),
             "dy": float(dy),
-            "correlation_before": _correlation(green, image[..., other][inside]),
-            "correlation_after": _correlation(green, registered[..., other][inside]),
+            "correlation_before": _correlation(green, before),
+            "correlation_after": _correlation(green, after),
         }
     return result
+
+
+def clear_of(*images: np.ndarray) -> np.ndarray:
+    """Return where nothing is missing, 0 in any band, in images of one ground, nor as near as registration looks.
+
+    Args:
+        *images: counts, (rows, columns, 4), of one size.
+
+    Returns:
+        bool (rows, columns).
+    """
+    return ~grow(np.logical_or.reduce([(image == 0).any(axis=-1) for image in images]), MISSING_REACH)
 
 
 def warped_bands(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
@@ -154,10 +194,12 @@ def register(image: np.ndarray, flows: Sequence[np.ndarray]) -> np.ndarray:
         flows: result of `band_flows`.
 
     Returns:
-        Counts, uint16, at least 1, of the same shape.
+        Counts, uint16, of the same shape: 0 where pixels are missing, or near to missing ones, else at least 1.
     """
     registered = warped_bands(image.astype(np.float32), flows)
-    return np.clip(np.rint(registered), 1, np.iinfo(np.uint16).max).astype(np.uint16)
+    registered = np.clip(np.rint(registered), 1, np.iinfo(np.uint16).max).astype(np.uint16)
+    registered[~clear_of(image)] = 0
+    return registered
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -179,7 +221,7 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
     network, flow_of = model.training_model(), csr.pair_model()
     errors: dict[str, dict[str, list[np.ndarray]]] = {"truth": {}, "sharp_truth": {}, "other_detector": {}}
     for image, other, truth, sharp in _roles(pairs):
-        own = band_flows(flow_of, image)
+        own, clear = band_flows(flow_of, image), clear_of(image, other)
         seen = register(image, own).astype(np.float32) if model.arguments["registered"] else image
         made = {
             "rec": network({"x10": tf.constant(seen[np.newaxis])}, training=False),
@@ -189,13 +231,13 @@ def score_rec(model: REC, csr: CSR, pairs) -> dict:
         flows = tf.constant(np.stack(flows, axis=2)[np.newaxis])
         for name, estimate in made.items():
             if sharp is not None:
-                _add(errors["sharp_truth"], name, estimate - sharp, BORDER)
+                _add(errors["sharp_truth"], name, estimate - sharp, BORDER, clear)
             if name == "rec" and model.arguments["sharp"]:
                 estimate = blurred(estimate)
             seen = warp_and_decimate(tf.constant(estimate), flows)
-            _add(errors["other_detector"], name, seen - other, BORDER // SCALE)
+            _add(errors["other_detector"], name, seen - other, BORDER // SCALE, clear)
             if truth is not None:
-                _add(errors["truth"], name, estimate - truth, BORDER)
+                _add(errors["truth"], name, estimate - truth, BORDER, clear)
     return {
         kind: {name: _psnr(values) for name, values in methods.items()} for kind, methods in errors.items() if methods
     }
@@ -209,12 +251,16 @@ def _roles(pairs) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, n
         yield right, left, known.get("hr_right"), known.get("sharp_right")
 
 
-def _add(errors: dict, name: str, differences: tf.Tensor, border: int) -> None:
-    inside = np.asarray(differences, np.float64)[:, border:-border, border:-border]
-    errors.setdefault(name, []).append(np.square(inside).reshape(-1, len(BANDS)))
+def _add(errors: dict, name: str, differences: tf.Tensor, border: int, clear: np.ndarray) -> None:
+    inside = np.asarray(differences, np.float64)[0, border:-border, border:-border]
+    scale = differences.shape[1] // len(clear)
+    counted = clear.repeat(scale, axis=0).repeat(scale, axis=1)[border:-border, border:-border]
+    errors.setdefault(name, []).append(np.square(inside[counted]))
 
 
 def _psnr(squares: Sequence[np.ndarray]) -> dict[str, float]:
+    if not sum(map(len, squares)):
+        raise ValueError("pairs: expected pixels far from missing ones and from the border, got none")
     values = 10 * np.log10(PEAK**2 / np.concatenate(squares).mean(axis=0))
     return {**{band: float(value) for band, value in zip(BANDS, values)}, "mean": float(values.mean())}
 

@@ -94,6 +94,7 @@ def score_networks(
     from chain.runtime.files import whole_file
     from datasets.l1bsr.folders import read_pairs
     from evaluation.l1bsr import read_example, score_csr, score_rec
+    from evaluation.scene_table import by_name
     from evaluation.side_by_side import draw
     from models.l1bsr import CSR, REC
 
@@ -104,7 +105,7 @@ def score_networks(
         read = read.split(options.valid_share)[1]
     registering = open_model(CSR, csr)
     rec = open_model(REC, options.rec) if options.rec else None
-    examples = {Path(name).name: read_example(name) for name in options.examples}
+    examples = {path.name: read_example(path) for path in by_name(options.examples, "--examples").values()}
     told(0.1, "registration")
     report = {"csr": score_csr(registering, read, examples)}
     if rec:

@@ -42,6 +42,8 @@ BORDER = 8
 SCALE = 2
 SIDE, LENGTH = 3, 8
 """Pixels of an edge that are on each level, and all."""
+LEAST_SIDE = 2 * BORDER + LENGTH
+"""Rows and columns of an image, at least."""
 REACH = 6
 """Pixels of the product before and after the one where it has passed half an edge."""
 LEVEL = 0.1
@@ -183,12 +185,14 @@ def score_images(
         Image -> `rec` and `bicubic` -> what `measure` returns.
 
     Raises:
-        ValueError: an image cannot be read, or a folder is of another model.
+        ValueError: an image cannot be read, is no counts or too small, two have one name, or a folder is of another
+            model.
         OSError: a file cannot be written.
     """
     from chain.runtime.files import whole_file
     from evaluation.l1bsr import band_flows, baselines, read_example, register
     from evaluation.l1bsr_networks import open_model
+    from evaluation.scene_table import by_name
     from models.l1bsr import CSR, REC
 
     told = Progress(progress, cancelled)
@@ -197,16 +201,18 @@ def score_images(
     if not model.arguments["registered"]:
         raise ValueError(f"--rec: expected a model for registered images, got {rec}, which registers them itself")
     network, report = model.training_model(), {}
-    for number, path in enumerate(images):
-        told(number / len(images), Path(path).name)
+    for number, path in enumerate(by_name(images, "--images").values()):
+        told(number / len(images), path.name)
         image = read_example(path)
+        if min(image.shape[:2]) < LEAST_SIDE:
+            raise ValueError(f"--images: expected at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got fewer in {path}")
         registered = register(image, band_flows(flow_of, image)).astype(np.float32)
         interpolated = baselines(registered, ())["bicubic"]
         product = network({"x10": registered[np.newaxis]}, training=False)[0].numpy()
         made = {"bicubic": interpolated, "rec": product}
-        report[Path(path).name] = {name: measure(registered, one, interpolated) for name, one in made.items()}
+        report[path.name] = {name: measure(registered, one, interpolated) for name, one in made.items()}
         if options.figures:
-            _draw(Path(options.figures) / f"{Path(path).stem}.png", interpolated, product)
+            _draw(Path(options.figures) / f"{path.stem}.png", interpolated, product)
     if options.scores:
         with whole_file(Path(options.scores), "--scores") as partial:
             partial.write_text(f"{json.dumps(report, indent=2)}\n", encoding="utf-8")

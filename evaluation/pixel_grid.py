@@ -57,12 +57,18 @@ def command(options: Command, progress: Progress) -> None:
             f"--image: expected at least {2 * options.ratio} x {2 * options.ratio} pixels, "
             f"got {dataset.RasterXSize} x {dataset.RasterYSize}"
         )
-    found = {}
+    found: dict[str, list[float]] = {}
     for number in range(1, dataset.RasterCount + 1):
         band = dataset.GetRasterBand(number)
+        name = band.GetDescription() or str(number)
+        name = f"{name} ({number})" if name in found else name
         values = band.ReadAsArray().astype(np.float64)
         values[band.GetMaskBand().ReadAsArray() == 0] = np.nan
-        found[band.GetDescription() or str(number)] = [round(float(each), 4) for each in phases(values, options.ratio)]
+        present = values[np.isfinite(values)]
+        if not present.size or np.ptp(present) == 0:
+            got = f"{present[0]:g} in all of them" if present.size else "missing ones only"
+            raise ValueError(f"--image: expected pixels that vary, got {got} in {name}")
+        found[name] = [round(float(each), 4) for each in phases(values, options.ratio)]
     print(json.dumps(found))
 
 

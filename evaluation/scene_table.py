@@ -24,6 +24,8 @@ from chain.runtime.progress import Progress
 from evaluation.protocol import GROUPS
 
 Scores = Mapping[str, dict]
+NUMBERS = ("ratio", "rmse", "bicubic_rmse")
+"""Of all bands, what the table shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ def table(scores: Scores, group: str, others: Mapping[str, Mapping[str, object]]
         others: for each other network the ratio over all bands, by the names of scenes.
 
     Raises:
-        ValueError: a scene has no scores of the group.
+        ValueError: a scene has no scores of the group, or not those of Wald's protocol.
     """
     bands = GROUPS[group]
     header = ["scene", *bands, "all", "RMSE (DN)", "bicubic", *others]
@@ -59,6 +61,11 @@ def table(scores: Scores, group: str, others: Mapping[str, Mapping[str, object]]
         if missing:
             raise ValueError(f"--metrics: expected scores of {', '.join(bands)}, got none of {missing[0]} for {name}")
         mean = found[f"mean_{group}"]
+        stated = [found["bands"][band].get("ratio") for band in bands] + [mean.get(key) for key in NUMBERS]
+        if not all(isinstance(number, int | float) for number in stated):
+            raise ValueError(
+                f"--metrics: expected ratios and errors of --evaluate wald in numbers, got others, or none, for {name}"
+            )
         ratios.append([*(found["bands"][band]["ratio"] for band in bands), mean["ratio"]])
         errors = (f"{mean[key]:.1f}" for key in ("rmse", "bicubic_rmse"))
         lines.append([name, *_numbers(ratios[-1]), *errors, *(str(other.get(name, "")) for other in others.values())])
@@ -82,26 +89,49 @@ def table_of_files(metrics: Sequence[str | Path], group: str = "20m", beside: st
         beside: ratios of other networks: group -> network -> scene -> number or text.
 
     Raises:
-        ValueError: a file is no scores, or lacks a band.
+        ValueError: a file is no scores, or lacks a band, or two have one name.
     """
-    scores = {Path(name).stem: _read(name, "--metrics") for name in metrics}
+    scores = {name: _read(path, "--metrics") for name, path in by_name(metrics, "--metrics").items()}
     others = _read(beside, "--beside").get(group, {}) if beside else {}
+    if not isinstance(others, dict) or not all(isinstance(ratios, dict) for ratios in others.values()):
+        raise ValueError(f"--beside: expected ratios by network and scene, got others in {str(beside)!r}")
     for name, found in scores.items():
         if not {"bands", f"mean_{group}"} <= found.keys():
             raise ValueError(f"--metrics: expected scores of bands of {group}, got none in {name}")
     return table(scores, group, others)
 
 
+def by_name(files: Sequence[str | Path], argument: str) -> dict[str, Path]:
+    """Return files by their names without ending.
+
+    Args:
+        files: the files.
+        argument: the option that names them, for errors.
+
+    Raises:
+        ValueError: two have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in map(Path, files):
+        if path.stem in found:
+            raise ValueError(f"{argument}: expected files of different names, got {found[path.stem]} and {path}")
+        found[path.stem] = path
+    return found
+
+
 def _read(name: str | Path, argument: str) -> dict:
-    """Read a file of JSON.
+    """Read a file of JSON that holds an object.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return json.loads(read_document(name))
+        content = json.loads(read_document(name))
     except (OSError, ValueError) as error:
         raise ValueError(f"{argument}: expected a file of JSON, got {str(name)!r} ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{argument}: expected an object of JSON, got a {type(content).__name__} in {str(name)!r}")
+    return content
 
 
 def command(options: Command, progress: Progress) -> None:

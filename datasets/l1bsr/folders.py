@@ -109,7 +109,7 @@ def _read_image(path: Path) -> np.ndarray:
         raise ValueError(
             f"{path}: expected 4 bands ({', '.join(BANDS)}) of uint16, got {dataset.RasterCount} of {pixels.dtype}"
         )
-    _check_bands(dataset, path)
+    check_bands(dataset, path)
     declared = [dataset.GetRasterBand(number).GetNoDataValue() for number in range(1, len(BANDS) + 1)]
     for band, nodata in zip(pixels, declared):
         if nodata:
@@ -122,7 +122,7 @@ def _read_image(path: Path) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
 
 
-def _check_bands(dataset: gdal.Dataset, path: Path) -> None:
+def check_bands(dataset: gdal.Dataset, path: Path) -> None:
     """Raise ValueError if an image describes its bands as others."""
     for number, band in enumerate(BANDS, start=1):
         source = dataset.GetRasterBand(number)

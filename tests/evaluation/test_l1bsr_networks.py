@@ -2,13 +2,15 @@
 """The program that scores L1BSR's networks on simulated pairs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from datasets.l1bsr.folders import read_pairs
-from evaluation.l1bsr import score_rec
+from datasets.l1bsr.pairs import Pairs
+from evaluation.l1bsr import band_flows, read_example, register, registration, score_rec
 from evaluation.l1bsr_networks import Options, main, score_networks
 from models.description import write_description
 from models.l1bsr import CSR, REC
@@ -83,6 +85,50 @@ def test_sharp_images_are_blurred_to_be_compared_with_others(tmp_path):
     unblurred = score_rec(sharp, csr, pairs)
     assert unblurred["truth"]["rec"]["B03"] < scores["truth"]["rec"]["B03"] - 3
     assert unblurred["sharp_truth"]["bicubic"] == scores["sharp_truth"]["bicubic"]
+
+
+def with_hole(pairs, number):
+    """Return the pairs with a number in a part of the left image."""
+    left, right = pairs.pairs[0].images
+    left = left.copy()
+    left[:12, :12] = number
+    return Pairs([replace(pairs.pairs[0], images=(left, right))])
+
+
+@pytest.mark.slow
+def test_missing_pixels_are_not_scored(tmp_path):
+    """A 1 is no missing pixel."""
+    write_pairs(tmp_path, 1, rows=56, columns=52)
+    pairs = read_pairs(tmp_path)
+    whole, missing, dark = (
+        score_rec(Oracle(pairs), Still(), each)["other_detector"]["bicubic"]["mean"]
+        for each in (pairs, with_hole(pairs, 0), with_hole(pairs, 1))
+    )
+    assert abs(missing - whole) < 1 and dark < whole - 2
+
+
+def test_missing_pixels_stay_missing_and_are_none_that_a_training_takes(tmp_path):
+    write_pairs(tmp_path, 1, rows=56, columns=52)
+    pairs = read_pairs(tmp_path)
+    image = with_hole(pairs, 0).left[0]
+    registered = register(image, band_flows(Still().pair_model(), image))
+    assert not registered[:28, :28].any() and registered[28:].all() and registered[:, 28:].all()
+    flows = band_flows(Still().pair_model(), image)
+    found, wanted = (registration(each, flows)["B08"]["correlation_before"] for each in (image, pairs.left[0]))
+    assert found == pytest.approx(wanted, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "spoil, message", [("hole", "without missing pixels, got 9 of them in"), ("scale", "10 000 x")]
+)
+def test_examples_are_whole_images_of_counts(write_raster, spoil, message):
+    pixels = np.random.default_rng(0).integers(200, 900, (30, 30, 4)).astype(np.uint16)
+    if spoil == "hole":
+        pixels[:3, :3] = 0
+    else:
+        pixels *= 12
+    with pytest.raises(ValueError, match=f"^examples: .*{message}"):
+        read_example(write_raster("example.tif", pixels))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,20 @@ def test_a_product_is_measured_band_by_band_without_missing_pixels(write_raster,
     assert json.loads(capsys.readouterr().out) == {"B05": [0.5, 1.5], "B04": [1, 1]}
 
 
+@pytest.mark.parametrize("nodata, got", [(0, "missing ones only"), (9, "0 in all of them")])
+def test_bands_without_content_are_refused(write_raster, capsys, nodata, got):
+    image = write_raster("sr.tif", np.zeros((8, 9, 1), np.uint16), nodata=nodata)
+    assert pixel_grid.main(["--image", str(image), "--ratio", "2"]) == 1
+    assert f"--image: expected pixels that vary, got {got} in 1" in capsys.readouterr().err
+
+
+def test_bands_of_one_name_are_measured_each(write_raster, capsys):
+    pixels = np.random.default_rng(0).integers(1, 99, (8, 8, 2)).astype(np.uint16)
+    image = write_raster("sr.tif", pixels, bands=("B05", "B05"))
+    assert pixel_grid.main(["--image", str(image), "--ratio", "2"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"B05", "B05 (2)"}
+
+
 def test_an_image_of_one_coarse_pixel_is_refused(write_raster, capsys):
     image = write_raster("sr.tif", np.ones((3, 9, 1), np.uint16))
     assert pixel_grid.main(["--image", str(image), "--ratio", "2"]) == 1

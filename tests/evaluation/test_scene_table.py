@@ -47,6 +47,39 @@ def test_failures_are_one_line(files, capsys, group, name, message):
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+def test_scenes_of_one_name_are_no_scene_less(files, capsys):
+    (files / "other").mkdir()
+    (files / "other/snow.json").write_text(json.dumps(scores(0.4)))
+    names = [str(files / name) for name in ("snow.json", "other/snow.json")]
+    assert scene_table.main(["--group", "60m", "--metrics", *names]) == 1
+    assert "--metrics: expected files of different names, got " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ([1], "--metrics: expected an object of JSON, got a list in "),
+        (
+            {**scores(0.3), "bands": {"B01": {"rmse": 1.0}, "B09": {"rmse": 1.0}}},
+            "--metrics: expected ratios and errors",
+        ),
+        ({**scores(0.3), "mean_60m": {"ratio": None}}, "--metrics: expected ratios and errors of --evaluate wald"),
+    ],
+)
+def test_other_documents_are_named(files, capsys, content, message):
+    (files / "other.json").write_text(json.dumps(content))
+    assert scene_table.main(["--group", "60m", "--metrics", str(files / "other.json")]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [[1], {"60m": {"AESR": 0.31}}])
+def test_ratios_that_are_none_are_named(files, capsys, content):
+    (files / "others.json").write_text(json.dumps(content))
+    words = ["--group", "60m", "--metrics", str(files / "snow.json"), "--beside", str(files / "others.json")]
+    assert scene_table.main(words) == 1
+    assert "--beside: expected " in capsys.readouterr().err
+
+
 def test_scores_of_some_bands_only():
     found = scores(0.3)
     del found["bands"]["B09"]
