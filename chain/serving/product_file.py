@@ -29,15 +29,19 @@ from chain.serving.cog import write_cog
 from chain.serving.encoding import encode
 from chain.serving.journal import WHOLE, Journal, Share, opened_journal, sealed, write_whole
 from chain.serving.layout import Layout
+from chain.serving.outdated import remove_outdated
 from chain.serving.pipeline import Blocks, run_pipeline
 from chain.serving.product import DONE, MADE, Product
 from chain.serving.product_names import classes_file
+from chain.serving.provenance import IDENTITY_KEY
 from chain.serving.sums import Sums
 from chain.serving.super_resolution import Bands
 
 TYPES = {"uint16": gdal.GDT_UInt16, "float32": gdal.GDT_Float32}
 SUMS_KEY = "SUMS"
 """Metadata of a region: the sums of each of its bands."""
+BESIDE = ".aux.xml", ".msk", ".ovr"
+"""Ends of the names of files that GDAL reads with a raster: those of an older one of that name go."""
 CLASSES_PART = "classes.tif"
 """Name, beside the regions, of the scene classification that gets its own with the product."""
 
@@ -256,6 +260,8 @@ def assemble(journal: Journal, overwrite: bool = False, creation: Sequence[str] 
             raise ValueError("input: expected valid pixels, got nodata only")
         partial = journal.folder / f"product.{secrets.token_hex(8)}.partial.tif"
         write_cog(files, partial, journal.product, layout, sums, creation)
+    if overwrite:
+        remove_outdated(journal.product, layout.metadata.get(IDENTITY_KEY))
     try:
         (replace if overwrite else name_new)(partial, journal.product)
     except FileExistsError:
@@ -263,7 +269,8 @@ def assemble(journal: Journal, overwrite: bool = False, creation: Sequence[str] 
         raise FileExistsError(
             f"--output: {journal.product} has appeared meanwhile; the same command with --overwrite replaces it"
         ) from None
-    Path(f"{journal.product}.aux.xml").unlink(missing_ok=True)
+    for suffix in BESIDE:
+        Path(f"{journal.product}{suffix}").unlink(missing_ok=True)
     if (journal.folder / CLASSES_PART).exists():
         replace(journal.folder / CLASSES_PART, classes_file(journal.product))
     journal.remove()

@@ -31,6 +31,7 @@ from chain.runtime.files import whole_file
 from chain.runtime.provenance import read, record_of
 from chain.sentinel2.bands import CLASSES, CLASSES_NAME, COMMON_NAMES, WAVELENGTHS
 from chain.serving.colours import band_names
+from chain.serving.outdated import is_of
 from chain.serving.product_names import DATE_KEY, LAST_DATE_KEY, classes_file, has_item, item_file
 from chain.serving.provenance import SYSTEM_KEY
 
@@ -90,7 +91,7 @@ def _item(product: Path, dataset: gdal.Dataset, quicklook: Path | None) -> pysta
     )
     item.add_asset("data", pystac.Asset(product.name, stated.get("SR_INPUT"), None, pystac.MediaType.COG, ["data"]))
     _add_bands(item.assets["data"], dataset)
-    if classes_file(product).exists():
+    if is_of(classes_file(product), product):
         _add_classes(item, classes_file(product))
     if quicklook and quicklook.exists() and quicklook.resolve().parent == product.resolve().parent:
         item.add_asset("quicklook", pystac.Asset(quicklook.name, None, None, pystac.MediaType.PNG, ["overview"]))

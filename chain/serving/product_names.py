@@ -24,6 +24,11 @@ def band_file(output: Path, band: str) -> Path:
     return output.with_name(f"{output.stem}_{band}.tif")
 
 
+def error_file(output: Path) -> Path:
+    """Return the name of the file of expected errors of a product."""
+    return output.with_name(f"{output.stem}_error.tif")
+
+
 def style_file(output: Path) -> Path:
     """Return the name of the style that QGIS takes for a product without being asked."""
     return output.with_suffix(".qml")

@@ -31,6 +31,7 @@ from chain.serving.journal import Share, discard, finished_journal
 from chain.serving.layout import Layout
 from chain.serving.network import Network
 from chain.serving.options import ServingOptions
+from chain.serving.outdated import check_ours, is_of
 from chain.serving.precision.begun import prepared_for
 from chain.serving.product import DONE, Product
 from chain.serving.product_file import CLASSES_PART, assemble, check_output, make_regions, product_of, write_product
@@ -39,7 +40,7 @@ from chain.serving.provenance import identity_of, names_of, product_metadata, wr
 from chain.serving.recipe import REFLECTANCE, Recipe
 from chain.serving.report.native import input_names
 from chain.serving.super_resolution import Bands
-from chain.serving.up_to_date import check_same, identity_in
+from chain.serving.up_to_date import check_same
 from chain.serving.workers import Workers
 from models.description import Source
 
@@ -245,7 +246,7 @@ def produce(
     def before_naming(folder: Path) -> None:
         production.check_input()
         if production.classes and (share is None or share.number == 1):
-            _check_classes_file(output, options.overwrite)
+            check_ours(classes_file(output), "--scl", options.overwrite)
             production.write_classes(folder / CLASSES_PART)
 
     resumed = write_product(
@@ -266,13 +267,6 @@ def produce(
     if share:
         return product_of(output, layout, f"share {share.number} of {share.count} of the regions", record=False)
     return _finished(options, output, layout, identity, notes, resumed, time.perf_counter() - start)
-
-
-def _check_classes_file(output: Path, overwrite: bool) -> None:
-    """Refuse to replace what has the name of the scene classification, but is none that this project has written."""
-    path = classes_file(output)
-    if path.exists() and not overwrite and identity_in(path) is None:
-        raise FileExistsError(f"--scl: {path} exists; --overwrite replaces it")
 
 
 def _notes(production: Production, precision: Mapping, names: Sequence[FileOrItem]) -> dict:
@@ -302,7 +296,8 @@ def _completed(
     options = production.options
     if not read_record(record_of(output)):
         write_record(output, options, notes, identity, len(production.regions), seconds)
-    if production.classes and not classes_file(output).exists():
+    if production.classes and not is_of(classes_file(output), output):
+        check_ours(classes_file(output), "--scl", options.overwrite)
         production.write_classes(classes_file(output))
     write_companions(options, output, missing=True)
     return product_of(output, layout, DONE)

@@ -19,8 +19,9 @@ from chain.sentinel2.opened_image import OpenedImage
 from chain.serving.ground import ground_of
 from chain.serving.layer_styles import write_error_style
 from chain.serving.layout import Layout
+from chain.serving.outdated import PRODUCT_KEY, is_of
 from chain.serving.product_file import write_product
-from chain.serving.product_names import style_file
+from chain.serving.product_names import error_file, style_file
 from chain.serving.production import open_images
 from chain.serving.provenance import IDENTITY_KEY, digest
 from chain.serving.recipe import REFLECTANCE, Recipe
@@ -37,11 +38,6 @@ MARGIN = 6 * STEP
 """Pixels around a region that its expected errors depend on, at most: a window, and interpolation."""
 SIDE = 1536
 """Side of a region."""
-
-
-def error_file(output: Path) -> Path:
-    """Return the name of the file of expected errors of a product."""
-    return output.with_name(f"{output.stem}_error.tif")
 
 
 def error_models(recipe: Recipe) -> dict[str, ErrorModel]:
@@ -136,7 +132,7 @@ def write_errors(
     anew: bool,
     progress: Progress,
 ) -> None:
-    """Write the file of expected errors of a product, unless it is there, and its style.
+    """Write the file of expected errors of a product, unless it is there and of its pixels, and its style.
 
     Args:
         output: the product.
@@ -152,7 +148,7 @@ def write_errors(
         OSError: the disk refuses.
     """
     path = error_file(output)
-    if path.exists() and not anew:
+    if not anew and is_of(path, output):
         if options.style and not style_file(path).exists():
             write_error_style(path)
         return
@@ -160,6 +156,7 @@ def write_errors(
     metadata = product.GetMetadata()
     models, factors = models_of_scene(models, image, recipe, options)
     metadata |= {"SR_ERROR_FACTORS": _listed(list(factors.values()), list(factors))}
+    metadata |= {PRODUCT_KEY: metadata[IDENTITY_KEY]}
     identity = {"product": metadata.get(IDENTITY_KEY), "models": {band: str(model) for band, model in models.items()}}
     grids = {name: image_grid(opened) for name, opened in open_images(image, recipe).items()}
     _, _, place = ground_of(options, grids, recipe.gsd, recipe.step)
@@ -171,7 +168,7 @@ def write_errors(
         plan(Region(0, 0, grid.columns, grid.rows), SIDE),
         (_Floating if options.floating else _Maker)(output, (place.x, place.y), models),
         identity,
-        overwrite=anew,
+        overwrite=True,
         restart=True,
         advance=lambda region: done.written(region, region.columns * region.rows),
     )

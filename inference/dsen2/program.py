@@ -11,7 +11,7 @@ from chain.runtime.options import flag_of, from_values, kinds
 from chain.runtime.progress import LOG, Progress
 from chain.serving.outputs import check_files, check_outputs
 from chain.serving.product import DONE, MADE
-from chain.serving.product_names import band_file
+from chain.serving.product_names import band_file, error_file
 from chain.serving.program import Report, names_of, prepare
 from chain.serving.scene_program import SceneProgram
 from inference.dsen2.options import PROJECT_WEIGHTS, Command, Options, with_settings
@@ -160,8 +160,9 @@ class DSen2Program(SceneProgram[Options]):
         progress: Progress,
     ) -> "Product":
         """Make the product of a scene that is open, files of its bands, and its scores."""
+        from chain.serving.outdated import check_ours
         from chain.serving.provenance import files_of
-        from inference.dsen2.errors import error_file, error_models, write_errors
+        from inference.dsen2.errors import error_models, write_errors
         from inference.dsen2.evaluation import score_product
 
         bands = recipe.bands if options.separate else ()
@@ -171,6 +172,8 @@ class DSen2Program(SceneProgram[Options]):
         check_files(options, names, files_of(image), output, beside)
         if not keep_done:
             check_outputs(options, output, beside)
+        for flag, path in beside:
+            check_ours(path, flag, options.overwrite)
         making, telling = progress.divided(PRODUCT, bool(models))
         product = super().produce(names, output, image, recipe, options, keep_done, workers, making)
         if output.exists():
@@ -222,16 +225,17 @@ def _found(command: Command) -> "list[Item]":
 
 
 def _separate(output: Path, bands: Sequence[str], anew: bool) -> None:
-    """Write bands of a product as files of their own, whole or not at all; those that are there only if `anew`."""
+    """Write bands of a product as files of their own, whole or not at all; those of its pixels only if `anew`."""
     from osgeo import gdal
 
     from chain.raster.writing import write_copy
     from chain.runtime.files import whole_file
+    from chain.serving.outdated import is_of
 
     dataset = gdal.Open(str(output))
     for number, band in enumerate(bands, start=1):
         path = band_file(output, band)
-        if anew or not path.exists():
+        if anew or not is_of(path, output):
             with whole_file(path, "--separate") as partial:
                 write_copy(partial, "COG", dataset, COG_OPTIONS, "--separate", [number])
 
