@@ -4,15 +4,18 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import weakref
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
 from chain.raster.grids import Region, plan
+from chain.serving import pipeline
 from chain.serving.pipeline import IN_FLIGHT, run_pipeline
 from tests.chain.serving.journals import (
     PATIENCE,
@@ -42,6 +45,44 @@ def stages(call):
 
 
 LINE = plan(Region(0, 0, 36, 1), 1)
+
+
+LITTLE_MEMORY = """
+import resource
+from chain.raster.grids import Region
+from chain.serving.pipeline import run_pipeline
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + {left}, taken + {left}))
+print(list(run_pipeline([Region(0, 0, 1, 1)], lambda _: 0, lambda *_: 0, lambda *_: None)))
+"""
+
+
+@pytest.mark.parametrize(
+    "left, said", [(1 << 25, "OSError: [Errno 12] Cannot allocate memory"), (1 << 28, "[Region(x=0, y=0, ")]
+)
+def test_threads_begin_where_there_is_memory_for_them(left, said):
+    command = [sys.executable, "-c", LITTLE_MEMORY.format(left=left)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout or done.stderr).strip().splitlines()[-1].startswith(said)
+
+
+def test_a_thread_that_cannot_tell_its_exception_is_noticed(monkeypatch):
+    """As where there is no memory for it: its region would be waited for in vain."""
+    calls = []
+
+    def call(stage, region):
+        calls.append((stage, region))
+        if (stage, region) == ("compute", LINE[2]):
+            raise OSError
+
+    def tell(future, exception):
+        raise MemoryError
+
+    monkeypatch.setattr(Future, "set_exception", tell)
+    monkeypatch.setattr(pipeline, "PATIENCE", 0.05)
+    with pytest.raises(MemoryError, match="^a thread was lost$"):
+        list(run_pipeline(LINE, *stages(call)))
+    assert ("write", LINE[-1]) not in calls
 
 
 def test_one_region_is_read_while_another_is_computed_and_a_third_one_is_written():
