@@ -44,6 +44,9 @@ SAMPLES = 1500
 """Pixels of a scene that the weights are fitted to."""
 BORDER = 4
 """Pixels along the borders of a scene that are not looked at."""
+NEAR = 2
+"""Coarse pixels around missing ones that are not looked at: filled pixels mislead a network there, made coarser, on far
+more ground than in a product."""
 PRIOR = 20
 """Pixels of a scene, of errors as expected, that are added to those by which it is calibrated."""
 
@@ -176,12 +179,13 @@ def errors_of(name: str, place: str, bands: Mapping[str, np.ndarray], sharpen: A
         made: bands that it makes.
 
     Returns:
-        What is valid in all bands; maybe nothing.
+        What is valid in all bands, and not near what is missing in one; maybe nothing.
 
     Raises:
         ValueError: the scene is too small.
     """
     from chain.raster.blocks import fill_missing
+    from chain.raster.mask import grow
     from evaluation.protocol import ratio
     from evaluation.wald import made_coarser
 
@@ -193,7 +197,10 @@ def errors_of(name: str, place: str, bands: Mapping[str, np.ndarray], sharpen: A
     present = np.isfinite(image)
     filled = image if present.all() else fill_missing(image, present, windows(scale)[-1])
     inner = np.s_[BORDER:-BORDER, BORDER:-BORDER]
-    valid = np.isfinite(errors[inner]).all(axis=-1)
+    missing = np.zeros(image.shape[:2], bool)
+    for pixels in coarse.values():
+        missing |= np.kron(np.isnan(pixels), np.ones([image.shape[0] // len(pixels)] * 2, bool))
+    valid = (np.isfinite(errors).all(axis=-1) & ~grow(missing, NEAR * scale))[inner]
     return Errors(name, place, detail(filled, scale)[(slice(None), *inner)][:, valid], errors[inner][valid])
 
 
