@@ -111,6 +111,27 @@ def windows_together(
     return found
 
 
+def sampled_at(dataset: gdal.Dataset, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    """Return the pixels of a raster's first band at places of its map: float64 (ys, xs), NaN where missing or beyond.
+
+    Args:
+        dataset: the raster.
+        xs, ys: places, near each other.
+
+    Raises:
+        RuntimeError: the raster cannot be read.
+    """
+    left, dx, _, top, _, dy = dataset.GetGeoTransform()
+    columns, rows = np.floor((xs - left) / dx).astype(int), np.floor((ys - top) / dy).astype(int)
+    in_x, in_y = ((0 <= columns) & (columns < dataset.RasterXSize)), ((0 <= rows) & (rows < dataset.RasterYSize))
+    found = np.full((ys.size, xs.size), np.nan)
+    if in_x.any() and in_y.any():
+        x, y, band = columns[in_x], rows[in_y], dataset.GetRasterBand(1)
+        pixels = band.ReadAsArray(int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
+        found[np.ix_(in_y, in_x)] = _numbers(band, pixels[np.ix_(y - y.min(), x - x.min())])
+    return found
+
+
 def _sampled(names: Sequence[str], width: int, height: int, **how: Any) -> np.ndarray:
     """Return rasters averaged to this size, (rasters, rows, columns); without rows where one cannot be read."""
     how |= {"format": "MEM", "width": width, "height": height, "outputType": gdal.GDT_Float64}

@@ -10,6 +10,7 @@ from osgeo import gdal
 from chain.raster.grids import common_origin, raster_grid
 from chain.raster.mask import Mask, read_mask
 from chain.runtime.files import default_cache
+from chain.runtime.progress import LOG
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.scene import Scene
@@ -18,6 +19,7 @@ from chain.serving.network import Network
 from chain.serving.recipe import Recipe
 from inference.dsen2.options import PROJECT_WEIGHTS, Options
 from inference.dsen2.original_tiling import OriginalTiling
+from inference.dsen2.seen_bands import check_seen_bands
 from models.description import ModelDescription, Source, read_description
 
 SYSTEM = "dsen2"
@@ -49,6 +51,9 @@ def recipe_of(options: Options, scene: Scene) -> Recipe:
     needed = {band for network in networks for source in network.description.sources for band in source.bands}
     name = str(product.identity.get("id", "input"))
     wanted(product.bands, sorted(needed | set(bands), key=list(BANDS).index), name)
+    for doubt in check_seen_bands(product, bands, networks, name):
+        LOG.warning("%s: %s", name, doubt)
+        product.decisions.append(doubt)
     taken = [_fine(bands, networks, scene.spacing), Source("B10", ("B10",), 60.0 * factor)]
     kind = OriginalTiling if options.tiling == "original" else Recipe
     if kind is OriginalTiling and any(network.description.model for network in networks):
