@@ -116,7 +116,8 @@ def sampled_at(dataset: gdal.Dataset, xs: np.ndarray, ys: np.ndarray) -> np.ndar
 
     Args:
         dataset: the raster.
-        xs, ys: places, near each other.
+        xs: places along x, near each other.
+        ys: places along y, the same.
 
     Raises:
         RuntimeError: the raster cannot be read.

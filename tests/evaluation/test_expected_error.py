@@ -51,7 +51,7 @@ def test_a_scene_calibrates_what_is_expected_of_it():
 
 
 def test_ground_near_missing_pixels_tells_nothing_of_other_ground():
-    """A network made coarser sees far more of what fills holes than in a product: errors were 8 times as large by it."""
+    """A network made coarser sees more of what fills holes than in a product: errors were 8 times as large."""
     generator = np.random.default_rng(4)
     bands = {"B02": generator.normal(2000, 100, (96, 96)), "B05": generator.normal(2000, 100, (48, 48))}
     bands["B02"][:, 40:42] = np.nan
