@@ -24,6 +24,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 BUFFER = 256
 """Number of records, of 0.36 MB each, among which the next one is drawn."""
+FRAMING = 12, 4
+"""Bytes before a record in a TFRecord file, of which the first 8 are its length, and after it."""
 OPEN_FILES = 16
 """Number of files, drawn at random, that are read in turn."""
 
@@ -184,22 +187,46 @@ def read_records(folder: str | Path) -> Records:
     """Open the records of a folder.
 
     Raises:
-        ValueError: there are none, they are not whole, or a file is missing.
+        ValueError: there are none, they are not whole, or a file is missing, or of another scene.
     """
     folder = Path(folder)
     try:
         description = json.loads(read_document(folder / DESCRIPTION))
         records = Records(folder, description)
         files = [
-            chunk_file(folder, chunk, name) for chunk in range(len(records.chunks)) for name in description[TRAINING]
+            (chunk_file(folder, chunk, name), name, count)
+            for name, counts in description[TRAINING].items()
+            for chunk, count in enumerate(counts)
         ]
-        files += [scene_file(folder, name) for name in records.validation_names]
+        files += [(scene_file(folder, name), name, 1) for name in records.validation_names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder}: expected a folder with {DESCRIPTION} ({error})") from error
-    for path in files:
+    for path, name, count in files:
         if not path.is_file():
             raise ValueError(f"{folder}: expected all files that {DESCRIPTION} lists, found no {path.name}")
+        _check_file(path, name, count)
     return records
+
+
+def _check_file(path: Path, name: str, count: int) -> None:
+    """Raise ValueError if a file does not hold so many records, which are of one size, of a scene."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    size = path.stat().st_size
+    if not count and not size:
+        return
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q4x", stream.read(FRAMING[0]).ljust(FRAMING[0], b"\0"))
+        if not count or size != count * (length + sum(FRAMING)):
+            raise ValueError(f"{path}: expected {count} whole records, as {DESCRIPTION} says, got {size} bytes")
+        content = stream.read(length)
+    try:
+        found = tf.train.Example.FromString(content).features.feature["name"].bytes_list.value[0].decode()
+    except (DecodeError, ValueError, IndexError) as error:
+        raise ValueError(f"{path}: expected whole records, got one that cannot be read ({error})") from error
+    if found != name:
+        raise ValueError(f"{path}: expected records of {name}, got those of {found}")
 
 
 def make_records(

@@ -91,7 +91,7 @@ class RegNet(Stage):
     def network(self, model: DeepSUM) -> keras.Model:
         """Return the network of features, and keep the one that makes them."""
         if self.options.sisrnet:
-            load_part(model, self.options.sisrnet)
+            _load("--sisrnet", "sisrnet", model, self.options.sisrnet)
         self._mean, self._deviation = model.arguments["mean"], model.arguments["deviation"]
         self._features = model.features_model()
         return self.part(model)
@@ -149,9 +149,12 @@ class Joint(Stage):
 
     def network(self, model: DeepSUM) -> keras.Model:
         """Return the network, which starts from what the pre-trainings gave."""
-        for path in (self.options.sisrnet, self.options.regnet):
+        for option, part, path in (
+            ("--sisrnet", "sisrnet", self.options.sisrnet),
+            ("--regnet", "registration", self.options.regnet),
+        ):
             if path:
-                load_part(model, path)
+                _load(option, part, model, path)
         self._deviation = model.arguments["target_deviation"]
         return model.training_model()
 
@@ -178,6 +181,13 @@ class Joint(Stage):
             "cpsnr": tf.reduce_mean(cpsnr(errors)),
             "accuracy": tf.reduce_mean(registration_accuracy(targets["shifts"], logits)),
         }
+
+
+def _load(option: str, part: str, model: DeepSUM, path: str) -> None:
+    """Load the weights of a part, or raise ValueError if they are those of the other one, or none."""
+    found = load_part(model, path)
+    if found != part:
+        raise ValueError(f"{option}: expected weights of {part}, got those of {found} in {path}")
 
 
 STAGES: dict[str, type[Stage]] = {"sisrnet": SISRNet, "regnet": RegNet, "joint": Joint}

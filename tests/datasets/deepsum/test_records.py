@@ -357,6 +357,22 @@ def test_damaged_records(made_records, tmp_path):
         read_records(tmp_path / "absent")
 
 
+def test_files_of_other_scenes_and_parts_of_files_are_refused(made_records, tmp_path):
+    folder = shutil.copytree(made_records, tmp_path / "records")
+    first, second = sorted((folder / "train").iterdir())[:2]
+    data = first.read_bytes()
+    for damaged in (b"", data[:7], data[:1000], data[:-1], data + data):
+        first.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{first.name}: expected 4 whole records, as deepsum.json says, got "):
+            read_records(folder)
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ValueError, match=f"{first.name}: expected records of imgset.*, got those of imgset"):
+        read_records(folder)
+    first.write_bytes(data[:12] + b"\xff" * (len(data) - 12))
+    with pytest.raises(ValueError, match=f"{first.name}: expected whole records, got one that cannot be read"):
+        read_records(folder)
+
+
 def test_batches_that_cannot_be_filled(made_records):
     records = read_records(made_records)
     for size in (0, max(records.chunks) + 1):

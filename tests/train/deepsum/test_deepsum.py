@@ -14,7 +14,7 @@ from datasets.deepsum import records as deepsum_records
 from datasets.deepsum.records import read_records
 from models.deepsum import DeepSUM
 from models.description import read_description
-from models.weights_file import load_weights, read_weights
+from models.weights_file import load_weights, read_weights, save_weights
 from simulate.probav_scenes import write_scenes
 from train import deepsum
 from train.deepsum import Options
@@ -85,6 +85,19 @@ def test_parts_start_the_joint_training(stages):
     for name in ("sisr_1", "sisr_norm_8", "registration_1", "registration_5"):
         kept = [value for key, value in parts.items() if key.split("/")[0] == name]
         assert sorted(value.sum() for value in kept) == pytest.approx(sorted(value.sum() for value in started[name]))
+
+
+@pytest.mark.slow
+def test_weights_of_the_other_part_are_refused(tmp_path):
+    """They would leave the part that they are given for as it was drawn."""
+    model = DeepSUM.from_bands(depth=2)
+    path = str(tmp_path / "weights.h5")
+    save_weights(model.registration_model(), path)
+    message = "^--sisrnet: expected weights of sisrnet, got those of registration in "
+    with pytest.raises(ValueError, match=message):
+        RegNet(Options(stage="regnet", sisrnet=path)).network(model)
+    with pytest.raises(ValueError, match=message):
+        Joint(Options(stage="joint", sisrnet=path, regnet=path)).network(model)
 
 
 def test_a_frame_whose_content_is_moved_is_displaced_by_as_much():
