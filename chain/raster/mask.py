@@ -59,6 +59,17 @@ def wholly_covered(masks: Sequence[Mask], grid: Grid, parts: int) -> np.ndarray:
     return blocks.all(axis=(1, 3))
 
 
+def reached(mask: Mask, grid: Grid) -> float:
+    """Return the share of the ground of a grid that a mask lies on, whether it leaves it out or not."""
+    share = 1.0
+    for start, length, first, size in (
+        (mask.grid.left, mask.grid.columns * mask.grid.dx, grid.left, grid.columns * grid.dx),
+        (-mask.grid.top, mask.grid.rows * mask.grid.dy, -grid.top, grid.rows * grid.dy),
+    ):
+        share *= max(min(start + length, first + size) - max(start, first), 0.0) / size
+    return share
+
+
 def grow(mask: np.ndarray, reach: int) -> np.ndarray:
     """Dilate a mask by `reach` pixels in both directions of both axes."""
     for axis in (0, 1):
@@ -79,13 +90,17 @@ def read_mask(name: str, projection: str, argument: str, classes: Sequence[int] 
         classes: values to leave out; all but 0 by default.
 
     Raises:
-        ValueError: the raster cannot be read, is not north up, or has another coordinate system than the image.
+        ValueError: the raster cannot be read, has several bands, is not north up, or has another coordinate system than
+            the image.
     """
     try:
         dataset = open_raster(http.gdal_name(signatures.sign(name)))
         values = dataset.GetRasterBand(1).ReadAsArray()
     except RuntimeError as error:
         raise ValueError(f"{argument}: expected a readable raster, got {name} ({http.why(name, error)})") from error
+    kinds = [dataset.GetRasterBand(number + 1).GetColorInterpretation() for number in range(dataset.RasterCount)]
+    if sum(kind != gdal.GCI_AlphaBand for kind in kinds) > 1:
+        raise ValueError(f"{argument}: expected a raster of one band, got {len(kinds)} in {name}")
     grid = raster_grid(dataset)
     geotransform = dataset.GetGeoTransform()
     if grid.dx <= 0 or grid.dy <= 0 or geotransform[2] or geotransform[4]:

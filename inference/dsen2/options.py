@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chain.runtime.options import band_names, distinct, integers, option, within
 from chain.runtime.progress import LOG
-from chain.sentinel2.bands import BANDS, SURFACE_BANDS
+from chain.sentinel2.bands import BANDS, CLASSES, SURFACE_BANDS
 from chain.sentinel2.options import NamingOptions
 from chain.serving.options import ClassesOptions, ServingOptions
 from chain.serving.scene_command import SceneCommand
@@ -37,6 +37,13 @@ def _check_bands(names: tuple[str, ...]) -> None:
     for band in names:
         if band not in BANDS:
             raise ValueError(f"expected names among {', '.join(BANDS)}, got {band}")
+
+
+def _check_classes(numbers: tuple[int, ...]) -> None:
+    """Refuse numbers that no class of the scene classification has."""
+    for number in numbers:
+        if not 0 <= number < len(CLASSES):
+            raise ValueError(f"expected classes of the scene classification, 0 to {len(CLASSES) - 1}, got {number}")
 
 
 def _check_search(text: str) -> None:
@@ -116,6 +123,7 @@ class Options(NamingOptions, ClassesOptions, ServingOptions):
         "classes of the scene classification (SCL) of L2A to leave out: 3,8,9,10 are clouds and their shadows",
         read=integers,
         metavar="N,...",
+        check=_check_classes,
         group=MASKS,
     )
     evaluate: str | None = option(

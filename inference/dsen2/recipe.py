@@ -8,10 +8,11 @@ from pathlib import Path
 from osgeo import gdal
 
 from chain.raster.grids import common_origin, raster_grid
-from chain.raster.mask import Mask, read_mask
+from chain.raster.mask import Mask, reached, read_mask
 from chain.runtime.files import default_cache
 from chain.runtime.progress import LOG
 from chain.sentinel2.bands import BANDS, SURFACE_BANDS, wanted
+from chain.sentinel2.decision import Decision
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.scene import Scene
 from chain.serving.exported_models import exported, find_models, served_folder
@@ -27,6 +28,8 @@ LEVELS = ("L1C", "L2A")
 ALIGNMENT = 6
 """Number of 10 m pixels along 60 m: parts of scenes are whole multiples of it, whichever bands are made seamlessly."""
 FINE, MEDIUM, COARSE = ({band for band, gsd in BANDS.items() if gsd == size} for size in (10.0, 20.0, 60.0))
+WHOLE = 0.999
+"""Share of an image that a mask lies on, below which it is told."""
 ROLES = {"2x": MEDIUM, "6x": COARSE - {"B10"}}
 """Bands that each role's network makes."""
 
@@ -163,6 +166,12 @@ def _masks(options: Options, scene: Scene) -> tuple[Mask, ...]:
     if options.exclude_mask:
         masks.append(read_mask(options.exclude_mask, projection, "--exclude-mask"))
         common_origin({"--exclude-mask": masks[0].grid, "the scene": raster_grid(first)}, aligned=False)
+        share = reached(masks[0], raster_grid(first))
+        if share < WHOLE:
+            beyond = f"{options.exclude_mask} lies on {share:.1%} of the image"
+            doubt = Decision("pixels", beyond, "--exclude-mask leaves nothing out of the rest")
+            LOG.warning("%s", doubt)
+            scene.product.decisions.append(doubt)
     if options.mask_classes:
         if scene.scl is None:
             raise ValueError("--mask-classes: expected a product with a scene classification (SCL), got none")

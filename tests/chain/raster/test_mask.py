@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from osgeo import gdal, osr
 
 from chain.raster.grids import Grid, Region
-from chain.raster.mask import Mask, covered, read_mask, wholly_covered
+from chain.raster.mask import Mask, covered, reached, read_mask, wholly_covered
 from chain.serving.network import Network
 from chain.serving.recipe import Recipe
 from models.description import Source, read_description
@@ -103,9 +103,25 @@ def turned(path):
     return path
 
 
+def test_the_share_that_a_mask_lies_on():
+    grid = grid_of(0, 0, 10, 12, 10)
+    for left, top, share in ((0, 0, 1.0), (-50, 70, 1.0), (60, 0, 0.5), (60, -50, 0.25), (120, 0, 0.0)):
+        mask = Mask("m.tif", grid_of(left, top, 10, 24, 20), np.zeros((20, 24), bool))
+        assert reached(mask, grid) == pytest.approx(share)
+
+
+def test_an_alpha_band_of_a_mask_is_no_mask(write_raster):
+    path = str(write_raster("m.tif", np.dstack([np.eye(4), np.ones((4, 4))]).astype(np.uint8)))
+    dataset = gdal.Open(path, gdal.GA_Update)
+    dataset.GetRasterBand(2).SetColorInterpretation(gdal.GCI_AlphaBand)
+    del dataset
+    np.testing.assert_array_equal(read_mask(path, wkt(), "--mask").missing, np.eye(4, dtype=bool))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
+        (lambda path, write: write("m.tif", np.ones((4, 4, 3), np.uint8)), "expected a raster of one band, got 3 in "),
         (
             lambda path, write: write("m.tif", np.ones((4, 4), np.uint8), epsg=32632),
             "expected the image's coordinate system",

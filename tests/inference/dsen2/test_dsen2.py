@@ -74,6 +74,13 @@ def test_a_mask_of_the_users(files, models, pixels, tmp_path, write_raster):
         np.testing.assert_array_equal(result[band] == 0, mask == 7)
 
 
+def test_a_mask_that_does_not_reach_the_whole_image_is_told(files, models, tmp_path, write_raster, capsys):
+    part, whole = (str(write_raster(f"{n}.tif", np.ones((n, COLUMNS), np.uint8))) for n in (ROWS // 2, ROWS))
+    for path, told in ((part, True), (whole, False)):
+        assert infer(files(), tmp_path / "sr.tif", models, "--exclude-mask", path, "--info") == 0
+        assert (f"{path} lies on 50.0% of the image (--exclude-mask leaves" in capsys.readouterr().err) == told
+
+
 @pytest.mark.parametrize("method", ["near", *(slow(each) for each in ("bilinear", "cubic"))])
 def test_a_stack_of_resampled_bands_is_brought_back_first(method, stack, models, pixels, tmp_path, capfd):
     assert infer(stack(method), tmp_path / "sr.tif", models) == 0

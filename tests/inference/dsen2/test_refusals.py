@@ -118,6 +118,7 @@ def test_networks_of_another_system_are_refused(files, models, tmp_path, capsys)
         (["--input", "a.tif", "--output", "sr.png"], "--output"),
         (["--input", "a.tif", "--output", "sr.tif", "--bbox", "3,2,1,4"], "--bbox"),
         (["--input", "a.tif", "--output", "sr.tif", "--mask-classes", "cloud"], "--mask-classes"),
+        (["--input", "a.tif", "--output", "sr.tif", "--mask-classes", "8,12"], "--mask-classes: expected classes"),
         (["--input", "a.tif", "--output-dir", "d", "--quicklook", "q.png"], "--quicklook"),
         (["--env", "/nonexistent.env"], "--env"),
         (["--env", "a" * 300], "--env: no such file"),
