@@ -79,7 +79,7 @@ def test_images_and_masks_that_do_not_belong_together_are_refused(
     assert ("--clear-masks: " if spoil in (days, classes, cut_off) else "--input: expected images of ") in told
 
 
-@pytest.mark.parametrize("dtype,nodata", [(np.uint8, 255), *slow((np.float32, np.nan))])
+@pytest.mark.parametrize("dtype,nodata", [(np.uint8, 255), slow(np.float32, np.nan)])
 def test_what_a_mask_does_not_know_is_concealed(scene, stack, infer, write_raster, dtype, nodata):
     images, masks = stack()
     wanted = infer(images, masks).ReadAsArray()
