@@ -22,6 +22,7 @@ from chain.runtime.provenance import record_of
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.stac_item import FileOrItem
 from chain.serving import super_resolution
+from chain.serving.asked import ASKED_KEY, asked, check_asked
 from chain.serving.classes import check_classes, write_classes
 from chain.serving.companions import derived_from, write_companions
 from chain.serving.encoding import beside
@@ -278,6 +279,7 @@ def _notes(production: Production, precision: Mapping, names: Sequence[FileOrIte
         "input": {"files": production.watch.stamps, "names": input_names(names)},
         "derived_from": derived_from(production.product),
         CLASSES_KEY: production.product.classes is not None,
+        ASKED_KEY: asked(production.options),
     }
 
 
@@ -323,13 +325,14 @@ def finish(options: ServingOptions, output: Path) -> Product:
         The product.
 
     Raises:
-        ValueError: There are none, some are missing, or all are without data.
+        ValueError: There are none, some are missing, all are without data, or they are of other options.
         FileExistsError: The product exists, or another process works on it.
         OSError: The disk refuses.
     """
     start = time.perf_counter()
     check_output(output, options.overwrite)
     with finished_journal(output) as journal:
+        check_asked(options, journal)
         assemble(journal, options.overwrite, options.co)
     layout = Layout.from_json(journal.notes["layout"])
     seconds = time.perf_counter() - start

@@ -142,6 +142,24 @@ def test_another_model_is_refused_until_it_may_be_begun_anew(tmp_path, image, mo
     assert json.loads((tmp_path / "sr.tif.json").read_text())["models"][0]["crop"] == 8
 
 
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (("--float",), "--float as the regions were made with, none, got given"),
+        (("--nodata", "9"), "--nodata as the regions were made with, 7.0, got 9.0"),
+        (("--box", "0,0,4,4"), "--box as the regions were made with, none, got 0,0,4,4"),
+    ],
+)
+def test_what_regions_were_not_made_with_is_refused(tmp_path, image, models, capsys, more, message):
+    """It changed nothing, and stood in the record."""
+    output = tmp_path / "sr.tif"
+    assert infer(image, output, models["other"], "--block-range", "1/1", "--nodata", "7") == 0
+    capsys.readouterr()
+    assert infer(image, output, models["other"], "--assemble", *more) == 1
+    assert error_of(capsys) == f"{PROGRAM}--assemble: expected {message}" and not output.exists()
+    assert infer(image, output, models["other"], "--assemble", "--nodata", "7") == 0
+
+
 def test_a_product_that_is_there_is_replaced_by_a_word_only(tmp_path, image, models, capsys):
     output = tmp_path / "sr.tif"
     for number in (1, 2):
