@@ -123,15 +123,19 @@ def native_parts(
     return found, {LEVEL: image.level, OFFSET: 0, "id": str(image.identity.get("id", ""))}
 
 
-def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attributes: Mapping[str, Any]) -> Any:
+def dataset_of(
+    images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attributes: Mapping[str, Any], nodata: float | None = None
+) -> Any:
     """Return an `xarray.Dataset` of bands.
 
     Args:
         images: for each grid, its bands (rows, columns) by name, and the grid; the first one's dimensions are y and x.
         attributes: those of the dataset.
+        nodata: number of missing pixels, which each band states as rioxarray reads it; NaN needs no word.
     """
     import xarray
 
+    stated = {} if nodata is None or np.isnan(nodata) else {"nodata": nodata}
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for number, (bands, grid) in enumerate(images):
@@ -140,7 +144,7 @@ def dataset_of(images: Sequence[tuple[Mapping[str, np.ndarray], Grid]], attribut
         coordinates[y] = (y, grid.top - (np.arange(grid.rows) + 0.5) * grid.dy, {"units": "metre"})
         coordinates[x] = (x, grid.left + (np.arange(grid.columns) + 0.5) * grid.dx, {"units": "metre"})
         for band, pixels in bands.items():
-            variables[band] = ((y, x), pixels, {"grid_mapping": CRS})
+            variables[band] = ((y, x), pixels, {"grid_mapping": CRS, **stated})
     first = images[0][1]
     reference = {"GeoTransform": " ".join(map(repr, first.geotransform))}
     if first.projection:

@@ -24,7 +24,7 @@ from chain.raster.otb import OTB_LOCK
 from chain.sentinel2.arrays import dataset_of, native_parts
 from chain.sentinel2.opened_image import OpenedImage
 from chain.sentinel2.sampling import LARGEST
-from chain.serving.encoding import encode
+from chain.serving.encoding import DEFAULTS, encode
 from chain.serving.ground import ground_of
 from chain.serving.input_files import InputWatch
 from chain.serving.options import ServingOptions
@@ -162,7 +162,8 @@ def produce_in_chunks(
     array = dask.array.block([list(row) for row in rows.values()])
     if chunks:
         array = array.rechunk((len(recipe.bands), chunks, chunks))
-    return dataset_of([({band: array[index] for index, band in enumerate(recipe.bands)}, grid)], attributes)
+    nodata = DEFAULTS["float32" if options.floating else "uint16"] if options.nodata is None else options.nodata
+    return dataset_of([({band: array[index] for index, band in enumerate(recipe.bands)}, grid)], attributes, nodata)
 
 
 def _make(

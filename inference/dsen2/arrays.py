@@ -30,6 +30,8 @@ SOURCES = {
     "x60": (60.0, ("B01", "B09")),
 }
 """Arrays by name: the spacing of their pixels in metres, and their bands in order, as DSen2's networks take them."""
+OF_FILES = "quicklook report separate error evaluate block_range assemble".split()
+"""Options that ask for files, or for a share of one."""
 Report = Callable[[float, str], None]
 
 
@@ -74,6 +76,9 @@ def super_resolve_arrays(
     from inference.dsen2.program import opened
 
     options = options or Options()
+    for name in OF_FILES:
+        if options.given(name):
+            raise ValueError(f"{name}: expected none where arrays are made and no file, got {getattr(options, name)}")
     is_dataset = hasattr(arrays, "data_vars")
     if is_dataset:
         images = images_of(arrays)
@@ -91,7 +96,7 @@ def super_resolve_arrays(
         return made
     bands = {band: made.pixels[..., index] for index, band in enumerate(made.bands)}
     attributes = {LEVEL: image.level, OFFSET: 0, "decisions": list(made.decisions), "warnings": list(made.warnings)}
-    return dataset_of([(bands, made.grid)], attributes)
+    return dataset_of([(bands, made.grid)], attributes, made.nodata)
 
 
 def _examined(made: "ArrayProduct", image: "OpenedImage", recipe: "Recipe") -> "ArrayProduct":

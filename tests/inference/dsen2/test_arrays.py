@@ -136,6 +136,22 @@ def test_arrays_that_do_not_belong_together_are_refused(arrays, options, change,
         super_resolve_arrays(given, options)
 
 
+def test_options_that_ask_for_files_are_refused(arrays, options):
+    """They did nothing."""
+    for given in ({"error": True}, {"separate": True}, {"quicklook": "q.png"}, {"block_range": (1, 2)}):
+        with pytest.raises(ValueError, match=f"^{next(iter(given))}: expected none where arrays are made"):
+            super_resolve_arrays(arrays, replace(options, offset=0, **given))
+
+
+def test_the_bands_of_a_dataset_state_their_nodata(files, options):
+    for chunks in (None, 60):
+        scene = read_scene(files, chunks=chunks)
+        for given, nodata in (({}, 0), ({"nodata": 7.0}, 7)):
+            assert (
+                super_resolve_arrays(scene, replace(options, bands=("B02",), **given))["B02"].attrs["nodata"] == nodata
+            )
+
+
 def test_arrays_do_not_say_their_offset(arrays, options):
     with pytest.raises(ValueError, match="^offset: expected 0 or -1000, got none"):
         super_resolve_arrays(arrays, options)
