@@ -28,6 +28,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from chain.runtime.files import LONGEST_STEM, scratch_folder, synchronize, synchronize_all
+from models.convolutions import check_convolutions
 from models.description import (
     WEIGHTS_NAME,
     ModelDescription,
@@ -101,6 +102,7 @@ class SuperResolutionModel(otbtf.ModelBase):
 
     Raises:
         ValueError: the dataset has a different number of bands for a source.
+        RuntimeError: TensorFlow does not compute what it is asked for.
     """
 
     system: str
@@ -120,6 +122,7 @@ class SuperResolutionModel(otbtf.ModelBase):
     spectra: Spectra | None = None
 
     def __init__(self, dataset_element_spec: tuple, inference_cropping: list[int] | None = None):
+        check_convolutions()
         for source in self.sources:
             bands = dataset_element_spec[0][source.name].shape[-1]
             if bands != len(source.bands):

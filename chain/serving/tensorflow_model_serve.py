@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chain.raster.grids import corner_and_spacing
+from chain.serving.engines.opening import default_engine
 from chain.serving.network import TILE_SIZE, check_tiled, fields, output_name, whole_tile
 from models.description import ModelDescription, Source
 
@@ -126,6 +127,10 @@ def _served(
     """Run a model, given the fields along x and y of its output and of each source, and what else is to be set."""
     import pyotb
 
+    if default_engine() == "tensorflow":  # that of this process computes for `native/`, too
+        from models.convolutions import check_convolutions
+
+        check_convolutions()
     (finest, field), *_ = finest_first(description.sources, receptive)
     parameters = {**application_parameters(description, model_dir, outputs, expression, receptive), **parameters}
     for number, (source, _) in enumerate(finest_first(description.sources, receptive), start=1):

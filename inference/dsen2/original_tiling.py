@@ -48,6 +48,9 @@ def super_resolve_patches(images: Mapping[str, np.ndarray], network: Network) ->
     """
     import tensorflow as tf
 
+    from models.convolutions import check_convolutions
+
+    check_convolutions()
     description = network.description
     ratios = _ratios(description)
     scale = max(ratios.values())

@@ -23,12 +23,15 @@ class TensorflowEngine:
         folder: Its folder.
 
     Raises:
-        RuntimeError: When TensorFlow cannot load it.
+        RuntimeError: When TensorFlow cannot load it, or does not compute what it is asked for.
     """
 
     def __init__(self, folder: str):
         import tensorflow as tf
 
+        from models.convolutions import check_convolutions
+
+        check_convolutions()
         try:
             self._model = tf.saved_model.load(folder)
             self._signature = self._model.signatures[SIGNATURE]
