@@ -61,7 +61,8 @@ def _digest(path: Path) -> str:
         except RuntimeError:
             return "no whole raster"
         names = [dataset.GetRasterBand(number).GetDescription() for number in range(1, dataset.RasterCount + 1)]
-        digest.update(str((dataset.GetGeoTransform(), names)).encode() + pixels.tobytes())
+        place = dataset.GetProjection(), dataset.GetGeoTransform()
+        digest.update(str((*place, names)).encode() + pixels.tobytes())
     elif path.suffix == ".h5":
         import h5py
 
