@@ -26,9 +26,10 @@ def check_convolutions() -> None:
     draw = np.random.default_rng(0).uniform
     images, others = (draw(-1, 1, (1, SIDE, SIDE, FEATURES)).astype(np.float32) for _ in range(2))
     kernel = draw(-1, 1, (KERNEL, KERNEL, FEATURES, FEATURES)).astype(np.float32)
-    product = tf.linalg.matmul(images[0], others[0]).numpy()
-    convolved = tf.nn.conv2d(images, kernel, 1, "SAME").numpy()
-    transposed = tf.nn.conv2d_transpose(others, kernel, images.shape, 1, "SAME").numpy()
+    with tf.init_scope():  # at once, also where a graph is made
+        product = tf.linalg.matmul(images[0], others[0]).numpy()
+        convolved = tf.nn.conv2d(images, kernel, 1, "SAME").numpy()
+        transposed = tf.nn.conv2d_transpose(others, kernel, images.shape, 1, "SAME").numpy()
     padded = np.pad(images[0], ((1, 1), (1, 1), (0, 0)))
     sums = sum(padded[y : y + SIDE, x : x + SIDE] @ kernel[y, x] for y, x in np.ndindex(KERNEL, KERNEL))
     errors = (
