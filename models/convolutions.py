@@ -26,7 +26,7 @@ def check_convolutions() -> None:
     draw = np.random.default_rng(0).uniform
     images, others = (draw(-1, 1, (1, SIDE, SIDE, FEATURES)).astype(np.float32) for _ in range(2))
     kernel = draw(-1, 1, (KERNEL, KERNEL, FEATURES, FEATURES)).astype(np.float32)
-    with tf.init_scope():  # at once, also where a graph is made
+    with tf.init_scope():  # at once, also where a function is traced
         product = tf.linalg.matmul(images[0], others[0]).numpy()
         convolved = tf.nn.conv2d(images, kernel, 1, "SAME").numpy()
         transposed = tf.nn.conv2d_transpose(others, kernel, images.shape, 1, "SAME").numpy()

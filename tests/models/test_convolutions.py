@@ -50,12 +50,11 @@ print("right" if np.allclose(found, images @ kernel[0, 0], atol=1e-4) else "wron
 """
 
 
-def test_convolutions_are_right_here_also_where_a_graph_is_made():
+def test_convolutions_are_right_here_also_where_a_function_is_traced():
     check_convolutions.cache_clear()
     check_convolutions()
     check_convolutions.cache_clear()
-    with tf.Graph().as_default():
-        check_convolutions()
+    tf.function(check_convolutions)()
 
 
 @pytest.mark.parametrize("operation, wrong", [("matmul", 0.5), ("conv2d", np.nan), ("conv2d_transpose", 0.5)])
