@@ -24,6 +24,8 @@ STEP = 6
 """Pixels of the finest band from one place that is looked at to the next."""
 LEAST = 0.02
 """Share of an image on which a band is missing, from which on it is told."""
+HALF = 0.5
+"""Share of the bands, at least, that are there where others count as missing: at the edges of holes coarse ones are."""
 DARK = 100
 """Digital number below which zeros of the next band may be dark pixels."""
 
@@ -55,9 +57,9 @@ def check_seen_bands(
     except RuntimeError:  # whoever reads all pixels will say it
         return []
     present = np.isfinite(numbers)
-    known = present.any(axis=0)
+    known = present.mean(axis=0) >= HALF
     if not known.any():
-        return []  # there is nothing to make a product of, which is told elsewhere
+        return []  # there is hardly anything to make a product of, which is told elsewhere
     missing = {band: float(1 - row[known].mean()) for band, row in zip(seen, present)}
     levels = {band: np.median(row[np.isfinite(row)]) for band, row in zip(seen, numbers) if missing[band] < 1}
     blank = [band for band, share in missing.items() if share == 1 and _next_to(band, levels) + image.offset >= DARK]

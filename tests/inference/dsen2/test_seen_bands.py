@@ -63,10 +63,14 @@ def test_parts_that_lack_a_band_are_told(files, models, tmp_path, capsys, column
     assert (told_of in capsys.readouterr().err) == bool(share)
 
 
-def test_a_hole_in_all_bands_is_none_of_one(files, models, tmp_path, capsys):
+@pytest.mark.parametrize("coarsest", [60, 20])
+def test_a_hole_in_all_bands_is_none_of_one(files, models, tmp_path, capsys, coarsest):
+    """Nor is it where the bands of 60 m are there, as at its edges."""
+
     def change(cube, gsd):
         cube = cube.copy()
-        cube[:, : 60 // (gsd // 10)] = 0
+        if gsd <= coarsest:
+            cube[:, : 60 // (gsd // 10)] = 0
         return cube
 
     assert told(files(change=change), models, tmp_path) == 0
